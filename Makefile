@@ -1,0 +1,65 @@
+# Two commands: `make demo` searches, trains, publishes and loads a spiking transformer on real images;
+# `make test` runs every check on torch, jax and tensorflow. Both make their environment in .venv if it is not there.
+
+VENV ?= .venv
+PYTHON ?= python3
+BACKENDS ?= torch jax tensorflow
+# Test processes at a time, each on one thread.
+WORKERS ?= 2
+export VENV PYTHON
+
+RUN := $(VENV)/bin/python
+# Native libraries would otherwise start a thread a core in each of the processes.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --durations=10
+
+.PHONY: help demo test lint types unit slow docs bench wheel clean
+.NOTPARALLEL:
+
+help:
+	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
+	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn"
+	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
+
+demo:
+	@.ci/environment demo
+	KERAS_BACKEND=$$(cat $(VENV)/backend) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) tuners/search_digits.py
+
+# Every part runs to its end, so that one failure does not hide another; any failure fails the whole.
+test:
+	@.ci/environment test
+	@failed=; for part in lint types unit slow; do \
+		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; fi; echo "make test: all passed"
+
+lint:
+	@.ci/environment test
+	$(RUN) -m ruff check .
+
+types:
+	@.ci/environment test
+	$(RUN) -m mypy
+
+unit slow:
+	@.ci/environment test
+	@failed=; for backend in $(BACKENDS); do \
+		echo "== $@ tests on $$backend"; \
+		KERAS_BACKEND=$$backend $(PYTEST) -m "$(if $(filter unit,$@),not slow,slow)" || failed="$$failed $$backend"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "make $@: failed on$$failed"; exit 1; fi
+
+docs:
+	@.ci/environment docs
+	$(RUN) -m mkdocs build --strict
+
+bench:
+	@.ci/environment test
+	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+wheel:
+	@.ci/environment test
+	$(RUN) -m build --outdir dist .
+
+clean:
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,42 @@
+"""Finds the published folders (models, search spaces) wherever the package lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: What is published, and where a checkout keeps it; a wheel keeps each under kspike/_data/<name> (hatch_build.py).
+PUBLISHED = {"zoo": "zoo", "spaces": "tuners/spaces"}
+
+
+def published(name: str) -> Path:
+    """Returns the folder that holds the published models ("zoo") or search spaces ("spaces").
+
+    In a wheel this is `kspike/_data/<name>`; in an editable install and in a bare checkout, the checkout's own folder.
+
+    Args:
+        name: "zoo" or "spaces".
+
+    Raises:
+        ValueError: another name.
+        FileNotFoundError: the folder is nowhere, which means a broken installation.
+
+    Example:
+        >>> from kspike._resources import published
+        >>> published("spaces").is_dir()
+        True
+    """
+    if name not in PUBLISHED:
+        raise ValueError(f"Nothing is published as {name!r}; expected one of: {', '.join(PUBLISHED)}.")
+    package = Path(__file__).resolve().parent
+    installed = package / "_data" / name
+    if installed.is_dir():
+        return installed
+    checkout = package.parent
+    # Beside an installed package stand other people's packages, so a folder counts only where our pyproject.toml does.
+    folder = checkout / PUBLISHED[name]
+    if (checkout / "pyproject.toml").is_file() and folder.is_dir():
+        return folder
+    raise FileNotFoundError(
+        f"The folder of published {name} is neither at {installed} nor at {folder}. "
+        "Install kspike again, from a wheel or from a whole checkout."
+    )
