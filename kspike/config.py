@@ -1,0 +1,382 @@
+"""One Spikformer architecture as a frozen dataclass, checked when made. Imports no Keras."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kspike import surrogate as surrogates
+
+#: Neuron kinds that every block has; "input" stands before the products of a block with the membrane shortcut.
+BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
+KINDS = ("stem", *BLOCK_KINDS)
+#: Which block kinds hold neurons, by shortcut.
+KINDS_OF_RESIDUAL = {
+    "add": ("qkv", "attention", "proj", "fc1", "fc2"),
+    "membrane": ("input", "qkv", "attention", "fc1"),
+}
+DEFAULT_TAU = 2.0
+DEFAULT_THRESHOLD = 1.0
+#: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
+DEFAULT_THRESHOLDS = {"attention": 0.5}
+
+
+def nearest(name: object, known: Sequence[str]) -> str:
+    """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuronValues(Mapping):
+    """One number a neuron kind, for every block: the resolved form of `tau` and `v_threshold`."""
+
+    stem: float
+    input: tuple[float, ...]
+    qkv: tuple[float, ...]
+    attention: tuple[float, ...]
+    proj: tuple[float, ...]
+    fc1: tuple[float, ...]
+    fc2: tuple[float, ...]
+
+    def __getitem__(self, kind: str) -> Any:
+        if kind not in KINDS:
+            raise KeyError(kind)
+        return getattr(self, kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(KINDS)
+
+    def __len__(self) -> int:
+        return len(KINDS)
+
+    def at(self, kind: str, block: int | None = None) -> float:
+        """The value of one neuron: `block` counts from 0 and is not given for the stem."""
+        value = self[kind]
+        return value if kind == "stem" else value[block]
+
+
+def by_kind(value: Any, kinds: Sequence[str], defaults: Mapping[str, float], fallback: float, name: str) -> dict:
+    """Spreads a plain number, or a mapping from kind, over neuron kinds.
+
+    A plain value goes to every kind but those with a default of their own (attention's threshold).
+    """
+    if isinstance(value, Mapping):
+        unknown = sorted(set(value) - set(kinds))
+        if unknown:
+            raise ValueError(
+                f"{name} by kind: unknown neuron kind {unknown[0]!r}{nearest(unknown[0], kinds)}; "
+                f"known here: {', '.join(kinds)}."
+            )
+        return {kind: value.get(kind, defaults.get(kind, fallback)) for kind in kinds}
+    return {kind: defaults.get(kind, value) for kind in kinds}
+
+
+def _is_number(value: object) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, (str, bytes, bool)) and not hasattr(value, "__len__")
+
+
+def check_tau(value: Any, name: str = "tau") -> float:
+    """Returns tau as a float, or says why it cannot be a time constant."""
+    if not _is_number(value) or not math.isfinite(float(value)) or float(value) <= 1.0:
+        raise ValueError(f"{name} must be a finite number above 1 (time constant in time steps), got {value!r}.")
+    return float(value)
+
+
+def check_threshold(value: Any, name: str = "v_threshold") -> float:
+    """Returns the threshold as a float, or says why it cannot be one."""
+    if not _is_number(value) or not math.isfinite(float(value)) or float(value) <= 0.0:
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}.")
+    return float(value)
+
+
+def check_neuron(v_reset: float | None, v_threshold: float) -> None:
+    """Refuses a reset potential that would fire by itself."""
+    if v_reset is not None and (not _is_number(v_reset) or not math.isfinite(float(v_reset))):
+        raise ValueError(f"v_reset must be a finite number, or None for a soft reset, got {v_reset!r}.")
+    if v_reset is not None and float(v_reset) >= v_threshold:
+        raise ValueError(f"v_reset must lie below v_threshold ({v_threshold}), got {v_reset!r}.")
+
+
+def _check_bool(value: Any, name: str) -> bool:
+    if value not in (True, False):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def _positive_int(value: Any, name: str, most: int) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= int(value) <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
+    return int(value)
+
+
+def _per_block(value: Any, depth: int, name: str) -> tuple:
+    if isinstance(value, (list, tuple)):
+        if len(value) != depth:
+            raise ValueError(
+                f"{name} must be one value, or one a block: expected {depth} values (depth={depth}), "
+                f"got {len(value)}: {tuple(value)}."
+            )
+        return tuple(value)
+    return (value,) * depth
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpikformerConfig:
+    """Describes one Spikformer; the defaults are the published CIFAR-10 Spikformer-4-384 with T=4.
+
+    After construction the form is canonical: values given once are spread over the blocks, values of neurons that
+    the chosen shortcut does not have are reset to their defaults, so that equal networks compare equal and hash equal.
+
+    Args:
+        input_shape: `(height, width, channels)` of still images, repeated `timesteps` times inside the model, or
+            `(timesteps, height, width, channels)` of event frames. Sizes in pixels.
+        num_classes: outputs of the head.
+        timesteps: T, how many steps the network runs.
+        embed_dim: channels of the tokens, D.
+        depth: number of blocks.
+        num_heads: attention heads, one number or one a block; each divides `embed_dim`.
+        mlp_ratio: hidden channels of the MLP over `embed_dim`, one number or one a block; `int(D * ratio)` channels.
+        stem_channels: channels of the first three stages of the patch splitting; None for `(D/8, D/4, D/2)`.
+        stem_pool: for each of the four stages, whether a 3x3 max-pool of stride 2 follows.
+        pool_after: "neuron" (official code: spikes are pooled) or "norm" (SpikingJelly 2.0's models: potentials are
+            pooled, the stage's neuron comes behind).
+        qkv_bias, proj_bias, mlp_bias: whether those products have a bias (the event and ImageNet code has none in qkv).
+        scale: factor of the attention product.
+        residual: "add" (Spikformer: spikes are added, neurons last) or "membrane" (pre-activation shortcut of
+            Spikingformer and AutoST: neurons first, potentials are added).
+        neuron: "lif" or "plif" (tau is learned from its given start).
+        tau: membrane time constant in time steps, above 1. A number (all neurons of the blocks), one a block, or a
+            mapping from neuron kind (stem, input, qkv, attention, proj, fc1, fc2) to either. The stem keeps 2 unless
+            named.
+        v_threshold: firing threshold, in the same forms; a plain value leaves attention's at 0.5 and the stem's at 1.
+        v_reset: potential after a spike, or None for a soft reset (the threshold is subtracted).
+        decay_input: whether the input is divided by tau as well (SpikingJelly's default).
+        detach_reset: whether the gradient ignores the reset.
+        surrogate: name of a surrogate gradient, or a `kspike.surrogate` object.
+
+    Raises:
+        ValueError: naming the field, what was expected and what came.
+
+    Example:
+        >>> import kspike
+        >>> config = kspike.SpikformerConfig(embed_dim=256, num_heads=8, tau=(2.0, 2.0, 1.25, 10.0))
+        >>> config.tokens, config.hidden_dims
+        (64, (1024, 1024, 1024, 1024))
+    """
+
+    input_shape: tuple[int, ...] = (32, 32, 3)
+    num_classes: int = 10
+    timesteps: int = 4
+    embed_dim: int = 384
+    depth: int = 4
+    num_heads: Any = 12
+    mlp_ratio: Any = 4.0
+    stem_channels: Any = None
+    stem_pool: tuple[bool, ...] = (False, False, True, True)
+    pool_after: str = "neuron"
+    qkv_bias: bool = True
+    proj_bias: bool = True
+    mlp_bias: bool = True
+    scale: float = 0.125
+    residual: str = "add"
+    neuron: str = "lif"
+    tau: Any = DEFAULT_TAU
+    v_threshold: Any = DEFAULT_THRESHOLD
+    v_reset: float | None = 0.0
+    decay_input: bool = True
+    detach_reset: bool = True
+    surrogate: Any = "sigmoid"
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)
+        put("timesteps", _positive_int(self.timesteps, "timesteps", 4096))
+        put("num_classes", _positive_int(self.num_classes, "num_classes", 1_000_000))
+        put("embed_dim", _positive_int(self.embed_dim, "embed_dim", 65_536))
+        put("depth", _positive_int(self.depth, "depth", 1024))
+        self._check_input(put)
+        self._check_stem(put)
+        self._check_blocks(put)
+        self._check_neurons(put)
+
+    def _check_input(self, put: Any) -> None:
+        shape = self.input_shape
+        if not isinstance(shape, (list, tuple)) or len(shape) not in (3, 4):
+            raise ValueError(
+                f"input_shape must be (height, width, channels) or (time, height, width, channels), got {shape!r}."
+            )
+        shape = tuple(_positive_int(n, "each entry of input_shape", 65_536) for n in shape)
+        if len(shape) == 4 and shape[0] != self.timesteps:
+            raise ValueError(
+                f"input_shape {shape} has {shape[0]} frames, but timesteps is {self.timesteps}; "
+                "give both the same number."
+            )
+        put("input_shape", shape)
+
+    def _check_stem(self, put: Any) -> None:
+        pool = self.stem_pool
+        if not isinstance(pool, (list, tuple)) or len(pool) != 4:
+            raise ValueError(f"stem_pool must be four truth values, one a stage, got {pool!r}.")
+        put("stem_pool", tuple(_check_bool(p, "each entry of stem_pool") for p in pool))
+        if self.stem_channels is None:
+            if self.embed_dim % 8:
+                raise ValueError(
+                    f"embed_dim must be a multiple of 8 (the first stage has an eighth of it), got {self.embed_dim}; "
+                    "or give stem_channels."
+                )
+            put("stem_channels", (self.embed_dim // 8, self.embed_dim // 4, self.embed_dim // 2))
+        channels = self.stem_channels
+        if not isinstance(channels, (list, tuple)) or len(channels) != 3:
+            raise ValueError(
+                f"stem_channels must be three numbers, one for each of the first stages, got {channels!r}."
+            )
+        put("stem_channels", tuple(_positive_int(c, "each entry of stem_channels", 65_536) for c in channels))
+
+    def _check_blocks(self, put: Any) -> None:
+        heads = tuple(
+            _positive_int(h, "num_heads", 65_536) for h in _per_block(self.num_heads, self.depth, "num_heads")
+        )
+        for block, h in enumerate(heads):
+            if self.embed_dim % h:
+                raise ValueError(
+                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim {self.embed_dim}; "
+                    f"possible: {[n for n in range(1, min(self.embed_dim, 64) + 1) if self.embed_dim % n == 0]}."
+                )
+        put("num_heads", heads)
+        ratios = _per_block(self.mlp_ratio, self.depth, "mlp_ratio")
+        for r in ratios:
+            if not _is_number(r) or not 0 < float(r) <= 64 or int(self.embed_dim * float(r)) < 1:
+                raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
+        put("mlp_ratio", tuple(float(r) for r in ratios))
+        for name in ("qkv_bias", "proj_bias", "mlp_bias", "decay_input", "detach_reset"):
+            put(name, _check_bool(getattr(self, name), name))
+        if not _is_number(self.scale) or not math.isfinite(float(self.scale)) or float(self.scale) <= 0:
+            raise ValueError(f"scale must be a finite number above 0, got {self.scale!r}.")
+        put("scale", float(self.scale))
+        for name, known in (
+            ("residual", ("add", "membrane")),
+            ("neuron", ("lif", "plif")),
+            ("pool_after", ("neuron", "norm")),
+        ):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
+
+    def _check_neurons(self, put: Any) -> None:
+        put("surrogate", surrogates.get(self.surrogate))
+        if self.v_reset is not None:
+            check_neuron(self.v_reset, math.inf)
+            put("v_reset", float(self.v_reset))
+        put("tau", self._resolve(self.tau, "tau", {}, DEFAULT_TAU, check_tau))
+        put(
+            "v_threshold",
+            self._resolve(self.v_threshold, "v_threshold", DEFAULT_THRESHOLDS, DEFAULT_THRESHOLD, check_threshold),
+        )
+        for kind in ("stem", *KINDS_OF_RESIDUAL[self.residual]):
+            values = self.v_threshold[kind]
+            for value in (values,) if kind == "stem" else values:
+                check_neuron(self.v_reset, value)
+
+    def _resolve(self, value: Any, name: str, defaults: dict, fallback: float, check: Any) -> NeuronValues:
+        present = KINDS_OF_RESIDUAL[self.residual]
+        if not isinstance(value, Mapping):  # a plain value is the blocks' alone
+            value = {kind: value for kind in BLOCK_KINDS if kind not in defaults}
+        spread = by_kind(value, KINDS, defaults, fallback, name)
+        resolved: dict[str, Any] = {"stem": check(spread["stem"], f"{name} of the stem")}
+        for kind in BLOCK_KINDS:
+            source = spread[kind] if kind in present else defaults.get(kind, fallback)
+            blocks = _per_block(source, self.depth, f"{name} of {kind}")
+            resolved[kind] = tuple(check(v, f"{name} of {kind}") for v in blocks)
+        return NeuronValues(**resolved)
+
+    # -- what follows from the fields ---------------------------------------------------------------------------
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the input already carries a time axis (event frames)."""
+        return len(self.input_shape) == 4
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one frame."""
+        return self.input_shape[-3:]  # type: ignore[return-value]
+
+    @property
+    def stage_channels(self) -> tuple[int, int, int, int]:
+        """Output channels of the four stages of the patch splitting."""
+        return (*self.stem_channels, self.embed_dim)
+
+    @property
+    def stage_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) at the input of each of the four stages; a pool halves and rounds up."""
+        return self._sizes()[:4]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(height, width) of the token grid."""
+        return self._sizes()[4]
+
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        height, width, _ = self.image_shape
+        sizes = [(height, width)]
+        for pool in self.stem_pool:
+            if pool:
+                height, width = -(-height // 2), -(-width // 2)
+            sizes.append((height, width))
+        return tuple(sizes)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, N."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def hidden_dims(self) -> tuple[int, ...]:
+        """Hidden channels of the MLP, one a block."""
+        return tuple(int(self.embed_dim * ratio) for ratio in self.mlp_ratio)
+
+    def neuron_args(self, kind: str, block: int | None = None) -> dict[str, float]:
+        """tau and v_threshold of one neuron."""
+        return {"tau": self.tau.at(kind, block), "v_threshold": self.v_threshold.at(kind, block)}
+
+    # -- JSON ---------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values; `from_dict` gives an equal config back."""
+        out: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, NeuronValues):
+                value = {kind: list(v) if isinstance(v, tuple) else v for kind, v in value.items()}
+            elif field.name == "surrogate":
+                value = surrogates.serialize(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            out[field.name] = value
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SpikformerConfig:
+        """Builds a config from `to_dict`'s output.
+
+        Raises:
+            ValueError: an unknown field, or a value that the config refuses.
+        """
+        if not isinstance(data, Mapping):
+            raise ValueError(f"A config must be a mapping from field to value, got {type(data).__name__}.")
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in data:
+            if name not in known:
+                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+        return cls(**data)
+
+    def replace(self, **changes: Any) -> SpikformerConfig:
+        """A copy with other values; per-block values must fit the (new) depth."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+        return dataclasses.replace(self, **changes)

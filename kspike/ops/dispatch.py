@@ -1,0 +1,139 @@
+"""Chooses, in one place, which form of an operation runs: the backend's own, or the reference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike import surrogate as surrogates
+from kspike.ops import reference
+
+_BACKEND = keras.backend.backend()
+if _BACKEND == "torch":
+    from kspike.ops import torch_backend as backend
+elif _BACKEND == "jax":
+    from kspike.ops import jax_backend as backend
+elif _BACKEND == "tensorflow":
+    from kspike.ops import tensorflow_backend as backend
+else:
+    raise ImportError(
+        f"kspike runs on the Keras backends torch, jax and tensorflow; this process uses {_BACKEND!r}. "
+        "Set the environment variable KERAS_BACKEND to one of them before Keras is imported."
+    )
+
+_reference_only = os.environ.get("KSPIKE_REFERENCE_OPS", "0") not in ("", "0")
+
+
+def use_reference(flag: bool = True) -> None:
+    """Switches every backend's fast forms off (True) or on again (False)."""
+    global _reference_only
+    _reference_only = bool(flag)
+
+
+def uses_reference() -> bool:
+    """Whether the fast forms are switched off."""
+    return _reference_only
+
+
+def _fast(name: str) -> Callable | None:
+    return None if _reference_only else getattr(backend, name, None)
+
+
+def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
+    """1 where u = h - v_threshold >= 0, else 0, in u's dtype; backwards the surrogate's derivative.
+
+    Args:
+        u: float tensor of any shape.
+        surrogate: name or `kspike.surrogate` object.
+    """
+    return backend.spike(u, surrogates.get(surrogate))
+
+
+def lif(
+    x: Any,
+    *,
+    tau: Any = None,
+    inverse_tau: Any = None,
+    v_threshold: Any = 1.0,
+    v_reset: float | None = 0.0,
+    decay_input: bool = True,
+    detach_reset: bool = True,
+    surrogate: Any = "sigmoid",
+) -> Any:
+    """Runs leaky integrate-and-fire neurons over axis 1; every call starts from v_reset (0 for a soft reset).
+
+    Args:
+        x: input currents `(batch, time, ...)`. Half-precision input is integrated in float32.
+        tau: membrane time constant in time steps, a number or a tensor that broadcasts over `(batch, ...)`.
+        inverse_tau: in place of tau, a tensor of 1 / tau (how a learned tau comes).
+        v_threshold, v_reset, decay_input, detach_reset, surrogate: as `kspike.layers.LIF`.
+
+    Returns:
+        Spikes, 0.0 or 1.0, in the shape and dtype of x.
+    """
+    if (tau is None) == (inverse_tau is None):
+        raise ValueError("lif needs exactly one of tau and inverse_tau.")
+    surrogate = surrogates.get(surrogate)
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    y = x if dtype in ("float32", "float64") else ops.cast(x, "float32")
+    args: dict[str, Any] = {
+        "tau": tau,
+        "v_threshold": v_threshold,
+        "v_reset": v_reset,
+        "decay_input": decay_input,
+        "detach_reset": detach_reset,
+        "surrogate": surrogate,
+    }
+    fast = _fast("lif")
+    scalar = all(len(getattr(a, "shape", ())) == 0 for a in (tau, v_threshold))
+    if fast is not None and inverse_tau is None and scalar and y.shape[1] and not isinstance(y, keras.KerasTensor):
+        spikes = fast(y, **args)
+    else:
+        spikes = reference.lif(y, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, **args)
+    return ops.cast(spikes, dtype)
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
+    fast = _fast("batch_norm")
+    if fast is not None and not isinstance(x, keras.KerasTensor):
+        return fast(x, gamma, beta, epsilon)
+    return reference.batch_norm(x, gamma, beta, epsilon)
+
+
+def max_pool(x: Any) -> Any:
+    """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
+    fast = _fast("max_pool")
+    if fast is not None and not isinstance(x, keras.KerasTensor):
+        return fast(x)
+    return reference.max_pool(x)
+
+
+_compilations = [0]
+
+
+def compilation_counter() -> int:
+    """How many programs `jit` has traced in this process; a search must not raise it from candidate to candidate."""
+    return _compilations[0]
+
+
+def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
+    """Compiles `fn` for inference on this backend: jax.jit, tf.function, or eager torch without gradients.
+
+    Args:
+        fn: takes tensors, returns a nest of tensors; may read and assign the keras Variables listed.
+        variables: every variable that `fn` reads or assigns; assignments take effect after each call.
+
+    Returns:
+        A callable of the same arguments (arrays or tensors). A new input shape compiles anew; new values do not.
+    """
+
+    def counted(*args: Any) -> Any:
+        _compilations[0] += 1
+        return fn(*args)
+
+    return backend.jit(counted if backend.COMPILES else fn, list(variables))

@@ -1,0 +1,89 @@
+"""What each operation does, in keras.ops alone: correct on every backend, the measure for the fast forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+
+def charge(v: Any, x: Any, scale: Callable, v_reset: float | None, decay_input: bool) -> Any:
+    """h[t] from v[t-1] and x[t]; `scale` divides by tau, or multiplies by a learned 1 / tau.
+
+    One fixed form on every path: inputs of the attention neuron are multiples of 0.125 and meet exact ties, where
+    x / tau, x * (1 / tau) and a fused multiply-add disagree.
+    """
+    rest = v if not v_reset else v - v_reset
+    if decay_input:
+        return v + scale(x - rest)
+    return v - scale(rest) + x
+
+
+def reset(h: Any, s: Any, v_threshold: Any, v_reset: float | None) -> Any:
+    """v[t] after spikes `s`: hard reset to v_reset, or soft reset by the threshold where v_reset is None."""
+    if v_reset is None:
+        return h - s * v_threshold
+    kept = (1.0 - s) * h
+    return kept + s * v_reset if v_reset else kept
+
+
+def lif(
+    x: Any,
+    *,
+    tau: Any,
+    inverse_tau: Any,
+    v_threshold: Any,
+    v_reset: float | None,
+    decay_input: bool,
+    detach_reset: bool,
+    surrogate: Any,
+    spike: Callable,
+    divide: Callable,
+) -> Any:
+    """Runs the neuron over axis 1 of a float32 tensor; the gradient is that of the equations, step by step.
+
+    `spike` and `divide` are the backend's: the step with its surrogate, and a quotient that no compiler rewrites.
+    """
+
+    def scale(y: Any) -> Any:
+        return divide(y, tau) if inverse_tau is None else y * inverse_tau
+
+    def step(v: Any, x_t: Any) -> tuple[Any, Any]:
+        h = charge(v, x_t, scale, v_reset, decay_input)
+        s = spike(h - v_threshold, surrogate)
+        return reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset), s
+
+    timesteps = x.shape[1]
+    if timesteps is None:  # only known when it runs
+        first = ops.full_like(x[:, 0], v_reset or 0.0)
+        _, spikes = ops.scan(step, first, ops.swapaxes(x, 0, 1))
+        return ops.swapaxes(spikes, 0, 1)
+    if timesteps == 0:
+        return x
+    v = ops.full_like(x[:, 0], v_reset or 0.0)
+    spikes = []
+    for t in range(timesteps):
+        v, s = step(v, x[:, t])
+        spikes.append(s)
+    return ops.stack(spikes, axis=1)
+
+
+def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+    """Normalises the last axis by the batch's own moments; returns (y, mean, biased variance), moments in float32.
+
+    Two passes: the shortcut E[x^2] - E[x]^2 loses the digits that decide a spike near its threshold.
+    """
+    axes = list(range(len(x.shape) - 1))
+    y = ops.cast(x, "float32")
+    mean = ops.mean(y, axis=axes)
+    centred = y - mean
+    variance = ops.mean(ops.square(centred), axis=axes)
+    y = centred * (gamma * ops.rsqrt(variance + epsilon)) + beta
+    return ops.cast(y, x.dtype), mean, variance
+
+
+def max_pool(x: Any) -> Any:
+    """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
+    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
+    return ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")
