@@ -1,0 +1,117 @@
+"""What the composite layers share: their neurons by kind, their initialisers, folding time into batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike import config as checks
+from kspike import surrogate as surrogates
+from kspike.layers.lif import LIF, PLIF
+
+
+def linear_initializer() -> keras.initializers.Initializer:
+    """Truncated normal of deviation 0.02, as the official code fills every linear layer."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
+
+
+def conv_initializer() -> keras.initializers.Initializer:
+    """Uniform on +-1/sqrt(fan_in): PyTorch's default for convolutions, which the official code leaves in place."""
+    return keras.initializers.VarianceScaling(scale=1.0 / 3.0, mode="fan_in", distribution="uniform")
+
+
+class SpikingComposite(keras.layers.Layer):
+    """Base of SPS, SSA, SpikingMLP and SpikformerBlock: neuron parameters by kind, kept as given for get_config."""
+
+    #: Neuron kinds this layer may hold.
+    kinds: Sequence[str] = checks.BLOCK_KINDS
+
+    def __init__(
+        self,
+        *,
+        residual: str = "add",
+        neuron: str = "lif",
+        tau: Any = checks.DEFAULT_TAU,
+        v_threshold: Any = checks.DEFAULT_THRESHOLD,
+        v_reset: float | None = 0.0,
+        decay_input: bool = True,
+        detach_reset: bool = True,
+        surrogate: Any = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value, known in (
+            ("residual", residual, ("add", "membrane")),
+            ("neuron", neuron, ("lif", "plif")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{checks.nearest(value, known)}.")
+        self.residual = residual
+        self.neuron = neuron
+        self.tau = tau
+        self.v_threshold = v_threshold
+        self.v_reset = v_reset
+        self.decay_input = bool(decay_input)
+        self.detach_reset = bool(detach_reset)
+        self.surrogate = surrogates.get(surrogate)
+        self._tau_of = checks.by_kind(tau, self.kinds, {}, checks.DEFAULT_TAU, "tau")
+        self._threshold_of = checks.by_kind(
+            v_threshold, self.kinds, checks.DEFAULT_THRESHOLDS, checks.DEFAULT_THRESHOLD, "v_threshold"
+        )
+        for kind in self.kinds:
+            self._tau_of[kind] = checks.check_tau(self._tau_of[kind], f"tau of {kind}")
+            self._threshold_of[kind] = checks.check_threshold(self._threshold_of[kind], f"v_threshold of {kind}")
+
+    @property
+    def shared_arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that a composite hands on to the composites inside it."""
+        return {
+            "residual": self.residual,
+            "neuron": self.neuron,
+            "v_reset": self.v_reset,
+            "decay_input": self.decay_input,
+            "detach_reset": self.detach_reset,
+            "surrogate": self.surrogate,
+            "dtype": self.dtype_policy,
+        }
+
+    def make_neuron(self, kind: str, name: str, groups: int = 1) -> keras.layers.Layer:
+        """A neuron layer of one kind, with this layer's parameters."""
+        common = {
+            "v_threshold": self._threshold_of[kind],
+            "v_reset": self.v_reset,
+            "decay_input": self.decay_input,
+            "detach_reset": self.detach_reset,
+            "surrogate": self.surrogate,
+            "dtype": self.dtype_policy,
+            "name": name,
+        }
+        if self.neuron == "plif":
+            return PLIF(init_tau=self._tau_of[kind], groups=groups, **common)
+        return LIF(tau=self._tau_of[kind], **common)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "residual": self.residual,
+            "neuron": self.neuron,
+            "tau": self.tau,
+            "v_threshold": self.v_threshold,
+            "v_reset": self.v_reset,
+            "decay_input": self.decay_input,
+            "detach_reset": self.detach_reset,
+            "surrogate": surrogates.serialize(self.surrogate),
+        }
+
+
+def fold_time(x: Any) -> Any:
+    """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def unfold_time(x: Any, timesteps: Any) -> Any:
+    """(batch * time, ...) -> (batch, time, ...)."""
+    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))

@@ -1,0 +1,37 @@
+"""Batch normalisation over batch and time together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike.ops import batch_norm
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class BatchNorm(keras.layers.BatchNormalization):
+    """Normalises the last axis by moments over all others, batch and time jointly (no temporal normalisation).
+
+    Keras' layer with Spikformer's constants (momentum 0.9 here is 0.1 in PyTorch's counting; epsilon 1e-5) and
+    float32 moments in two passes, or the backend's fused form. Departure from PyTorch: the moving variance is the
+    biased one, as in Keras; over batch x time x tokens samples the difference is below 0.1 % in practice.
+
+    Input and output shape: `(batch, time, ..., channels)`.
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
+        for name, only in (("axis", -1), ("center", True), ("scale", True), ("synchronized", False)):
+            if kwargs.get(name, only) != only:
+                raise ValueError(f"kspike's BatchNorm has {name}={only!r} alone, got {kwargs[name]!r}; use Keras' own.")
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if mask is not None or not (training and self.trainable):
+            return super().call(inputs, training=training, mask=mask)
+        y, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            batch = ops.cast(ops.stop_gradient(batch), moving.dtype)
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return ops.cast(y, self.compute_dtype)

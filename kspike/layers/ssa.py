@@ -1,0 +1,124 @@
+"""Spiking self-attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.layers.norm import BatchNorm
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class SSA(SpikingComposite):
+    """Mixes tokens within each time step by attention between spikes, without softmax.
+
+        q, k, v = LIF(BN(x W + b))            three sets of spikes, one product of 3 x channels for all of them
+        y = LIF_0.5(scale * q k^T v)          a head at a time
+        output = LIF(BN(proj(y)))             without that last neuron with residual="membrane",
+                                              where instead a neuron stands before W
+
+    Without softmax (q k^T) v = q (k^T v) exactly, so the cheaper order is used: k^T v where there are more tokens
+    than channels in a head. Counts pass 256, which bfloat16 cannot hold, so they are summed in float32 and scaled
+    last. `scale` does not depend on the head's width.
+
+    Source: Spikformer (Zhou et al., 2023, eq. 7-9) and its code, which fires the neuron after attention at 0.5.
+
+    Args:
+        num_heads: heads; divides the channels.
+        scale: factor of the product; a power of two keeps it exact.
+        qkv_bias, proj_bias: whether those products have a bias.
+        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate: as `SpikformerBlock`;
+            kinds here are qkv, attention and proj, and input with the membrane shortcut.
+
+    Input and output shape: `(batch, time, tokens, channels)`.
+
+    Raises:
+        ValueError: heads that do not divide the channels.
+    """
+
+    def __init__(
+        self,
+        num_heads: int = 8,
+        *,
+        scale: float = 0.125,
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(num_heads, int) or num_heads < 1:
+            raise ValueError(f"num_heads must be a whole number of at least 1, got {num_heads!r}.")
+        self.num_heads = num_heads
+        self.scale = scale
+        self.qkv_bias = bool(qkv_bias)
+        self.proj_bias = bool(proj_bias)
+        membrane = self.residual == "membrane"
+        self.input_neuron = self.make_neuron("input", "input_neuron") if membrane else None
+        self.qkv_norm = BatchNorm(dtype=self.dtype_policy, name="qkv_norm")
+        self.qkv_neuron = self.make_neuron("qkv", "qkv_neuron", groups=3)
+        self.attention_neuron = self.make_neuron("attention", "attention_neuron")
+        self.proj_norm = BatchNorm(dtype=self.dtype_policy, name="proj_norm")
+        self.proj_neuron = None if membrane else self.make_neuron("proj", "proj_neuron")
+
+    def build(self, input_shape: tuple) -> None:
+        channels = input_shape[-1]
+        if len(input_shape) != 4 or channels is None:
+            raise ValueError(f"SSA expects (batch, time, tokens, channels), got shape {tuple(input_shape)}.")
+        if channels % self.num_heads:
+            raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {channels} channels.")
+        common = {"kernel_initializer": linear_initializer(), "dtype": self.dtype_policy}
+        self.qkv = keras.layers.Dense(3 * channels, use_bias=self.qkv_bias, name="qkv", **common)
+        self.proj = keras.layers.Dense(channels, use_bias=self.proj_bias, name="proj", **common)
+        three = (*input_shape[:-1], 3 * channels)
+        for layer, shape in (
+            (self.input_neuron, input_shape),
+            (self.qkv, input_shape),
+            (self.qkv_norm, three),
+            (self.qkv_neuron, three),
+            (self.attention_neuron, input_shape),
+            (self.proj, input_shape),
+            (self.proj_norm, input_shape),
+            (self.proj_neuron, input_shape),
+        ):
+            if layer is not None:
+                layer.build(shape)
+
+    def attend(self, q: Any, k: Any, v: Any) -> Any:
+        """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
+        tokens, heads, head_dim = q.shape[2:]
+        q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
+        if tokens is None or tokens > head_dim:
+            y = ops.einsum("btnhd,bthde->btnhe", q, ops.einsum("btnhd,btnhe->bthde", k, v))
+        else:
+            y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", q, k), v)
+        return ops.reshape(y, (-1, *self._time_and_tokens(q), heads * head_dim)) * self.scale
+
+    @staticmethod
+    def _time_and_tokens(x: Any) -> tuple:
+        known, running = x.shape, ops.shape(x)
+        return tuple(running[i] if known[i] is None else known[i] for i in (1, 2))
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        x = inputs if self.input_neuron is None else self.input_neuron(inputs)
+        spikes = self.qkv_neuron(self.qkv_norm(self.qkv(x), training=training))
+        channels = inputs.shape[-1]
+        heads = (*self._time_and_tokens(inputs), self.num_heads, channels // self.num_heads)
+        q, k, v = (ops.reshape(part, (-1, *heads)) for part in ops.split(spikes, 3, axis=-1))
+        y = self.attention_neuron(self.attend(q, k, v))
+        y = self.proj_norm(self.proj(y), training=training)
+        return y if self.proj_neuron is None else self.proj_neuron(y)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "scale": self.scale,
+            "qkv_bias": self.qkv_bias,
+            "proj_bias": self.proj_bias,
+        }

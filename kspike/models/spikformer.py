@@ -1,0 +1,118 @@
+"""Spikformer: a config becomes a keras.Model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kspike.config import SpikformerConfig
+from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
+from kspike.layers._parts import linear_initializer
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Spikformer(keras.Model):
+    """Classifies images or event frames with a spiking transformer.
+
+    encoding (the image repeated T times) -> stem (SPS) -> blocks -> mean over tokens, then time -> head. A functional
+    keras.Model: it compiles, fits, saves and loads as any other, and its layers are found by name: "encoding", "stem",
+    "block_0", ..., "decoding", "head".
+
+    Source: Spikformer (Zhou et al., 2023) and its code; with residual="membrane", Spikingformer and AutoST.
+
+    Args:
+        config: a `SpikformerConfig`, or its `to_dict()`.
+        include_top: whether the head is there; without it the model gives features.
+
+    Input shape: `(batch, height, width, channels)`, or `(batch, time, height, width, channels)` where the config's
+    input_shape has time. Output shape: logits `(batch, num_classes)`, or features `(batch, embed_dim)`.
+
+    Example:
+        >>> import kspike
+        >>> model = kspike.Spikformer(kspike.SpikformerConfig())
+        >>> model.count_params()                                         # the statistics of normalisation with it
+        9342298
+    """
+
+    def __init__(
+        self,
+        config: SpikformerConfig | Mapping[str, Any],
+        *,
+        include_top: bool = True,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(config, Mapping):
+            config = SpikformerConfig.from_dict(config)
+        if not isinstance(config, SpikformerConfig):
+            raise ValueError(f"Spikformer expects a SpikformerConfig, got {type(config).__name__}.")
+        policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        shared = {
+            "residual": config.residual,
+            "neuron": config.neuron,
+            "v_reset": config.v_reset,
+            "decay_input": config.decay_input,
+            "detach_reset": config.detach_reset,
+            "surrogate": config.surrogate,
+            "dtype": policy,
+        }
+        inputs = keras.Input(config.input_shape, name="images")
+        x = inputs
+        if not config.has_time:
+            x = DirectEncoding(config.timesteps, dtype=policy, name="encoding")(x)
+        x = SPS(
+            config.embed_dim,
+            channels=config.stem_channels,
+            pool=config.stem_pool,
+            pool_after=config.pool_after,
+            tau=config.tau.stem,
+            v_threshold=config.v_threshold.stem,
+            name="stem",
+            **shared,
+        )(x)
+        for i in range(config.depth):
+            x = SpikformerBlock(
+                config.num_heads[i],
+                config.mlp_ratio[i],
+                scale=config.scale,
+                qkv_bias=config.qkv_bias,
+                proj_bias=config.proj_bias,
+                mlp_bias=config.mlp_bias,
+                tau={kind: v[i] for kind, v in config.tau.items() if kind != "stem"},
+                v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind != "stem"},
+                name=f"block_{i}",
+                **shared,
+            )(x)
+        # Features and logits stay in float32: they are few, and half precision would decide close calls by rounding.
+        last = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+        x = RateDecoding(dtype=last, name="decoding")(x)
+        if include_top:
+            x = keras.layers.Dense(
+                config.num_classes, kernel_initializer=linear_initializer(), dtype=last, name="head"
+            )(x)
+        super().__init__(inputs=inputs, outputs=x, **kwargs)
+        self.config = config
+        self.include_top = bool(include_top)
+        self._policy = policy
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "include_top": self.include_top,
+            "dtype": keras.dtype_policies.serialize(self._policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Spikformer:
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        dtype = config.pop("dtype", None)
+        if isinstance(dtype, dict):
+            dtype = keras.dtype_policies.deserialize(dtype)
+        model = cls(**config, dtype=dtype)
+        model.trainable = trainable
+        return model
