@@ -1,0 +1,10 @@
+"""Real images as batches: loads, cuts into fixed parts, shuffles, augments and normalises; channels last."""
+
+from kspike.data.augmentation import Augmentation
+from kspike.data.dataset import Dataset
+from kspike.data.loading import load, names
+from kspike.data.named_augmentations import augmentations
+from kspike.data.normalization import normalize
+from kspike.data.split import Split
+
+__all__ = ["Augmentation", "Dataset", "Split", "augmentations", "load", "names", "normalize"]

@@ -1,0 +1,104 @@
+"""Keeps decoded images as .npy files, so that tens of thousands of PNGs are decoded once and then mapped into memory.
+
+One folder a part: images.npy, labels.npy, ids.npy and meta.json, which holds the fingerprint of the files they came
+from and the SHA-256 of each array. A folder is written aside and renamed when whole: a killed process leaves no half of
+one, and two processes that write at once agree on the first. What does not match is decoded again, never used.
+
+Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cache` beside the prepared data sets
+(`<data_dir>/kspike_cache/<data set>/<version>/`). It may be deleted at any time.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kspike.data.sources import Images
+
+FORMAT = 1
+
+
+def folder(data_dir: str | os.PathLike[str]) -> Path:
+    """Names the folder that holds decoded images for the data sets prepared in `data_dir`."""
+    chosen = os.environ.get("KSPIKE_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(data_dir) / "kspike_cache"
+
+
+def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images]) -> Images:
+    """Maps a part's decoded images from `root`, or decodes and keeps them there first.
+
+    A folder that cannot be written, or a full disk, costs a warning and time, not the run.
+
+    Args:
+        root: folder of one data set and version.
+        part: official part, with the size where images were resized as they were read.
+        fingerprint: hexadecimal; changes when the files that `decode` reads change.
+        decode: reads and decodes the part.
+    """
+    target = root / f"{part}-{fingerprint[:16]}"
+    kept = _open(target, fingerprint)
+    if kept is not None:
+        return kept
+    images = decode()
+    try:
+        _write(target, fingerprint, images)
+    except OSError as error:
+        warnings.warn(
+            f"Decoded images could not be kept in {root} ({error}); the next run decodes them again. Set KSPIKE_CACHE "
+            "to a folder with space that may be written, or pass cache=False.",
+            stacklevel=2,
+        )
+        return images
+    for stale in root.glob(f"{part}-*"):
+        if stale != target:
+            shutil.rmtree(stale, ignore_errors=True)
+    return _open(target, fingerprint) or images
+
+
+def _open(target: Path, fingerprint: str) -> Images | None:
+    if not (target / "meta.json").is_file():
+        return None
+    try:
+        meta = json.loads((target / "meta.json").read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
+            return None
+        for name, expected in meta["sha256"].items():
+            if _sha256(target / f"{name}.npy") != expected:
+                raise ValueError(f"{name}.npy is damaged")
+        images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
+        labels, ids = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        warnings.warn(f"Decoded images in {target} are unreadable ({error}); decoding them again.", stacklevel=3)
+        shutil.rmtree(target, ignore_errors=True)
+        return None
+    return Images(images, labels, ids)
+
+
+def _write(target: Path, fingerprint: str, images: Images) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
+    try:
+        for name, array in images._asdict().items():
+            np.save(aside / f"{name}.npy", array, allow_pickle=False)
+        sums = {name: _sha256(aside / f"{name}.npy") for name in images._fields}
+        meta = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sums}
+        (aside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        aside.chmod(0o755)  # mkdtemp's folders are for their owner only; data sets are often shared
+        try:
+            os.replace(aside, target)
+        except OSError:
+            if not (target / "meta.json").is_file():  # else another process was first, with the same images
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,172 @@
+"""Holds a data set: its facts, and the three parts that never meet, each read when first asked for."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kspike.data import partition, published
+from kspike.data.arguments import channel_values, whole
+from kspike.data.augmentation import Augmentation
+from kspike.data.normalization import channel_statistics, normalize
+from kspike.data.resizing import area_average
+from kspike.data.sources import Array, Images, Source
+from kspike.data.split import Split
+
+
+class Dataset:
+    """Three disjoint, fixed parts of a data set, `train`, `validation` and `test`, and what is known about it.
+
+    `train` and `validation` are cut from the official training part by image id; `test` is the official test part, or,
+    where there is none, cut out as well. A part is read when its attribute is first used: the test images are not even
+    decoded before. Made by `kspike.data.load`.
+
+    Attributes:
+        train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.
+        name, version, input_shape, num_classes, class_names, input_range: facts of the data.
+        mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given.
+        split_hash: SHA-256 of the cut (kspike.data.partition.digest).
+        source, license, citation: where it comes from and what must be said.
+        augmentation: what befalls training images.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation,
+        image_size: tuple[int, int] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        test_split: str | None = None,
+    ) -> None:
+        self._source = source
+        self._batching: dict[str, Any] = {
+            "batch_size": whole("batch_size", batch_size, 1),
+            "seed": whole("seed", seed, 0),
+        }
+        self._test_part = _test_part(source, test_split)
+        self.augmentation = augmentation
+        self.name, self.version, self.class_names = source.name, source.version, source.class_names
+        self.num_classes, self.input_range = len(source.class_names), source.input_range
+        self.source, self.license, self.citation = source.source, source.license, source.citation
+        self.input_shape = _shape(source, image_size)
+        channels = self.input_shape[-1]
+        self._given = channel_values("mean", mean, channels), channel_values("std", std, channels)
+
+    @cached_property
+    def train(self) -> Split:
+        """The images that train, shuffled anew each epoch, augmented if asked for; the last partial batch left out."""
+        train: dict[str, Any] = {"shuffle": True, "drop_remainder": True, "augmentation": self.augmentation}
+        return self._split("train", self._pool, self._cut["train"], **train)
+
+    @cached_property
+    def validation(self) -> Split:
+        """The images that choose: cut out of the official training part by id, as they are, in a fixed order."""
+        return self._split("validation", self._pool, self._cut["validation"])
+
+    @cached_property
+    def test(self) -> Split:
+        """The images that nothing is chosen by, as they are, in a fixed order."""
+        if self._test_part is None:
+            return self._split("test", self._pool, self._cut["test"])
+        pool = self._read(self._test_part)
+        return self._split("test", pool, np.arange(len(pool.labels)))
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, of pixels scaled to 0..1."""
+        return self._statistics[0]
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of each channel, of pixels scaled to 0..1."""
+        return self._statistics[1]
+
+    @cached_property
+    def split_hash(self) -> str:
+        """SHA-256 of the ids cut out of the official training part."""
+        return partition.digest({k: self._pool.ids[v] for k, v in self._cut.items() if k != "train"})
+
+    def normalize(self, images: Array) -> Array:
+        """Turns raw images (..., height, width, channels) into what the splits yield, float32."""
+        return normalize(images, self.mean, self.std, self.input_range)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the facts as plain JSON values, for a card; the test part is not read for it."""
+        facts = ("name", "version", "num_classes", "source", "license", "citation", "split_hash")
+        sequences = ("input_shape", "class_names", "input_range", "mean", "std")
+        sizes = {"train": self.train.num_examples, "validation": self.validation.num_examples}
+        return {
+            **{k: getattr(self, k) for k in facts},
+            **{k: list(getattr(self, k)) for k in sequences},
+            "examples": sizes,
+            "augmentation": self.augmentation.to_dict(),
+        }
+
+    @cached_property
+    def _pool(self) -> Images:
+        return self._read("train")
+
+    @cached_property
+    def _cut(self) -> dict[str, Array]:
+        """Positions in the official training part: validation, test where that is cut too, and train, the rest."""
+        images, source = self._pool, self._source
+        rest = np.arange(len(images.labels))
+        cut: dict[str, Array] = {}
+        sizes = {"validation": source.validation_size or len(rest) // 10}
+        if self._test_part is None:
+            sizes["test"] = source.test_size or len(rest) // 5
+        for part in ("test", "validation"):
+            if part in sizes:
+                purpose = f"{source.name}/{part}"
+                chosen, left = partition.choose(images.ids[rest], images.labels[rest], sizes[part], purpose)
+                cut[part], rest = rest[chosen], rest[left]
+        published.check(source.name, partition.digest({k: images.ids[v] for k, v in cut.items()}))
+        return {"train": rest, **cut}
+
+    @cached_property
+    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        mean, std = self._given
+        if mean is None or std is None:
+            measured = channel_statistics(self._pool.images, self._cut["train"], self.input_range)
+            mean, std = (mean or measured[0]), (std or measured[1])
+        return mean, std
+
+    def _read(self, part: str) -> Images:
+        pool = self._source.read(part)
+        return pool._replace(images=area_average(pool.images, self.input_shape[:2]))
+
+    def _split(self, name: str, pool: Images, positions: Array, **options: Any) -> Split:
+        facts: dict[str, Any] = {"name": name, "mean": self.mean, "std": self.std}
+        return Split(self._source, pool, positions, **facts, **self._batching, **options)
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name!r}: images {self.input_shape}, {self.num_classes} classes>"
+
+
+def _test_part(source: Source, wanted: str | None) -> str | None:
+    """Names the official part that tests; None where the test images are cut out of the training part."""
+    if "train" not in source.parts or (wanted is not None and wanted not in source.parts) or wanted == "train":
+        raise ValueError(
+            f"Data set {source.name!r} has the parts {', '.join(source.parts)}; expected one named 'train', and "
+            f"test_split= one of the others, received test_split={wanted!r}."
+        )
+    return wanted or next((p for p in ("test", "validation") if p in source.parts), None)
+
+
+def _shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
+    height, width, channels = source.image_shape
+    if height is None or width is None:
+        raise ValueError(f"Images of {source.name!r} differ in size: pass image_size=.")
+    if image_size is None:
+        return height, width, channels
+    if image_size[0] > height or image_size[1] > width:
+        raise ValueError(
+            f"image_size={image_size} is larger than the images of {source.name!r}, {(height, width)}: they are only "
+            "averaged down, since larger ones would hold nothing new."
+        )
+    return *image_size, channels

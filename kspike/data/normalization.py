@@ -1,0 +1,62 @@
+"""Turns raw uint8 images into the numbers a network reads, and measures the constants of doing so."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kspike.data.sources import Array
+
+
+def normalize(
+    images: Array, mean: Sequence[float], std: Sequence[float], input_range: tuple[float, float] = (0, 255)
+) -> Array:
+    """Maps raw pixels to float32: ((x - low) / (high - low) - mean) / std, channel by channel.
+
+    It is computed as one product and one sum in float32, so that equal pixels give equal bits on every machine.
+
+    Args:
+        images: (..., height, width, channels), uint8, or floats of the same range.
+        mean, std: one number a channel, of pixels already scaled to 0..1.
+        input_range: (low, high) of raw pixels: (0, 255), and (0, 16) for "digits".
+
+    Returns:
+        float32, the shape of `images`.
+    """
+    low, high = float(input_range[0]), float(input_range[1])
+    if images.shape[-1] != len(mean) or len(mean) != len(std):
+        raise ValueError(
+            f"Expected one mean and one std a channel; received images of {images.shape[-1]} channels, "
+            f"{len(mean)} means and {len(std)} stds. Images are channels last."
+        )
+    scale = 1.0 / (np.asarray(std, np.float64) * (high - low))
+    offset = -np.asarray(mean, np.float64) / np.asarray(std, np.float64) - low * scale
+    # A row of a whole image: NumPy's inner loop is then thousands of values long, not three.
+    pixels = int(np.prod(images.shape[-3:-1]))
+    rows = images.reshape(-1, pixels * images.shape[-1])
+    out = np.multiply(rows, np.tile(scale.astype(np.float32), pixels), dtype=np.float32)
+    out += np.tile(offset.astype(np.float32), pixels)
+    return out.reshape(images.shape)
+
+
+def channel_statistics(
+    images: Array, positions: Array, input_range: tuple[float, float] = (0, 255)
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measures mean and standard deviation a channel of pixels scaled to 0..1, over the images at `positions`.
+
+    Exact (sums of whole numbers), then rounded to four decimals, which is what cards carry.
+    """
+    channels = images.shape[-1]
+    row = int(np.prod(images.shape[1:]))
+    total, squares = np.zeros(row, np.uint64), np.zeros(row, np.uint64)
+    for start in range(0, len(positions), 4096):  # 4,096 squares of a byte fit into 32 bits
+        chunk = images[positions[start : start + 4096]].reshape(-1, row)
+        total += chunk.sum(axis=0, dtype=np.uint32)
+        squares += np.square(chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    count = len(positions) * row // channels
+    first = total.reshape(-1, channels).sum(axis=0) / count
+    second = squares.reshape(-1, channels).sum(axis=0) / count
+    low, high = input_range
+    mean = (first - low) / (high - low)
+    std = np.sqrt(np.maximum(second - first**2, 0.0)) / (high - low)
+    std = np.where(std < 1e-4, 1.0, std)  # a constant channel carries nothing to scale
+    return tuple(round(float(m), 4) for m in mean), tuple(round(float(s), 4) for s in std)

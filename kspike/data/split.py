@@ -1,0 +1,209 @@
+"""Feeds one part of a data set to Keras: normalised batches, in an order that the seed and the epoch alone decide."""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike.data import partition
+from kspike.data.arguments import whole
+from kspike.data.augmentation import Augmentation
+from kspike.data.normalization import normalize
+from kspike.data.sources import Array, Images, Source
+
+# First words of the seeds of the two streams, so that order and augmentation are independent.
+ORDER, CHANGES = 0, 1
+UNCHANGED = Augmentation()
+
+
+class Split(keras.utils.PyDataset):
+    """Yields batches (images, labels) of one fixed part: float32 (batch, height, width, channels) and int32 (batch,).
+
+    A `keras.utils.PyDataset` for `fit`, `evaluate` and `predict` on every backend, and a plain iterable and sequence
+    besides: `next(iter(split))`, `split[0]`, `len(split)`. `split[i]` depends on the seed, the epoch and i alone;
+    reading does not change it. `fit` moves it on by one epoch after each; `set_epoch(e)` puts it anywhere, so that a
+    resumed run goes on with the images it would have seen. (Keras by default also shuffles the order of whole batches,
+    from Python's global generator: pass `shuffle=False` to `fit` for the exact order.)
+
+    The last batch that is not full is left out while training, as another batch size would have jit backends compile
+    again; epochs are shuffled anew, so no image is left out for long. Elsewhere it is kept.
+
+    Made by `kspike.data.load` and by the methods of other splits.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pool: Images,
+        positions: Array,
+        *,
+        name: str,
+        batch_size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_remainder: bool = False,
+        augmentation: Augmentation = UNCHANGED,
+        soft_labels: bool = False,
+    ) -> None:
+        # One worker: with more, Keras 3.15 leaves the first batch out and hands on stale ones after a reset, which
+        # would break the order; and a batch takes less time here than it would to hand over.
+        super().__init__(workers=1)
+        self._source, self._pool, self._positions = source, pool, positions
+        self._options: dict[str, Any] = {
+            "name": name,
+            "batch_size": whole("batch_size", batch_size, 1),
+            "mean": tuple(mean),
+            "std": tuple(std),
+            "seed": whole("seed", seed, 0),
+            "shuffle": shuffle,
+            "drop_remainder": drop_remainder,
+            "augmentation": augmentation,
+            "soft_labels": soft_labels,
+        }
+        self.name, self.batch_size, self.seed = name, self._options["batch_size"], self._options["seed"]
+        self.augmentation = augmentation
+        low, high = source.input_range
+        self._fill = np.rint(np.asarray(mean) * (high - low) + low).astype(np.uint8)
+        self._soft = soft_labels or augmentation.mixup > 0
+        self._epoch = 0
+        self._ordered: tuple[int, Array] = (-1, positions)
+
+    # What it holds.
+
+    @property
+    def num_examples(self) -> int:
+        """Number of images, those included that an epoch leaves out."""
+        return len(self._positions)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the data set."""
+        return len(self._source.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        height, width, channels = self._pool.images.shape[1:]
+        return int(height), int(width), int(channels)
+
+    @property
+    def images(self) -> Array:
+        """The raw images, uint8, (n, height, width, channels), in the split's own order: by id, as a rule."""
+        return self._pool.images[self._positions]
+
+    @property
+    def labels(self) -> Array:
+        """The classes, int32, (n,), in the order of `images`."""
+        return self._pool.labels[self._positions]
+
+    @property
+    def ids(self) -> Array:
+        """The names of the images, strings, (n,), in the order of `images`."""
+        return self._pool.ids[self._positions]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the data set's name and the ids: says which images these are, whatever batches they come in."""
+        content = f"{self._source.name}:{','.join(sorted(self.ids.tolist()))}"
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    # Batches.
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches `split[i]` gives."""
+        return self._epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to an epoch, to resume a run there."""
+        self._epoch = whole("epoch", epoch, 0)
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.num_examples, self.batch_size)
+        if self._options["drop_remainder"]:
+            return max(full, 1)
+        return full + bool(rest)
+
+    def __getitem__(self, index: int) -> tuple[Array, Array]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"Batch {index} of {self.name!r}: it has {len(self)} batches, 0 to {len(self) - 1}.")
+        epoch = self._epoch
+        chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        raw, labels = self._pool.images[chosen], self._pool.labels[chosen]
+        rng = np.random.default_rng([CHANGES, self.seed, epoch, index])
+        raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng)
+        images = normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
+        if self._soft:
+            labels = np.eye(self.num_classes, dtype=np.float32)[labels]
+        return self.augmentation.change_normalized(images, labels, epoch, rng)
+
+    def on_epoch_end(self) -> None:
+        """Goes to the next epoch; Keras calls it after each."""
+        # Keras also "ends an epoch" whenever it resets an iterator: at the start of every `fit`, and after the batch by
+        # which it builds a fresh model. Counting those would make the order depend on whether a model was built, and a
+        # resumed run would see other images. Nothing but the caller tells them apart.
+        frames = [frame.function for frame in inspect.stack(context=0)[1:3]]
+        if frames[1:] != ["reset"]:
+            self._epoch += 1
+
+    def _order(self, epoch: int) -> Array:
+        if not self._options["shuffle"]:
+            return self._positions
+        known, order = self._ordered  # read and replaced as one: loading threads share it
+        if known != epoch:
+            order = np.random.default_rng([ORDER, self.seed, epoch]).permutation(self._positions)
+            self._ordered = (epoch, order)
+        return order
+
+    # Other views of the same images.
+
+    def without_augmentation(self) -> "Split":
+        """Gives the same images as they are, in a fixed order with the classes in proportion, in full batches.
+
+        For recalibrating normalisation statistics: its first k batches are the same images in every run and a fair
+        sample. It is not shuffled, and `fit` does not move it on.
+        """
+        order = partition.fixed_order(self.ids, self.labels, f"{self._source.name}/subset")
+        plain: dict[str, Any] = {"augmentation": UNCHANGED, "soft_labels": False, "shuffle": False}
+        return self._view(self._positions[order], name=f"{self.name}, unaugmented", drop_remainder=True, **plain)
+
+    def halves(self) -> tuple["Split", "Split"]:
+        """Gives two disjoint halves, fixed by image id and balanced by class: one to score, the other to pick."""
+        first, second = partition.halve(self.ids, self.labels, f"{self._source.name}/halves")
+        return (
+            self._view(self._positions[first], name=f"{self.name}, first half"),
+            self._view(self._positions[second], name=f"{self.name}, second half"),
+        )
+
+    def subset(self, n: int) -> "Split":
+        """Gives n images, fixed by image id, the classes in proportion; a smaller subset is part of a larger one."""
+        n = whole("n", n, 1)
+        if n > self.num_examples:
+            raise ValueError(f"subset: expected at most {self.num_examples} images of {self.name!r}, received n={n}.")
+        chosen, _ = partition.choose(self.ids, self.labels, n, f"{self._source.name}/subset")
+        return self._view(self._positions[chosen], name=f"{self.name}, {n} images")
+
+    def rebatch(self, batch_size: int, drop_remainder: bool | None = None) -> "Split":
+        """Gives the same images in batches of another size, with or without the last one that is not full."""
+        drop = self._options["drop_remainder"] if drop_remainder is None else drop_remainder
+        return self._view(self._positions, batch_size=batch_size, drop_remainder=drop)
+
+    def one_hot(self) -> "Split":
+        """Gives the same images with one-hot labels, float32 (batch, classes), as mixup's are."""
+        return self._view(self._positions, soft_labels=True)
+
+    def _view(self, positions: Array, **changes: Any) -> "Split":
+        view = Split(self._source, self._pool, positions, **{**self._options, **changes})
+        view.set_epoch(self._epoch)
+        return view
+
+    def __repr__(self) -> str:
+        return (
+            f"<Split {self._source.name!r} {self.name}: {self.num_examples:,} images {self.input_shape}, "
+            f"{len(self)} batches of {self.batch_size}>"
+        )
