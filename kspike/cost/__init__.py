@@ -1,0 +1,50 @@
+"""What a network costs: parameters and operations in closed form, synaptic operations and energy as measured."""
+
+from typing import TYPE_CHECKING, Any
+
+from kspike.cost.closed_form import Row
+from kspike.cost.convention import Activity, Attention, Convention, conventions, register
+from kspike.cost.counting import COUNTINGS, flops, parameters
+from kspike.cost.sizes import Sizes
+from kspike.cost.tables import table
+
+if TYPE_CHECKING:
+    from kspike.cost.measuring import measure
+    from kspike.cost.report import EnergyReport
+    from kspike.cost.rows import EnergyRow, NeuronRow
+
+#: These need Keras or its models; the closed forms above do not, and come without.
+_LATE = {"measure": "measuring", "EnergyReport": "report", "EnergyRow": "rows", "NeuronRow": "rows"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})
+
+
+__all__ = [
+    "COUNTINGS",
+    "Activity",
+    "Attention",
+    "Convention",
+    "EnergyReport",
+    "EnergyRow",
+    "NeuronRow",
+    "Row",
+    "Sizes",
+    "conventions",
+    "flops",
+    "measure",
+    "parameters",
+    "register",
+    "table",
+]

@@ -1,0 +1,117 @@
+"""Measures what a model's products and neurons really do on images, and charges it by a convention."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike.cost import images as image_batches
+from kspike.cost.activity import Statistics, collect
+from kspike.cost.convention import Convention, get
+from kspike.cost.counting import parameters
+from kspike.cost.probe import config_of, is_supernet, probe_of
+from kspike.cost.report import EnergyReport
+from kspike.cost.rows import neuron_rows, product_rows, spread
+
+
+def measure(
+    model: keras.Model,
+    data: Any,
+    convention: str | Convention = "spikformer",
+    batches: int | None = None,
+    progress: bool = True,
+) -> EnergyReport:
+    """Runs images through a model once and reports where the energy goes, layer by layer.
+
+    At every product (Dense, convolution, EinsumDense, spiking attention) the mean of the input is taken over all
+    images: the firing rate, or the mean spike count of an integer residual. Whether a product accumulates or multiplies
+    is decided once for all images, from what arrived there and not from the layer's name; the batch size has no effect.
+
+    The model runs in inference mode, compiled once for a model and batch shape: measuring the same model again costs
+    the forward pass. Nothing in the model is changed.
+
+    Args:
+        model: a `Spikformer`, a `Supernet` (its active genome is measured), or any Keras model of one input.
+        data: one part of `kspike.data.load(...)`, an array of images, or any iterable of batches `(images, ...)`.
+        convention: how operations are charged; `conventions()` lists the names.
+        batches: how many batches at most; None for all.
+        progress: whether a progress bar is shown.
+
+    Returns:
+        An `EnergyReport`.
+
+    Raises:
+        ValueError: an unknown convention, no images, images of another shape, values that are not finite, or a layer
+            whose first axis is not the batch.
+
+    Example:
+        >>> import keras, kspike, numpy as np
+        >>> config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=16, depth=1, num_heads=2)
+        >>> model = kspike.Spikformer(config)
+        >>> report = kspike.cost.measure(model, np.random.rand(4, 8, 8, 1), progress=False)
+        >>> report.rows[0].name, round(report.rows[0].macs)
+        ('stem/conv_0', 4608)
+    """
+    rule = get(convention)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
+    if batches is not None and batches < 1:
+        raise ValueError(f"batches must be at least 1, or None for all, got {batches!r}.")
+    shape = _input_shape(model)
+    probe = probe_of(model)
+    config = config_of(model)
+    statistics = Statistics(config.timesteps if config is not None else None)
+    first: np.ndarray | None = None
+    with _bar(image_batches.count(data, batches), progress) as advance:
+        for images, n in image_batches.batches(data, shape, batches):
+            signals, packed = probe.run(images)
+            statistics.add(signals, packed, n)
+            first = images[0] if first is None else first
+            advance()
+    products, neurons = collect(statistics, config, strict=is_supernet(model), static=probe.static)
+    return EnergyReport(
+        model=model.name,
+        convention=rule,
+        images=statistics.images,
+        timesteps=config.timesteps if config is not None else (probe.timesteps or 1),
+        rows=product_rows(products, rule),
+        neurons=neuron_rows(neurons),
+        energy_std_mj=spread(products, rule),
+        parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
+        notes=tuple(probe.notes),
+        image=first,
+    )
+
+
+def _size(variable: Any) -> int:
+    return int(np.prod(variable.shape, dtype=np.int64))
+
+
+def _input_shape(model: keras.Model) -> tuple[int | None, ...]:
+    config = config_of(model)
+    if config is not None:
+        return (None, *config.input_shape)
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or not all(n is None or isinstance(n, int) for n in shape):
+        raise ValueError(
+            f"{model.name} must be a functional model of one input (or a Spikformer or Supernet); "
+            f"its input shape is {shape!r}."
+        )
+    return shape
+
+
+@contextlib.contextmanager
+def _bar(total: int | None, shown: bool) -> Iterator[Any]:
+    if not shown:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("Measuring energy"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task("batches", total=total)
+        yield lambda: bar.advance(task)

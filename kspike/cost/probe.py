@@ -1,0 +1,104 @@
+"""A model's forward pass compiled together with its listeners, once for every model and batch shape."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike.config import SpikformerConfig
+from kspike.cost import products
+from kspike.cost.recording import Recorder, Signal
+from kspike.cost.tables import table
+from kspike.layers import LIF, PLIF, DirectEncoding
+from kspike.ops import jit
+
+#: Model -> its probe. Weak, and a probe holds its model weakly: measuring keeps no model alive.
+_PROBES: weakref.WeakKeyDictionary[keras.Model, Probe] = weakref.WeakKeyDictionary()
+
+
+class Probe:
+    """Runs batches of images through a model and gives back the packed statistics of every signal."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = weakref.ref(model)
+        self.timesteps, self.static = _time_of(model)
+        self.taps, self.notes = products.find(model, _is_neuron, _known(model))
+        self._identity = _identity(model)
+        self._signals: dict[tuple[int, ...], tuple[Signal, ...]] = {}
+        self._run = jit(self._forward, model.variables)
+
+    def fits(self, model: keras.Model) -> bool:
+        """Whether the model still consists of the layers that were compiled."""
+        return self._identity == _identity(model)
+
+    def _forward(self, images: Any) -> dict[str, Any]:
+        model = self._model()
+        recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
+        with recorder.listening(self.taps):
+            model(images, training=False)  # type: ignore[misc]
+        # Python runs here only while tracing (on torch, always): what is static of a signal is kept by shape
+        self._signals[tuple(images.shape)] = tuple(recorder.signals)
+        return recorder.packed()
+
+    def run(self, images: np.ndarray) -> tuple[tuple[Signal, ...], dict[str, np.ndarray]]:
+        """(signals, their packed statistics) of one batch."""
+        out = self._run(images)
+        return self._signals[images.shape], {k: keras.ops.convert_to_numpy(v) for k, v in out.items()}
+
+
+def probe_of(model: keras.Model) -> Probe:
+    """The model's probe, made at the first call, and again when its layers have changed."""
+    probe = _PROBES.get(model)
+    if probe is None or not probe.fits(model):
+        probe = _PROBES[model] = Probe(model)
+    return probe
+
+
+def is_supernet(model: Any) -> bool:
+    """Whether a model's layers are wider than the network that is active in it, as in `kspike.Supernet`."""
+    return hasattr(model, "genome") and hasattr(model, "space")
+
+
+def config_of(model: Any) -> SpikformerConfig | None:
+    """The architecture that a model runs now, where it says so."""
+    config = getattr(model, "config", None)
+    return config if isinstance(config, SpikformerConfig) else None
+
+
+def _is_neuron(layer: Any) -> bool:
+    return isinstance(layer, (LIF, PLIF))
+
+
+def _known(model: Any) -> dict[str, str]:
+    """Path -> role, of a supernet's layers: elastic ones are found by their paths, whatever class they are."""
+    if not is_supernet(model):
+        return {}
+    return {row.name: row.kind for row in table(model.space.max_config()) if row.kind != "attention"}
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    return iter(model._flatten_layers(include_self=False))
+
+
+def _identity(model: keras.Model) -> tuple:
+    """What a compiled pass holds on to; LoRA brings variables, quantising another method, `add` a layer."""
+    layers = tuple((id(layer), getattr(layer, "quantization_mode", None)) for layer in _layers(model))
+    return layers, tuple(id(variable) for variable in model.variables)
+
+
+def _time_of(model: keras.Model) -> tuple[int | None, bool]:
+    """(T, whether the input is a still image that the model repeats)."""
+    if is_supernet(model):
+        # computed on slices (torch), it runs the active genome's steps; under masks, the longest's
+        config = model.space.max_config() if model.masked else model.config
+        return config.timesteps, not config.has_time
+    encodings = [layer for layer in _layers(model) if isinstance(layer, DirectEncoding)]
+    if encodings:
+        return encodings[0].timesteps, True
+    shape = model.input_shape
+    spiking = any(_is_neuron(layer) for layer in _layers(model))
+    return (shape[1] if spiking and isinstance(shape, tuple) and len(shape) > 2 else None), False

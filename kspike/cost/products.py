@@ -1,0 +1,125 @@
+"""Which layers of a model multiply by weights, under which path, and how many multiply-accumulates one call takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+
+import keras
+
+CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+DENSE = (keras.layers.Dense, keras.layers.EinsumDense)
+#: They multiply activations with activations, out of sight of any layer inside them.
+HIDDEN = (
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+    keras.layers.Attention,
+    keras.layers.AdditiveAttention,
+    keras.layers.Dot,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """One place of a model to look at: a method of a layer, and what the layer is to the count.
+
+    Args:
+        name: path of the layer, "block_0/attention/qkv".
+        layer: the layer.
+        method: name of the method through which the values pass, "call" for most.
+        role: "conv", "dense", "attention" or "neuron".
+        operator: for a product, the Keras layer whose geometry counts; None where a closed form must say it.
+    """
+
+    name: str
+    layer: keras.Layer
+    method: str
+    role: str
+    operator: keras.Layer | None = None
+
+
+def role_of(layer: keras.Layer) -> str | None:
+    """ "conv" or "dense" for a Keras layer that multiplies its input by weights, else None."""
+    if isinstance(layer, (*TRANSPOSED, *DEPTHWISE, *CONVOLUTIONS)):
+        return "conv"
+    return "dense" if isinstance(layer, DENSE) else None
+
+
+def find(
+    model: keras.Layer, is_neuron: Callable[[keras.Layer], bool], known: dict[str, str]
+) -> tuple[list[Tap], list[str]]:
+    """Walks through a model: (what to look at, notes on weights that nobody counts).
+
+    Args:
+        model: any Keras model.
+        is_neuron: says whether a layer is a spiking neuron.
+        known: path -> role of layers that a closed form knows, whatever class stands there (elastic layers).
+    """
+    taps: list[Tap] = []
+    notes: list[str] = []
+    for name, layer in _walk(model, "", set()):
+        inner = getattr(layer, "layer", None) if isinstance(layer, keras.layers.TimeDistributed) else layer
+        role = role_of(inner) if inner is not None else None
+        # a quantised layer answers through another method
+        method = "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
+        if role is not None or name in known:
+            taps.append(Tap(name, layer, method, role or known[name], inner if role else None))
+        elif is_neuron(layer):
+            taps.append(Tap(name, layer, "call", "neuron"))
+        elif callable(getattr(layer, "attend", None)):
+            taps.append(Tap(name, layer, "attend", "attention"))
+        if isinstance(layer, HIDDEN):
+            notes.append(f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted.")
+        elif role is None and not known and _has_kernel(layer):
+            notes.append(f"{name} ({type(layer).__name__}) holds weights that this report does not count.")
+    return taps, notes
+
+
+def _has_kernel(layer: keras.Layer) -> bool:
+    own = layer.weights if isinstance(layer, keras.layers.TimeDistributed) else layer._trainable_variables
+    return any(len(v.shape) > 1 for v in own)
+
+
+def _walk(layer: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
+    for child in layer._flatten_layers(include_self=False, recursive=False):
+        if id(child) in seen or isinstance(child, (keras.layers.InputLayer, keras.metrics.Metric)):
+            continue
+        seen.add(id(child))
+        name = f"{prefix}{child.name}"
+        yield name, child
+        if role_of(child) is None and not isinstance(child, keras.layers.TimeDistributed):
+            yield from _walk(child, f"{name}/", seen)
+
+
+def image_axes(operator: keras.Layer | None) -> int:
+    """Over how many axes a convolution slides; an elastic one, which is no Keras layer, slides over two."""
+    return 2 if operator is None else len(operator.kernel_size)
+
+
+def multiply_accumulates(layer: keras.Layer, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one call on whole tensors of these shapes, padding included."""
+    size = math.prod(outputs)
+    if isinstance(layer, keras.layers.Dense):
+        return math.prod(inputs) * layer.units
+    if isinstance(layer, keras.layers.EinsumDense):
+        return size * _contracted(layer.equation, inputs)
+    if isinstance(layer, TRANSPOSED):
+        return math.prod(inputs) * math.prod(layer.kernel_size) * layer.filters
+    if isinstance(layer, DEPTHWISE):
+        return size * math.prod(layer.kernel_size)
+    axis = 1 if layer.data_format == "channels_first" else -1
+    axis += len(inputs) - len(layer.kernel_size) - 2 if axis > 0 else 0  # TimeDistributed has an axis more
+    return size * math.prod(layer.kernel_size) * inputs[axis] // layer.groups
+
+
+def _contracted(equation: str, inputs: tuple[int, ...]) -> int:
+    """Product of the input's axes that the equation sums over; an ellipsis stands for axes that stay."""
+    left, output = equation.replace(" ", "").split("->")
+    source = left.split(",")[0]
+    head, _, tail = source.partition("...")
+    labels = dict(zip(head, inputs[: len(head)], strict=True))
+    labels |= dict(zip(tail, inputs[len(inputs) - len(tail) :], strict=True))
+    return math.prod(n for label, n in labels.items() if label not in output)

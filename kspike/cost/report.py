@@ -1,0 +1,170 @@
+"""EnergyReport: where the energy of one image goes, as numbers, a table, CSV, JSON and a web page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kspike.config import nearest
+from kspike.cost.convention import Convention
+from kspike.cost.rows import EnergyRow, NeuronRow, interval
+
+KINDS = ("ac", "mac", "dense", "syops")
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyReport:
+    """What a model did on images, and what a convention charges for it. All numbers are for one image, all time steps.
+
+    Args:
+        model: its name.
+        convention: how operations were charged.
+        images: how many images were run, n.
+        timesteps: T.
+        rows: one `EnergyRow` a product, in the order in which they ran.
+        neurons: one `NeuronRow` a neuron layer.
+        energy_std_mj: standard deviation over images, millijoules.
+        parameters: trainable parameters of the network.
+        notes: what this report does not count.
+        image: the first image, as the model saw it.
+    """
+
+    model: str
+    convention: Convention
+    images: int
+    timesteps: int
+    rows: tuple[EnergyRow, ...]
+    neurons: tuple[NeuronRow, ...]
+    energy_std_mj: float
+    parameters: int
+    notes: tuple[str, ...] = ()
+    image: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def energy_mj(self) -> float:
+        """Millijoules of one image, mean over the images."""
+        return sum(row.energy_uj for row in self.rows) * 1e-3
+
+    @property
+    def energy_interval_mj(self) -> tuple[float, float]:
+        """95 % confidence interval of `energy_mj` over images: what other images of the same kind would give."""
+        return interval(self.energy_mj, self.energy_std_mj, self.images)
+
+    def total(self, kind: str) -> float:
+        """Operations of one image: "ac", "mac", "dense" (all products, were nothing sparse), or "syops" (ac and mac).
+
+        Raises:
+            ValueError: another kind.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"Unknown kind of operation {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}.")
+        if kind == "dense":
+            return float(sum(row.dense for row in self.rows))
+        acs, macs = sum(row.acs for row in self.rows), sum(row.macs for row in self.rows)
+        return {"ac": acs, "mac": macs, "syops": acs + macs}[kind]
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Neuron layers that never fire: whatever stands behind them does nothing."""
+        return tuple(row.name for row in self.neurons if row.silent)
+
+    @property
+    def saturated(self) -> tuple[str, ...]:
+        """Neuron layers that fire nearly always."""
+        return tuple(row.name for row in self.neurons if row.saturated)
+
+    def advice(self) -> tuple[str, ...]:
+        """What the numbers point at, a sentence each, and what to try; then what was not counted."""
+        out = []
+        if self.silent:
+            out.append(
+                f"Silent (no spike in {self.images} images): {', '.join(self.silent)}. "
+                "Try a lower v_threshold or tau there, or calibrate the normalisation on training images."
+            )
+        if self.saturated:
+            out.append(
+                f"Saturated (firing nearly always): {', '.join(self.saturated)}. "
+                "Try a higher v_threshold there, or calibrate the normalisation on training images."
+            )
+        return (*out, *self.notes)
+
+    def __str__(self) -> str:
+        from kspike.cost.rendering import as_text
+
+        return as_text(self)
+
+    # -- as data ------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values (without the raster and the image)."""
+        low, high = self.energy_interval_mj
+        return {
+            "model": self.model,
+            "convention": {
+                f.name: _plain(getattr(self.convention, f.name)) for f in dataclasses.fields(self.convention)
+            },
+            "images": self.images,
+            "timesteps": self.timesteps,
+            "parameters": self.parameters,
+            "energy_mj": self.energy_mj,
+            "energy_std_mj": self.energy_std_mj,
+            "energy_interval_mj": [low, high],
+            "total": {kind: self.total(kind) for kind in KINDS},
+            "rows": [_plain(dataclasses.asdict(row)) for row in self.rows],
+            "neurons": [
+                {f.name: _plain(getattr(row, f.name)) for f in dataclasses.fields(row) if f.name != "raster"}
+                for row in self.neurons
+            ],
+            "silent": list(self.silent),
+            "saturated": list(self.saturated),
+            "notes": list(self.notes),
+        }
+
+    def to_json(self, path: str | Path) -> Path:
+        """Writes the report as JSON (aside, then renamed: never half a file)."""
+        return write(path, json.dumps(self.to_dict(), indent=2) + "\n")
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes one line a product (aside, then renamed)."""
+        columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name != "rates"]
+        steps = max((len(row.rates) for row in self.rows), default=0)
+        out = io.StringIO()
+        lines = csv.writer(out, lineterminator="\n")
+        lines.writerow([*columns, *(f"rate_{t}" for t in range(steps))])
+        for row in self.rows:
+            lines.writerow([*(getattr(row, c) for c in columns), *row.rates])
+        return write(path, out.getvalue())
+
+    def to_html(self, path: str | Path) -> Path:
+        """Writes one self-contained page that works offline (aside, then renamed)."""
+        from kspike.cost.page import as_page
+
+        return write(path, as_page(self))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity: None stands for "no limit"."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def write(path: str | Path, text: str) -> Path:
+    """Writes a text file beside its place, then renames it there."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path

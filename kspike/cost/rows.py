@@ -1,0 +1,118 @@
+"""Charges measured products and neurons by a convention: the rows of a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from kspike.cost.activity import Neuron, Product
+from kspike.cost.convention import Convention
+
+#: A neuron layer that fires at this rate or above says "always", which is as little as one that says "never".
+SATURATED = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyRow:
+    """What one product does for one image, on average, over all time steps.
+
+    Args:
+        name, kind: path of the layer; "conv", "dense" or "attention".
+        rate: mean of its input: firing rate, or mean spike count.
+        rates: the same, one a time step.
+        active: share of its input that is not zero.
+        largest: largest number of its input.
+        dense: multiply-accumulates of the dense product.
+        acs, macs: accumulations and multiply-accumulates charged.
+        energy_uj: microjoules.
+    """
+
+    name: str
+    kind: str
+    rate: float
+    rates: tuple[float, ...]
+    active: float
+    largest: float
+    dense: int
+    acs: float
+    macs: float
+    energy_uj: float
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing ever arrives."""
+        return self.active == 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class NeuronRow:
+    """What one neuron layer fires for one image, on average.
+
+    Args:
+        name: path of the layer.
+        updates: membranes updated, over all time steps.
+        rate: firing rate, spikes a neuron and time step.
+        rates: the same, one a time step.
+        raster: spikes of the first image, (time steps, some neurons).
+    """
+
+    name: str
+    updates: int
+    rate: float
+    rates: tuple[float, ...]
+    raster: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it never fires."""
+        return self.rate == 0.0
+
+    @property
+    def saturated(self) -> bool:
+        """Whether it fires nearly always."""
+        return self.rate >= SATURATED
+
+
+def product_rows(products: Sequence[Product], rule: Convention) -> tuple[EnergyRow, ...]:
+    """Charges every product by its mean over all images."""
+    rows = []
+    for product in products:
+        a = product.activity
+        acs, macs = rule.operations(a)
+        energy = float(rule.picojoules(a, acs, macs)) * 1e-6
+        rows.append(
+            EnergyRow(
+                name=a.name,
+                kind=a.kind,
+                rate=float(a.rate),
+                rates=product.rates,
+                active=product.active,
+                largest=a.largest,
+                dense=int(a.dense),
+                acs=float(acs),
+                macs=float(macs),
+                energy_uj=energy,
+            )
+        )
+    return tuple(rows)
+
+
+def neuron_rows(neurons: Sequence[Neuron]) -> tuple[NeuronRow, ...]:
+    """The firing of every neuron layer, in the order in which they ran."""
+    return tuple(NeuronRow(n.name, n.updates, n.rate, n.rates, n.raster) for n in neurons)
+
+
+def spread(products: Sequence[Product], rule: Convention) -> float:
+    """Standard deviation of an image's energy over the images, in millijoules (0 for one image)."""
+    energy = sum(rule.picojoules(p.by_image, *rule.operations(p.by_image)) for p in products)
+    per_image = np.atleast_1d(np.asarray(energy, dtype=np.float64)) * 1e-9
+    return float(per_image.std(ddof=1)) if per_image.size > 1 else 0.0
+
+
+def interval(mean: float, deviation: float, n: int) -> tuple[float, float]:
+    """95 % confidence interval of a mean over n images (normal approximation)."""
+    half = 1.959964 * deviation / math.sqrt(n)
+    return mean - half, mean + half
