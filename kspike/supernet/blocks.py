@@ -1,0 +1,211 @@
+"""Elastic SPS, SSA, MLP and block: Spikformer's parts over shared weights, as slices or under masks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike.config import SpikformerConfig
+from kspike.layers._parts import fold_time, unfold_time
+from kspike.ops import lif, max_pool
+from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticNorm, Statistics
+
+
+class ElasticPart(keras.layers.Layer):
+    """Base of the elastic parts: neurons fixed by the base network, except tau and threshold, which the view gives."""
+
+    def __init__(self, config: SpikformerConfig, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.config = config
+        self.neuron_arguments = {
+            "v_reset": config.v_reset,
+            "decay_input": config.decay_input,
+            "detach_reset": config.detach_reset,
+            "surrogate": config.surrogate,
+        }
+        self.membrane = config.residual == "membrane"
+        # 1 / tau = sigmoid(w) is learned and shared by every subnet; tau is no gene then
+        self.learned = {}
+
+    def add_neuron(self, name: str, kind: str, block: int | None = None, groups: int = 1) -> None:
+        """Declares a neuron; it holds a weight only where tau is learned."""
+        if self.config.neuron == "plif":
+            start = -math.log(self.config.tau.at(kind, block) - 1.0)
+            self.learned[name] = self.add_weight(
+                shape=(groups,),
+                initializer=keras.initializers.Constant(start),
+                name=f"{name}_w",
+                dtype="float32",
+                autocast=False,
+            )
+
+    def fire(self, x: Any, name: str, extent: Any, values: dict, time_mask: Any) -> Any:
+        """Spikes of one neuron layer, zero in inactive channels and time steps."""
+        if name in self.learned:
+            inverse = ops.sigmoid(ops.convert_to_tensor(self.learned[name]))
+            groups = self.learned[name].shape[0]
+            time_constant = {"inverse_tau": ops.repeat(inverse, x.shape[-1] // groups) if groups > 1 else inverse}
+        else:
+            time_constant = {"tau": values["tau"]}
+        y = lif(ops.cast(x, "float32"), v_threshold=values["v_threshold"], **time_constant, **self.neuron_arguments)
+        y = extent.mask(ops.cast(y, self.compute_dtype))
+        if time_mask is None:
+            return y
+        return y * ops.cast(ops.reshape(time_mask, (1, -1, *([1] * (len(y.shape) - 2)))), y.dtype)
+
+
+class ElasticSPS(ElasticPart):
+    """Spiking patch splitting of elastic width."""
+
+    def build(self, input_shape: Any = None) -> None:
+        widths = (self.config.image_shape[-1], *self.config.stage_channels)
+        self.conv_layers = [
+            ElasticConv(widths[i], widths[i + 1], dtype=self.dtype_policy, name=f"conv_{i}") for i in range(4)
+        ]
+        self.norm_layers = [ElasticNorm(widths[i + 1], dtype=self.dtype_policy, name=f"norm_{i}") for i in range(4)]
+        self.rpe_conv = ElasticConv(widths[4], widths[4], dtype=self.dtype_policy, name="rpe_conv")
+        self.rpe_norm = ElasticNorm(widths[4], dtype=self.dtype_policy, name="rpe_norm")
+        for layer in (*self.conv_layers, *self.norm_layers, self.rpe_conv, self.rpe_norm):
+            layer.build()
+        self.neurons = 3 if self.membrane else 4
+        for i in range(self.neurons):
+            self.add_neuron(f"neuron_{i}", "stem")
+        if not self.membrane:
+            self.add_neuron("rpe_neuron", "stem")
+
+    def call(self, x: Any, view: Any, statistics: Statistics) -> Any:
+        values, time = view.neuron("stem"), view.time_mask
+        extents = (None, *view.stem, view.embed)
+        x = fold_time(ops.cast(x, self.compute_dtype))
+        for i, (conv, norm) in enumerate(zip(self.conv_layers, self.norm_layers, strict=True)):
+            x = unfold_time(conv(x, inputs=extents[i], outputs=extents[i + 1]), view.timesteps)
+            x = norm(x, extent=extents[i + 1], statistics=statistics, time_mask=time)
+            pool = self.config.stem_pool[i]
+            if pool and self.config.pool_after == "norm":
+                x = unfold_time(max_pool(fold_time(x)), view.timesteps)
+            if i < self.neurons:
+                x = self.fire(x, f"neuron_{i}", extents[i + 1], values, time)
+            x = fold_time(x)
+            if pool and self.config.pool_after == "neuron":
+                x = max_pool(x)
+        position = unfold_time(self.rpe_conv(x, inputs=view.embed, outputs=view.embed), view.timesteps)
+        position = self.rpe_norm(position, extent=view.embed, statistics=statistics, time_mask=time)
+        if not self.membrane:
+            position = self.fire(position, "rpe_neuron", view.embed, values, time)
+        x = unfold_time(x, view.timesteps) + position
+        return ops.reshape(x, (-1, view.timesteps, x.shape[2] * x.shape[3], x.shape[4]))
+
+
+class ElasticSSA(ElasticPart):
+    """Spiking self-attention of elastic width and head count."""
+
+    def __init__(self, config: SpikformerConfig, block: int, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.block = block
+
+    def build(self, input_shape: Any = None) -> None:
+        d, policy = self.config.embed_dim, self.dtype_policy
+        self.qkv = ElasticDense(d, d, 3, self.config.qkv_bias, dtype=policy, name="qkv")
+        self.qkv_norm = ElasticNorm(d, 3, dtype=policy, name="qkv_norm")
+        self.proj = ElasticDense(d, d, 1, self.config.proj_bias, dtype=policy, name="proj")
+        self.proj_norm = ElasticNorm(d, dtype=policy, name="proj_norm")
+        for layer in (self.qkv, self.qkv_norm, self.proj, self.proj_norm):
+            layer.build()
+        if self.membrane:
+            self.add_neuron("input_neuron", "input", self.block)
+        self.add_neuron("qkv_neuron", "qkv", self.block, groups=3)
+        self.add_neuron("attention_neuron", "attention", self.block)
+        if not self.membrane:
+            self.add_neuron("proj_neuron", "proj", self.block)
+
+    def attend(self, q: Any, k: Any, v: Any, heads: Any) -> Any:
+        """scale * q k^T v of spikes (batch, time, tokens, channels), head by head, in float32.
+
+        `heads` is a number, or for every channel the head it belongs to: then k^T v is formed over all channels and
+        kept only within heads, which is exact and needs no shape to change.
+        """
+        q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
+        if isinstance(heads, int):
+            shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
+            qh, kh, vh = (ops.reshape(a, shape) for a in (q, k, v))
+            if q.shape[2] > shape[-1]:
+                y = ops.einsum("btnhd,bthde->btnhe", qh, ops.einsum("btnhd,btnhe->bthde", kh, vh))
+            else:
+                y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", qh, kh), vh)
+            y = ops.reshape(y, (-1, *q.shape[1:]))
+        else:
+            same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
+            y = ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
+        return y * self.config.scale
+
+    def call(self, x: Any, view: Any, statistics: Statistics, active: Any = None) -> Any:
+        d, time, b = view.embed, view.time_mask, self.block
+        how = {"statistics": statistics, "time_mask": time, "active": active}
+        if self.membrane:
+            x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
+        x = self.qkv_norm(self.qkv(x, inputs=d, outputs=d), extent=d, **how)
+        spikes = self.fire(x, "qkv_neuron", d, view.neuron("qkv", b), time)
+        y = self.attend(*ops.split(spikes, 3, axis=-1), view.heads(b))
+        y = self.fire(y, "attention_neuron", d, view.neuron("attention", b), time)
+        y = self.proj_norm(self.proj(y, inputs=d, outputs=d), extent=d, **how)
+        return y if self.membrane else self.fire(y, "proj_neuron", d, view.neuron("proj", b), time)
+
+
+class ElasticMLP(ElasticPart):
+    """Spiking MLP of elastic width and ratio."""
+
+    def __init__(self, config: SpikformerConfig, block: int, hidden: int, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.block, self.hidden = block, hidden
+
+    def build(self, input_shape: Any = None) -> None:
+        d, policy = self.config.embed_dim, self.dtype_policy
+        self.fc1 = ElasticDense(d, self.hidden, 1, self.config.mlp_bias, dtype=policy, name="fc1")
+        self.fc1_norm = ElasticNorm(self.hidden, dtype=policy, name="fc1_norm")
+        self.fc2 = ElasticDense(self.hidden, d, 1, self.config.mlp_bias, dtype=policy, name="fc2")
+        self.fc2_norm = ElasticNorm(d, dtype=policy, name="fc2_norm")
+        for layer in (self.fc1, self.fc1_norm, self.fc2, self.fc2_norm):
+            layer.build()
+        if self.membrane:
+            self.add_neuron("input_neuron", "input", self.block)
+        self.add_neuron("fc1_neuron", "fc1", self.block)
+        if not self.membrane:
+            self.add_neuron("fc2_neuron", "fc2", self.block)
+
+    def call(self, x: Any, view: Any, statistics: Statistics, active: Any = None) -> Any:
+        d, hidden, time, b = view.embed, view.hidden(self.block), view.time_mask, self.block
+        how = {"statistics": statistics, "time_mask": time, "active": active}
+        if self.membrane:
+            x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
+        x = self.fc1_norm(self.fc1(x, inputs=d, outputs=hidden), extent=hidden, **how)
+        x = self.fire(x, "fc1_neuron", hidden, view.neuron("fc1", b), time)
+        x = self.fc2_norm(self.fc2(x, inputs=hidden, outputs=d), extent=d, **how)
+        return x if self.membrane else self.fire(x, "fc2_neuron", d, view.neuron("fc2", b), time)
+
+
+class ElasticBlock(ElasticPart):
+    """Attention, then MLP, each added to the stream; adds nothing where the genome is shallower."""
+
+    def __init__(self, config: SpikformerConfig, block: int, hidden: int, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        self.block = block
+        self.attention = ElasticSSA(config, block, dtype=self.dtype_policy, name="attention")
+        self.mlp = ElasticMLP(config, block, hidden, dtype=self.dtype_policy, name="mlp")
+
+    def build(self, input_shape: Any = None) -> None:
+        self.attention.build()
+        self.mlp.build()
+
+    def call(self, x: Any, view: Any, statistics: Statistics) -> Any:
+        active = view.active(self.block)
+        if isinstance(active, bool):
+            if not active:
+                return x
+            x = x + self.attention(x, view=view, statistics=statistics)
+            return x + self.mlp(x, view=view, statistics=statistics)
+        gate = ops.cast(active, x.dtype)
+        x = x + gate * self.attention(x * gate, view=view, statistics=statistics, active=active)
+        return x + gate * self.mlp(x * gate, view=view, statistics=statistics, active=active)

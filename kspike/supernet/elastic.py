@@ -1,0 +1,137 @@
+"""Elastic products and normalisations: shared weights of which a genome uses the leading part."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kspike.layers._parts import conv_initializer, linear_initializer
+from kspike.ops import batch_norm
+
+EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """How a forward pass normalises.
+
+    Args:
+        batch: by the batch's own moments (training, calibration), or by the stored ones.
+        rate: the share of the batch's moments that enters the stored ones: 0.1 in training, 1/k at the k-th batch of a
+            calibration, which makes the stored ones their mean.
+    """
+
+    batch: bool = False
+    rate: Any = 0.0
+
+
+class ElasticConv(keras.layers.Layer):
+    """3x3 convolution without bias of the leading channels."""
+
+    def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inputs, self.outputs = inputs, outputs
+
+    def build(self, input_shape: Any = None) -> None:
+        self.kernel = self.add_weight(
+            shape=(3, 3, self.inputs, self.outputs), initializer=conv_initializer(), name="kernel"
+        )
+
+    def call(self, x: Any, inputs: Any, outputs: Any) -> Any:
+        kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
+        return ops.conv(x, kernel, padding="same", data_format="channels_last")
+
+
+class ElasticDense(keras.layers.Layer):
+    """Product of the leading channels; `parts` outputs side by side share the input (q, k, v: three)."""
+
+    def __init__(self, inputs: int, outputs: int, parts: int = 1, use_bias: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inputs, self.outputs, self.parts, self.use_bias = inputs, outputs, parts, use_bias
+
+    def build(self, input_shape: Any = None) -> None:
+        self.kernel = self.add_weight(
+            shape=(self.inputs, self.parts, self.outputs), initializer=linear_initializer(), name="kernel"
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(shape=(self.parts, self.outputs), initializer="zeros", name="bias")
+
+    def call(self, x: Any, inputs: Any, outputs: Any = None) -> Any:
+        kernel, bias = inputs.take(self.kernel, 0), self.bias
+        if outputs is not None:
+            kernel = outputs.take(kernel, 2)
+            bias = bias if bias is None else outputs.take(bias, 1)
+        y = ops.matmul(x, ops.reshape(kernel, (kernel.shape[0], -1)))
+        return y if bias is None else y + ops.reshape(bias, (-1,))
+
+
+class ElasticNorm(keras.layers.Layer):
+    """Batch normalisation of the leading channels over batch and active time steps; touches nothing inactive."""
+
+    def __init__(self, channels: int, parts: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels, self.parts = channels, parts
+
+    def build(self, input_shape: Any = None) -> None:
+        shape = (self.parts, self.channels)
+        keep = {"dtype": "float32", "autocast": False}
+        self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma", **keep)
+        self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta", **keep)
+        self.moving_mean = self.add_weight(
+            shape=shape, initializer="zeros", trainable=False, name="moving_mean", **keep
+        )
+        self.moving_variance = self.add_weight(
+            shape=shape, initializer="ones", trainable=False, name="moving_variance", **keep
+        )
+
+    def call(self, x: Any, extent: Any, statistics: Statistics, time_mask: Any = None, active: Any = None) -> Any:
+        taken = [extent.take(ops.convert_to_tensor(v), 1) for v in self._variables()]
+        gamma, beta, mean, variance = (ops.reshape(v, (-1,)) for v in taken)
+        if not statistics.batch:
+            y = ops.batch_normalization(ops.cast(x, "float32"), mean, variance, -1, beta, gamma, EPSILON)
+            return extent.mask(ops.cast(y, x.dtype))
+        if time_mask is None:
+            y, mean, variance = batch_norm(x, gamma, beta, EPSILON)
+        else:
+            y, mean, variance = _masked_batch_norm(x, gamma, beta, time_mask)
+        self._remember(extent, mean, variance, statistics.rate, active)
+        return extent.mask(y)
+
+    def _variables(self) -> tuple:
+        return self.gamma, self.beta, self.moving_mean, self.moving_variance
+
+    def _remember(self, extent: Any, mean: Any, variance: Any, rate: Any, active: Any) -> None:
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            stored = extent.take(ops.convert_to_tensor(moving), 1)
+            batch = ops.reshape(ops.stop_gradient(ops.cast(batch, "float32")), (self.parts, -1))
+            step = extent.mask((batch - stored) * rate)
+            new = stored + (step if active is None else step * active)
+            if new.shape != moving.shape:
+                new = ops.slice_update(ops.convert_to_tensor(moving), [0, 0], new)
+            moving.assign(new)
+
+    def copy_to(self, norm: Any, size: int) -> None:
+        """Writes the leading part into a plain BatchNorm."""
+        for variable, target in zip(
+            self._variables(), (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance), strict=True
+        ):
+            target.assign(ops.convert_to_numpy(variable)[:, :size].reshape(-1))
+
+
+def _masked_batch_norm(x: Any, gamma: Any, beta: Any, time_mask: Any) -> tuple:
+    """Moments over batch and active time steps of (batch, time, ..., channels), in two passes."""
+    axes = list(range(len(x.shape) - 1))
+    weight = ops.reshape(time_mask, (1, -1, *([1] * (len(x.shape) - 2))))
+    each = ops.cast(ops.shape(x)[0], "float32") * float(np.prod(x.shape[2:-1], dtype="float64"))
+    count = each * ops.sum(time_mask)
+    y = ops.cast(x, "float32")
+    mean = ops.sum(y * weight, axis=axes) / count
+    centred = y - mean
+    variance = ops.sum(ops.square(centred) * weight, axis=axes) / count
+    y = centred * (gamma * ops.rsqrt(variance + EPSILON)) + beta
+    return ops.cast(y, x.dtype), mean, variance

@@ -1,0 +1,253 @@
+"""Supernet: a search space becomes one keras.Model that holds every architecture of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kspike.config import SpikformerConfig
+from kspike.models import Spikformer
+from kspike.ops import jit
+from kspike.space import Genome, SearchSpace
+from kspike.supernet.blocks import ElasticBlock, ElasticSPS
+from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
+from kspike.supernet.extraction import copy_weights
+from kspike.supernet.view import MaskedView, SlicedView
+
+#: Share of a training batch's moments that enters the stored ones (PyTorch's momentum, as in Spikformer).
+TRAINING_RATE = 0.1
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Supernet(keras.Model):
+    """Holds one set of weights for every network of a space; a subnet uses the leading slices (weight entanglement).
+
+    Plain `fit` trains it: every batch draws one network of the space uniformly (single path, as Auto-Spikformer).
+    `predict` and `evaluate` run the active genome, the largest network at first. Normalisation statistics belong to
+    whichever network ran last: `calibrate` recomputes the active one's before it is judged.
+
+    On jax and tensorflow one compiled program serves the whole space: genes are index variables into constant tables,
+    inactive channels, blocks and steps are masked. On torch, which runs eagerly, subnets are computed on slices, so
+    that small ones are cheap.
+
+    Source: Auto-Spikformer (Che et al., 2023) and AutoFormer's weight entanglement. Departures from the public code:
+    heads, thresholds and time steps act; statistics are recomputed for each network instead of being taken from the
+    test batch; inactive statistics are not touched.
+
+    Args:
+        space: a `SearchSpace`, a published name, a path or a dict.
+        seed: of the networks drawn in training.
+        masked: None for the backend's way; on torch, True runs the masked form (for tests).
+
+    Input shape: as the space's base. Output shape: logits `(batch, num_classes)`.
+
+    Example: see docs/examples/supernet.py.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace | Mapping[str, Any] | str,
+        *,
+        seed: int | None = 0,
+        masked: bool | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(dtype=dtype, **kwargs)
+        self.space = space = SearchSpace.load(space)
+        eager = keras.backend.backend() == "torch"
+        if masked is False and not eager:
+            raise ValueError(
+                f"On {keras.backend.backend()} a supernet is compiled, and so masked; masked=False is for torch."
+            )
+        self.masked = (not eager) if masked is None else bool(masked)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        largest = space.max_config()
+        hidden = int(largest.embed_dim * max(largest.mlp_ratio))
+        policy = self.dtype_policy
+        self.stem = ElasticSPS(largest, dtype=policy, name="stem")
+        self.blocks = [
+            ElasticBlock(largest, i, hidden, dtype=policy, name=f"block_{i}") for i in range(space.max_depth)
+        ]
+        last = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+        self.head = ElasticDense(largest.embed_dim, largest.num_classes, dtype=last, name="head")
+        self._genome = space.largest()
+        self._genes = self.add_weight(
+            shape=(len(space.slots),), dtype="int32", initializer="zeros", trainable=False, name="genes"
+        )
+        self._genes.assign(space.encode(self._genome))
+        self._forced: Statistics | None = None
+        self._calibration: Any = None
+        self.build((None, *largest.input_shape))
+
+    def build(self, input_shape: Any) -> None:
+        for layer in (self.stem, *self.blocks, self.head):
+            if not layer.built:
+                layer.build()
+        self.built = True
+
+    # -- the forward pass ---------------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self._forced is not None:
+            return self._forward(inputs, self._active_view(), self._forced)
+        if training:
+            return self._forward(inputs, self._random_view(), Statistics(batch=True, rate=TRAINING_RATE))
+        return self._forward(inputs, self._active_view(), Statistics())
+
+    def train_step(self, *args: Any) -> Any:
+        with warnings.catch_warnings():
+            # on slices, blocks beyond the depth of a batch's network have no gradient, as it should be
+            warnings.filterwarnings("ignore", message="Gradients do not exist")
+            return super().train_step(*args)
+
+    def _forward(self, x: Any, view: Any, statistics: Statistics) -> Any:
+        base = self.space.base
+        if not base.has_time:
+            x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
+        if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
+            x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
+        x = self.stem(x, view=view, statistics=statistics)
+        for block in self.blocks:
+            x = block(x, view=view, statistics=statistics)
+        x = ops.mean(ops.cast(x, "float32"), axis=2)
+        if view.time_mask is None:
+            x = ops.mean(x, axis=1)
+        else:
+            weight = ops.reshape(view.time_mask, (1, -1, 1))
+            x = ops.sum(x * weight, axis=1) / ops.sum(view.time_mask)
+        return self.head(x, inputs=view.embed)
+
+    def _active_view(self) -> Any:
+        if self.masked:
+            return MaskedView(self.space, ops.convert_to_tensor(self._genes))
+        return SlicedView(self._genome.to_config())
+
+    def _random_view(self) -> Any:
+        counts = self.space.cardinalities
+        draws = keras.random.uniform((len(counts),), seed=self.seed_generator)
+        indices = ops.cast(ops.floor(draws * ops.convert_to_tensor(counts.astype("float32"))), "int32")
+        indices = ops.minimum(indices, ops.convert_to_tensor(counts - 1))
+        if self.masked:
+            return MaskedView(self.space, indices)
+        return SlicedView(self.space.decode(ops.convert_to_numpy(indices)).to_config())
+
+    # -- choosing a network -------------------------------------------------------------------------------------
+
+    @property
+    def genome(self) -> Genome:
+        """The active genome."""
+        return self._genome
+
+    @property
+    def config(self) -> SpikformerConfig:
+        """The active network."""
+        return self._genome.to_config()
+
+    def activate(self, genome: Genome) -> None:
+        """Makes a genome the one that `predict`, `evaluate`, `calibrate` and `extract` speak of; compiles nothing."""
+        if not isinstance(genome, Genome):
+            raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
+        self._genes.assign(self.space.encode(genome))
+        self._genome = genome
+
+    # -- normalisation statistics -------------------------------------------------------------------------------
+
+    def norm_layers(self) -> list[ElasticNorm]:
+        """All normalisations, in order."""
+        return [layer for layer in self._flatten_layers() if isinstance(layer, ElasticNorm)]
+
+    def statistics(self) -> list[np.ndarray]:
+        """A copy of every stored moment, for `restore_statistics`."""
+        return [
+            np.array(ops.convert_to_numpy(v)) for n in self.norm_layers() for v in (n.moving_mean, n.moving_variance)
+        ]
+
+    def restore_statistics(self, values: list[np.ndarray]) -> None:
+        """Puts back what `statistics` returned, bit for bit."""
+        variables = [v for n in self.norm_layers() for v in (n.moving_mean, n.moving_variance)]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+    def calibrate(self, data: Iterable, batches: int | None = None) -> None:
+        """Recomputes the active network's normalisation statistics as the mean over batches; weights stay as they are.
+
+        Args:
+            data: batches of images, or of (images, labels, ...): training images, never those that score. A kspike
+                data set is read unaugmented and in fixed order.
+            batches: how many batches to use; None for all.
+
+        Raises:
+            ValueError: no batch came.
+        """
+        if hasattr(data, "without_augmentation"):
+            data = data.without_augmentation()
+        if self._calibration is None:
+            self._calibration = jit(self._calibration_step, self.variables)
+        done = 0
+        for batch in data:
+            if batches is not None and done >= batches:
+                break
+            images = batch[0] if isinstance(batch, (tuple, list)) else batch
+            done += 1
+            self._calibration(ops.convert_to_tensor(images), np.float32(1.0 / done))
+        if not done:
+            raise ValueError("calibrate got no batch of images; give training data with at least one batch.")
+
+    def _calibration_step(self, images: Any, rate: Any) -> Any:
+        self._forced = Statistics(batch=True, rate=rate)
+        try:
+            return ops.sum(self(images, training=False))
+        finally:
+            self._forced = None
+
+    # -- taking a network out -----------------------------------------------------------------------------------
+
+    def extract(self, genome: Genome | None = None) -> Spikformer:
+        """An ordinary Spikformer with the leading slices of the weights and the statistics as they stand.
+
+        Args:
+            genome: which network; None for the active one. Activate and calibrate it first.
+        """
+        genome = self._genome if genome is None else genome
+        if genome.space != self.space:
+            raise ValueError(f"The genome belongs to space {genome.space.name!r}, not to {self.space.name!r}.")
+        model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
+        copy_weights(self, model)
+        return model
+
+    # -- saving: genes are a choice, not a weight ---------------------------------------------------------------
+
+    def save_own_variables(self, store: Any) -> None:
+        pass
+
+    def load_own_variables(self, store: Any) -> None:
+        pass
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "space": self.space.to_dict(),
+            "seed": self.seed,
+            "masked": self.masked if keras.backend.backend() == "torch" else None,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Supernet:
+        config = dict(config)
+        trainable = config.pop("trainable", True)
+        if keras.backend.backend() != "torch":
+            config["masked"] = None
+        if isinstance(config.get("dtype"), dict):
+            config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
+        model = cls(**config)
+        model.trainable = trainable
+        return model
