@@ -1,0 +1,53 @@
+"""Architecture search: evolution over a weight-entangled supernet, as KerasTuner tuners and as a plain engine."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kspike.space import Genome, SearchSpace
+from kspike.tuners.engine import NSGA2, ByScore, Candidate, Constraints, Crossover, Evolution, Mutation
+
+if TYPE_CHECKING:
+    from kspike.tuners.hypermodel import SpikformerHyperModel
+    from kspike.tuners.objectives import AEB, FunctionObjective
+    from kspike.tuners.oracle import EvolutionSearchOracle
+    from kspike.tuners.tuner import EvolutionSearch
+
+#: Names whose modules import keras_tuner, which the engine does without.
+_LAZY = {
+    "AEB": "objectives",
+    "EvolutionSearch": "tuner",
+    "EvolutionSearchOracle": "oracle",
+    "FunctionObjective": "objectives",
+    "SpikformerHyperModel": "hypermodel",
+}
+
+__all__ = [
+    "AEB",
+    "NSGA2",
+    "ByScore",
+    "Candidate",
+    "Constraints",
+    "Crossover",
+    "Evolution",
+    "EvolutionSearch",
+    "EvolutionSearchOracle",
+    "FunctionObjective",
+    "Genome",
+    "Mutation",
+    "SearchSpace",
+    "SpikformerHyperModel",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'kspike.tuners' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"kspike.tuners.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

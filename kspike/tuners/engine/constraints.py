@@ -1,0 +1,105 @@
+"""Constraints: bounds a network must keep; what can be counted is checked before evaluation, the rest after."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kspike import cost
+from kspike.config import SpikformerConfig, nearest
+from kspike.cost import Sizes
+from kspike.space import SearchSpace
+
+#: Quantities that follow exactly from the architecture, over any number of networks at once.
+EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
+    "parameters": cost.parameters,
+    "flops": cost.flops,
+    "timesteps": lambda sizes: sizes.timesteps,
+}
+#: Quantities that only an evaluation gives.
+MEASURED = ("energy_mj", "accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraints:
+    """Lower and upper bounds of named quantities, both inclusive, None for an open side.
+
+    Args:
+        bounds: quantity -> (lower, upper): "parameters", "flops", "timesteps" (exact, checked before evaluation),
+            "energy_mj", "accuracy" (known after it).
+
+    Example:
+        >>> Constraints.of({"parameters": (None, 200_000)}).bounds
+        (('parameters', (None, 200000.0)),)
+    """
+
+    bounds: tuple[tuple[str, tuple[float | None, float | None]], ...] = ()
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any] | Constraints | None) -> Constraints:
+        """Reads what a user writes: a mapping from quantity to (lower, upper).
+
+        Raises:
+            ValueError: an unknown quantity, or bounds that are no pair of numbers, or that exclude everything.
+        """
+        if isinstance(spec, Constraints):
+            return spec
+        known = (*EXACT, *MEASURED)
+        bounds = []
+        for name, pair in sorted((spec or {}).items()):
+            if name not in known:
+                raise ValueError(f"Unknown constraint {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise ValueError(
+                    f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."
+                )
+            for bound in pair:
+                if bound is not None and (isinstance(bound, bool) or not hasattr(bound, "__float__")):
+                    raise ValueError(f"The bounds of {name} must be numbers or None, got {bound!r}.")
+            low, high = (None if b is None else float(b) for b in pair)
+            if low is not None and high is not None and low > high:
+                raise ValueError(
+                    f"The constraint on {name} excludes everything: lower {low:g} is above upper {high:g}."
+                )
+            bounds.append((name, (low, high)))
+        return cls(tuple(bounds))
+
+    def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
+        """Which genomes, as indices (n, slots), keep all bounds that can be checked without evaluating them."""
+        kept = np.ones(len(indices), dtype=bool)
+        if any(name in EXACT for name, _ in self.bounds):
+            sizes = Sizes.of_space(space, indices)
+            for name, (low, high) in self.bounds:
+                if name in EXACT:
+                    count = EXACT[name](sizes)
+                    kept &= (count >= (-math.inf if low is None else low)) & (
+                        count <= (math.inf if high is None else high)
+                    )
+        return kept
+
+    def violation(self, metrics: Mapping[str, float]) -> float:
+        """How far metrics lie outside the bounds, relative to each bound, summed; 0 inside."""
+        return sum(_excess(metrics[name], *pair) for name, pair in self.bounds if name in metrics)
+
+    def to_dict(self) -> dict[str, list[float | None]]:
+        """Plain JSON values, for fingerprints and reports."""
+        return {name: list(pair) for name, pair in self.bounds}
+
+
+def _excess(value: float, low: float | None, high: float | None) -> float:
+    over = 0.0
+    if low is not None and not value >= low:
+        over += (low - value) / (abs(low) or 1.0)
+    if high is not None and not value <= high:
+        over += (value - high) / (abs(high) or 1.0)
+    return math.inf if math.isnan(over) else over
+
+
+def counted(config: SpikformerConfig) -> dict[str, int]:
+    """Every exact quantity of one network."""
+    sizes = Sizes.of_configs([config])
+    return {name: int(count(sizes)[0]) for name, count in EXACT.items()}

@@ -1,0 +1,95 @@
+"""Export: candidates as CSV, and the Pareto front with its hypervolume as a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kspike.tuners.engine.candidate import Candidate
+
+COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
+
+
+def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Candidate] = ()) -> Path:
+    """Writes one row a candidate: origin, score, every metric, every gene, and whether it is on the front."""
+    metrics = sorted({name for c in candidates for name in c.metrics})
+    genes = list(candidates[0].genome.values) if candidates else []
+    on_front = {c.number for c in front}
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)])
+    for c in candidates:
+        parents = " ".join(str(p) for p in c.proposal.parents)
+        about = [c.number, c.generation, c.proposal.operator, parents, c.score, c.feasible, c.violation, c.seconds]
+        values = [_cell(c.genome.values[name], c.genome.depth) for name in genes]
+        writer.writerow(
+            [*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values]
+        )
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def _cell(value: Any, depth: int) -> Any:
+    return " ".join(f"{v:g}" for v in value[:depth]) if isinstance(value, tuple) else value
+
+
+def plot(
+    candidates: Sequence[Candidate], front: Sequence[Candidate], history: Sequence[Mapping[str, Any]], path: str | Path
+) -> Path:
+    """Draws accuracy against energy with the front, and the hypervolume by generation (needs matplotlib, extra "plot").
+
+    Raises:
+        ImportError: matplotlib is not installed; says how to install it.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'kspike[plot]'.") from error
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    shown = [c for c in candidates if c.completed]
+    inside = [c for c in shown if c.feasible]
+    outside = [c for c in shown if not c.feasible]
+    if outside:
+        left.scatter(_energies(outside), _accuracies(outside), marker="x", c="0.7", label="outside the constraints")
+    dots = left.scatter(
+        _energies(inside),
+        _accuracies(inside),
+        c=[c.generation for c in inside],
+        cmap="viridis",
+        s=18,
+        label="candidates",
+    )
+    edge = sorted(front, key=lambda c: c.energy_mj)
+    left.scatter(
+        _energies(edge),
+        _accuracies(edge),
+        s=70,
+        facecolors="none",
+        edgecolors="crimson",
+        label="front (with parameters)",
+    )
+    left.set(xlabel="measured energy of one image (mJ)", ylabel="accuracy, inherited weights")
+    left.legend(loc="lower right", fontsize=8)
+    figure.colorbar(dots, ax=left, label="generation", ticks=range(1 + max((c.generation for c in inside), default=0)))
+    rows = [r for r in history if r.get("hypervolume") is not None]
+    right.plot([r["generation"] for r in rows], [r["hypervolume"] for r in rows], marker="o")
+    right.set(xlabel="generation", ylabel="hypervolume of the front")
+    right.locator_params(axis="x", integer=True)
+    figure.savefig(path, dpi=120)
+    return Path(path)
+
+
+def _energies(candidates: Sequence[Candidate]) -> list[float]:
+    return [c.energy_mj for c in candidates]
+
+
+def _accuracies(candidates: Sequence[Candidate]) -> list[float]:
+    return [c.accuracy for c in candidates]

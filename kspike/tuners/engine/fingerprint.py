@@ -1,0 +1,55 @@
+"""Fingerprint: what a project was started with, so that it is never silently continued with something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kspike.tuners.engine.evolution import Evolution
+
+
+def fingerprint(evolution: Evolution, objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that decides which genomes are proposed and how they rank, as plain JSON values.
+
+    The number of generations is not part of it: a finished search may be continued for more.
+    """
+    selection = evolution.selection
+    return {
+        "space": evolution.space.to_dict(),
+        "objective": dict(objective),
+        "constraints": evolution.constraints.to_dict(),
+        "population_size": int(evolution.population_size),
+        "parents": int(evolution.parents),
+        "mutation_share": float(evolution.mutation_share),
+        "mutation": {"rate": evolution.mutation.rate, "structural_rate": evolution.mutation.structural_rate},
+        "crossover": type(evolution.crossover).__name__,
+        "selection": {"name": type(selection).__name__, **_fields(selection)},
+        "seed": int(evolution.seed),
+    }
+
+
+def _fields(selection: Any) -> dict[str, Any]:
+    return {"objectives": [list(pair) for pair in selection.objectives]} if hasattr(selection, "objectives") else {}
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names every place where two fingerprints differ, with both values."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        out = []
+        for key in [*before, *(k for k in now if k not in before)]:
+            if name == "space" and key == "name":
+                continue
+            out += differences(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+        return out
+    return [] if before == now else [f"{name}: {before!r} in the project, {now!r} now"]
+
+
+def refuse(before: Any, now: Any, where: Any) -> None:
+    """Raises ValueError, naming the differences, if a project was started with something else."""
+    found = differences(before, now)
+    if found:
+        raise ValueError(
+            f"The project in {where} was started differently: {'; '.join(found[:5])}"
+            f"{f'; and {len(found) - 5} more' if len(found) > 5 else ''}. Take the same settings to go on with it, "
+            "another project_name to start beside it, or overwrite=True to start it anew."
+        )

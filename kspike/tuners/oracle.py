@@ -1,0 +1,203 @@
+"""EvolutionSearchOracle: the search engine as a KerasTuner Oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import trial as trial_module
+
+from kspike.space import Genome, SearchSpace
+from kspike.tuners import objectives
+from kspike.tuners.engine import Candidate, Constraints, Crossover, Evolution, Journal, Mutation, Proposal, SearchState
+from kspike.tuners.engine.fingerprint import fingerprint, refuse
+from kspike.tuners.engine.selection import NSGA2, ByScore
+from kspike.tuners.engine.state import Standing
+from kspike.tuners.hypermodel import hyperparameters, values_of
+from kspike.tuners.oracle_faults import SteadyOracle
+
+SELECTIONS = {"score": ByScore, "nsga2": NSGA2}
+
+
+class EvolutionSearchOracle(SteadyOracle):
+    """Proposes Spikformers of a search space by evolution; the truth is a journal in the project's folder.
+
+    Trials are numbered in the order they are proposed. Whatever the order in which results come in, from however many
+    workers, generation g + 1 depends on the results of generations 0..g alone.
+
+    Args:
+        space: a `SearchSpace`, the name of a published one, or a JSON file.
+        objective: an objective, or the name of a metric that trials report; None is `AEB()`.
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" hold before
+            evaluation; candidates outside "energy_mj" or "accuracy" are recorded and ranked behind.
+        generations: generations after the random one.
+        population_size: candidates a generation.
+        parents: how many of the best become parents.
+        mutation: mutation operator; None is Auto-Spikformer's rates.
+        crossover: crossover operator.
+        mutation_share: share of a generation made by mutation, the rest by crossover.
+        selection: "score", "nsga2", or an operator object.
+        seed: any whole number.
+        lease: seconds after which a worker that was not heard of counts as dead, and its trial is given to another.
+    """
+
+    def __init__(
+        self,
+        space: Any,
+        objective: Any = None,
+        constraints: Mapping[str, Any] | None = None,
+        generations: int = 20,
+        population_size: int = 50,
+        parents: int = 10,
+        mutation: Mutation | None = None,
+        crossover: Crossover | None = None,
+        mutation_share: float = 0.5,
+        selection: Any = "score",
+        seed: int = 0,
+        lease: float = 3600.0,
+    ) -> None:
+        if isinstance(selection, str):
+            if selection not in SELECTIONS:
+                raise ValueError(f"selection must be one of {list(SELECTIONS)} or an operator, got {selection!r}.")
+            selection = SELECTIONS[selection]()
+        self.space = SearchSpace.load(space)
+        self.evolution = Evolution(
+            self.space,
+            generations=generations,
+            population_size=population_size,
+            parents=parents,
+            mutation_share=mutation_share,
+            mutation=mutation or Mutation(),
+            crossover=crossover or Crossover(),
+            selection=selection,
+            constraints=Constraints.of(constraints),
+            seed=seed,
+        )
+        if objective is None or (isinstance(objective, str) and objective in ("aeb", *objectives.DIRECTIONS)):
+            objective = objectives.resolve(objective)
+        super().__init__(
+            seed=seed,
+            lease=lease,
+            objective=objective,
+            max_trials=self.evolution.trials,
+            hyperparameters=hyperparameters(self.space),
+            allow_new_entries=False,
+        )
+        self._state: SearchState | None = None
+        #: Called with each candidate as it is recorded.
+        self.on_candidate: Callable[[Candidate], None] | None = None
+
+    @property
+    def state(self) -> SearchState:
+        """Where the search stands; opened, and resumed from its journal, when first asked for.
+
+        Raises:
+            ValueError: the project was started with other settings; names them.
+        """
+        if self._state is None:
+            journal = Journal(Path(self._project_dir) / "journal.jsonl")
+            now = fingerprint(self.evolution, objectives.describe(self.objective))
+            before = next((r for r in journal.read() if r["type"] == "project"), None)
+            if before is None:
+                journal.append({"type": "project", "fingerprint": now})
+            else:
+                refuse(before["fingerprint"], now, self._project_dir)
+            self._state = SearchState(self.evolution, self.objective.name, self.objective.direction, journal)
+        return self._state
+
+    def propose(self, number: int) -> dict[str, Any] | None:
+        """Hyperparameter values of the engine's next genome."""
+        proposal = self.state.ask()
+        if proposal is Standing.DONE:
+            raise StopIteration
+        if not isinstance(proposal, Proposal):
+            return None
+        if proposal.number != number:
+            raise keras_tuner.errors.FatalError(
+                f"KerasTuner asks for trial {number}, but the search stands at {proposal.number}: its trials and the "
+                f"journal in {self._project_dir} disagree."
+            )
+        return values_of(proposal.genome)
+
+    def score_trial(self, trial: Any) -> None:
+        """Takes the score from the journal."""
+        trial.score = self.state.archive[int(trial.trial_id)].score
+        trial.best_step = 0
+
+    def end_trial(self, trial: Any) -> None:
+        """Writes the result to the journal first, then lets KerasTuner end the trial; a second result is dropped."""
+        if int(trial.trial_id) in self.state.archive:
+            self._locked(self._let_go, trial.trial_id)
+            return
+        self._locked(self._record, trial)
+        super().end_trial(trial)
+        self._locked(self._let_go, trial.trial_id)
+
+    def _let_go(self, trial_id: str) -> None:
+        """Takes an ended trial from whoever else still holds it, or waits to be given it."""
+        self._retry_queue: list[str] = [queued for queued in self._retry_queue if queued != trial_id]
+        for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id == trial_id]:
+            del self.ongoing_trials[name]
+
+    def _record(self, trial: Any) -> None:
+        number = int(trial.trial_id)
+        metrics = None
+        if trial.status == trial_module.TrialStatus.COMPLETED:
+            tracked = self.trials[trial.trial_id].metrics.metrics
+            metrics = {name: history.get_last_value() for name, history in tracked.items()}
+        seconds = (metrics or {}).pop("seconds", 0.0)
+        message = None
+        if not metrics:  # the last line of a traceback says what happened; a worker's does not come over the wire
+            lines = (trial.message or "the evaluation failed; see the worker's own output").strip().splitlines()
+            message = lines[-1]
+        candidate = self.state.tell(number, metrics, message, seconds)
+        if not candidate.completed:
+            trial.status = trial_module.TrialStatus.FAILED
+            trial.message = trial.message or candidate.message
+        if self.on_candidate:
+            self.on_candidate(candidate)
+
+    def rebuild(self) -> None:
+        """Makes KerasTuner's trials out of the journal: ended ones as they ended, interrupted ones to be run again."""
+        state = self.state
+        pending = state.pending()
+        told = [c.number for c in state.archive]
+        for number in sorted([*told, *pending]):
+            trial = self._trial(state.proposals[number])
+            self.trials[trial.trial_id] = trial
+            if number in state.archive:
+                self._ended(trial, state.archive[number])
+            self._save_trial(trial)
+        restored = self.get_state() | {
+            "start_order": list(self.trials),
+            "end_order": [self._id(number) for number in told],
+            "retry_queue": [self._id(number) for number in reversed(pending)],
+        }
+        self.set_state(restored)
+        state.hold(pending)
+        if self.trials:
+            self.save()
+
+    def _id(self, number: int) -> str:
+        return f"{number:0{len(str(self.max_trials))}d}"
+
+    def hyperparameters_of(self, genome: Genome) -> keras_tuner.HyperParameters:
+        """A genome as KerasTuner hyperparameters."""
+        hp = self.hyperparameters.copy()
+        hp.values = values_of(genome)
+        return hp
+
+    def _trial(self, proposal: Proposal) -> Any:
+        hp = self.hyperparameters_of(proposal.genome)
+        return trial_module.Trial(hyperparameters=hp, trial_id=self._id(proposal.number), status="RUNNING")
+
+    def _ended(self, trial: Any, candidate: Candidate) -> None:
+        trial.status = "COMPLETED" if candidate.completed else "FAILED"
+        trial.message = candidate.message
+        trial.score = candidate.score
+        for name, value in candidate.metrics.items():
+            direction = objectives.DIRECTIONS.get(name, self.objective.direction)
+            trial.metrics.register(name, direction=direction)
+            trial.metrics.update(name, value)

@@ -1,0 +1,463 @@
+"""EvolutionSearch: trains a supernet, searches it by evolution, hands out the best networks. A KerasTuner tuner."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from kspike import training
+from kspike.models import Spikformer
+from kspike.space import Genome, SearchSpace
+from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
+from kspike.tuners.engine import Candidate, Journal, SearchState, export
+from kspike.tuners.engine.fingerprint import refuse
+from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
+from kspike.tuners.oracle import EvolutionSearchOracle
+from kspike.tuners.tuner_evaluation import Evaluator
+
+#: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a trial.
+MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
+#: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
+CALIBRATION_IMAGES = 1024
+ENERGY_IMAGES = 512
+
+
+class EvolutionSearch(keras_tuner.Tuner):
+    """Searches a space of Spikformers: one supernet, evolution over architecture and neurons, a Pareto front kept.
+
+    A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
+    same script again after Ctrl-C, kill -9 or a power cut, and the search goes on where it stood, repeating at most the
+    trial under way, to the same end. Opened with other settings, it refuses and names the difference.
+
+    Candidates are judged by inherited weights: statistics of normalisation recomputed from training images,
+    unaugmented, at their own T; accuracy and energy on one half of the validation data. The other half picks the final
+    networks. The test data never comes in.
+
+    Args:
+        space: a `SearchSpace`, the name of a published one, or a JSON file.
+        objective: `AEB()` where None; a `keras_tuner.Objective`, a `FunctionObjective`, or the name of a metric.
+        constraints: quantity -> (lower, upper), None for an open side; "parameters", "flops", "timesteps" hold before
+            evaluation, "energy_mj" and "accuracy" after: candidates outside are recorded and ranked behind.
+        generations: generations after the random one.
+        population_size: candidates a generation; trials in all are population_size * (generations + 1).
+        parents: how many of the best ever seen become parents.
+        mutation, crossover, mutation_share: the operators, and the share of a generation made by mutation.
+        selection: "score" (the objective), "nsga2" (the front), or an operator object.
+        seed: any whole number. A search depends on it and on the data, not on time.
+        convention: how energy is charged (`kspike.cost.conventions()`).
+        finalists: how many of the best are judged by the picking half.
+        lease: with several workers, seconds after which a silent one counts as dead and its trial is given to another.
+        directory, project_name, overwrite: as of every KerasTuner tuner.
+        verbose: 1 for a line a generation, 0 for silence, 2 for KerasTuner's own tables as well.
+
+    Raises:
+        ValueError: anything that cannot work, before work starts.
+
+    Example: see docs/search.md.
+    """
+
+    def __init__(
+        self,
+        space: Any,
+        objective: Any = None,
+        constraints: Mapping[str, Any] | None = None,
+        generations: int = 20,
+        population_size: int = 50,
+        parents: int = 10,
+        mutation: Any = None,
+        crossover: Any = None,
+        mutation_share: float = 0.5,
+        selection: Any = "score",
+        seed: int = 0,
+        convention: str = "spikformer",
+        finalists: int = 10,
+        lease: float = 3600.0,
+        directory: str | Path | None = None,
+        project_name: str | None = None,
+        overwrite: bool = False,
+        verbose: int = 1,
+    ) -> None:
+        oracle = EvolutionSearchOracle(
+            space, objectives.resolve(objective), constraints, generations, population_size, parents,
+            mutation, crossover, mutation_share, selection, seed, lease,
+        )  # fmt: skip
+        self.space: SearchSpace = oracle.space
+        self.convention = convention
+        self.finalists = finalists
+        self.report_level = verbose
+        self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
+        self._evaluator: Evaluator | None = None
+        self._supernet: Any = None
+        self._waits = 0
+        # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
+        fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
+        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        self.hypermodel = SpikformerHyperModel(self.space)
+        oracle.verbose = 1 if verbose > 1 else 0
+        oracle.on_candidate = self._on_candidate
+        if not self._is_worker():
+            oracle.reload()
+
+    # -- the supernet --------------------------------------------------------------------------------------------
+
+    @property
+    def supernet(self) -> Any:
+        """The project's supernet, with its weights where they have been trained."""
+        if self._supernet is None:
+            supernet = tuner_supernet.create(self.space, int(self._oracle.evolution.seed))
+            record = self._record("supernet")
+            if record is not None:
+                tuner_supernet.load(supernet, self._folder / tuner_supernet.WEIGHTS, record["sha256"])
+            tuner_supernet.compile_for(supernet)
+            self._supernet = supernet
+        return self._supernet
+
+    def train_supernet(
+        self,
+        train: Any,
+        validation_data: Any = None,
+        epochs: int = 100,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.01,
+    ) -> Any:
+        """Trains the supernet, one random network a batch, and keeps its weights in the project.
+
+        Run again, it goes on after its last whole epoch; when it is done, the weights are loaded and checked.
+
+        Args:
+            train: training data, augmented as it comes.
+            validation_data: shows how the smallest and the largest network do after each epoch; decides nothing.
+            epochs: passes over the training data.
+            learning_rate: of AdamW, falling to a hundredth on a cosine.
+            weight_decay: of AdamW, not on biases and normalisation.
+
+        Returns:
+            The supernet.
+
+        Raises:
+            ValueError: the data does not fit the space, or the project's supernet was trained with other settings.
+        """
+        if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or int(epochs) < 1:
+            raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}.")
+        settings = {"epochs": int(epochs), "learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
+        record = self._record("supernet")
+        if record is None and self._is_worker():
+            record = self._wait_for("supernet")
+        if record is not None:
+            refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
+            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
+            return self.supernet
+        seed = int(self._oracle.evolution.seed)
+        data = tuner_data.as_data(train, "train", seed)
+        validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
+        config = self.space.max_config()
+        tuner_data.check(data, "train", config)
+        if validation is not None:
+            tuner_data.check(validation, "validation", config)
+        supernet, folder = self.supernet, self._folder / "supernet_training"
+        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+        digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
+        tuner_supernet.compile_for(supernet)
+        self._write({"type": "supernet", "sha256": digest, "settings": settings, "history": rows})
+        shutil.rmtree(folder, ignore_errors=True)
+        return supernet
+
+    # -- the search ----------------------------------------------------------------------------------------------
+
+    def search(self, train: Any, validation_data: Any = None) -> None:
+        """Evaluates generation after generation, then lets the picking half of the validation data order the best.
+
+        Args:
+            train: training data; calibrates each candidate, without augmentation.
+            validation_data: two halves by image id: one scores candidates, the other picks.
+
+        Raises:
+            ValueError: the data cannot be used, the supernet is not trained, or no network keeps the constraints.
+            keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
+        """
+        train = tuner_data.as_data(train, "train")
+        validation = tuner_data.as_data(validation_data, "validation")
+        config = self.space.max_config()
+        for data, name in ((train, "train"), (validation, "validation")):
+            tuner_data.check(data, name, config)
+        scoring, picking = tuner_data.halves(validation)
+        supernet = self._record("supernet")
+        if supernet is None:
+            raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
+        used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+        self._evaluator = self._make_evaluator(train, scoring)
+        if not self._is_worker():
+            self._open(used)
+        reference = self._record("reference") or self._wait_for("reference")
+        self.reference: dict[str, float] = reference["metrics"]
+        super().search()
+        if self._is_worker():
+            return
+        if self._oracle.error is not None:
+            error = self._oracle.error
+            raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
+        self._pick(picking)
+
+    def _make_evaluator(self, train: Any, scoring: Any) -> Evaluator:
+        if hasattr(train, "without_augmentation"):
+            train = train.without_augmentation()
+        return Evaluator(
+            self.supernet,
+            train,
+            scoring,
+            self.convention,
+            max(1, CALIBRATION_IMAGES // len(train[0][1])),
+            max(1, ENERGY_IMAGES // len(scoring[0][1])),
+        )
+
+    def _open(self, used: dict[str, Any]) -> None:
+        before = self._record("used")
+        if before is None:
+            self._write({"type": "used", **used})
+        else:
+            refuse({k: v for k, v in before.items() if k != "type"}, used, self._folder)
+        if self._record("reference") is None:
+            # the space's largest network: what AEB divides by and the hypervolume is measured against
+            metrics = self._evaluate(self.space.largest())
+            self._write({"type": "reference", "metrics": metrics})
+
+    def _evaluate(self, genome: Genome) -> dict[str, float]:
+        if self._evaluator is None:
+            raise keras_tuner.errors.FatalError(
+                "search(train, validation_data=...) has not been called in this process."
+            )
+        return self._evaluator(genome)
+
+    def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Metrics of one candidate; called by `search`."""
+        start = time.perf_counter()
+        try:
+            metrics = self._evaluate(genome_of(trial.hyperparameters, self.space))
+            metrics[self.oracle.objective.name] = objectives.value(self.oracle.objective, metrics, self.reference)
+        except MISTAKES as error:
+            raise keras_tuner.errors.FatalError(
+                f"Trial {trial.trial_id} met a mistake in code, not a bad candidate: {type(error).__name__}: {error}"
+            ) from error
+        wrong = [name for name, found in metrics.items() if not math.isfinite(found)]
+        if wrong:
+            shown = ", ".join(f"{name} is {metrics[name]}" for name in wrong)
+            raise keras_tuner.errors.FailedTrialError(f"Not finite: {shown}.")
+        metrics["seconds"] = time.perf_counter() - start
+        return {name: float(value) for name, value in metrics.items()}
+
+    def pre_create_trial(self) -> None:
+        """Waits a little where the last request was answered "nothing yet": the base class would ask without pause."""
+        if self._waits:
+            time.sleep(min(0.02 * 2 ** min(self._waits, 6), 1.0))
+        self._waits += 1
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Notes that there is work."""
+        self._waits = 0
+
+    def _on_candidate(self, candidate: Candidate) -> None:
+        if all(p.number in self.state.archive for p in self.state.current()):
+            row = self.history()[-1]
+            self._say(
+                tuner_report.generation_line(row, self._oracle.evolution.generations, self._oracle.objective.name)
+            )
+
+    # -- the final networks --------------------------------------------------------------------------------------
+
+    def _pick(self, picking: Any) -> None:
+        """Judges the best by images that scored none of them, and keeps their networks in the project."""
+        done = self._record("final")
+        if done is not None and done["candidates"] == len(self.state.archive):
+            return
+        ranked = [c for c in self.state.ranked() if c.feasible][: self.finalists]
+        rows = []
+        for c in ranked:
+            model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
+            digest = tuner_supernet.release(model, self._final_path(c.number))
+            metrics = {**c.metrics, **metrics}
+            score = float(objectives.value(self._oracle.objective, metrics, self.reference))
+            rows.append({"number": c.number, "accuracy": metrics["accuracy"], "score": score, "sha256": digest})
+        sign = -1 if self._oracle.objective.direction == "max" else 1
+        rows.sort(key=lambda row: (sign * row["score"], row["number"]))
+        self._write({"type": "final", "candidates": len(self.state.archive), "ranked": rows})
+
+    def _final_path(self, number: int) -> Path:
+        return self._folder / "finalists" / f"trial_{number}.weights.h5"
+
+    def _picked(self) -> list[dict[str, Any]]:
+        record = self._record("final")
+        return record["ranked"] if record else []
+
+    def best_candidates(self, num: int | None = None) -> list[Candidate]:
+        """Candidates from the best on: finalists in the order of the picking half, then the rest by their score."""
+        first = [row["number"] for row in self._picked()]
+        rest = [c.number for c in self.state.ranked() if c.number not in first]
+        return [self.state.archive[number] for number in [*first, *rest]][:num]
+
+    def get_best_models(self, num_models: int = 1) -> list[Spikformer]:
+        """The best networks as ordinary `kspike.Spikformer`s, weights inherited, statistics their own, compiled.
+
+        Raises:
+            ValueError: the search is not finished, or has fewer finalists.
+        """
+        rows = self._picked()
+        if not rows:
+            raise ValueError("There are no final networks yet; let search(train, validation_data=...) finish.")
+        if num_models > len(rows):
+            raise ValueError(
+                f"The search kept {len(rows)} finalists, asked for {num_models}; give finalists= a larger one."
+            )
+        models = []
+        for row in rows[:num_models]:
+            model = Spikformer(self.state.archive[row["number"]].config)
+            tuner_supernet.load(model, self._final_path(row["number"]), row["sha256"])
+            tuner_supernet.compile_for(model)
+            models.append(model)
+        return models
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Hyperparameters of the best; `tuner.hypermodel.build(hp)` gives an untrained network of them."""
+        best = self.best_candidates(num_trials)
+        return [self._oracle.hyperparameters_of(c.genome) for c in best]
+
+    def pareto_front(self) -> list[Candidate]:
+        """Candidates that no other dominates in accuracy, energy and parameters together, most accurate first."""
+        return self.state.archive.front()
+
+    def retrain(
+        self,
+        model: keras.Model,
+        train: Any,
+        validation_data: Any = None,
+        epochs: int = 100,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.01,
+    ) -> keras.Model:
+        """Trains a found network further, from the weights that it has, and returns it.
+
+        Every epoch is kept in the project: run again, it goes on, or is loaded if it was done.
+        """
+        seed = int(self._oracle.evolution.seed)
+        data = tuner_data.as_data(train, "train", seed)
+        validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
+        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        start = tuner_supernet.start_of(model, recipe)
+        return training.train(
+            model,
+            data,
+            recipe,
+            validation_data=validation,
+            directory=self._folder / "retrained" / start,
+            verbose=self.report_level,
+        )
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> SearchState:
+        """Where the search stands."""
+        return self._oracle.state
+
+    def history(self) -> list[dict[str, Any]]:
+        """One row a finished generation: best, median, size of the front, hypervolume, seconds, evaluations left."""
+        largest = (self._record("reference") or {}).get("metrics", {})
+        return self.state.history(largest.get("energy_mj"), largest.get("parameters"))
+
+    def results_summary(self, num_trials: int = 10) -> None:
+        """Prints what was searched, the generations, the front and the best networks, as tables."""
+        out = tuner_report.console()
+        evolution, state = self._oracle.evolution, self.state
+        out.print(f"[bold]Search[/bold] in {self._folder}")
+        out.print(
+            f"space {self.space.name}: {self.space.size():,} networks; objective {self._oracle.objective}; "
+            f"constraints {evolution.constraints.to_dict() or 'none'}; seed {evolution.seed}"
+        )
+        out.print(
+            f"{len(state.archive)} of {evolution.trials} trials evaluated"
+            + ("" if state.done() else f", {state.left()} to come")
+        )
+        if not len(state.archive):
+            return
+        out.print(tuner_report.history_table(self.history()))
+        picked = {row["number"]: row for row in self._picked()}
+        front = self.pareto_front()
+        shown = front[:num_trials]
+        title = f"Pareto front: accuracy, energy, parameters ({len(shown)} of {len(front)})"
+        out.print(tuner_report.candidates_table(title, shown, picked))
+        out.print(tuner_report.candidates_table("Best first", self.best_candidates(num_trials), picked))
+
+    def search_record(self) -> dict[str, Any]:
+        """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
+        evolution = self._oracle.evolution
+        best = self.best_candidates(1)
+        record = self._record("supernet") or {}
+        return {
+            "space": self.space.to_dict(),
+            "objective": str(self._oracle.objective),
+            "constraints": evolution.constraints.to_dict(),
+            "seed": int(evolution.seed),
+            "generations": int(evolution.generations),
+            "population_size": int(evolution.population_size),
+            "supernet": record.get("settings"),
+            "genome": best[0].genome.to_dict() if best else None,
+            "budget": {
+                "supernet_epochs": (record.get("settings") or {}).get("epochs"),
+                "supernet_seconds": round(sum(row.get("seconds", 0.0) for row in record.get("history", [])), 1),
+                "trials": len(self.state.archive),
+                "search_seconds": round(sum(c.seconds for c in self.state.archive), 1),
+            },
+            "trials": [
+                {"number": c.number, "generation": c.generation, "indices": list(c.genome.indices),
+                 "score": c.score, "metrics": dict(c.metrics)}
+                for c in self.state.archive
+            ],
+        }  # fmt: skip
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes every candidate as a row of a CSV file."""
+        return export.to_csv(list(self.state.archive), path, self.pareto_front())
+
+    def plot(self, path: str | Path) -> Path:
+        """Draws accuracy against energy with the front, and the hypervolume by generation."""
+        return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
+
+    # -- the project ---------------------------------------------------------------------------------------------
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.project_dir)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return Journal(self._folder / "journal.jsonl").read()
+
+    def _record(self, kind: str) -> dict[str, Any] | None:
+        return next((r for r in reversed(self._records()) if r["type"] == kind), None)
+
+    def _wait_for(self, kind: str) -> dict[str, Any]:
+        """Waits until the chief has written a record; workers share its folder."""
+        while (record := self._record(kind)) is None:
+            time.sleep(1.0)
+        return record
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.state.journal.append(record)  # type: ignore[union-attr]
+
+    def _say(self, line: str) -> None:
+        if self.report_level:
+            print(line, flush=True)
+
+    def save(self) -> None:
+        """Writes the oracle's file; the tuner has no state of its own."""
+        if not self._is_worker():
+            self.oracle.save()
+
+    def reload(self) -> None:
+        """Does nothing: the constructor resumes from the journal."""

@@ -1,0 +1,94 @@
+"""What a search shows: a line a generation, and tables a person can read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kspike.space import Genome
+from kspike.tuners.engine import Candidate
+
+
+def generation_line(row: Mapping[str, Any], generations: int, objective: str) -> str:
+    """One finished generation on one line."""
+    parts = [f"generation {row['generation']}/{generations}:"]
+    for name in ("best", "median"):
+        parts.append(f"{name} {objective} {row[name]:.4f}," if row[name] is not None else f"{name} -,")
+    parts.append(f"front {row['front']}")
+    if row["hypervolume"] is not None:
+        parts.append(f"(hypervolume {row['hypervolume']:.4f}),")
+    for name in ("failed", "infeasible"):
+        if row[name]:
+            parts.append(f"{row[name]} {name},")
+    parts.append(f"{row['seconds']:.1f} s, {row['left']} evaluations left")
+    return " ".join(parts)
+
+
+def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
+    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, genes."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T"):
+        table.add_column(name, justify="right")
+    table.add_column("genes", overflow="fold", ratio=1)
+    for c in candidates:
+        second = picked.get(c.number, {}).get("accuracy")
+        table.add_row(
+            str(c.number) + ("" if c.feasible else " (outside)"),
+            f"{c.score:.4f}" if c.score is not None else "-",
+            f"{c.accuracy:.4f}",
+            f"{second:.4f}" if second is not None else "",
+            f"{c.energy_mj:.6f}",
+            f"{c.parameters:,}",
+            str(c.config.timesteps),
+            genes(c.genome),
+        )
+    return table
+
+
+#: Genes in words, in the order in which they are shown; T has a column of its own.
+WORDS = {
+    "embed_dim": "width",
+    "depth": "depth",
+    "stem_channels": "stem",
+    "num_heads": "heads",
+    "mlp_ratio": "ratio",
+    "tau": "tau",
+    "v_threshold": "threshold",
+}
+
+
+def genes(genome: Genome) -> str:
+    """A genome in words, genes of one choice left out: `width 64; depth 2; ratio 1,2; tau stem 2, qkv 1.5,2`."""
+    found: dict[str, list[str]] = {field: [] for field in WORDS}
+    for gene in genome.space.genes:
+        if len(gene.choices) == 1 or gene.field not in WORDS:
+            continue
+        value = genome.values[gene.name]
+        shown = value[: genome.depth] if isinstance(value, tuple) else (value,)
+        shown = shown[:1] if len(set(shown)) == 1 else shown
+        found[gene.field].append(" ".join([*([gene.kind] if gene.kind else []), ",".join(f"{v:g}" for v in shown)]))
+    return "; ".join(f"{WORDS[field]} {', '.join(parts)}" for field, parts in found.items() if parts)
+
+
+def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
+    """Generations as rows."""
+    table = Table(title="Generations", title_justify="left", title_style="bold")
+    columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in history:
+        table.add_row(*(_shown(row[name]) for name in columns))
+    return table
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def console() -> Console:
+    """Where tables go; wide enough for genes where the output is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=150)

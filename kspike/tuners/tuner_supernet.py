@@ -1,0 +1,166 @@
+"""Makes, trains, writes and loads the supernet of a project."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike import training
+from kspike.space import SearchSpace
+from kspike.supernet import Supernet
+
+WEIGHTS = "supernet.weights.h5"
+#: Batches of training and of validation images that tell how the supernet does after an epoch.
+GLANCE = 16
+
+
+def create(space: SearchSpace, seed: int) -> Supernet:
+    """Makes a supernet whose first weights depend on the seed alone."""
+    with seeded(seed):
+        supernet = Supernet(space, seed=seed)
+    if not hasattr(supernet, "input_shape"):  # what kspike.training reads off a model
+        supernet.input_shape = (None, *space.base.input_shape)
+        supernet.output_shape = (None, space.base.num_classes)
+    return supernet
+
+
+def compile_for(model: keras.Model, optimizer: Any = None) -> None:
+    """Compiles a classifier that returns logits."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer=optimizer or "sgd", loss=loss, metrics=["accuracy"])
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds Keras for a while; Python's and NumPy's global generators are put back, since they are the user's."""
+    states = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(int(seed))
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def recipe_of(data: Any, epochs: int, learning_rate: float, weight_decay: float, seed: int) -> training.Recipe:
+    """A recipe that says of the data what the data is."""
+    return training.Recipe(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        min_learning_rate=learning_rate / 100,
+        weight_decay=weight_decay,
+        batch_size=getattr(data, "batch_size", 64),
+        augment=getattr(data, "augmentation", None),
+        seed=getattr(data, "seed", seed),
+    )
+
+
+def start_of(model: keras.Model, recipe: training.Recipe) -> str:
+    """Twelve characters that name a training run by where it starts from: weights, architecture and recipe."""
+    digest = hashlib.sha256(json.dumps([recipe.to_dict(), model.config.to_dict()]).encode())
+    for variable in model.variables:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def train(
+    supernet: Supernet, data: Any, validation: Any, recipe: training.Recipe, folder: Path, say: Callable, verbose: int
+) -> list[dict[str, float]]:
+    """Trains `supernet`, every epoch kept in `folder` before the next begins; returns one row an epoch."""
+    glance = [] if validation is None else [Glance(data, validation, say)]
+    with warnings.catch_warnings():
+        # blocks beyond the depth of a batch's network have no gradient, as it should be
+        warnings.filterwarnings("ignore", message="Gradients do not exist")
+        training.train(supernet, data, recipe, directory=folder, callbacks=glance, verbose=verbose)
+    return training.read_history(folder)
+
+
+class Glance(keras.callbacks.Callback):
+    """Says after each epoch how the smallest and the largest network do, each calibrated, on some validation images.
+
+    Args:
+        data: training data, to calibrate.
+        validation: images to look at.
+        say: takes a line.
+    """
+
+    def __init__(self, data: Any, validation: Any, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
+        self.say = say
+        parts = [validation[i] for i in range(min(GLANCE, len(validation)))]
+        self.images, self.labels = (np.concatenate([part[i] for part in parts]) for i in range(2))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        space = self.model.space
+        shown = []
+        with undisturbed(self.model):
+            for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
+                self.model.activate(genome)
+                self.model.calibrate(self.data, batches=GLANCE)
+                logits = self.model.predict(self.images, verbose=0)
+                shown.append(f"{which} network {np.mean(logits.argmax(1) == self.labels):.4f}")
+        self.say(f"  on {len(self.labels)} validation images: {', '.join(shown)}")
+
+
+@contextlib.contextmanager
+def undisturbed(supernet: Supernet) -> Iterator[None]:
+    """Puts the active genome and every stored statistic back afterwards, bit for bit."""
+    genome = supernet.genome
+    statistics = supernet.statistics()
+    try:
+        yield
+    finally:
+        supernet.restore_statistics(statistics)
+        supernet.activate(genome)
+
+
+# -- files ------------------------------------------------------------------------------------------------------
+
+
+def release(supernet: keras.Model, path: Path) -> str:
+    """Writes weights aside, without an optimizer's, and renames them into place; returns their SHA-256."""
+    supernet.optimizer = None  # Keras would store its two moments beside every weight
+    aside = path.with_name(f".{os.getpid()}.{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        supernet.save_weights(aside)
+        digest = sha256(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return digest
+
+
+def load(model: keras.Model, path: Path, digest: str) -> None:
+    """Loads weights whose hash is known.
+
+    Raises:
+        ValueError: the file is missing, or is not the one that was written.
+    """
+    if not path.is_file():
+        raise ValueError(f"The project's weights {path} are missing; restore them, or start anew with overwrite=True.")
+    if sha256(path) != digest:
+        raise ValueError(
+            f"{path} is not the file that this project wrote (its SHA-256 differs); restore it from a copy."
+        )
+    model.load_weights(path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
