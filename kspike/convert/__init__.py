@@ -1,0 +1,5 @@
+"""Weights trained elsewhere, in Keras: state dicts of the official Spikformer code and of SpikingJelly."""
+
+from kspike.convert.spikformer import from_spikformer
+
+__all__ = ["from_spikformer"]

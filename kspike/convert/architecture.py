@@ -1,0 +1,190 @@
+"""Says which code base tensors come from, whether they are all there, and which network they describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from kspike.config import nearest
+from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Part
+
+#: Names listed in one error of each kind.
+_LISTED = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """What names and shapes say of a network; `dims` holds its widths, `bias` which products have one."""
+
+    naming: Naming
+    depth: int
+    in_channels: int
+    stem: tuple[int, int, int, int]
+    hidden: tuple[int, ...]
+    num_classes: int
+    bias: Mapping[str, bool]
+    learned_tau: bool
+
+    @property
+    def embed_dim(self) -> int:
+        return self.stem[3]
+
+
+def recognise(tensors: Mapping[str, np.ndarray]) -> Architecture:
+    """Reads the architecture off names and shapes.
+
+    Raises:
+        ValueError: every problem at once: unknown and missing names, shapes that do not fit, NaN.
+    """
+    naming = _naming(tensors)
+    depth = len({match for name in tensors if (match := _block_of(naming, name)) is not None})
+    bias = {group: any(f"{path}.bias" in tensors for path in paths) for group, paths in _biased(naming, depth).items()}
+    learned_tau = any(f"{neuron}.{NEURON_TENSOR}" in tensors for neuron in neurons(naming, depth))
+    expected = _names(naming, depth, bias, learned_tau)
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected and not _unused(naming, name)]
+    problems = {
+        "missing": missing,
+        "unknown": [f"{name}{nearest(name, missing)}" for name in unknown],
+        "not finite (NaN or infinity)": [
+            name for name in expected if name in tensors and not np.isfinite(tensors[name]).all()
+        ],
+    }
+    architecture = None
+    if not missing:
+        architecture = _measure(naming, depth, bias, learned_tau, tensors)
+        problems["of another shape"] = _misshapen(architecture, tensors)
+        problems["negative, for a variance"] = [
+            name for name in expected if name.endswith("running_var") and (tensors[name] < 0).any()
+        ]
+    if architecture is None or any(problems.values()):
+        raise ValueError(_report(naming, problems))
+    return architecture
+
+
+def parts(naming: Naming, depth: int) -> list[tuple[str, Part]]:
+    """(group, part) of the whole network, a block's names made whole; groups are stem, rpe, qkv, proj, fc1, fc2."""
+    out = [("stem", part) for part in naming.stem] + [("rpe", naming.rpe)]
+    for block in range(depth):
+        out += [("qkv", _in_block(naming, block, part)) for part in naming.qkv]
+        out += [(group, _in_block(naming, block, getattr(naming, group))) for group in ("proj", "fc1", "fc2")]
+    return out
+
+
+def neurons(naming: Naming, depth: int) -> list[str]:
+    """Names of all neurons."""
+    return [part.neuron for _, part in parts(naming, depth)] + [
+        naming.block.format(block) + naming.attention for block in range(depth)
+    ]
+
+
+def _in_block(naming: Naming, block: int, part: Part) -> Part:
+    prefix = naming.block.format(block)
+    return Part(prefix + part.product, prefix + part.norm, prefix + part.neuron, part.axes)
+
+
+def _block_of(naming: Naming, name: str) -> str | None:
+    match = re.match(re.escape(naming.block).replace(r"\{\}", r"(\d{1,4})"), name)
+    return match[1] if match else None
+
+
+def _unused(naming: Naming, name: str) -> bool:
+    return name.endswith("num_batches_tracked") or any(re.fullmatch(pattern, name) for pattern in naming.unused)
+
+
+def _biased(naming: Naming, depth: int) -> dict[str, list[str]]:
+    """The products of each of the config's three bias switches."""
+    groups = {"qkv": ("qkv",), "proj": ("proj",), "mlp": ("fc1", "fc2")}
+    everything = parts(naming, depth)
+    return {key: [p.product for group, p in everything if group in members] for key, members in groups.items()}
+
+
+def _names(naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bool) -> dict[str, None]:
+    """Every tensor such a network has, in order."""
+    with_bias = {path for group, paths in _biased(naming, depth).items() if bias[group] for path in paths}
+    out: list[str] = []
+    for _, part in parts(naming, depth):
+        out.append(f"{part.product}.weight")
+        if part.product in with_bias:
+            out.append(f"{part.product}.bias")
+        out += [f"{part.norm}.{tensor}" for tensor in NORM_TENSORS]
+    if learned_tau:
+        out += [f"{neuron}.{NEURON_TENSOR}" for neuron in neurons(naming, depth)]
+    return dict.fromkeys([*out, f"{naming.head}.weight", f"{naming.head}.bias"])
+
+
+def _naming(tensors: Mapping[str, np.ndarray]) -> Naming:
+    """The code base that knows most of the names, and among equals the kernel shapes."""
+
+    def score(naming: Naming) -> tuple[int, int]:
+        known = _names(naming, 1, {"qkv": True, "proj": True, "mlp": True}, True)
+        generic = [re.sub(r"^(blocks?)\.\d+\.", r"\1.0.", name) for name in tensors]
+        axes = {f"{part.product}.weight": part.axes for _, part in parts(naming, 1)}
+        fitting = sum(
+            plain in axes and getattr(tensors[name], "ndim", -1) == 2 + axes[plain]
+            for name, plain in zip(tensors, generic, strict=True)
+        )
+        return sum(name in known for name in generic), fitting
+
+    best = max(NAMINGS, key=score)
+    if score(best)[0] == 0 or not any(_block_of(best, name) for name in tensors):
+        raise ValueError(
+            f"No Spikformer is known by these names: {_some(list(tensors))}. Known: "
+            + "; ".join(f"{naming.name} ({naming.block.format(0)}{naming.qkv[0].product}.weight)" for naming in NAMINGS)
+            + ". Rename the tensors to one of these, or choose another entry of the file by which=."
+        )
+    return best
+
+
+def _measure(
+    naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bool, tensors: Mapping[str, np.ndarray]
+) -> Architecture:
+    def width(name: str, axis: int = 0) -> int:
+        shape = np.shape(tensors[f"{name}.weight"])
+        return int(shape[axis]) if len(shape) > axis else 0
+
+    return Architecture(
+        naming=naming,
+        depth=depth,
+        in_channels=width(naming.stem[0].product, 1),
+        stem=tuple(width(part.product) for part in naming.stem),  # type: ignore[arg-type]
+        hidden=tuple(width(_in_block(naming, block, naming.fc1).product) for block in range(depth)),
+        num_classes=width(naming.head),
+        bias=bias,
+        learned_tau=learned_tau,
+    )
+
+
+def _misshapen(a: Architecture, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    dim, stages = a.embed_dim, (a.in_channels, *a.stem)
+    sizes = [(stages[i], stages[i + 1]) for i in range(4)] + [(dim, dim)]
+    for hidden in a.hidden:
+        sizes += [(dim, 3 * dim // len(a.naming.qkv))] * len(a.naming.qkv) + [(dim, dim), (dim, hidden), (hidden, dim)]
+    expected: dict[str, tuple[int, ...]] = {}
+    for (group, part), (inputs, outputs) in zip(parts(a.naming, a.depth), sizes, strict=True):
+        kernel = (3, 3) if group in ("stem", "rpe") else (1,) * part.axes
+        expected[f"{part.product}.weight"] = (outputs, inputs, *kernel)
+        expected[f"{part.product}.bias"] = (outputs,)
+        expected.update({f"{part.norm}.{tensor}": (outputs,) for tensor in NORM_TENSORS})
+    expected |= {f"{neuron}.{NEURON_TENSOR}": () for neuron in neurons(a.naming, a.depth)}
+    expected |= {f"{a.naming.head}.weight": (a.num_classes, dim), f"{a.naming.head}.bias": (a.num_classes,)}
+    return [
+        f"{name} is {np.shape(tensors[name])}, expected {shape}"
+        for name, shape in expected.items()
+        if name in tensors and (np.shape(tensors[name]) != shape or 0 in shape)
+    ]
+
+
+def _report(naming: Naming, problems: Mapping[str, Iterable[str]]) -> str:
+    lines = [f"These tensors were taken for the naming {naming.name!r}, but do not make a whole Spikformer of it."]
+    lines += [f"  {kind} ({len(found)}): {_some(found)}" for kind, names in problems.items() if (found := list(names))]
+    lines.append("Save the whole state dict of an unchanged model; rename or drop what was added to it.")
+    return "\n".join(lines)
+
+
+def _some(names: list[str], key: Callable = str) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(key(name) for name in names[:_LISTED]) + more

@@ -1,0 +1,157 @@
+"""Trains a model by a recipe with Keras' own compile and fit, keeping every epoch, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from kspike.training import inputs, records
+from kspike.training.optimizer import make_loss, make_optimizer
+from kspike.training.recipe import Recipe
+
+#: Batches between two looks at the loss: reading it waits for the device.
+LOOK_EVERY = 50
+
+
+def train(
+    model: keras.Model,
+    data: Any,
+    recipe: Recipe,
+    *,
+    validation_data: Any = None,
+    directory: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 1,
+) -> keras.Model:
+    """Trains a classifier that gives logits, and returns it, with the weights of the last epoch.
+
+    With a `directory`, every epoch's weights, optimizer and history are kept there (only the newest whole epoch stays):
+    run the same script again after Ctrl-C, kill -9 or a power cut, and training goes on after that epoch, to the very
+    weights that an uninterrupted run ends with. A run that is done is loaded. Other settings in the same directory are
+    refused. Nothing is chosen: neither by the validation images, which are only looked at, nor by the test images,
+    which are never read.
+
+    The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
+    epoch_N/ with model.weights.h5, which `model.load_weights` takes.
+
+    Args:
+        model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
+        data: a data set of `kspike.data.load` or `recipe.load_data`, its training part, another `keras.utils.PyDataset`
+            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation.
+        recipe: a `Recipe`.
+        validation_data: looked at after each epoch; of a whole data set, its validation part.
+        directory: where the run is kept; None keeps nothing.
+        resume: False starts anew, removing the run that is in the directory.
+        callbacks: Keras callbacks. One that has a memory of its own starts afresh when a run goes on.
+        verbose: 0 for silence, 1 for a line an epoch, 2 for Keras' progress bar as well.
+
+    Raises:
+        ValueError: something does not fit together, before work starts; a damaged checkpoint; a loss that is no number.
+
+    Example:
+        >>> import kspike                                                       # doctest: +SKIP
+        >>> recipe = kspike.training.Recipe(epochs=20, learning_rate=3e-3)
+        >>> data = recipe.load_data("digits")
+        >>> model = kspike.training.train(model, data, recipe, directory="runs/mine")
+    """
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"Expected a kspike.training.Recipe, received {type(recipe).__name__}.")
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
+    training, validation = inputs.read(data, validation_data, recipe)
+    inputs.check_first(training, model)
+    training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
+    optimizer = make_optimizer(model, recipe, len(training))
+    model.compile(optimizer, make_loss(soft, recipe.label_smoothing), metrics=["accuracy"])
+    optimizer.build(model.trainable_variables)
+    rows: list[dict[str, float]] = []
+    folder = None if directory is None else Path(directory).expanduser()
+    if folder is not None:
+        rows = _open(folder, model, _settings(model, training, recipe), resume)
+    if rows and verbose:
+        print(f"going on after epoch {len(rows)} of {recipe.epochs} in {folder}", flush=True)
+    if len(rows) >= recipe.epochs:
+        return model
+    if hasattr(training, "set_epoch"):
+        training.set_epoch(len(rows))
+    model.fit(
+        training,
+        validation_data=validation,
+        initial_epoch=len(rows),
+        epochs=recipe.epochs,
+        shuffle=False,  # the data shuffles itself, by its seed and the epoch
+        verbose=1 if verbose > 1 else 0,
+        callbacks=[_Epochs(training, recipe, rows, folder, verbose), *callbacks],
+    )
+    return model
+
+
+def _open(folder: Path, model: keras.Model, settings: dict[str, Any], resume: bool) -> list[dict[str, float]]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            records.forget(folder)
+        records.check_settings(folder, settings)
+    except OSError as error:
+        raise type(error)(error.errno, f"The run cannot be written into {folder}: {error.strerror}") from None
+    return records.restore(folder, model)
+
+
+def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, Any]:
+    config = getattr(model, "config", None)
+    return {
+        "recipe": recipe.to_dict(),
+        "model": config.to_dict() if config is not None and hasattr(config, "to_dict") else type(model).__name__,
+        "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "images": getattr(training, "hash", None),
+    }
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Keeps each epoch, says a line of it, and stops where the loss is no number."""
+
+    def __init__(
+        self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
+    ) -> None:
+        super().__init__()
+        self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if getattr(self.data, "epoch", epoch) != epoch:  # one that Keras does not move on by itself
+            self.data.set_epoch(epoch)
+        self.start, self.rate = time.perf_counter(), float(keras.ops.convert_to_numpy(self._rate()))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if (batch + 1) % LOOK_EVERY == 0:
+            self._look(logs, batch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._look(logs, None)
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
+        self.rows.append(row)
+        if self.folder is not None:
+            records.keep(self.folder, self.model, self.rows)
+        if self.say:
+            shown = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k in (logs or {}))
+            print(f"epoch {epoch + 1}/{self.recipe.epochs}  {shown}  {row['seconds']:.1f} s", flush=True)
+
+    def _rate(self) -> Any:
+        return self.model.optimizer.learning_rate
+
+    def _look(self, logs: Any, batch: int | None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            where = f"epoch {len(self.rows) + 1}" + ("" if batch is None else f", by batch {batch + 1}")
+            raise ValueError(
+                f"The loss is {loss} in {where}: training has diverged. Lower learning_rate (now "
+                f"{self.recipe.learning_rate:g}), warm up longer, or clip gradients (clip_norm, now "
+                f"{self.recipe.clip_norm}). The epochs before are kept."
+            )

@@ -1,0 +1,151 @@
+"""Recipe: how a model is trained, as a frozen dataclass that stands in a JSON file."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kspike import data as datasets
+from kspike.data import Augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Says how a model is trained: AdamW, the rate rising linearly, then falling on a cosine, one step at a time.
+
+    Two runs of one recipe from the same first weights on the same machine give the same weights.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images a step.
+        learning_rate: the highest, reached after the warm-up.
+        min_learning_rate: the one of the last step, and of the first if there is a warm-up.
+        warmup_epochs: epochs over which the rate rises; may be a part of one.
+        weight_decay: of AdamW, a step taking off learning_rate * weight_decay; biases, normalisation and neurons are
+            not decayed.
+        label_smoothing: share of each label that is spread over all classes.
+        clip_norm: longest gradient of one variable (its L2 norm); None for any.
+        augment: what befalls training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
+        seed: of the order of the images and their augmentation; `kspike train` draws the first weights by it too.
+
+    Example:
+        >>> from kspike.training import Recipe
+        >>> recipe = Recipe(epochs=20, learning_rate=3e-3, warmup_epochs=2)
+        >>> Recipe.from_dict(recipe.to_dict()) == recipe
+        True
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-5
+    warmup_epochs: float = 0.0
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    clip_norm: float | None = 1.0
+    augment: str | Augmentation | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            _check(_is_whole(value) and value >= least, name, f"a whole number of at least {least}", value)
+            object.__setattr__(self, name, int(value))
+        for name in ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing"):
+            value = getattr(self, name)
+            _check(_is_number(value) and value >= 0, name, "a number of at least 0", value)
+            object.__setattr__(self, name, float(value))
+        _check(self.learning_rate > 0, "learning_rate", "a number above 0", self.learning_rate)
+        low = f"at most learning_rate={self.learning_rate:g}"
+        _check(self.min_learning_rate <= self.learning_rate, "min_learning_rate", low, self.min_learning_rate)
+        _check(self.warmup_epochs < self.epochs, "warmup_epochs", f"less than epochs={self.epochs}", self.warmup_epochs)
+        _check(self.label_smoothing < 1, "label_smoothing", "a share in 0..1", self.label_smoothing)
+        if self.clip_norm is not None:
+            _check(_is_number(self.clip_norm) and self.clip_norm > 0, "clip_norm", "above 0, or None", self.clip_norm)
+            object.__setattr__(self, "clip_norm", float(self.clip_norm))
+        if isinstance(self.augment, Mapping):
+            object.__setattr__(self, "augment", Augmentation.from_dict(self.augment))
+        if isinstance(self.augment, str) and self.augment not in datasets.augmentations():
+            near = difflib.get_close_matches(self.augment, datasets.augmentations(), 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(datasets.augmentations())}."
+            )
+        known = self.augment is None or isinstance(self.augment, (str, Augmentation))
+        _check(known, "augment", "a name, a kspike.data.Augmentation or None", self.augment)
+
+    def replace(self, **changes: Any) -> Recipe:
+        """The same recipe with other values."""
+        return Recipe.from_dict({**self.to_dict(), **changes})
+
+    def load_data(self, name: str, **options: Any) -> datasets.Dataset:
+        """Opens a data set in this recipe's batches, order and augmentation; options as of `kspike.data.load`."""
+        return datasets.load(name, batch_size=self.batch_size, seed=self.seed, augment=self.augment, **options)
+
+    # -- JSON ----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.augment, Augmentation):
+            values["augment"] = self.augment.to_dict()
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Reads what `to_dict` gave; absent keys take their defaults.
+
+        Raises:
+            ValueError: an unknown key (the message names the nearest), or a value out of its range.
+        """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A recipe is an object of names and values, received {type(values).__name__}.")
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, 1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"Recipe has no {key!r}.{hint} Known: {', '.join(known)}.")
+        return cls(**values)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the recipe as a JSON file, aside first, so that the file is whole or not there."""
+        path = Path(path)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        os.replace(aside, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Recipe:
+        """Reads a recipe from a JSON file.
+
+        Raises:
+            ValueError: no such file, not JSON, or not a recipe.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"The recipe {os.fspath(path)!r} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
+            raise ValueError(f"The recipe {os.fspath(path)!r} is not JSON: {error}.") from None
+        return cls.from_dict(values)
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check(right: bool, name: str, expected: str, received: Any) -> None:
+    if not right:
+        raise ValueError(f"Recipe: {name} expected {expected}, received {received!r}.")

@@ -1,0 +1,186 @@
+"""Writes what a run has to remember: settings, history, and the newest whole epoch; each aside, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+SETTINGS, HISTORY, EPOCHS = "settings.json", "history.csv", "epoch_"
+WEIGHTS, STATE, ROWS = "model.weights.h5", "state.npz", "epoch.json"
+
+
+def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
+    """Gives one row an epoch of a run in `directory`: loss, accuracy, val_..., learning_rate, seconds."""
+    path = Path(directory) / HISTORY
+    if not path.is_file():
+        raise ValueError(f"Expected a training run in {os.fspath(directory)!r}; it holds no {HISTORY}.")
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Writes the settings of a new run; holds those of a run that goes on to what they were.
+
+    Raises:
+        ValueError: they differ; the message names where.
+    """
+    path = folder / SETTINGS
+    settings = json.loads(json.dumps(settings))
+    if not path.exists():
+        write(path, json.dumps(settings, indent=2).encode())
+        return
+    before = _flat(json.loads(path.read_text(encoding="utf-8")))
+    now = _flat(settings)
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise ValueError(
+                f"{folder} holds a run with {key}={before.get(key)!r}, this one has {now.get(key)!r}: go on with the "
+                "same settings, or use another directory, or resume=False to start anew."
+            )
+
+
+def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
+    """Writes the state after an epoch into a folder that appears whole, and takes the older ones away."""
+    place = folder / f"{EPOCHS}{len(rows):05d}"
+    aside = folder / f".{place.name}.{os.getpid()}"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        model.save_weights(aside / WEIGHTS)
+        state: Any = {f"v{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in _state(model)}
+        np.savez(aside / STATE, **state)
+        hashes = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
+        (aside / ROWS).write_text(json.dumps({"epoch": len(rows), "history": rows, "sha256": hashes}), "utf-8")
+        for name in (WEIGHTS, STATE, ROWS):
+            _sync(aside / name)
+        if place.exists():  # kept a moment before a kill; its history file was not yet written
+            shutil.rmtree(place)
+        os.rename(aside, place)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    _sync(folder)
+    write(folder / HISTORY, _csv(rows))
+    for older in _epochs(folder)[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Gives what a run in `folder` was started with.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    try:
+        return json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ValueError(f"Expected a training run in {str(folder)!r}; it holds no readable {SETTINGS}.") from None
+
+
+def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
+    """Puts the newest whole epoch into a compiled model; gives its history, empty where there is none.
+
+    Raises:
+        ValueError: a file is not the one that was written.
+    """
+    if not _epochs(folder):
+        return []
+    place, rows = restore_weights(folder, model)
+    with np.load(place / STATE, allow_pickle=False) as stored:
+        variables = dict(_state(model))
+        if len(stored.files) != len(variables):
+            raise ValueError(f"{place / STATE} holds {len(stored.files)} values, expected {len(variables)}.")
+        for i, variable in variables.items():
+            variable.assign(stored[f"v{i}"])
+    write(folder / HISTORY, _csv(rows))
+    return rows
+
+
+def restore_weights(folder: Path, model: keras.Model) -> tuple[Path, list[dict[str, float]]]:
+    """Puts the weights of the newest whole epoch into a model; gives where it lies, and its history.
+
+    Raises:
+        ValueError: no epoch is kept, or a file is not the one that was written.
+    """
+    found = _epochs(folder)
+    if not found:
+        raise ValueError(f"The run in {folder} has kept no epoch yet; let it train for at least one.")
+    place = found[-1]
+    record = json.loads((place / ROWS).read_text(encoding="utf-8"))
+    for name, digest in record["sha256"].items():
+        if not (place / name).is_file() or _sha256(place / name) != digest:
+            raise ValueError(
+                f"{place / name} is not the file that this run wrote (its SHA-256 differs): restore it from a copy, or "
+                "start anew with resume=False."
+            )
+    model.load_weights(place / WEIGHTS)
+    return place, record["history"]
+
+
+def forget(folder: Path) -> None:
+    """Takes an earlier run away, and nothing else that may lie in the folder."""
+    for old in _epochs(folder):
+        shutil.rmtree(old)
+    for name in (SETTINGS, HISTORY):
+        (folder / name).unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file aside and renames it into place."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    _sync(aside)
+    os.replace(aside, path)
+
+
+def _state(model: keras.Model) -> list[tuple[int, Any]]:
+    """The optimizer's variables, and those of the model that its weight file leaves out: states of random numbers."""
+    weights = {id(v) for v in model.weights}
+    return list(enumerate([*model.optimizer.variables, *(v for v in model.variables if id(v) not in weights)]))
+
+
+def _epochs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob(f"{EPOCHS}*") if path.is_dir())
+
+
+def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
+    names = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _flat(values: Any, above: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {above: values}
+    return {k: v for key, value in values.items() for k, v in _flat(value, f"{above}.{key}" if above else key).items()}
+
+
+def _sync(path: Path) -> None:
+    """Has the system put a file, or the names in a folder, on the disk (Windows cannot open folders)."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some network file systems know no fsync of folders
+        if not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
