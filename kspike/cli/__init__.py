@@ -1,0 +1,103 @@
+"""The `kspike` command: turns arguments into calls of the library, and its errors into one line and an exit code.
+
+Exit codes: 0 done; 1 a check failed (`zoo verify`), or the system did (a full disk, a missing package); 2 something
+about the arguments or the files; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from kspike.cli.evaluate import evaluate
+from kspike.cli.search import search
+from kspike.cli.train import train
+from kspike.cli.zoo import zoo
+
+
+class Commands(typer.core.TyperGroup):
+    """Runs a command and says what went wrong in one line, unless --debug asks for the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _say("interrupted; the same command goes on where this stopped, where it keeps a project or a run")
+            code = 130
+        except ValueError as error:
+            if ctx.params.get("debug"):
+                raise
+            _say(f"error: {error}")
+            code = 2
+        except (OSError, ImportError) as error:
+            if ctx.params.get("debug"):
+                raise
+            _say(f"error: {error}")
+            code = 1
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="kspike",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import kspike
+
+        print(f"kspike {kspike.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def kspike_command(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Spiking transformers: search an architecture, train it, measure it, publish it.
+
+    The backend is Keras': [bold]KERAS_BACKEND=torch[/bold], jax or tensorflow.
+
+    [bold]From nothing to a published model[/bold], on handwritten digits that travel with the package:
+
+        kspike search digits --generations 3 --population 12 --directory runs --project digits
+
+        kspike train runs/digits/best.json --epochs 40 --directory runs/best
+
+        kspike evaluate runs/best --split validation
+
+        kspike zoo publish runs/best my_digits --license apache-2.0 --directory my_zoo
+
+        kspike zoo verify my_zoo/my_digits
+    """
+
+
+app.command(no_args_is_help=True)(search)
+app.command(no_args_is_help=True)(train)
+app.command(no_args_is_help=True)(evaluate)
+app.add_typer(zoo, name="zoo")
+
+
+def main() -> None:
+    """Runs the command line of this process."""
+    try:
+        app()
+    except Exception as error:  # a mistake of ours: still one line, unless asked for more
+        if "--debug" in sys.argv:
+            raise
+        _say(f"error: unexpected {type(error).__name__}: {error}\nRun it as `kspike --debug ...` for the traceback.")
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

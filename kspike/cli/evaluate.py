@@ -1,0 +1,77 @@
+"""kspike evaluate: accuracy and energy of a trained model on one part of a data set."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, open_data, open_model
+
+
+class Part(StrEnum):
+    """The parts of a data set."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run's folder, or a zoo entry's name or folder.")],
+    data: Data = "digits",
+    data_dir: DataDir = None,
+    split: Annotated[Part, typer.Option(help="Choose by validation; look at test once, at the end.")] = Part.test,
+    directory: Annotated[
+        Path | None, typer.Option(help="A zoo folder to look for the name in.", show_default="")
+    ] = None,
+    batch_size: BatchSize = 64,
+    convention: Annotated[str, typer.Option(help="How energy is charged.")] = "spikformer",
+    as_json: AsJson = False,
+) -> None:
+    """Measure accuracy and energy of a trained model.
+
+    [bold]Examples[/bold]
+
+        kspike evaluate runs/best --split validation
+
+        kspike evaluate auto_spikformer_digits
+
+        kspike evaluate my_zoo/my_digits --json
+    """
+    import keras
+    from rich.console import Console
+    from rich.table import Table
+
+    import kspike
+
+    network, card = open_model(model, directory)
+    images = open_data(data, card, batch_size=batch_size, data_dir=existing(data_dir))
+    if images.input_shape != network.config.input_shape or images.num_classes != network.config.num_classes:
+        raise ValueError(
+            f"The model takes images {network.config.input_shape} of {network.config.num_classes} classes, {data!r} "
+            f"has {images.input_shape} of {images.num_classes}: give the data set that it was trained on as --data."
+        )
+    part = getattr(images, split)
+    part = part.without_augmentation() if split is Part.train else part
+    network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    found = network.evaluate(part, verbose=0, return_dict=True)
+    report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)
+    row = {
+        "model": model, "data": images.name, "split": split.value, "images": report.images,
+        "accuracy": float(found["accuracy"]), "loss": float(found["loss"]), "energy_mj": float(report.energy_mj),
+        "convention": convention, "parameters": int(kspike.cost.parameters(network.config)),
+        "timesteps": network.config.timesteps, "backend": keras.backend.backend(),
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(row))
+        return
+    table = Table(title=f"{model} on {images.name}, {split.value}", title_justify="left", show_header=False)
+    table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {row['images']:,} images")
+    table.add_row("loss", f"{row['loss']:.4f}")
+    table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")
+    table.add_row("parameters", f"{row['parameters']:,}")
+    Console().print(table)

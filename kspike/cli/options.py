@@ -1,0 +1,68 @@
+"""Options that several commands share, and what they open."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kspike.data import Dataset
+    from kspike.models import Spikformer
+
+Data = Annotated[str, typer.Option(help="digits (in the package), cifar10, cifar100, or a set of TensorFlow Datasets.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where TensorFlow Datasets prepared it; TFDS_DATA_DIR by default.", show_default="")
+]
+BatchSize = Annotated[int, typer.Option(help="Images a batch.")]
+Seed = Annotated[int, typer.Option(help="Of first weights, order, augmentation, and search.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads one JSON object.
+
+    Raises:
+        ValueError: no such file, or another content.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is not JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{str(path)!r} holds a {type(values).__name__}, expected a JSON object.")
+    return values
+
+
+def is_run(text: str) -> bool:
+    """Whether this is the folder of a training run."""
+    return (Path(text).expanduser() / "settings.json").is_file()
+
+
+def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, dict[str, Any] | None]:
+    """The folder of a run, or a zoo entry's name or folder -> its model, and the card where it has one."""
+    import kspike
+
+    if is_run(text):
+        return kspike.training.load(text), None
+    return kspike.zoo.load(text, directory=directory), kspike.zoo.card(text, directory=directory)
+
+
+def open_data(name: str, card: dict[str, Any] | None = None, **options: Any) -> Dataset:
+    """Opens a data set; for an entry of the zoo, sized and normalised as its card says."""
+    import kspike
+
+    if card is not None:
+        shown = card["input"]
+        options |= {"image_size": tuple(shown["shape"][-3:-1]), "mean": shown["mean"], "std": shown["std"]}
+    return kspike.data.load(name, **options)
+
+
+def existing(path: Path | None) -> str | None:
+    """A path as kspike.data.load takes it."""
+    return None if path is None else os.fspath(path.expanduser())

@@ -1,0 +1,79 @@
+"""kspike search: a supernet, an evolution over a space, and the best architecture as a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
+
+
+def search(
+    space: Annotated[str, typer.Argument(help="A published space (digits, kspike_c10_small, ...) or a JSON file.")],
+    data: Data = "digits",
+    data_dir: DataDir = None,
+    directory: Annotated[Path, typer.Option(help="Where projects are kept.")] = Path("runs"),
+    project: Annotated[str | None, typer.Option(help="The project's name; the space's by default.")] = None,
+    epochs: Annotated[int, typer.Option(help="Epochs that train the supernet.")] = 30,
+    learning_rate: Annotated[float, typer.Option(help="Of the supernet.")] = 3e-3,
+    generations: Annotated[int, typer.Option(help="Generations after the random one.")] = 10,
+    population: Annotated[int, typer.Option(help="Networks a generation.")] = 20,
+    parents: Annotated[int, typer.Option(help="How many of the best become parents.")] = 10,
+    beta: Annotated[float, typer.Option(help="Weight of energy against accuracy (AEB).")] = 0.02,
+    max_parameters: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
+    max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default="")] = None,
+    max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default="")] = None,
+    batch_size: BatchSize = 64,
+    augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
+    seed: Seed = 0,
+    top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
+    plot: Annotated[bool, typer.Option(help="Draw pareto.png (needs matplotlib).")] = False,
+) -> None:
+    """Search a space of spiking transformers, balancing accuracy against energy.
+
+    A supernet is trained, then networks of the space are judged by its weights, generation by generation; training
+    images and two halves of the validation images are used, the test images never.
+
+    The project folder keeps everything: run the same command after Ctrl-C, and it goes on. At the end it holds
+    [bold]best.json[/bold] (the architecture, for `kspike train`), search.json (for `kspike zoo publish --search`) and
+    candidates.csv.
+
+    [bold]Examples[/bold]
+
+        kspike search digits --generations 3 --population 12
+
+        kspike search digits --max-parameters 100000 --max-timesteps 2 --plot
+
+        kspike search kspike_c10_small --data cifar10 --augment standard --epochs 50
+    """
+    import kspike
+    from kspike import tuners
+
+    limits = {"parameters": max_parameters, "energy_mj": max_energy_mj, "timesteps": max_timesteps}
+    genes = tuners.SearchSpace.load(space)
+    images = kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
+    tuner = tuners.EvolutionSearch(
+        space=genes,
+        objective=tuners.AEB(beta=beta),
+        constraints={name: (None, limit) for name, limit in limits.items() if limit is not None},
+        generations=generations,
+        population_size=population,
+        parents=parents,
+        seed=seed,
+        directory=directory,
+        project_name=project or genes.name or "search",
+    )
+    tuner.train_supernet(images.train, images.validation, epochs=epochs, learning_rate=learning_rate)
+    tuner.search(images.train, validation_data=images.validation)
+    tuner.results_summary(num_trials=top)
+    folder = Path(tuner.project_dir)
+    best = tuner.best_candidates(1)[0]
+    for name, values in (("best.json", best.config.to_dict()), ("search.json", tuner.search_record())):
+        (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    tuner.to_csv(folder / "candidates.csv")
+    if plot:
+        print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
+    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")

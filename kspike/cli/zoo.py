@@ -1,0 +1,166 @@
+"""kspike zoo: lists, shows, verifies and publishes entries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kspike.cli.options import AsJson, Data, DataDir, existing, is_run, open_data, read_json
+
+zoo = typer.Typer(no_args_is_help=True, help="Published models: list, show, verify, publish.", rich_markup_mode="rich")
+
+Name = Annotated[str, typer.Argument(help="An entry's name (the newest version), name.vN, or its folder.")]
+Directory = Annotated[Path | None, typer.Option(help="A zoo folder instead of the published one.", show_default="")]
+
+
+@zoo.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="A glob over names, in quotes.")] = "*",
+    data_set: Annotated[str | None, typer.Option(help="Only those trained on it.", show_default="")] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="None above this.", show_default="")] = None,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Older versions too.")] = False,
+    directory: Directory = None,
+    as_json: AsJson = False,
+) -> None:
+    """List published models.
+
+    [bold]Examples[/bold]
+
+        kspike zoo list
+
+        kspike zoo list '*digits*' --directory my_zoo
+    """
+    import kspike
+
+    table = kspike.zoo.list_models(pattern, data_set, max_parameters, directory=directory, all_versions=all_versions)
+    if as_json:
+        print(json.dumps(list(table.rows)))
+    else:
+        _print(table)
+
+
+@zoo.command(no_args_is_help=True)
+def show(name: Name, directory: Directory = None, as_json: AsJson = False) -> None:
+    """Show an entry's card: what it is, what was measured, how to reproduce it.
+
+    [bold]Examples[/bold]
+
+        kspike zoo show auto_spikformer_digits
+
+        kspike zoo show my_zoo/my_digits --json
+    """
+    import kspike
+
+    card = kspike.zoo.card(name, directory=directory)
+    if as_json:
+        print(json.dumps(card, indent=2))
+    else:
+        _print(_card(card))
+
+
+@zoo.command(no_args_is_help=True)
+def verify(
+    name: Name,
+    data: Annotated[str | None, typer.Option(help="By default the data set of the card.", show_default="")] = None,
+    data_dir: DataDir = None,
+    directory: Directory = None,
+) -> None:
+    """Check an entry's hashes, measure it again, and compare with its card. Exit code 1 where they differ.
+
+    [bold]Example[/bold]
+
+        kspike zoo verify auto_spikformer_digits
+    """
+    import kspike
+
+    images = None
+    if data is not None or data_dir is not None:
+        card = kspike.zoo.card(name, directory=directory)
+        images = open_data(data or (card["data"] or {}).get("name") or "digits", card, data_dir=existing(data_dir))
+    report = kspike.zoo.verify(name, images, directory=directory)
+    _print(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@zoo.command(no_args_is_help=True)
+def publish(
+    run: Annotated[str, typer.Argument(help="The folder of a training run.")],
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, underscores; the version is added.")],
+    license: Annotated[str, typer.Option(help="Of the weights, an SPDX name such as apache-2.0.")],
+    data: Data = "digits",
+    data_dir: DataDir = None,
+    directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
+    search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default="")] = None,
+    notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default="")] = None,
+    citation: Annotated[str | None, typer.Option(help="What to cite.", show_default="")] = None,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Measure there too (torch, jax, tensorflow); may be repeated.")
+    ] = None,
+) -> None:
+    """Publish a trained model as a folder: weights, config, and a card with what was measured.
+
+    The test images are read here, once. An entry is never changed: the same name again makes the next version.
+
+    [bold]Examples[/bold]
+
+        kspike zoo publish runs/best my_digits --license apache-2.0
+
+        kspike zoo publish runs/best my_digits --license apache-2.0 --search runs/digits/search.json --backend jax
+    """
+    import kspike
+
+    if not is_run(run):
+        raise ValueError(f"Expected the folder of a training run (kspike train), received {run!r}, which is none.")
+    recipe = read_json(Path(run) / "settings.json")["recipe"]
+    folder = kspike.zoo.publish(
+        kspike.training.load(run),
+        name,
+        license=license,
+        directory=directory,
+        data=open_data(data, batch_size=recipe["batch_size"], data_dir=existing(data_dir)),
+        search=None if search is None else read_json(search),
+        training={"recipe": recipe},
+        notes=notes,
+        citation=citation,
+        seed=recipe["seed"],
+        backends=tuple(backend or ()),
+    )
+    print(f"published: {folder}")
+
+
+def _card(card: dict[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    tested, data = card.get("evaluation") or {}, card.get("data") or {}
+    energy = card.get("energy") or {}
+    rows = {
+        "data": f"{data['name']}, images {tuple(card['input']['shape'])}" if data else "none given",
+        "accuracy": f"{100 * card['accuracy']:.2f} % ({tested['correct']} of {tested['n']} test images)"
+        if tested
+        else "-",
+        "energy": f"{card['energy_mj']:.6f} mJ an image ({energy['convention']})" if energy else "-",
+        "parameters": f"{card['parameters']:,}",
+        "license": card["license"],
+        "seed": card.get("seed"),
+        "reproduce": card.get("reproduce"),
+        "notes": card.get("notes"),
+        "citation": card.get("citation"),
+        "created": card.get("created"),
+    }
+    table = Table(title=Text(f"{card['name']}.v{card['version']}"), title_justify="left", show_header=False)
+    for title, value in rows.items():
+        if value is not None:
+            table.add_row(title, Text(str(value)))  # text, not markup: a card must not style or link anything
+    return table
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    (console if console.is_terminal else Console(width=120)).print(what)

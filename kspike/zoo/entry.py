@@ -1,0 +1,113 @@
+"""Reads the folder of an entry into an `Entry`: checked metadata, checked config, and bytes whose hash is known.
+
+    <name>.v<N>/
+        config.json         the architecture: SpikformerConfig.to_dict()
+        metadata.json       what the card says, in numbers; SHA-256 and byte count of the config and the weights
+        README.md           the card, for a person
+        model.weights.h5    plain Keras weights, float32
+
+The hashes tell an entry that was damaged or altered on its way; they are no signature: whoever writes an entry writes
+its hashes too. What protects against a hostile one is that nothing in it is ever executed and every size is bounded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kspike.zoo import bounds, files, naming, schema, strict_json
+
+if TYPE_CHECKING:
+    from kspike.config import SpikformerConfig
+
+CONFIG, WEIGHTS, METADATA, CARD = schema.CONFIG, schema.WEIGHTS, naming.METADATA, "README.md"
+MAX_CONFIG_BYTES = 1 << 20
+MAX_METADATA_BYTES = 8 << 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """One published model on the disk. `folder`: where it lies; `metadata`: its checked metadata.json."""
+
+    folder: Path
+    metadata: dict
+    allow_hard_links: bool = False
+
+    @classmethod
+    def open(cls, name_or_folder: str | os.PathLike, directory: str | os.PathLike | None = None) -> Entry:
+        """A name or a folder -> the entry, its metadata read and checked, nothing else opened."""
+        folder = naming.resolve(name_or_folder, directory)
+        return cls.read(folder, allow_hard_links=naming.is_published(folder))
+
+    @classmethod
+    def read(cls, folder: Path, *, name: str | None = None, allow_hard_links: bool = False) -> Entry:
+        """The entry in exactly this folder; `name` is for a folder that does not bear its final name yet."""
+        path = folder / METADATA
+        content = files.read_bounded(path, MAX_METADATA_BYTES, allow_hard_links=allow_hard_links)
+        metadata = strict_json.loads(content, str(path))
+        schema.check(metadata, folder.name if name is None else name, str(path))
+        return cls(folder, metadata, allow_hard_links)
+
+    @property
+    def name(self) -> str:
+        """The full name, `<name>.v<N>`."""
+        return naming.full_name(self.metadata["name"], self.metadata["version"])
+
+    def config(self) -> SpikformerConfig:
+        """The architecture: hash checked, sizes bounded by the weight file's size, then made."""
+        from kspike import cost
+        from kspike.config import SpikformerConfig
+
+        what = str(self.folder / CONFIG)
+        raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
+        bounds.check_config(raw, what)
+        weight_bytes = self._check_weight_size()
+        config = SpikformerConfig.from_dict(raw)
+        parameters = int(cost.parameters(config))
+        bounds.check_parameters(parameters, config.depth, weight_bytes, self.name)
+        if parameters != self.metadata["parameters"]:
+            raise ValueError(
+                f"Expected {self.name} to have the {self.metadata['parameters']:,} parameters of its card; its "
+                "config makes "
+                f"{parameters:,}. Restore the entry from its source."
+            )
+        self._check_against_card(config)
+        return config
+
+    def weights(self) -> bytes:
+        """The bytes of the weight file, whose size and SHA-256 are the recorded ones."""
+        self._check_weight_size()
+        return self._read(WEIGHTS, self.metadata["files"][WEIGHTS]["bytes"])
+
+    def _check_weight_size(self) -> int:
+        expected = self.metadata["files"][WEIGHTS]["bytes"]
+        size = files.measure_file(self.folder / WEIGHTS, allow_hard_links=self.allow_hard_links)
+        if size != expected:
+            raise ValueError(
+                f"Expected {self.folder / WEIGHTS} to hold {expected:,} bytes; received {size:,}: it is truncated "
+                "or not the "
+                "published file. Restore it from the entry's source."
+            )
+        return size
+
+    def _read(self, file: str, limit: int) -> bytes:
+        path, expected = self.folder / file, self.metadata["files"][file]
+        content = files.read_bounded(path, limit, allow_hard_links=self.allow_hard_links)
+        if len(content) != expected["bytes"] or files.sha256(content) != expected["sha256"]:
+            raise ValueError(
+                f"Expected {path} to have the SHA-256 {expected['sha256'][:12]}... of its metadata; received "
+                f"{files.sha256(content)[:12]}...: it was altered. It was not opened; restore it from the entry's "
+                "source."
+            )
+        return content
+
+    def _check_against_card(self, config: SpikformerConfig) -> None:
+        shape, names = self.metadata["input"]["shape"], self.metadata.get("class_names")
+        if tuple(shape) != tuple(config.input_shape):
+            raise ValueError(
+                f"Expected {self.name} to take images {tuple(shape)}, its card's; its config says {config.input_shape}."
+            )
+        if names is not None and len(names) != config.num_classes:
+            raise ValueError(f"Expected {self.name} to name {config.num_classes} classes; received {len(names)} names.")

@@ -1,0 +1,168 @@
+"""Collects what a card states: the model's, the data's, the author's and the measured facts, each checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kspike.config import SpikformerConfig
+from kspike.zoo import bounds, elsewhere, evaluating, machine, naming, strict_json
+
+_ORIGIN = ("name", "version", "split_hash", "source", "license", "citation")
+
+
+def check_model(model: Any) -> SpikformerConfig:
+    """A model -> its config; ValueError unless it is a whole Spikformer whose config `load` will take."""
+    from kspike.models import Spikformer
+
+    if not isinstance(model, Spikformer):
+        raise ValueError(
+            f"Expected a kspike.Spikformer; received a {type(model).__name__}. "
+            "Of a Supernet, publish supernet.extract(genome)."
+        )
+    if not model.include_top:
+        raise ValueError(
+            "Expected a Spikformer with its head; received one made with include_top=False. Publish the whole model."
+        )
+    raw = strict_json.loads(strict_json.dumps(model.config.to_dict(), "the config"), "the config")
+    bounds.check_config(raw, "the config")
+    if SpikformerConfig.from_dict(raw) != model.config:
+        raise ValueError(
+            "Expected a config that JSON keeps; received one that comes back changed. Use a named surrogate."
+        )
+    return model.config
+
+
+def parameters(config: SpikformerConfig) -> int:
+    """Trainable parameters, in closed form."""
+    from kspike import cost
+
+    return int(cost.parameters(config))
+
+
+def given(
+    config: SpikformerConfig,
+    about: dict,
+    *,
+    search: Any,
+    training: Any,
+    budget: Any,
+    seed: int | None,
+    runs: Any,
+    reproduce: str | None,
+) -> dict:
+    """What the author says -> the part of the metadata that holds it."""
+    for key, value in about.items():
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise ValueError(f"Expected {key} to be a text; received {value!r}.")
+    if about["license"] is None:
+        raise ValueError("Expected license= of the weights, as an SPDX name ('apache-2.0'); received None.")
+    record = search.search_record() if hasattr(search, "search_record") else search
+    if record is not None and not isinstance(record, dict):
+        raise ValueError(
+            f"Expected search to be a tuner with search_record(), or such a record; received a {type(search).__name__}."
+        )
+    record = None if record is None else strict_json.plain(record, "search")
+    if runs is not None and set(runs) != {"n", "mean", "std"}:
+        raise ValueError(f"Expected runs to hold n, mean and std; received {sorted(runs)}.")
+    said = {
+        **about,
+        "genome": None if record is None else _genome(record, config),
+        "search": record,
+        "training": strict_json.plain(training, "training"),
+        "budget": strict_json.plain(budget if budget is not None else (record or {}).get("budget"), "budget"),
+        "seed": seed if seed is not None else (record or {}).get("seed"),
+        "runs": strict_json.plain(runs, "runs"),
+        "reproduce": reproduce if reproduce is not None else machine.command(),
+    }
+    strict_json.dumps(said, "what is said of the model")
+    return said
+
+
+def _genome(record: dict, config: SpikformerConfig) -> dict | None:
+    """The genome that the published network expresses: the best one's, or another trial's; None if no trial had it."""
+    from kspike.space import Genome, SearchSpace
+
+    try:
+        space = SearchSpace.from_dict(record["space"])
+        genomes = [Genome.from_dict(record["genome"], space)] if record.get("genome") else []
+        genomes += [Genome(space, tuple(trial["indices"])) for trial in record["trials"]]
+    except (KeyError, TypeError, ValueError):  # the record of another tool: what it says is taken as it is
+        return record.get("genome")
+    return next((genome.to_dict() for genome in genomes if genome.to_config() == config), None)
+
+
+def describe_data(data: Any, config: SpikformerConfig) -> dict:
+    """A data set -> the card's input and class names; ValueError unless it fits the model."""
+    if data is None:
+        unknown = {"range": None, "mean": None, "std": None}
+        return {"input": {"shape": list(config.input_shape), **unknown}, "class_names": None, "data": None}
+    shape, classes = tuple(int(size) for size in data.input_shape), int(data.num_classes)
+    if shape != tuple(config.input_shape) or classes != config.num_classes:
+        raise ValueError(
+            f"Expected data for a model of images {tuple(config.input_shape)} and {config.num_classes} classes; "
+            f"received {data.name!r} with {shape} and {classes}. Publish it with the data it was trained on."
+        )
+    stated = {"range": data.input_range, "mean": data.mean, "std": data.std}
+    numbers = {key: strict_json.plain(value, key) for key, value in stated.items()}
+    names = None if data.class_names is None else [str(name) for name in data.class_names]
+    origin = {key: strict_json.plain(getattr(data, key, None), key) for key in _ORIGIN}
+    origin["test_hash"] = getattr(data.test, "hash", None)
+    return {"input": {"shape": list(shape), **numbers}, "class_names": names, "data": origin}
+
+
+def surroundings() -> dict:
+    """What everything was measured with."""
+    return {"versions": machine.versions(), "hardware": machine.hardware()}
+
+
+def measure(
+    model: Any, data: Any, folder: Path, metadata: dict, backends: Sequence[str], convention: str | None
+) -> dict:
+    """The entry as read back, and its data -> accuracy, energy and predictions; all None without data."""
+    if data is None:
+        return {"accuracy": None, "evaluation": None, "energy_mj": None, "energy": None, "predictions": None}
+    measured = evaluating.measure(model, data.test)
+    here = metadata["versions"]["backend"]
+    others = [name for name in backends if name != here]
+    name = naming.full_name(metadata["name"], metadata["version"])
+    rows = {
+        here: evaluating.agreement(measured, measured),
+        **elsewhere.measure_on(others, folder, name, data.test, measured),
+    }
+    evaluation = {
+        "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,
+        "interval": evaluating.interval(measured.correct, measured.n), "backends": rows,
+    }  # fmt: skip
+    energy = measure_energy(model, data.test, convention)
+    return {
+        "accuracy": measured.accuracy, "evaluation": evaluation, "energy_mj": energy["energy_mj"],
+        "energy": energy, "predictions": evaluating.pack(measured),
+    }  # fmt: skip
+
+
+def measure_energy(model: Any, test: Any, convention: str | None) -> dict:
+    """A model and test batches -> estimated energy an image, with the convention that counts it and its source."""
+    from kspike import cost
+
+    report = cost.measure(model, test) if convention is None else cost.measure(model, test, convention)
+    name = getattr(report.convention, "name", report.convention)
+    return {
+        "energy_mj": float(report.energy_mj),
+        "std_mj": float(report.energy_std_mj),
+        "n": int(report.images),
+        "convention": str(name),
+        "source": cost.conventions().get(name),
+        "accumulations": float(report.total("ac")),
+        "multiply_accumulates": float(report.total("mac")),
+    }
+
+
+def check_convention(convention: str | None) -> None:
+    """ValueError for an energy convention that nobody knows, before anything is measured by it."""
+    from kspike import cost
+
+    known = list(cost.conventions())
+    if convention is not None and convention not in known:
+        raise ValueError(f"Expected a convention out of {', '.join(known)}; received {convention!r}.")

@@ -1,0 +1,152 @@
+"""Reads files of an entry into bounded bytes and writes folders that appear whole or not at all.
+
+An entry may come from anyone. A file is therefore opened once, without following links, measured on the open
+descriptor and read into memory; what is hashed is then exactly what is used, whatever happens to the path later.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+def sha256(content: bytes) -> str:
+    """Bytes -> their SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def measure_file(path: Path, *, allow_hard_links: bool = False) -> int:
+    """A path -> the byte count of the plain file there, which is not opened; ValueError if it is no plain file."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        raise ValueError(f"Expected the file {path}; received a folder without it: the entry is incomplete.") from None
+    _check_plain(path, status, allow_hard_links)
+    return status.st_size
+
+
+def read_bounded(path: Path, limit: int, *, allow_hard_links: bool = False) -> bytes:
+    """A path -> the bytes of the plain file there, of which there are at most `limit`.
+
+    Links of both kinds are refused: a symbolic link can point anywhere, and a hard-linked file can be changed through
+    its other name. `allow_hard_links` is for the folder that travels with the package, because installers (uv, conda)
+    hard-link the files of a wheel out of their caches.
+    """
+    measure_file(path, allow_hard_links=allow_hard_links)
+    # O_NONBLOCK: a named pipe put in the file's place after the check above must not hang us.
+    flags = os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(_link_message(path, "a symbolic link")) from None
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        _check_plain(path, status, allow_hard_links)
+        if status.st_size > limit:
+            raise ValueError(
+                f"Expected {path} to hold at most {limit:,} bytes; received {status.st_size:,}. It was not read."
+            )
+        content = file.read(status.st_size + 1)
+    if len(content) != status.st_size:
+        raise ValueError(
+            f"Expected {path} to keep its {status.st_size:,} bytes; it changed while it was read. Try again."
+        )
+    return content
+
+
+def _check_plain(path: Path, status: os.stat_result, allow_hard_links: bool) -> None:
+    if stat.S_ISLNK(status.st_mode):
+        raise ValueError(_link_message(path, "a symbolic link"))
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(
+            f"Expected {path} to be a plain file; received something else. Restore the entry from its source."
+        )
+    if status.st_nlink > 1 and not allow_hard_links:
+        raise ValueError(_link_message(path, f"a hard link ({status.st_nlink} names for one file)"))
+
+
+def _link_message(path: Path, kind: str) -> str:
+    return (
+        f"Expected {path} to be a file of its own; received {kind}, whose content can change from elsewhere. "
+        "Copy the file itself into the entry's folder."
+    )
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Bytes -> a new file that is on the disk when this returns."""
+    with open(path, "xb") as file:
+        for start in range(0, len(content), _CHUNK):
+            file.write(content[start : start + _CHUNK])
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def reserve(path: Path, size: int) -> None:
+    """Makes a file of that many bytes that really has its place on the disk; OSError where there is none.
+
+    Tried before work starts: a quota is in no statistics, and HDF5 does not fail in good order when a disk fills up.
+    """
+    with open(path, "xb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        for start in range(0, size, _CHUNK):
+            file.write(b"\0" * min(_CHUNK, size - start))
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names inside a folder durable (where the system can; Windows cannot open folders)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems know no fsync of folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folder_aside(parent: Path, label: str) -> Iterator[Path]:
+    """Gives an empty hidden folder inside `parent`, removed again on every way out unless it was renamed away."""
+    aside = parent / f".{label}.{os.getpid()}-{os.urandom(4).hex()}"
+    os.mkdir(aside)  # not mkdtemp: the finished entry keeps the folder's mode, and it must be the user's umask
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def release(aside: Path, candidates: Callable[[], Path]) -> Path:
+    """Renames a finished folder to the name it is released under and never onto something that is there.
+
+    `candidates` is called again for the next name when somebody else took the first in the meantime.
+    """
+    while True:
+        target = candidates()
+        if os.path.lexists(target):
+            raise ValueError(
+                f"Expected a free place for the entry; received {target}, which exists. Entries never change."
+            )
+        try:
+            os.rename(aside, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) and not os.path.lexists(target):
+                raise
+            continue
+        sync_folder(target.parent)
+        return target

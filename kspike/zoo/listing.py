@@ -1,0 +1,138 @@
+"""Lists the entries of a zoo folder as a table that is also a sequence of names."""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, overload
+
+from kspike.zoo import naming
+from kspike.zoo.entry import Entry
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class ModelTable(Sequence):
+    """Published entries: prints as a table; iterates, indexes and tests as a sequence of full names (`name.vN`).
+
+    A bare name is in it when any version is. `rows` holds one dict an entry: name, data_set, accuracy, energy_mj,
+    parameters, license.
+    """
+
+    def __init__(self, rows: Sequence[dict]) -> None:
+        self.rows = tuple(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> ModelTable: ...
+
+    def __getitem__(self, index: int | slice) -> str | ModelTable:
+        return ModelTable(self.rows[index]) if isinstance(index, slice) else self.rows[index]["name"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return (row["name"] for row in self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in (row["name"], row["name"].rpartition(".v")[0]) for row in self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            list(self) == list(other) if isinstance(other, Sequence) and not isinstance(other, str) else NotImplemented
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("name", "data set", caption=None if self.rows else "no entries")
+        for title in ("accuracy", "energy (mJ)", "parameters"):
+            table.add_column(title, justify="right")
+        table.add_column("licence")
+        for row in self.rows:
+            # Text, not markup: what a card says must not style or link anything.
+            cells = (row["name"], row["data_set"] or "-", _percent(row["accuracy"]), _number(row["energy_mj"]))
+            table.add_row(*(Text(cell) for cell in (*cells, f"{row['parameters']:,}", row["license"])))
+        return table
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console.print(self.__rich__())
+        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+    __repr__ = __str__
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def list_models(
+    pattern: str = "*",
+    data_set: str | None = None,
+    max_parameters: int | None = None,
+    *,
+    directory: str | os.PathLike | None = None,
+    all_versions: bool = False,
+) -> ModelTable:
+    """Lists published entries, the newest version of each, as a table that iterates over names.
+
+    Args:
+        pattern: a glob over names ("*digits*"), matched with and without the version.
+        data_set: only entries trained on this data set.
+        max_parameters: only entries with at most this many parameters.
+        directory: a zoo folder to list instead of the published one.
+        all_versions: whether older versions are listed too.
+
+    Returns:
+        A `ModelTable`. A damaged entry is left out with a warning.
+
+    Example:
+        >>> import kspike
+        >>> "auto_spikformer_digits" in kspike.zoo.list_models("*digits*")
+        True
+    """
+    folder = naming.zoo_folder(directory)
+    if directory is not None and not folder.is_dir():
+        raise ValueError(
+            f"Expected directory to be a zoo folder; received {os.fspath(directory)!r}, which is no folder."
+        )
+    rows = []
+    for name, numbers in naming.versions(folder).items():
+        for number in numbers if all_versions else numbers[-1:]:
+            full = naming.full_name(name, number)
+            if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(full, pattern):
+                rows += _row(full, folder)
+    return ModelTable(
+        [
+            row
+            for row in rows
+            if (data_set is None or row["data_set"] == data_set)
+            and (max_parameters is None or row["parameters"] <= max_parameters)
+        ]
+    )
+
+
+def _row(full: str, folder: os.PathLike) -> list[dict]:
+    try:
+        metadata = Entry.open(full, folder).metadata
+    except ValueError as error:
+        warnings.warn(f"The entry {full} is damaged and not listed: {error}", stacklevel=3)
+        return []
+    row = {key: metadata.get(key) for key in ("accuracy", "energy_mj", "parameters", "license")}
+    return [{"name": full, "data_set": (metadata.get("data") or {}).get("name"), **row}]

@@ -1,0 +1,110 @@
+"""Turns what a user calls an entry (a name, a name with version, a folder) into the entry's folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from kspike import _resources
+
+METADATA = "metadata.json"
+_NAME = re.compile(r"([a-z0-9_]{1,80})(?:\.v([1-9][0-9]{0,5}))?")
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """`"auto_spikformer_c10.v2"` -> `("auto_spikformer_c10", 2)`; a bare name has version None."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if match is None:
+        raise ValueError(
+            "Expected the name of an entry: lower-case letters, digits and underscores (at most 80), with or without a "
+            f"version, as in 'auto_spikformer_c10' or 'auto_spikformer_c10.v2'; received {name!r}. "
+            "A folder of your own is given as a path ('./my_zoo/my_entry')."
+        )
+    return match[1], int(match[2]) if match[2] else None
+
+
+def full_name(name: str, version: int) -> str:
+    """Name and version -> the folder's name."""
+    return f"{name}.v{version}"
+
+
+def zoo_folder(directory: str | os.PathLike | None) -> Path:
+    """The folder that entries are looked for in: the user's, or the one published with the package."""
+    return Path(_resources.published("zoo")) if directory is None else Path(directory).expanduser()
+
+
+def is_published(folder: Path) -> bool:
+    """Whether an entry's folder belongs to the zoo published with the package."""
+    try:
+        return folder.parent.resolve() == zoo_folder(None).resolve()
+    except FileNotFoundError:  # nothing is published
+        return False
+
+
+def versions(directory: Path) -> dict[str, list[int]]:
+    """A zoo folder -> the versions of each entry in it, oldest first; an absent folder holds none."""
+    found: dict[str, list[int]] = {}
+    if not directory.is_dir():
+        return found
+    for child in directory.iterdir():
+        match = _NAME.fullmatch(child.name)
+        if match and match[2] and os.path.lexists(child / METADATA):
+            found.setdefault(match[1], []).append(int(match[2]))
+    return {name: sorted(numbers) for name, numbers in sorted(found.items())}
+
+
+def next_version(directory: Path, name: str) -> int:
+    """One above every folder of that name, even one whose entry is incomplete: a number is never used twice."""
+    matches = (_NAME.fullmatch(child.name) for child in directory.iterdir())
+    return 1 + max((int(match[2]) for match in matches if match and match[1] == name and match[2]), default=0)
+
+
+def resolve(name_or_folder: str | os.PathLike, directory: str | os.PathLike | None = None) -> Path:
+    """A name or a folder -> the folder `<name>.v<N>` of one entry; a name without version is the newest.
+
+    A path object, or a text with a path separator, is a folder; a text without one is a name in `directory` (the
+    published zoo when None).
+    """
+    text = os.fspath(name_or_folder) if isinstance(name_or_folder, (str, os.PathLike)) else name_or_folder
+    if not isinstance(text, str):
+        raise ValueError(f"Expected the name or the folder of an entry; received {name_or_folder!r}.")
+    if isinstance(name_or_folder, os.PathLike) or "/" in text or os.sep in text or text in (".", ".."):
+        if directory is not None:
+            raise ValueError(
+                f"Expected a name beside directory={os.fspath(directory)!r}; received the path {text!r}. "
+                "Give the path alone, or the entry's bare name."
+            )
+        path = Path(text).expanduser()
+        path = path if path.name and path.name != ".." else path.resolve()
+        return _in_folder(path.parent, path.name, shown=text)
+    return _in_folder(zoo_folder(directory), text, shown=text)
+
+
+def _in_folder(parent: Path, text: str, shown: str) -> Path:
+    name, version = split_name(text)
+    known = versions(parent)
+    numbers = known.get(name, [])
+    if not numbers or version not in (None, *numbers):
+        raise ValueError(_unknown(shown, name, version, parent, known))
+    folder = parent / full_name(name, numbers[-1] if version is None else version)
+    if folder.is_symlink() or not folder.is_dir():
+        raise ValueError(f"Expected {folder} to be a folder of its own; received a link. Copy the entry there.")
+    return folder
+
+
+def _unknown(shown: str, name: str, version: int | None, parent: Path, known: dict[str, list[int]]) -> str:
+    message = f"Expected an entry of the zoo in {parent}; received {shown!r}."
+    if name in known:
+        return message + f" Its versions there: {', '.join(f'v{number}' for number in known[name])}."
+    if not known:
+        message += " That folder holds no entries."
+    else:
+        message += f" Known entries: {', '.join(known)}."
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        if near:
+            message += f" Did you mean {near[0]!r}?"
+    if Path(shown).is_dir() and os.sep not in shown:
+        message += f" For the folder of that name, write './{shown}'."
+    return message

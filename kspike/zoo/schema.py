@@ -1,0 +1,118 @@
+"""Checks the metadata of an entry: which keys there are, and what kind of value each holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kspike.zoo import naming
+
+FORMAT_VERSION = 1
+CONFIG = "config.json"
+WEIGHTS = "model.weights.h5"
+_HASH = re.compile(r"[0-9a-f]{64}")
+_OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created")
+_OPTIONAL_DICT = ("data", "evaluation", "energy", "predictions", "versions", "hardware")
+
+
+def check(metadata: dict, folder_name: str, what: str) -> None:
+    """Raises ValueError unless the metadata is complete, of a known format version and belongs to that folder."""
+    version = metadata.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ValueError(
+            f"Expected format_version {FORMAT_VERSION} in {what}; received {version!r}. "
+            "A newer entry needs a newer kspike: pip install --upgrade kspike."
+        )
+    reader = _Reader(metadata, what)
+    name, number = reader.text("name"), reader.count("version")
+    if naming.full_name(name, number) != folder_name:
+        raise ValueError(
+            f"Expected {what} to describe {folder_name!r}, its folder's name; received {name!r} version {number}. "
+            "Entries keep their names: rename the folder back."
+        )
+    files = _Reader(reader.dict("files"), f"files in {what}")
+    for file in (CONFIG, WEIGHTS):
+        record = _Reader(files.dict(file), f"{file} in {what}")
+        if not _HASH.fullmatch(record.text("sha256")):
+            raise record.wrong("sha256", "64 hexadecimal digits")
+        record.count("bytes")
+    reader.count("parameters")
+    reader.text("license")
+    for key in _OPTIONAL_TEXT:
+        reader.text(key, optional=True)
+    for key in _OPTIONAL_DICT:
+        reader.dict(key, optional=True)
+    for key in ("accuracy", "energy_mj"):
+        reader.number(key, optional=True)
+    tested = metadata.get("evaluation")
+    if tested is not None:
+        evaluation = _Reader(tested, f"evaluation in {what}")
+        for key in ("n", "correct", "accuracy"):
+            evaluation.number(key)
+        for key in ("accuracy", "energy_mj"):
+            reader.number(key)
+    predictions = metadata.get("predictions")
+    if predictions is not None:
+        _Reader(predictions, f"predictions in {what}").text("labels_sha256")
+    _check_input(_Reader(reader.dict("input"), f"input in {what}"))
+    names = metadata.get("class_names")
+    if names is not None and not (isinstance(names, list) and all(isinstance(item, str) and item for item in names)):
+        raise reader.wrong("class_names", "a list of texts")
+
+
+def _check_input(reader: _Reader) -> None:
+    shape = reader.numbers("shape")
+    if len(shape) not in (3, 4) or any(not isinstance(size, int) or size < 1 for size in shape):
+        raise reader.wrong("shape", "(height, width, channels) or (time, height, width, channels)")
+    span = reader.numbers("range", optional=True)
+    if span is not None and (len(span) != 2 or not span[0] < span[1]):
+        raise reader.wrong("range", "[lowest, highest]")
+    for key in ("mean", "std"):
+        values = reader.numbers(key, optional=True)
+        if values is not None and len(values) != shape[-1]:
+            raise reader.wrong(key, f"{shape[-1]} numbers, one a channel")
+        if key == "std" and values is not None and min(values) <= 0:
+            raise reader.wrong(key, "positive numbers")
+
+
+class _Reader:
+    """Takes values of a known kind out of a dict, or says what was found instead."""
+
+    def __init__(self, values: dict, what: str) -> None:
+        self.values, self.what = values, what
+
+    def wrong(self, key: str, expected: str) -> ValueError:
+        return ValueError(
+            f"Expected {key!r} of {self.what} to be {expected}; received {str(self.values.get(key))[:80]!r}."
+        )
+
+    def _get(self, key: str, kinds: type | tuple, expected: str, optional: bool) -> Any:
+        value = self.values.get(key)
+        if value is None and optional:
+            return None
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise self.wrong(key, expected)
+        return value
+
+    def text(self, key: str, optional: bool = False) -> str:
+        return self._get(key, str, "a text", optional)
+
+    def dict(self, key: str, optional: bool = False) -> dict:
+        return self._get(key, dict, "an object", optional)
+
+    def number(self, key: str, optional: bool = False) -> float:
+        return self._get(key, (int, float), "a number", optional)
+
+    def count(self, key: str) -> int:
+        value = self._get(key, int, "a whole number above 0", False)
+        if value < 1:
+            raise self.wrong(key, "a whole number above 0")
+        return value
+
+    def numbers(self, key: str, optional: bool = False) -> Any:
+        values = self._get(key, list, "a list of numbers", optional)
+        if values is not None and (
+            not values or any(not isinstance(value, (int, float)) or isinstance(value, bool) for value in values)
+        ):
+            raise self.wrong(key, "a list of numbers")
+        return values

@@ -1,0 +1,98 @@
+"""Reads untrusted JSON into plain values, and plain values into JSON; nothing but data comes of either.
+
+Stricter than the json module: one value a key, finite numbers, no control characters (a card is printed to terminals),
+bounded depth.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+import numpy as np
+
+_DEPTH = 32
+_LARGEST = 1 << 63
+_NUMBERS = re.compile(r"\[\n[-+0-9.eE,\s]+\]")
+# C0 and C1 controls (but tab and newline), the marks that reverse text, lone surrogates.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def loads(content: bytes, what: str) -> dict:
+    """UTF-8 bytes of one JSON object -> dict; ValueError for anything else."""
+    try:
+        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"Expected {what} to be JSON in UTF-8; received: {error}. Restore the entry from its source."
+        ) from None
+    if not isinstance(value, dict):
+        raise ValueError(f"Expected {what} to be one JSON object; received a {type(value).__name__}.")
+    _check(value, what, 0)
+    return value
+
+
+def dumps(value: dict, what: str) -> bytes:
+    """A dict of plain values -> UTF-8 bytes that `loads` reads back equal."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # Lists of numbers go on one line: search records are mostly those. A text holds no bare newline and is not touched.
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text)
+    content = (text + "\n").encode("utf-8")
+    loads(content, what)
+    return content
+
+
+def plain(value: Any, what: str) -> Any:
+    """Nested dicts, sequences, NumPy values and dataclasses -> plain JSON; numbers that are not finite -> None."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item, f"{what}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{what}[{index}]") for index, item in enumerate(value)]
+    if hasattr(value, "to_dict"):
+        return plain(value.to_dict(), what)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value), what)
+    raise ValueError(
+        f"Expected {what} to be JSON-able (numbers, texts, lists, dicts); received a {type(value).__name__}. "
+        "Convert it before publishing."
+    )
+
+
+def _unique(pairs: list) -> dict:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _check(value: Any, what: str, depth: int) -> None:
+    if depth > _DEPTH:
+        raise ValueError(f"Expected {what} to nest at most {_DEPTH} deep; received deeper.")
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            raise ValueError(f"Expected {what} to hold printable text; received a control character in {value[:40]!r}.")
+    elif isinstance(value, (int, float)):
+        if not abs(value) < _LARGEST:
+            raise ValueError(f"Expected the numbers of {what} to be below {_LARGEST:,}; received a larger one.")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, what, depth + 1)
+            _check(item, what, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, what, depth + 1)
