@@ -1,0 +1,154 @@
+"""The command line as a user meets it: what it prints, where, and with which exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import kspike
+from kspike.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = kspike.SpikformerConfig(
+    input_shape=(8, 8, 1), num_classes=10, timesteps=1, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1.0,
+    stem_pool=(False, False, True, True), tau=1.25, v_threshold=0.6,
+)  # fmt: skip
+
+
+def kspike_command(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fails(*arguments, code=2):
+    """Runs it, holds it to a clear end without a traceback, and gives its message."""
+    result = kspike_command(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output and result.stderr.startswith("error: ")
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A training run made by the command."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "net.json").write_text(json.dumps(CONFIG.to_dict()))
+    arguments = ("train", folder / "net.json", "--epochs", 1, "--batch-size", 120, "--directory", folder / "run")
+    result = kspike_command(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "epoch 1/1" in result.stdout and "kspike evaluate" in result.stdout
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    "command", ["", "search", "train", "evaluate", "zoo", "zoo list", "zoo show", "zoo verify", "zoo publish"]
+)
+def test_every_command_explains_itself(command):
+    result = kspike_command(*command.split(), "--help")
+    assert result.exit_code == 0 and "Usage" in result.stdout
+    assert command == "zoo" or "kspike " in result.stdout.split("Options")[0], "no example"
+
+
+def test_a_run_goes_on_where_it_stands_and_refuses_other_settings(run):
+    arguments = ("train", run.parent / "net.json", "--batch-size", 120, "--directory", run)
+    result = kspike_command(*arguments, "--epochs", 1)
+    assert result.exit_code == 0 and "going on after epoch 1 of 1" in result.stdout
+    assert "recipe.epochs" in fails(*arguments, "--epochs", 2)
+
+
+def test_options_change_a_recipe_file(run, tmp_path):
+    recipe = kspike.training.Recipe(epochs=1, batch_size=300, learning_rate=0.5, seed=4)
+    recipe.save(tmp_path / "recipe.json")
+    arguments = ("train", run.parent / "net.json", "--recipe", tmp_path / "recipe.json", "--learning-rate", 0.01)
+    assert kspike_command(*arguments, "--directory", tmp_path / "run").exit_code == 0
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["recipe"] == recipe.replace(learning_rate=0.01).to_dict()
+
+
+def test_evaluate_agrees_with_keras(run):
+    result = kspike_command("evaluate", run, "--split", "validation", "--json")
+    assert result.exit_code == 0, result.output
+    row = json.loads(result.stdout)
+    validation = kspike.data.load("digits").validation
+    logits = kspike.training.load(run).predict(validation, verbose=0)
+    assert row["accuracy"] == pytest.approx(np.mean(logits.argmax(-1) == validation.labels))
+    assert row["energy_mj"] > 0 and row["images"] == validation.num_examples
+    assert row["parameters"] == kspike.cost.parameters(CONFIG)
+    shown = kspike_command("evaluate", run, "--split", "validation").stdout
+    assert f"{100 * row['accuracy']:.2f} %" in shown
+
+
+def test_publish_list_show_verify(run, tmp_path):
+    zoo = tmp_path / "zoo"
+    result = kspike_command("zoo", "publish", run, "tiny_digits", "--license", "apache-2.0", "--directory", zoo)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(kspike_command("zoo", "list", "--directory", zoo, "--json").stdout)
+    assert [row["name"] for row in rows] == ["tiny_digits.v1"]
+    assert "tiny_digits.v1" in kspike_command("zoo", "list", "tiny*", "--directory", zoo).stdout
+    card = json.loads(kspike_command("zoo", "show", zoo / "tiny_digits", "--json").stdout)
+    assert card["training"]["recipe"]["epochs"] == 1
+    shown = kspike_command("zoo", "show", "tiny_digits", "--directory", zoo).stdout
+    assert f"{card['parameters']:,}" in shown and "apache-2.0" in shown
+    verified = kspike_command("zoo", "verify", zoo / "tiny_digits")
+    assert verified.exit_code == 0 and "agrees with its card" in verified.stdout
+    entry = zoo / "tiny_digits.v1" / "metadata.json"
+    card["evaluation"]["accuracy"], card["evaluation"]["correct"] = 0.5, 180  # one epoch gets nowhere near
+    entry.write_text(json.dumps(card))
+    assert kspike_command("zoo", "verify", zoo / "tiny_digits").exit_code == 1
+
+
+@pytest.mark.slow
+def test_search_leaves_what_the_next_command_takes(tmp_path):
+    small = ("--epochs", 1, "--generations", 1, "--population", 3, "--parents", 2, "--batch-size", 250)
+    result = kspike_command("search", "digits", *small, "--directory", tmp_path, "--project", "p")
+    assert result.exit_code == 0, result.output
+    best = kspike.SpikformerConfig.from_dict(json.loads((tmp_path / "p" / "best.json").read_text()))
+    record = json.loads((tmp_path / "p" / "search.json").read_text())
+    assert len(record["trials"]) == 6 and (tmp_path / "p" / "candidates.csv").is_file()
+    assert best.input_shape == (8, 8, 1)
+    assert "generations" in fails(
+        "search", "digits", *small[:2], "--generations", 2, *small[4:], "--directory", tmp_path, "--project", "p"
+    )
+
+
+def test_mistakes_are_named_in_one_line(run, tmp_path):
+    assert "Did you mean 'cifar10'" in fails("evaluate", run, "--data", "cifar1O")
+    assert "published:" in fails("search", "digit")
+    assert "cannot be read" in fails("train", tmp_path / "none.json")
+    assert "unknown augment" in fails("train", run.parent / "net.json", "--augment", "standart")
+    assert "settings.json" in fails("zoo", "publish", tmp_path, "x", "--license", "mit") or "none" in fails(
+        "zoo", "publish", tmp_path, "x", "--license", "mit"
+    )
+    (tmp_path / "bad.json").write_text('{"embed_dimm": 3}')
+    assert "embed_dim" in fails("train", tmp_path / "bad.json")
+    assert "--weights needs an entry" in fails("train", run.parent / "net.json", "--weights")
+    assert "no folder" in fails("zoo", "list", "--directory", tmp_path / "none")
+
+
+def test_a_wrong_option_exits_with_2_and_debug_shows_the_traceback(tmp_path):
+    assert kspike_command("train", "x.json", "--epoch", "three").exit_code == 2
+    assert isinstance(kspike_command("--debug", "search", "digit").exception, ValueError)
+
+
+def test_an_interrupt_exits_with_130(run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kspike.training, "train", interrupted)
+    result = kspike_command("train", run.parent / "net.json", "--directory", run)
+    assert result.exit_code == 130 and "goes on where this stopped" in result.stderr
+
+
+def test_a_process_of_its_own(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "kspike.cli", "search", "digit"], env=environment, cwd=tmp_path,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("error: Unknown search space 'digit'")

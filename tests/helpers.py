@@ -1,0 +1,170 @@
+"""What the tests need of each backend: gradients, plain arrays, and what every neuron of a model saw and fired."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+BACKEND = keras.backend.backend()
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """A tensor of any backend, any float width, as a NumPy array."""
+    return keras.ops.convert_to_numpy(keras.ops.cast(x, "float32"))
+
+
+def input_gradient(fn: Callable, x: np.ndarray, upstream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """fn(x), and the gradient of sum(fn(x) * upstream) with respect to x."""
+    if BACKEND == "torch":
+        x = keras.ops.convert_to_tensor(x).requires_grad_(True)
+        out = fn(x)
+        (out * keras.ops.convert_to_tensor(upstream)).sum().backward()
+        return to_numpy(out.detach()), to_numpy(x.grad)
+    if BACKEND == "jax":
+        import jax
+
+        out, pullback = jax.vjp(fn, jax.numpy.asarray(x))
+        return to_numpy(out), to_numpy(pullback(jax.numpy.asarray(upstream).astype(out.dtype))[0])
+    import tensorflow as tf
+
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = fn(x)
+        total = tf.reduce_sum(out * tf.cast(upstream, out.dtype))
+    return to_numpy(out), to_numpy(tape.gradient(total, x))
+
+
+def weight_gradients(layer: keras.Layer, x: Any, loss: Callable, training: bool = True) -> tuple[Any, dict]:
+    """layer(x), and the gradient of loss(layer(x)) for every trainable variable, by id(variable).
+
+    Changes nothing in the layer: statistics that a training call moved are put back. A variable that the loss does not
+    reach has the gradient None (torch, TensorFlow) or 0 (jax).
+    """
+    variables = layer.trainable_variables
+    x = keras.ops.convert_to_tensor(x)
+    if BACKEND == "jax":
+        import jax
+
+        def total(trainable: list, others: list, x: Any) -> tuple:
+            out, _ = layer.stateless_call(trainable, others, x, training=training)
+            return loss(out), out
+
+        values = [[v.value for v in vs] for vs in (variables, layer.non_trainable_variables)]
+        gradients, out = jax.jit(jax.grad(total, has_aux=True))(*values, x)
+        return to_numpy(out), {id(v): to_numpy(g) for v, g in zip(variables, gradients, strict=True)}
+    with _kept(layer):
+        if BACKEND == "torch":
+            layer.zero_grad()
+            out = layer(x, training=training)
+            loss(out).backward()
+            gradients = [None if v.value.grad is None else v.value.grad.clone() for v in variables]
+            layer.zero_grad()
+            out = out.detach()
+        else:
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                out = layer(x, training=training)
+                value = loss(out)
+            gradients = tape.gradient(value, [v.value for v in variables])
+    gradients = [None if g is None else to_numpy(g) for g in gradients]
+    return to_numpy(out), {id(v): g for v, g in zip(variables, gradients, strict=True)}
+
+
+def compiled(fn: Callable) -> Callable:
+    """fn as the backend compiles it in fit: jax.jit, XLA under tf.function; torch runs fit eagerly."""
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(fn)
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(fn, jit_compile=True)
+    return fn
+
+
+@contextlib.contextmanager
+def eager() -> Iterator[None]:
+    """Forward passes without a record for gradients (torch); the others keep none."""
+    if BACKEND == "torch":
+        import torch
+
+        with torch.no_grad():
+            yield
+    else:
+        yield
+
+
+def run(layer: Callable, x: Any, **kwargs: Any) -> np.ndarray:
+    """layer(x) eagerly, as a NumPy array."""
+    with eager():
+        return to_numpy(layer(keras.ops.convert_to_tensor(x), **kwargs))
+
+
+def wake(layer: keras.Layer) -> keras.Layer:
+    """Fills a built layer so that its neurons do fire: as initialised, small nets stay silent and show nothing."""
+    rng = np.random.RandomState(0)
+    for variable in layer.trainable_variables:
+        if variable.name == "kernel":
+            fan_in = np.prod(variable.shape[:-1])
+            variable.assign(rng.normal(0.0, 2.0 / np.sqrt(fan_in), variable.shape).astype("float32"))
+        elif variable.name == "beta":
+            variable.assign(rng.uniform(0.0, 2.0, variable.shape).astype("float32"))
+    return layer
+
+
+def traced(
+    layer: keras.Layer, inner: dict[str, keras.Layer], x: Any, training: bool = False
+) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """layer(x), and what each of the inner layers took and gave on the way; jax compiles, the others run eagerly.
+
+    Changes nothing in the layer.
+    """
+    seen: dict[str, tuple[Any, Any]] = {}
+
+    def wrap(name: str, call: Callable) -> Callable:
+        def recording(x: Any, *args: Any, **kwargs: Any) -> Any:
+            out = call(x, *args, **kwargs)
+            seen[name] = (x, out)
+            return out
+
+        return recording
+
+    originals = {name: each.call for name, each in inner.items()}
+    for name, each in inner.items():
+        each.call = wrap(name, originals[name])
+    x = keras.ops.convert_to_tensor(x)
+    try:
+        if BACKEND == "jax":
+            import jax
+
+            def pure(trainable: list, others: list, x: Any) -> tuple:
+                out, _ = layer.stateless_call(trainable, others, x, training=training)
+                return out, dict(seen)
+
+            values = [[v.value for v in vs] for vs in (layer.trainable_variables, layer.non_trainable_variables)]
+            out, seen = jax.jit(pure)(*values, x)
+        else:
+            with eager(), _kept(layer):
+                out = layer(x, training=training)
+    finally:
+        for name, each in inner.items():
+            each.call = originals[name]
+    return to_numpy(out), {name: (to_numpy(seen[name][0]), to_numpy(seen[name][1])) for name in inner}
+
+
+@contextlib.contextmanager
+def _kept(layer: keras.Layer) -> Iterator[None]:
+    """Puts back the statistics that training calls made inside have moved."""
+    before = [np.array(to_numpy(v)) for v in layer.non_trainable_variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(layer.non_trainable_variables, before, strict=True):
+            variable.assign(value)

@@ -1,0 +1,106 @@
+"""The other operations: pooling, normalisation by the batch's moments, compiled functions over variables."""
+
+import keras
+import numpy as np
+import pytest
+
+from kspike import ops
+from kspike.ops import dispatch
+from tests.helpers import BACKEND, input_gradient, run, to_numpy
+
+FORMS = [False, True] if hasattr(dispatch.backend, "batch_norm") else [True]
+
+
+@pytest.fixture(params=FORMS, ids=["fast", "reference"] if len(FORMS) == 2 else ["reference"])
+def form(request):
+    ops.use_reference(request.param)
+    yield request.param
+    ops.use_reference(False)
+
+
+def pooled(x: np.ndarray) -> np.ndarray:
+    """The pool written out in NumPy."""
+    n, h, w, c = x.shape
+    padded = np.full((n, h + 2, w + 2, c), -np.inf, "float32")
+    padded[:, 1:-1, 1:-1] = x
+    rows = [
+        [padded[:, i : i + 3, j : j + 3].max((1, 2)) for j in range(0, 2 * -(-w // 2), 2)]
+        for i in range(0, 2 * -(-h // 2), 2)
+    ]
+    return np.stack([np.stack(row, 1) for row in rows], 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (1, 7, 5, 1), (2, 1, 1, 2)])
+def test_max_pool(shape, form):
+    x = np.random.default_rng(0).normal(-5.0, 1.0, shape).astype("float32")  # negative: padding by zero would show
+    out, grad = input_gradient(ops.max_pool, x, np.ones(pooled(x).shape, "float32"))
+    np.testing.assert_array_equal(out, pooled(x))
+    assert grad.sum() == out.size  # each window hands its gradient to one place
+
+
+def test_max_pool_hands_the_gradient_of_equal_values_to_the_first():
+    """Spikes tie all the time; PyTorch, and so the official code, takes the first in row order."""
+    x = np.ones((1, 4, 4, 1), "float32")
+    _, grad = input_gradient(ops.max_pool, x, np.array([[1, 2], [3, 4]], "float32").reshape(1, 2, 2, 1))
+    expected = np.zeros((4, 4))
+    # windows begin at rows and columns -1 and 1, of which -1 is padding
+    expected[0, 0], expected[0, 1], expected[1, 0], expected[1, 1] = 1, 2, 3, 4
+    np.testing.assert_array_equal(grad[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("mean", [0.0, 50.0])
+def test_batch_norm_moments_are_those_of_float64(mean, form):
+    """Rounding in the moments flips spikes: sums of 40,000 rows must not lose digits, nor an offset cancel them."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(mean, 2.0, (4, 2, 5000, 3)).astype("float32")
+    gamma, beta = np.array([1.0, 0.5, 2.0], "float32"), np.array([0.0, 1.0, -1.0], "float32")
+    upstream = rng.normal(size=x.shape).astype("float32")
+    moments = {}
+
+    def normalise(x):
+        y, moments["mean"], moments["variance"] = ops.batch_norm(
+            x, keras.ops.convert_to_tensor(gamma), keras.ops.convert_to_tensor(beta), 1e-5
+        )
+        if BACKEND == "jax":
+            moments.clear()  # tracers
+        return y
+
+    y, grad = input_gradient(normalise, x, upstream)
+    x64 = x.astype("float64")
+    m, v = x64.mean((0, 1, 2)), x64.var((0, 1, 2))
+    inverse = 1 / np.sqrt(v + 1e-5)
+    xhat = (x64 - m) * inverse
+    np.testing.assert_allclose(y, xhat * gamma + beta, rtol=0, atol=1e-5 if mean == 0 else 1e-4)
+    u = upstream * gamma
+    expected = inverse * (u - u.mean((0, 1, 2)) - xhat * (u * xhat).mean((0, 1, 2)))
+    np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-5 if mean == 0 else 1e-4)
+    if moments:
+        np.testing.assert_allclose(to_numpy(moments["mean"]), m, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(to_numpy(moments["variance"]), v, rtol=1e-5)
+
+
+def test_batch_norm_of_a_constant(form):
+    out = run(lambda x: ops.batch_norm(x, keras.ops.ones(2), keras.ops.zeros(2), 1e-5)[0], np.full((3, 2, 2), 7.0, "float32"))
+    np.testing.assert_allclose(out, 0.0, atol=1e-3)
+
+
+def test_jit_reads_and_assigns_variables_and_compiles_once():
+    factor = keras.Variable(np.float32(2.0))
+    count = keras.Variable(np.zeros((), "int32"), trainable=False, dtype="int32")
+
+    def fn(x):
+        count.assign(count + 1)
+        return {"y": x * factor, "n": [count + 0]}
+
+    compiled = ops.jit(fn, [factor, count])
+    before = ops.compilation_counter()
+    x = np.array([1.0, 2.0], "float32")
+    first = compiled(x)
+    np.testing.assert_array_equal(to_numpy(first["y"]), [2, 4])
+    factor.assign(3.0)
+    second = compiled(x)
+    np.testing.assert_array_equal(to_numpy(second["y"]), [3, 6])
+    assert int(to_numpy(second["n"][0])) == 2
+    assert int(to_numpy(count)) == 2
+    traced = ops.compilation_counter() - before
+    assert traced == (0 if BACKEND == "torch" else 1)

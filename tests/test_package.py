@@ -1,0 +1,169 @@
+"""What importing the package does, what it makes known to Keras, and where its published folders are found."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import pytest
+
+import kspike
+from kspike import _resources, layers
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def python(code: str, **environment: str) -> str:
+    """Runs code in a fresh interpreter that sees this checkout; returns what it printed."""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code],  # -P: what is meant stands in PYTHONPATH, not in the folder one is in
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_importing_adds_little_to_keras_and_changes_no_setting():
+    code = """
+import json, sys
+import keras
+def settings():
+    return [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(), keras.config.backend(),
+            keras.config.dtype_policy().name, keras.config.is_interactive_logging_enabled()]
+before, modules = settings(), set(sys.modules)
+import kspike
+print(json.dumps([before, settings(), sorted(set(sys.modules) - modules)]))
+"""
+    before, after, new = json.loads(python(code).splitlines()[-1])
+    assert after == before
+    heavy = {"torch", "jax", "tensorflow", "keras_tuner", "tensorflow_datasets", "array_record", "tonic", "matplotlib"}
+    heavy |= {"rich", "typer", "click", "sklearn", "scipy", "pandas", "PIL"}
+    # A backend that Keras has loaded already may load more of itself.
+    assert not heavy & {name for name in new if "." not in name}
+    parts = {name.split(".")[1] for name in new if name.startswith("kspike.")}
+    assert {"layers", "models"} <= parts
+    assert not parts & {"tuners", "zoo", "data", "training", "convert", "cli"}
+
+
+def test_public_names_are_listed_and_resolve():
+    assert set(dir(kspike)) == set(kspike.__all__)
+    for name in kspike.__all__:
+        assert getattr(kspike, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_the_known():
+    with pytest.raises(AttributeError, match="no attribute 'Spikformers'.*SpikformerConfig"):
+        kspike.Spikformers  # noqa: B018
+
+
+def test_type_checkers_see_every_public_name():
+    import ast
+
+    tree = ast.parse((ROOT / "kspike" / "__init__.py").read_text())
+    checking = next(n for n in tree.body if isinstance(n, ast.If) and getattr(n.test, "id", "") == "TYPE_CHECKING")
+    seen = {alias.name for node in checking.body for alias in node.names}
+    assert seen | {"__version__"} == set(kspike.__all__)
+
+
+def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
+    path = tmp_path / "model.keras"
+    inputs = keras.Input((8, 8, 1))
+    x = layers.DirectEncoding(timesteps=2)(inputs)
+    x = layers.SPS(embed_dim=8, pool=(False, False, False, True))(x)
+    x = layers.SpikformerBlock(num_heads=2, mlp_ratio=1.0, neuron="plif")(x)
+    keras.Model(inputs, layers.RateDecoding()(x)).save(path)
+    code = f"import kspike, keras; print(keras.models.load_model({str(path)!r}).output_shape)"
+    assert python(code).splitlines()[-1] == "(None, 8)"
+
+
+def test_everything_that_can_be_saved_is_known_after_import():
+    """Whatever any part of the package registers with Keras must be registered by `import kspike` alone."""
+    code = """
+import importlib, json, pkgutil
+import kspike, keras
+def known():
+    return sorted(name for name in keras.saving.get_custom_objects() if name.startswith("kspike>"))
+before = known()
+for info in pkgutil.walk_packages(kspike.__path__, "kspike."):
+    if not info.name.endswith(("_backend", "__main__")):
+        importlib.import_module(info.name)
+print(json.dumps([before, known()]))
+"""
+    before, after = json.loads(python(code).splitlines()[-1])
+    assert before and before == after
+
+
+def test_without_a_backend_a_config_works_and_a_model_says_what_to_do():
+    """Keras' default is tensorflow, which most users of this package do not have."""
+    code = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name == "tensorflow" else find(name, *a)
+import kspike
+print(kspike.SpikformerConfig(depth=2).depth)
+try:
+    kspike.Spikformer
+except ImportError as error:
+    print(error)
+"""
+    depth, message = python(code, KERAS_BACKEND="tensorflow").splitlines()[-2:]
+    assert depth == "2"
+    assert "'tensorflow'" in message and "KERAS_BACKEND" in message
+
+
+def test_published_folders_are_found_in_the_checkout():
+    assert _resources.published("zoo") == ROOT / "zoo"
+    assert _resources.published("spaces") == ROOT / "tuners" / "spaces"
+
+
+def test_an_unknown_published_folder_names_the_known():
+    with pytest.raises(ValueError, match="'models'.*zoo, spaces"):
+        _resources.published("models")
+
+
+def test_a_lost_folder_is_said_to_be_a_broken_installation(tmp_path, monkeypatch):
+    # A stranger's zoo/ beside the installed package must not be taken for ours.
+    (tmp_path / "zoo").mkdir()
+    monkeypatch.setattr(_resources, "__file__", str(tmp_path / "kspike" / "_resources.py"))
+    with pytest.raises(FileNotFoundError, match="Install kspike again"):
+        _resources.published("zoo")
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_the_published_folders_as_data(tmp_path):
+    build = pytest.importorskip("build", reason="needs the dev extra")
+    del build
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"kspike", f"kspike-{kspike.__version__}.dist-info"}
+    assert "kspike/py.typed" in names
+    for folder, inside in (("zoo", "zoo"), ("tuners/spaces", "spaces")):
+        published = {p.relative_to(ROOT / folder).as_posix() for p in (ROOT / folder).rglob("*.json")}
+        prefix = f"kspike/_data/{inside}/"
+        carried = {n.removeprefix(prefix) for n in names if n.startswith(prefix) and n.endswith(".json")}
+        assert published and published <= carried
+    assert not [n for n in names if n.startswith("kspike/_data/") and n.endswith(".py")]
+    code = "from kspike._resources import published; print(published('zoo'), published('spaces'))"
+    found = python(code, PYTHONPATH=str(tmp_path / "installed")).split()
+    assert found == [str(tmp_path / "installed" / "kspike" / "_data" / name) for name in ("zoo", "spaces")]

@@ -1,0 +1,93 @@
+"""Runs the scripts that the documentation shows, as a user would: each as it stands, in an empty folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.convert import reference
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+#: Keras' own switches: an epoch is a few steps, so that the whole path is walked at little cost.
+SHORT = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "3"}
+
+
+def run(script: Path, folder: Path, *arguments: str) -> str:
+    """Runs a script in a folder; returns what it printed, or fails with it."""
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=folder,
+        env={**os.environ, **SHORT, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{script.name}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def test_pages_show_the_scripts_themselves():
+    """A page takes a script in by name, so that what it shows is the file that is run here."""
+    shown = {name for page in PAGES for name in re.findall(r'--8<-- "([^"]+)"', page.read_text())}
+    assert {path.name for path in EXAMPLES} <= shown
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda path: path.name)
+def test_code_on_pages_is_python(page):
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        if "--8<--" not in block:
+            compile(block, page.name, "exec")
+
+
+@pytest.mark.slow
+def test_layers(tmp_path):
+    run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
+    assert (tmp_path / "mine.keras").is_file()
+
+
+@pytest.mark.slow
+def test_train(tmp_path):
+    assert "accuracy" in run(ROOT / "docs" / "examples" / "train.py", tmp_path)
+
+
+@pytest.mark.slow
+def test_search_and_search_again(tmp_path):
+    script = ROOT / "docs" / "examples" / "search.py"
+    first = run(script, tmp_path)
+    front = [line for line in first.splitlines() if line.endswith(tuple("0123456789")) and " mJ  " in line]
+    assert front, first[-2000:]
+    assert (tmp_path / "my_zoo" / "my_spikformer_digits.v1" / "model.weights.h5").is_file()
+    # Run again, the project is found finished: the same front, and a new version beside the old.
+    again = run(script, tmp_path)
+    assert [line for line in again.splitlines() if line in front] == front
+    assert (tmp_path / "my_zoo" / "my_spikformer_digits.v2").is_dir()
+
+
+@pytest.mark.slow
+def test_zoo(tmp_path):
+    assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
+
+
+@pytest.mark.slow
+def test_convert(tmp_path):
+    tensors = reference.official(reference.network(seed=0, dim=48, depth=1, hidden=96, classes=10))
+    np.savez(tmp_path / "weights.npz", **tensors)
+    run(ROOT / "docs" / "examples" / "convert.py", tmp_path, "weights.npz")
+    assert (tmp_path / "spikformer.keras").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(3))
+def test_readme(number, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 3
+    script = tmp_path / "readme.py"
+    script.write_text(blocks[number])
+    run(script, tmp_path)

@@ -1,0 +1,58 @@
+"""Constraints are exact where the architecture decides, and relative distances where measurement does."""
+
+import math
+
+import numpy as np
+import pytest
+
+from kspike import cost
+from kspike.space import SearchSpace
+from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.constraints import counted
+
+
+def test_what_is_kept_before_evaluation_is_exactly_inside():
+    space = SearchSpace.load("digits")
+    genomes = [space.sample(seed=seed) for seed in range(60)]
+    configs = [genome.to_config() for genome in genomes]
+    bounds = {"parameters": (60_000, 200_000), "timesteps": (2, 4), "flops": (None, 2e7), "energy_mj": (None, 0.0)}
+    kept = Constraints.of(bounds).keep(space, np.array([genome.indices for genome in genomes]))
+    by_hand = [
+        60_000 <= cost.parameters(c) <= 200_000 and 2 <= c.timesteps <= 4 and cost.flops(c) <= 2e7 for c in configs
+    ]
+    assert kept.tolist() == by_hand
+    assert 0 < sum(by_hand) < 60
+    assert counted(configs[0]) == {
+        "parameters": cost.parameters(configs[0]),
+        "flops": cost.flops(configs[0]),
+        "timesteps": configs[0].timesteps,
+    }
+
+
+def test_the_bounds_themselves_are_inside():
+    space = SearchSpace.load("digits")
+    genome = space.sample(seed=0)
+    exactly = cost.parameters(genome.to_config())
+    for bounds, inside in (((exactly, exactly), True), ((None, exactly - 1), False), ((exactly + 1, None), False)):
+        assert Constraints.of({"parameters": bounds}).keep(space, np.array([genome.indices]))[0] == inside
+
+
+def test_violation_is_relative_and_summed():
+    constraints = Constraints.of({"energy_mj": (None, 2.0), "accuracy": (0.5, None)})
+    assert constraints.violation({"energy_mj": 2.0, "accuracy": 0.5}) == 0
+    assert constraints.violation({"energy_mj": 3.0, "accuracy": 0.4}) == pytest.approx(0.5 + 0.2)
+    assert constraints.violation({"energy_mj": math.nan, "accuracy": 0.9}) == math.inf
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ({"params": (None, 1)}, "Unknown constraint 'params'.*parameters"),
+        ({"parameters": 200_000}, "lower, upper"),
+        ({"parameters": (None, "many")}, "numbers or None"),
+        ({"parameters": (5, 4)}, "excludes everything"),
+    ],
+)
+def test_bad_constraints_say_what_is_wrong(spec, message):
+    with pytest.raises(ValueError, match=message):
+        Constraints.of(spec)

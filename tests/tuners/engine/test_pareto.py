@@ -1,0 +1,36 @@
+"""Pareto geometry against hand-worked points and against counting."""
+
+import numpy as np
+import pytest
+
+from kspike.tuners.engine import pareto
+
+
+def test_fronts_peel_off_one_after_the_other():
+    points = np.array([[1, 5], [2, 2], [5, 1], [3, 3], [6, 6], [2, 2]])
+    assert [sorted(f.tolist()) for f in pareto.fronts(points)] == [[0, 1, 2, 5], [3], [4]]
+    assert pareto.fronts(np.empty((0, 3))) == []
+
+
+def test_equal_points_do_not_dominate_each_other():
+    assert not pareto.dominates(np.array([[1.0, 2.0], [1.0, 2.0]])).any()
+
+
+def test_crowding_is_the_gap_around_a_point():
+    points = np.array([[0.0, 4.0], [1.0, 3.0], [3.0, 1.0], [4.0, 0.0]])
+    assert pareto.crowding(points) == pytest.approx([np.inf, 3 / 4 + 3 / 4, 3 / 4 + 3 / 4, np.inf])
+    assert pareto.crowding(np.ones((3, 2))).tolist() == [np.inf, 0.0, np.inf]
+
+
+def test_hypervolume_by_hand():
+    assert pareto.hypervolume(np.array([[0.0, 0.0]]), np.ones(2)) == 1.0
+    assert pareto.hypervolume(np.array([[0.0, 0.5], [0.5, 0.0]]), np.ones(2)) == pytest.approx(0.75)
+    assert pareto.hypervolume(np.array([[1.0, 0.0], [2.0, 2.0]]), np.ones(2)) == 0.0
+    assert pareto.hypervolume(np.empty((0, 3)), np.ones(3)) == 0.0
+
+
+def test_hypervolume_in_three_dimensions_equals_counting_cells():
+    points = np.random.default_rng(0).integers(0, 8, size=(12, 3)).astype(float)
+    cells = np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    counted = (points[:, None] <= cells[None]).all(-1).any(0).sum()
+    assert pareto.hypervolume(points, np.full(3, 8.0)) == pytest.approx(counted)

@@ -1,0 +1,91 @@
+import pytest
+
+import kspike
+from kspike.zoo import naming
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Upper",
+        "a-b",
+        "a b",
+        "a.v0",
+        "a.v01",
+        "a.v",
+        "a.v1.v2",
+        "../a",
+        "a/../b",
+        "..",
+        "a\x00",
+        "a\n",
+        "é",
+        "a" * 81,
+        3,
+        None,
+    ],
+)
+def test_a_name_is_letters_digits_and_underscores(name):
+    with pytest.raises(ValueError, match="Expected the name of an entry"):
+        naming.split_name(name)
+
+
+def test_a_name_may_carry_a_version():
+    assert naming.split_name("auto_spikformer_c10.v12") == ("auto_spikformer_c10", 12)
+    assert naming.split_name("auto_spikformer_c10") == ("auto_spikformer_c10", None)
+
+
+@pytest.fixture
+def zoo(tmp_path):
+    for name in ("net.v1", "net.v2", "net.v10", "other.v1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metadata.json").touch()
+    (tmp_path / "net.v11").mkdir()  # without metadata: no entry
+    (tmp_path / ".net.publishing.1-aa").mkdir()
+    return tmp_path
+
+
+def test_a_bare_name_is_the_newest_version_by_number(zoo):
+    assert naming.resolve("net", zoo).name == "net.v10"
+    assert naming.resolve("net.v2", zoo).name == "net.v2"
+
+
+def test_a_folder_resolves_with_and_without_version(zoo, monkeypatch):
+    assert naming.resolve(zoo / "net").name == "net.v10"
+    assert naming.resolve(f"{zoo}/net.v1/").name == "net.v1"
+    monkeypatch.chdir(zoo)
+    assert naming.resolve("./net").name == "net.v10"
+    monkeypatch.chdir(zoo / "other.v1")
+    assert naming.resolve(".").name == "other.v1"
+
+
+def test_a_number_is_never_used_twice(zoo):
+    assert naming.next_version(zoo, "net") == 12  # net.v11 is incomplete, and taken all the same
+    assert naming.next_version(zoo, "fresh") == 1
+
+
+def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(zoo):
+    with pytest.raises(ValueError, match=r"Known entries: net, other\. Did you mean 'other'\?"):
+        kspike.zoo.load("othr", directory=zoo)
+    with pytest.raises(ValueError, match="Its versions there: v1, v2, v10"):
+        kspike.zoo.load("net.v3", directory=zoo)
+    with pytest.raises(ValueError, match="holds no entries"):
+        kspike.zoo.load(zoo / "nowhere" / "net")
+
+
+def test_a_folder_given_as_a_name_is_pointed_out(zoo, monkeypatch):
+    monkeypatch.chdir(zoo)
+    with pytest.raises(ValueError, match=r"write '\./other\.v1'"):
+        naming._in_folder(zoo / "net.v1", "other.v1", shown="other.v1")
+
+
+def test_a_path_and_a_directory_contradict_each_other(zoo):
+    with pytest.raises(ValueError, match="Expected a name beside directory"):
+        kspike.zoo.load(zoo / "net", directory=zoo)
+
+
+def test_a_linked_entry_is_refused(zoo):
+    (zoo / "linked.v1").symlink_to(zoo / "other.v1")
+    with pytest.raises(ValueError, match="received a link"):
+        naming.resolve("linked", zoo)

@@ -1,0 +1,243 @@
+"""An entry appears whole or not at all, and none is ever changed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import kspike
+from kspike.zoo import files
+from kspike.zoo import weights as storage
+
+
+@pytest.fixture
+def publish(model, tmp_path):
+    """Publishes the small model, without data, into a zoo of the test's own."""
+
+    def call(name="net", zoo=None, **more):
+        return kspike.zoo.publish(
+            more.pop("model", model), name, directory=zoo or tmp_path / "zoo", license="cc0-1.0", **more
+        )
+
+    return call
+
+
+def _everything(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_an_entry_holds_four_files_and_their_hashes(released):
+    assert sorted(path.name for path in released.iterdir()) == [
+        "README.md",
+        "config.json",
+        "metadata.json",
+        "model.weights.h5",
+    ]
+    recorded = json.loads((released / "metadata.json").read_text("utf-8"))["files"]
+    for file in ("config.json", "model.weights.h5"):
+        content = (released / file).read_bytes()
+        assert recorded[file] == {"sha256": files.sha256(content), "bytes": len(content)}
+
+
+def test_publishing_again_makes_the_next_version_and_leaves_the_first(publish):
+    first = publish()
+    before = _everything(first)
+    second = publish()
+    assert (first.name, second.name) == ("net.v1", "net.v2")
+    assert _everything(first) == before
+    assert kspike.zoo.card(second)["version"] == 2
+    assert kspike.zoo.card(second.parent / "net")["version"] == 2
+
+
+def test_a_version_that_exists_is_refused(publish, tmp_path):
+    before = _everything(publish("net.v3"))
+    with pytest.raises(ValueError, match="publish 'net' to make version 4"):
+        publish("net.v3")
+    assert _everything(tmp_path / "zoo" / "net.v3") == before
+    assert publish().name == "net.v4"
+
+
+def test_somebody_publishing_at_the_same_time_is_not_overwritten(publish, tmp_path, monkeypatch):
+    rename = os.rename
+
+    def race(source, target):
+        if str(target).endswith("net.v1"):
+            os.makedirs(target)
+            (target / "metadata.json").write_text("theirs")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", race)
+    assert publish().name == "net.v2"
+    assert (tmp_path / "zoo" / "net.v1" / "metadata.json").read_text() == "theirs"
+    assert kspike.zoo.card(tmp_path / "zoo" / "net.v2")["version"] == 2
+
+
+def test_the_model_is_not_changed_and_its_optimiser_not_published(config, publish):
+    model = kspike.Spikformer(config)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)
+    before = [np.array(value) for value in model.get_weights()]
+    path = publish(model=model)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert b"adam" not in (path / "model.weights.h5").read_bytes().lower()
+    for one, other in zip(before, kspike.zoo.load(path).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_two_publications_of_one_model_have_the_same_weight_file(publish):
+    one, other = (json.loads((publish() / "metadata.json").read_text("utf-8"))["files"] for _ in range(2))
+    assert one == other
+
+
+def test_a_model_of_half_precision_is_published_in_float32(config, publish):
+    path = publish(model=kspike.Spikformer(config, dtype="mixed_bfloat16"))
+    assert kspike.zoo.load(path).get_layer("head").kernel.dtype == "float32"
+
+
+# What is wrong with the arguments is said before anything is written.
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "Net"}, "name of an entry"),
+        ({"name": "../net"}, "name of an entry"),
+        ({"citation": 3}, "citation"),
+        ({"notes": " "}, "notes"),
+        ({"search": [1]}, "search_record"),
+        ({"search": {"trials": [print]}}, "JSON-able"),
+        ({"backends": "jax"}, "sequence of names"),
+        ({"backends": ("mxnet",)}, "torch, jax, tensorflow"),
+        ({"backends": ("torch",)}, "Expected data="),
+        ({"convention": "watts"}, "spikformer"),
+        ({"runs": {"mean": 1.0}}, "n, mean and std"),
+        ({"notes": "\x1b[2J"}, "control character"),
+    ],
+)
+def test_wrong_arguments_leave_no_trace(publish, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        publish(**change)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_a_licence_is_needed(model, tmp_path):
+    with pytest.raises(ValueError, match="license"):
+        kspike.zoo.publish(model, "net", directory=tmp_path, license=None)
+
+
+def test_only_whole_spikformers_are_published(config, publish):
+    with pytest.raises(ValueError, match="Expected a kspike.Spikformer"):
+        publish(model=keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    with pytest.raises(ValueError, match="with its head"):
+        publish(model=kspike.Spikformer(config, include_top=False))
+
+
+def test_data_of_another_shape_is_refused(config, digits, publish, tmp_path):
+    with pytest.raises(ValueError, match="received 'digits'"):
+        publish(model=kspike.Spikformer(config.replace(num_classes=7)), data=digits)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_a_diverged_model_is_refused(config, publish, tmp_path):
+    model = kspike.Spikformer(config)
+    model.get_layer("head").bias.assign(np.full(10, np.nan))
+    with pytest.raises(ValueError, match="head/bias holds NaN"):
+        publish(model=model)
+    assert not (tmp_path / "zoo").exists()
+
+
+# Faults while it is written: nothing half-written, nothing old damaged.
+
+
+def _full_disk(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+FAULTS = {
+    "writing the weights": (keras.Model, "save_weights"),
+    "syncing a file": (os, "fsync"),
+    "reading them back": (storage, "fill"),
+    "writing the card": (kspike.zoo.cards, "render"),
+    "giving it its name": (os, "rename"),
+}
+
+
+@pytest.mark.parametrize(("fault", "error"), [(_full_disk, OSError), (_interrupted, KeyboardInterrupt)])
+@pytest.mark.parametrize("moment", FAULTS)
+def test_a_fault_leaves_nothing_behind_and_the_old_entry_whole(publish, entry, monkeypatch, moment, fault, error):
+    before = _everything(entry.parent)
+    monkeypatch.setattr(*FAULTS[moment], fault)
+    with pytest.raises(error):
+        publish("tiny_digits", zoo=entry.parent)
+    assert _everything(entry.parent) == before
+    assert [path.name for path in entry.parent.iterdir()] == [entry.name]
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_file(publish, entry, monkeypatch):
+    before, write, left = _everything(entry.parent), files.write_synced, iter([0, 1])
+
+    def fills_up(path, content):
+        if next(left) == 1:
+            path.write_bytes(content[: len(content) // 2])
+            _full_disk()
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_synced", fills_up)
+    with pytest.raises(OSError, match="No space left"):
+        publish(zoo=entry.parent)
+    assert _everything(entry.parent) == before
+
+
+def test_a_disk_that_is_full_is_seen_before_work_starts(publish, entry, monkeypatch):
+    before = _everything(entry.parent)
+    monkeypatch.setattr(storage, "write", lambda *args: pytest.fail("work started"))
+    monkeypatch.setattr(files, "reserve", _full_disk)
+    with pytest.raises(OSError, match="No space left on device.*another directory=") as caught:
+        publish(zoo=entry.parent)
+    assert caught.value.errno == errno.ENOSPC
+    assert _everything(entry.parent) == before and len(list(entry.parent.iterdir())) == 1
+
+
+def test_space_is_reserved_for_what_is_written(released, tmp_path):
+    files.reserve(tmp_path / "space", 5_000_000)
+    status = (tmp_path / "space").stat()
+    assert status.st_size == 5_000_000
+    assert getattr(status, "st_blocks", 1 << 20) * 512 >= 5_000_000  # no hole
+    written = sum(path.stat().st_size for path in released.iterdir())
+    assert written < 4 * kspike.zoo.card(released)["parameters"] + kspike.zoo.publishing._SPARE_BYTES
+
+
+def test_a_folder_that_cannot_be_written_is_seen_before_work_starts(publish, entry, monkeypatch):
+    def read_only(path, mode=0o777):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    before = _everything(entry.parent)
+    monkeypatch.setattr(storage, "write", lambda *args: pytest.fail("work started"))
+    monkeypatch.setattr(os, "mkdir", read_only)  # root may write anywhere, so chmod alone proves nothing
+    with pytest.raises(PermissionError, match="cannot be written into .*Permission denied"):
+        publish(zoo=entry.parent)
+    assert _everything(entry.parent) == before
+
+
+def test_a_file_in_place_of_the_folder_is_told(publish, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="cannot be written into"):
+        publish(zoo=tmp_path / "file")
+
+
+def test_the_zoo_inside_an_installed_package_is_not_published_into(model, tmp_path, monkeypatch):
+    inside = tmp_path / "kspike" / "_data" / "zoo"
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(kspike.zoo.naming._resources, "published", lambda name: inside)
+    with pytest.raises(ValueError, match="Give a folder of your own"):
+        kspike.zoo.publish(model, "net", license="cc0-1.0")
