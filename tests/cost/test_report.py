@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html.parser
 import json
 import os
@@ -23,10 +24,13 @@ def report():
     second = keras.layers.Dense(3, use_bias=False, name="second")
     x = LIF(name="always")(first(inputs))
     x = LIF(name="never")(second(x))
-    model = keras.Model(inputs, keras.layers.Dense(2, name="<last>")(x), name="tiny & mine")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="last")(x), name="tiny")
     first.set_weights([np.full((4, 3), 9.0)])
     second.set_weights([np.full((3, 3), -1.0)])
-    return cost.measure(model, np.ones((3, 2, 4)), progress=False)
+    measured = cost.measure(model, np.ones((3, 2, 4)), progress=False)
+    # names that a page must escape, which TensorFlow's graphs would not take
+    rows = [dataclasses.replace(row, name="<last>") if row.name == "last" else row for row in measured.rows]
+    return dataclasses.replace(measured, model="tiny & mine", rows=tuple(rows))
 
 
 def test_silent_and_saturated_layers_are_pointed_out(report):

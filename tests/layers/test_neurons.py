@@ -10,7 +10,9 @@ from kspike import layers, surrogate
 from tests.golden import neurons
 from tests.helpers import run, to_numpy, weight_gradients
 
-ONE_OF_EACH = {(c.arguments["v_reset"], c.arguments["decay_input"], c.arguments["surrogate"]): c for c in neurons.cases()}
+ONE_OF_EACH = {
+    (c.arguments["v_reset"], c.arguments["decay_input"], c.arguments["surrogate"]): c for c in neurons.cases()
+}
 
 
 @pytest.mark.parametrize("case", ONE_OF_EACH.values(), ids=lambda case: case.name)
@@ -71,7 +73,8 @@ def test_plif_gradient_of_tau(steps):
     weights = keras.ops.convert_to_tensor(upstream.astype("float32"))
     _, gradients = weight_gradients(plif, x.astype("float32"), lambda s: keras.ops.sum(s * weights), training=None)
     expected = [
-        plif_gradient(x[..., 2 * i : 2 * i + 2], upstream[..., 2 * i : 2 * i + 2], w) for i, w in enumerate([-1, 0.2, 0.9])
+        plif_gradient(x[..., 2 * i : 2 * i + 2], upstream[..., 2 * i : 2 * i + 2], w)
+        for i, w in enumerate([-1, 0.2, 0.9])
     ]
     np.testing.assert_allclose(gradients[id(plif.w)], expected, rtol=1e-4, atol=1e-5)
 

@@ -172,7 +172,14 @@ def test_images_do_not_see_each_other():
 
 def test_every_block_has_its_own_heads_ratio_and_neurons():
     config = SpikformerConfig(
-        **{**TINY, "depth": 2, "num_heads": (2, 4), "mlp_ratio": (2, 1.5), "tau": (2, 3), "v_threshold": {"fc1": (1, 0.7)}}
+        **{
+            **TINY,
+            "depth": 2,
+            "num_heads": (2, 4),
+            "mlp_ratio": (2, 1.5),
+            "tau": (2, 3),
+            "v_threshold": {"fc1": (1, 0.7)},
+        }
     )
     model = Spikformer(config)
     one, two = model.get_layer("block_0"), model.get_layer("block_1")

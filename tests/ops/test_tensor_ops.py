@@ -80,7 +80,8 @@ def test_batch_norm_moments_are_those_of_float64(mean, form):
 
 
 def test_batch_norm_of_a_constant(form):
-    out = run(lambda x: ops.batch_norm(x, keras.ops.ones(2), keras.ops.zeros(2), 1e-5)[0], np.full((3, 2, 2), 7.0, "float32"))
+    ones, zeros = keras.ops.ones(2), keras.ops.zeros(2)
+    out = run(lambda x: ops.batch_norm(x, ones, zeros, 1e-5)[0], np.full((3, 2, 2), 7.0, "float32"))
     np.testing.assert_allclose(out, 0.0, atol=1e-3)
 
 
