@@ -22,7 +22,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
-        for name, only in (("axis", -1), ("center", True), ("scale", True), ("synchronized", False)):
+        fixed = {"axis": -1, "center": True, "scale": True, "renorm": False, "synchronized": False}
+        for name, only in fixed.items():
             if kwargs.get(name, only) != only:
                 raise ValueError(f"kspike's BatchNorm has {name}={only!r} alone, got {kwargs[name]!r}; use Keras' own.")
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)

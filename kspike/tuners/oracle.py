@@ -103,7 +103,10 @@ class EvolutionSearchOracle(SteadyOracle):
             if before is None:
                 journal.append({"type": "project", "fingerprint": now})
             else:
-                refuse(before["fingerprint"], now, self._project_dir)
+                started = before["fingerprint"]
+                # A field of SpikformerConfig that came later reads its default: what the project was searched with.
+                started = {**started, "space": SearchSpace.from_dict(started["space"]).to_dict()}
+                refuse(started, now, self._project_dir)
             self._state = SearchState(self.evolution, self.objective.name, self.objective.direction, journal)
         return self._state
 

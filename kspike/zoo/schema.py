@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -51,6 +52,7 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
             evaluation.number(key)
         for key in ("accuracy", "energy_mj"):
             reader.number(key)
+        _check_agreement(metadata, tested, what)
     predictions = metadata.get("predictions")
     if predictions is not None:
         _Reader(predictions, f"predictions in {what}").text("labels_sha256")
@@ -58,6 +60,19 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
     names = metadata.get("class_names")
     if names is not None and not (isinstance(names, list) and all(isinstance(item, str) and item for item in names)):
         raise reader.wrong("class_names", "a list of texts")
+
+
+def _check_agreement(metadata: dict, tested: dict, what: str) -> None:
+    """The figures that lists show are those that were measured: a card cannot say one thing and mean another."""
+    pairs = [("accuracy", metadata["accuracy"], "evaluation.accuracy", tested["accuracy"])]
+    if tested["n"]:
+        pairs.append(("evaluation.accuracy", tested["accuracy"], "correct / n", tested["correct"] / tested["n"]))
+    energy = metadata.get("energy")
+    if isinstance(energy, dict) and "energy_mj" in energy:
+        pairs.append(("energy_mj", metadata["energy_mj"], "energy.energy_mj", energy["energy_mj"]))
+    for name, value, other, expected in pairs:
+        if not isinstance(expected, (int, float)) or not math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-12):
+            raise ValueError(f"Expected {name} in {what} to equal its {other}, {expected!r}; received {value!r}.")
 
 
 def _check_input(reader: _Reader) -> None:

@@ -175,6 +175,12 @@ def test_normalisation_is_over_batch_and_time_together():
     np.testing.assert_allclose(still, (x - mean) / np.sqrt(variance + 1e-5), atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{"renorm": True}, {"synchronized": True}, {"axis": 1}, {"center": False}])
+def test_what_the_normalisation_does_not_do_is_refused(options):
+    with pytest.raises(ValueError, match=f"has {next(iter(options))}=.* alone"):
+        layers.BatchNorm(**options)
+
+
 def test_frozen_normalisation_keeps_its_statistics():
     norm = layers.BatchNorm()
     norm.build((None, 2, 3))

@@ -15,7 +15,14 @@ from tests.helpers import traced
 
 REFERENCE = Path(__file__).parent.parent / "golden" / "across_backends.npz"
 CONFIG = SpikformerConfig(
-    input_shape=(8, 8, 3), timesteps=3, embed_dim=32, depth=2, num_heads=4, mlp_ratio=2.0, tau={"fc1": (1.25, 3.0)}
+    input_shape=(8, 8, 3),
+    timesteps=3,
+    embed_dim=32,
+    depth=2,
+    num_heads=4,
+    mlp_ratio=2.0,
+    tau={"fc1": (1.25, 3.0)},
+    scale=2.0,  # four tokens give small counts: attention would stay silent
 )
 IMAGES = 128
 

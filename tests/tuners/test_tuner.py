@@ -69,6 +69,16 @@ def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, optio
     FakeSearch(tmp_path, overwrite=True, **options)
 
 
+def test_a_project_begun_before_a_field_of_the_config_existed_goes_on(tmp_path):
+    first = FakeSearch(tmp_path).run()
+    path = next(tmp_path.rglob("journal.jsonl"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    started = next(record for record in lines if record["type"] == "project")["fingerprint"]
+    assert started["space"]["base"].pop("pool_after") == "neuron"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert essence(FakeSearch(tmp_path)) == essence(first)
+
+
 def test_other_validation_images_are_refused(tmp_path):
     FakeSearch(tmp_path).run()
     tuner = FakeSearch(tmp_path)
