@@ -11,14 +11,15 @@ export VENV PYTHON
 RUN := $(VENV)/bin/python
 # Native libraries would otherwise start a thread a core in each of the processes.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --dist loadfile --durations=10
+PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
 
-.PHONY: help demo test lint types unit slow docs bench wheel clean
+.PHONY: help demo test lint types unit slow proof docs bench wheel clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
 	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn"
+	@echo "make proof  the tests that take minutes each: whole searches on every backend"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
 
 demo:
@@ -41,11 +42,20 @@ types:
 	@.ci/environment test
 	$(RUN) -m mypy
 
-unit slow:
+unit: WHICH := not slow and not proof
+slow: WHICH := slow and not proof
+proof: WHICH := proof
+# A file's small tests share what its first has made; large ones go wherever a process is free.
+unit: DIST := loadfile
+slow proof: DIST := worksteal
+
+# What shows nothing of the backend runs on the first of them alone.
+unit slow proof:
 	@.ci/environment test
 	@failed=; for backend in $(BACKENDS); do \
 		echo "== $@ tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(PYTEST) -m "$(if $(filter unit,$@),not slow,slow)" || failed="$$failed $$backend"; \
+		[ $$backend = $(firstword $(BACKENDS)) ] && which="$(WHICH)" || which="$(WHICH) and not once"; \
+		KERAS_BACKEND=$$backend $(PYTEST) --dist $(DIST) -m "$$which" || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make $@: failed on$$failed"; exit 1; fi
 

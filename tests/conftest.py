@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pathlib
 
 if "KERAS_BACKEND" not in os.environ:
     for _name in ("torch", "jax", "tensorflow"):
@@ -10,6 +11,10 @@ if "KERAS_BACKEND" not in os.environ:
             break
 # TensorFlow's start-up notes would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What one test process has compiled, another of the same run need not: most of the time on jax is compilation.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def pytest_report_header() -> str:

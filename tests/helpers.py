@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike import ops
+
 BACKEND = keras.backend.backend()
 
 
@@ -51,7 +53,9 @@ def weight_gradients(layer: keras.Layer, x: Any, loss: Callable, training: bool 
         import jax
 
         def total(trainable: list, others: list, x: Any) -> tuple:
-            out, _ = layer.stateless_call(trainable, others, x, training=training)
+            # unlike a call, stateless_call hands `training` to a layer that does not take it
+            mode = {"training": training} if layer._call_has_training_arg else {}
+            out, _ = layer.stateless_call(trainable, others, x, **mode)
             return loss(out), out
 
         values = [[v.value for v in vs] for vs in (variables, layer.non_trainable_variables)]
@@ -102,7 +106,12 @@ def eager() -> Iterator[None]:
 
 
 def run(layer: Callable, x: Any, **kwargs: Any) -> np.ndarray:
-    """layer(x) eagerly, as a NumPy array."""
+    """layer(x) as a NumPy array: eagerly, but on jax, where each eager operation is compiled for each shape, as one."""
+    if BACKEND == "jax" and isinstance(layer, keras.Layer):
+        x = keras.ops.convert_to_tensor(x)
+        if not layer.built:
+            layer(keras.KerasTensor(x.shape, dtype=keras.backend.standardize_dtype(x.dtype)), **kwargs)
+        return to_numpy(ops.jit(lambda x: layer(x, **kwargs), layer.variables)(x))
     with eager():
         return to_numpy(layer(keras.ops.convert_to_tensor(x), **kwargs))
 

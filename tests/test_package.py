@@ -142,6 +142,7 @@ def test_a_lost_folder_is_said_to_be_a_broken_installation(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_wheel_carries_the_published_folders_as_data(tmp_path):
     build = pytest.importorskip("build", reason="needs the dev extra")
     del build

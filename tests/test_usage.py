@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.convert import reference
+from tests.helpers import BACKEND
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
@@ -57,7 +58,7 @@ def test_train(tmp_path):
     assert "accuracy" in run(ROOT / "docs" / "examples" / "train.py", tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof  # compiled for a minute, then all under masks
 def test_search_and_search_again(tmp_path):
     script = ROOT / "docs" / "examples" / "search.py"
     first = run(script, tmp_path)

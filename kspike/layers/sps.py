@@ -101,7 +101,7 @@ class SPS(SpikingComposite):
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         x = fold_time(inputs)
         for i, conv in enumerate(self.conv_layers):
-            x = self.norm_layers[i](unfold_time(conv(x), timesteps), training=training)
+            x = self.norm_layers[i](unfold_time(conv(x), timesteps, conv.filters), training=training)
             if self.pool[i] and self.pool_after == "norm":
                 x = unfold_time(max_pool(fold_time(x)), timesteps)
             if i < len(self.neuron_layers):
@@ -109,7 +109,7 @@ class SPS(SpikingComposite):
             x = fold_time(x)
             if self.pool[i] and self.pool_after == "neuron":
                 x = max_pool(x)
-        position = self.rpe_norm(unfold_time(self.rpe_conv(x), timesteps), training=training)
+        position = self.rpe_norm(unfold_time(self.rpe_conv(x), timesteps, self.embed_dim), training=training)
         if self.rpe_neuron is not None:
             position = self.rpe_neuron(position)
         x = unfold_time(x, timesteps) + position

@@ -12,6 +12,21 @@ from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import linear_initializer
 
 
+def check_images(images: Any, config: SpikformerConfig) -> None:
+    """Refuses images of another size, channel count or T, by ValueError.
+
+    Keras checks this where a model is called, not where it is compiled: under jax, `predict` would go on and take what
+    is not of the config's size for something smaller or larger.
+    """
+    expected, found = tuple(config.input_shape), tuple(images.shape[1:])
+    if len(found) != len(expected) or any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
+        axes = "time, height, width, channels" if config.has_time else "height, width, channels"
+        raise ValueError(
+            f"Expected images of shape (batch, {', '.join(map(str, expected))}), which is (batch, {axes}); received "
+            f"shape {tuple(images.shape)}. Resize them, or make the model for them: input_shape={found}."
+        )
+
+
 @keras.saving.register_keras_serializable(package="kspike")
 class Spikformer(keras.Model):
     """Classifies images or event frames with a spiking transformer.
@@ -96,6 +111,10 @@ class Spikformer(keras.Model):
         self.config = config
         self.include_top = bool(include_top)
         self._policy = policy
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        check_images(inputs, self.config)
+        return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -93,6 +93,8 @@ def lif(
     if fast is not None and inverse_tau is None and scalar and y.shape[1] and not isinstance(y, keras.KerasTensor):
         spikes = fast(y, **args)
     else:
+        if inverse_tau is not None:
+            inverse_tau = ops.cast(inverse_tau, y.dtype)
         spikes = reference.lif(y, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, **args)
     return ops.cast(spikes, dtype)
 

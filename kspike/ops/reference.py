@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
 
@@ -74,13 +75,24 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 
     Two passes: the shortcut E[x^2] - E[x]^2 loses the digits that decide a spike near its threshold.
     """
-    axes = list(range(len(x.shape) - 1))
-    y = ops.cast(x, "float32")
-    mean = ops.mean(y, axis=axes)
+    y = x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+    gamma, beta = ops.cast(gamma, y.dtype), ops.cast(beta, y.dtype)
+    mean = _mean(y)
     centred = y - mean
-    variance = ops.mean(ops.square(centred), axis=axes)
+    variance = _mean(ops.square(centred))
     y = centred * (gamma * ops.rsqrt(variance + epsilon)) + beta
     return ops.cast(y, x.dtype), mean, variance
+
+
+def _mean(x: Any) -> Any:
+    """The mean over all axes but the last, axis by axis from the inside.
+
+    TensorFlow and XLA add row after row: over 40,000 rows the result is off by 3e-6 of itself, over an axis at a time
+    by a tenth of that. Only the first of these sums reads the whole tensor.
+    """
+    while len(x.shape) > 1:
+        x = ops.mean(x, axis=-2)
+    return x
 
 
 def max_pool(x: Any) -> Any:

@@ -12,6 +12,7 @@ from keras import ops
 
 from kspike.config import SpikformerConfig
 from kspike.models import Spikformer
+from kspike.models.spikformer import check_images
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
 from kspike.supernet.blocks import ElasticBlock, ElasticSPS
@@ -95,6 +96,7 @@ class Supernet(keras.Model):
     # -- the forward pass ---------------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        check_images(inputs, self.space.base)
         if self._forced is not None:
             return self._forward(inputs, self._active_view(), self._forced)
         if training:

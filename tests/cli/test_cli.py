@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import kspike
 from kspike.cli import app
+from kspike.space import SearchSpace
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = kspike.SpikformerConfig(
@@ -104,16 +105,25 @@ def test_publish_list_show_verify(run, tmp_path):
 
 @pytest.mark.slow
 def test_search_leaves_what_the_next_command_takes(tmp_path):
+    space = SearchSpace(
+        kspike.SpikformerConfig(input_shape=(8, 8, 1), num_heads=2, stem_pool=(False, False, True, True)),
+        embed_dim=(8, 16),
+        depth=(1, 2),
+        timesteps=(1, 2),
+        v_threshold=(0.6, 1.0),
+    ).save(tmp_path / "tiny.json")
     small = ("--epochs", 1, "--generations", 1, "--population", 3, "--parents", 2, "--batch-size", 250)
-    result = kspike_command("search", "digits", *small, "--directory", tmp_path, "--project", "p")
+    result = kspike_command("search", space, *small, "--directory", tmp_path, "--project", "p")
     assert result.exit_code == 0, result.output
     best = kspike.SpikformerConfig.from_dict(json.loads((tmp_path / "p" / "best.json").read_text()))
     record = json.loads((tmp_path / "p" / "search.json").read_text())
     assert len(record["trials"]) == 6 and (tmp_path / "p" / "candidates.csv").is_file()
     assert best.input_shape == (8, 8, 1)
-    assert "generations" in fails(
-        "search", "digits", *small[:2], "--generations", 2, *small[4:], "--directory", tmp_path, "--project", "p"
-    )
+    project = ("--directory", tmp_path, "--project", "p")
+    assert "population_size: 3 in the project, 4 now" in fails("search", space, *small, "--population", 4, *project)
+    # more generations go on where the search ended
+    assert kspike_command("search", space, *small, "--generations", 2, *project).exit_code == 0
+    assert len(json.loads((tmp_path / "p" / "search.json").read_text())["trials"]) == 9
 
 
 def test_mistakes_are_named_in_one_line(run, tmp_path):

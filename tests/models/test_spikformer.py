@@ -101,7 +101,7 @@ def test_features_then_head_are_the_logits():
 )
 def test_fit_and_files(policy, arguments, tmp_path):
     config = SpikformerConfig(**{**TINY, **arguments})
-    model = compiled(wake(Spikformer(config, dtype=policy)), **({} if BACKEND == "torch" else {"jit_compile": True}))
+    model = compiled(wake(Spikformer(config, dtype=policy)), jit_compile=BACKEND != "torch")
     x, y = images(), np.arange(8) % 3
     before = [to_numpy(v) for v in model.trainable_variables]
     history = model.fit(x, y, batch_size=4, epochs=1, verbose=0).history
@@ -122,7 +122,7 @@ def test_fit_and_files(policy, arguments, tmp_path):
     np.testing.assert_array_equal(back.predict(x, verbose=0), logits)
 
     model.save_weights(tmp_path / "model.weights.h5")
-    fresh = Spikformer(config, dtype=policy)
+    fresh = compiled(Spikformer(config, dtype=policy), jit_compile=BACKEND != "torch")
     fresh.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(fresh.predict(x, verbose=0), logits)
 
@@ -147,7 +147,7 @@ def test_the_same_weights_in_half_precision_and_back(tmp_path):
 def test_compiled_and_eager_agree():
     """What predict compiles (jax.jit, XLA under TensorFlow) is what an eager call gives."""
     model = wake(Spikformer(SpikformerConfig(**TINY)))
-    compiled(model, **({} if BACKEND == "torch" else {"jit_compile": True}))
+    compiled(model, jit_compile=BACKEND != "torch")
     x = images(16)
     agree = np.abs(model.predict(x, verbose=0) - run(model, x)).max(axis=1) < 1e-5
     assert agree.mean() >= 0.9, "a flipped spike moves an image, but not many of them"

@@ -15,6 +15,7 @@ OTHERS = [
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.skipif(not OTHERS, reason="one backend is installed")
 def test_an_entry_is_measured_on_every_backend_before_it_is_released(model, digits, tmp_path):
     path = kspike.zoo.publish(model, "net", directory=tmp_path, data=digits, license="cc0-1.0", backends=OTHERS)
