@@ -30,7 +30,8 @@ def test_a_card_that_promises_too_much_is_found(entry, rewrite, digits):
     card = kspike.zoo.card(entry)
     stored = np.frombuffer(base64.b64decode(card["predictions"]["base64"]), "<u1").copy()
     stored[:3] = (stored[:3] + 1) % 10
-    better = {"evaluation/correct": 358, "evaluation/accuracy": 358 / 360, "energy_mj": 0.9 * card["energy_mj"]}
+    better = {"evaluation/correct": 358, "evaluation/accuracy": 358 / 360, "accuracy": 358 / 360}
+    better |= dict.fromkeys(("energy_mj", "energy/energy_mj"), 0.9 * card["energy_mj"])
     rewrite(entry, {**better, "predictions/base64": base64.b64encode(stored.tobytes()).decode()})
     report = kspike.zoo.verify(entry, digits)
     assert not report.ok and "DOES NOT AGREE" in str(report) and "DIFFERS" in str(report)

@@ -1,0 +1,136 @@
+"""One contestant in a process of its own: answers "train N" and "infer N" with seconds, "peak" with megabytes.
+
+Run by speed.py. Contestants: kspike, plain (the same network of plain keras.layers with an unrolled neuron),
+spikingjelly and spikingjelly-compiled (SpikingJelly 2.0's spikformer_cifar10, the second through torch.compile).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+WIDTH, DEPTH, HEADS, CLASSES, SIDE = 384, 4, 12, 10, 32
+
+
+def arrays(images: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+    """Images of noise: no kernel here is faster or slower for what it is fed."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(images, side, side, 3)).astype("float32"), rng.integers(0, CLASSES, images)
+
+
+def keras_steps(model: object, batch: int, side: int = SIDE) -> tuple[Callable, Callable]:
+    """Training and inference as a user runs them: fit and predict."""
+    import keras
+
+    model.compile(keras.optimizers.AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+    def train(steps: int) -> None:
+        x, y = arrays(batch * steps, side)
+        model.fit(x, y, batch_size=batch, verbose=0, shuffle=False)
+
+    def infer(steps: int) -> None:
+        model.predict(arrays(batch * steps, side)[0], batch_size=batch, verbose=0)
+
+    return train, infer
+
+
+def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
+    import kspike
+
+    config = kspike.SpikformerConfig(
+        input_shape=(options.side, options.side, 3), num_classes=CLASSES, timesteps=options.timesteps,
+        embed_dim=options.width, depth=options.depth, num_heads=HEADS,
+    )  # fmt: skip
+    return keras_steps(kspike.Spikformer(config, dtype=policy(options)), options.batch, options.side)
+
+
+def plain_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
+    from plain import plain_spikformer
+
+    model = plain_spikformer(options.side, options.timesteps, options.width, options.depth, HEADS, policy(options))
+    return keras_steps(model, options.batch, options.side)
+
+
+def policy(options: argparse.Namespace) -> str:
+    return "mixed_bfloat16" if options.precision == "bfloat16" else "float32"
+
+
+def spikingjelly_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
+    import torch
+    from spikingjelly.activation_based import functional
+    from spikingjelly.activation_based.model.spikformer import Spikformer
+
+    model = Spikformer(
+        T=options.timesteps, in_channels=3, img_size_h=options.side, img_size_w=options.side, patch_size=4,
+        num_classes=CLASSES, embed_dims=options.width, num_heads=HEADS, mlp_ratio=4.0, depths=options.depth,
+    ).to(memory_format=torch.channels_last)  # fmt: skip
+    run = torch.compile(model) if options.name.endswith("compiled") else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    loss_of = torch.nn.CrossEntropyLoss()
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        functional.reset_net(model)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
+            out = run(x)
+        return out.float().mean(0) if out.ndim == 3 else out.float()
+
+    def batches(steps: int) -> list:
+        x, y = arrays(options.batch * steps, options.side)
+        images = torch.from_numpy(x).permute(0, 3, 1, 2)
+        return list(zip(images.split(options.batch), torch.from_numpy(y).split(options.batch), strict=True))
+
+    def train(steps: int) -> None:
+        model.train()
+        for x, y in batches(steps):
+            optimizer.zero_grad()
+            loss_of(forward(x), y).backward()
+            optimizer.step()
+
+    def infer(steps: int) -> None:
+        model.eval()
+        with torch.no_grad():
+            for x, _ in batches(steps):
+                forward(x)
+
+    return train, infer
+
+
+MAKERS = {
+    "kspike": kspike_steps,
+    "plain": plain_steps,
+    "spikingjelly": spikingjelly_steps,
+    "spikingjelly-compiled": spikingjelly_steps,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=MAKERS)
+    parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--timesteps", type=int, default=4)
+    parser.add_argument("--width", type=int, default=WIDTH)
+    parser.add_argument("--depth", type=int, default=DEPTH)
+    parser.add_argument("--side", type=int, default=SIDE)
+    options = parser.parse_args()
+    train, infer = MAKERS[options.name](options)
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    print("ready", file=answers, flush=True)
+    for line in sys.stdin:
+        what, *count = line.split()
+        if what == "peak":
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=answers, flush=True)
+            continue
+        start = time.perf_counter()
+        {"train": train, "infer": infer}[what](int(count[0]))
+        print(time.perf_counter() - start, file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
