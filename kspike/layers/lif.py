@@ -39,17 +39,19 @@ class _Neuron(keras.layers.Layer):
     def _fire(self, inputs: Any, **time_constant: Any) -> Any:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
-        x = ops.cast(inputs, "float32") if self.compute_dtype in ("float16", "bfloat16") else inputs
-        spikes = lif(
-            x,
-            **time_constant,
-            v_threshold=self.v_threshold,
-            v_reset=self.v_reset,
-            decay_input=self.decay_input,
-            detach_reset=self.detach_reset,
-            surrogate=self.surrogate,
-        )
-        return ops.cast(spikes, self.compute_dtype)
+        x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
+        return lif(x, **time_constant, **self.parameters, dtype=self.compute_dtype)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What `kspike.ops.lif` is told beside the time constant."""
+        return {
+            "v_threshold": self.v_threshold,
+            "v_reset": self.v_reset,
+            "decay_input": self.decay_input,
+            "detach_reset": self.detach_reset,
+            "surrogate": self.surrogate,
+        }
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

@@ -70,9 +70,8 @@ class SpikingMLP(SpikingComposite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        x = self.fc1_neuron(self.fc1_norm(self.fc1(x), training=training))
-        x = self.fc2_norm(self.fc2(x), training=training)
-        return x if self.fc2_neuron is None else self.fc2_neuron(x)
+        x = self.fc1_norm.then_fire(self.fc1_neuron, self.fc1(x), training)
+        return self.fc2_norm.then_fire(self.fc2_neuron, self.fc2(x), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

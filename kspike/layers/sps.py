@@ -101,17 +101,18 @@ class SPS(SpikingComposite):
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         x = fold_time(inputs)
         for i, conv in enumerate(self.conv_layers):
-            x = self.norm_layers[i](unfold_time(conv(x), timesteps, conv.filters), training=training)
+            x = unfold_time(conv(x), timesteps, conv.filters)
+            norm, neuron = self.norm_layers[i], self.neuron_layers[i] if i < len(self.neuron_layers) else None
             if self.pool[i] and self.pool_after == "norm":
-                x = unfold_time(max_pool(fold_time(x)), timesteps)
-            if i < len(self.neuron_layers):
-                x = self.neuron_layers[i](x)
+                x = unfold_time(max_pool(fold_time(norm(x, training=training))), timesteps)
+                x = x if neuron is None else neuron(x)
+            else:
+                x = norm.then_fire(neuron, x, training)
             x = fold_time(x)
             if self.pool[i] and self.pool_after == "neuron":
                 x = max_pool(x)
-        position = self.rpe_norm(unfold_time(self.rpe_conv(x), timesteps, self.embed_dim), training=training)
-        if self.rpe_neuron is not None:
-            position = self.rpe_neuron(position)
+        position = unfold_time(self.rpe_conv(x), timesteps, self.embed_dim)
+        position = self.rpe_norm.then_fire(self.rpe_neuron, position, training)
         x = unfold_time(x, timesteps) + position
         return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))
 

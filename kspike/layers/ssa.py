@@ -103,13 +103,12 @@ class SSA(SpikingComposite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        spikes = self.qkv_neuron(self.qkv_norm(self.qkv(x), training=training))
+        spikes = self.qkv_norm.then_fire(self.qkv_neuron, self.qkv(x), training)
         channels = inputs.shape[-1]
         heads = (*self._time_and_tokens(inputs), self.num_heads, channels // self.num_heads)
         q, k, v = (ops.reshape(part, (-1, *heads)) for part in ops.split(spikes, 3, axis=-1))
         y = self.attention_neuron(self.attend(q, k, v))
-        y = self.proj_norm(self.proj(y), training=training)
-        return y if self.proj_neuron is None else self.proj_neuron(y)
+        return self.proj_norm.then_fire(self.proj_neuron, self.proj(y), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

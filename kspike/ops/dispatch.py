@@ -63,6 +63,7 @@ def lif(
     decay_input: bool = True,
     detach_reset: bool = True,
     surrogate: Any = "sigmoid",
+    dtype: str | None = None,
 ) -> Any:
     """Runs leaky integrate-and-fire neurons over axis 1; every call starts from v_reset (0 for a soft reset).
 
@@ -71,15 +72,15 @@ def lif(
         tau: membrane time constant in time steps, a number or a tensor that broadcasts over `(batch, ...)`.
         inverse_tau: in place of tau, a tensor of 1 / tau (how a learned tau comes).
         v_threshold, v_reset, decay_input, detach_reset, surrogate: as `kspike.layers.LIF`.
+        dtype: of the spikes; None for that of x.
 
     Returns:
-        Spikes, 0.0 or 1.0, in the shape and dtype of x.
+        Spikes, 0.0 or 1.0, in the shape of x.
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
     surrogate = surrogates.get(surrogate)
-    dtype = keras.backend.standardize_dtype(x.dtype)
-    y = x if dtype in ("float32", "float64") else ops.cast(x, "float32")
+    dtype = dtype or keras.backend.standardize_dtype(x.dtype)
     args: dict[str, Any] = {
         "tau": tau,
         "v_threshold": v_threshold,
@@ -89,20 +90,50 @@ def lif(
         "surrogate": surrogate,
     }
     fast = _fast("lif")
-    scalar = all(len(getattr(a, "shape", ())) == 0 for a in (tau, v_threshold))
-    if fast is not None and inverse_tau is None and scalar and y.shape[1] and not isinstance(y, keras.KerasTensor):
-        spikes = fast(y, **args)
-    else:
-        if inverse_tau is not None:
-            inverse_tau = ops.cast(inverse_tau, y.dtype)
-        spikes = reference.lif(y, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, **args)
+    if fast is not None and inverse_tau is None and _one_number(tau, v_threshold) and _runs(x) and x.shape[1]:
+        return fast(x, dtype=dtype, **args)
+    x = x if keras.backend.standardize_dtype(x.dtype) in ("float32", "float64") else ops.cast(x, "float32")
+    if inverse_tau is not None:
+        inverse_tau = ops.cast(inverse_tau, x.dtype)
+    spikes = reference.lif(x, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, **args)
     return ops.cast(spikes, dtype)
+
+
+def norm_lif(
+    x: Any, gamma: Any, beta: Any, moments: tuple | None, epsilon: float, *, dtype: str, **neuron: Any
+) -> tuple | None:
+    """Normalises the last axis and runs `lif` on it in one pass each way: (spikes, mean, variance).
+
+    Args:
+        x: `(batch, time, ..., channels)`.
+        gamma, beta: scale and shift by channel.
+        moments: (mean, variance) to normalise by; None for the batch's own, which are returned.
+        epsilon: added to the variance.
+        dtype: of the spikes.
+        **neuron: tau, v_threshold (one number each), v_reset, decay_input, detach_reset, surrogate of `lif`.
+
+    Returns:
+        None where this backend, device or dtype has no such pass: call `batch_norm` and `lif` then.
+    """
+    fast = _fast("norm_lif")
+    if fast is None or not _runs(x) or not _one_number(neuron["tau"], neuron["v_threshold"]):
+        return None
+    return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
+
+
+def _one_number(*values: Any) -> bool:
+    return all(len(getattr(value, "shape", ())) == 0 for value in values)
+
+
+def _runs(x: Any) -> bool:
+    """Whether there are numbers behind x, and not only a shape."""
+    return not isinstance(x, keras.KerasTensor)
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")
-    if fast is not None and not isinstance(x, keras.KerasTensor):
+    if fast is not None and _runs(x):
         return fast(x, gamma, beta, epsilon)
     return reference.batch_norm(x, gamma, beta, epsilon)
 
@@ -110,7 +141,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     fast = _fast("max_pool")
-    if fast is not None and not isinstance(x, keras.KerasTensor):
+    if fast is not None and _runs(x):
         return fast(x)
     return reference.max_pool(x)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -78,27 +77,162 @@ def _backward(
 
 
 @functools.cache
-def _compiled() -> tuple[Callable, Callable]:
-    """The two passes fused by torch.compile, one kernel each a T; the eager ones where that is off or fails."""
-    if os.environ.get("KSPIKE_COMPILE", "0") in ("", "0"):
-        return _forward, _backward
+def _kernels() -> Any:
+    """The compiled loops for a CPU, or None where numba is missing or does not work: slower, never wrong."""
     try:
-        compiled = torch.compile(_forward, dynamic=True), torch.compile(_backward, dynamic=True)
-        probe = torch.zeros(2, 2, 8)
-        compiled[1](*compiled[0](probe, torch.tensor(2.0), torch.tensor(1.0), 0.0, True), torch.tensor(2.0),
-                    torch.tensor(1.0), (0.0, True, True, surrogates.get("sigmoid")))
-        return compiled
-    except Exception as error:  # no compiler, or one that fails: slower, never wrong
-        warnings.warn(f"kspike: torch.compile does not work here, neurons run eagerly ({error!s:.200}).", stacklevel=2)
-        return _forward, _backward
+        from kspike.ops import cpu_kernels
+
+        probe = np.zeros((1, 1, 1, 1), "float32")
+        cpu_kernels.fire(probe, probe[0, 0, 0], probe[0, 0, 0], _scalars(2.0, 1.0, 0.0, True), probe.copy(), 1)
+        return cpu_kernels
+    except Exception as error:
+        warnings.warn(
+            f"kspike: neurons run step by step, several times slower, for numba does not work here ({error!s:.200}). "
+            "pip install numba, or set KSPIKE_REFERENCE_OPS=1 to do without and without this warning.",
+            stacklevel=2,
+        )
+        return None
 
 
-def _alone(x: torch.Tensor) -> torch.Tensor:
-    """The same contiguous memory as a tensor that is no view: torch.compile would make a kernel anew for each base."""
-    x = x.contiguous()
-    return torch.empty(0, dtype=x.dtype, device=x.device).set_(
-        x.untyped_storage(), x.storage_offset(), x.shape, x.stride()
-    )
+def kernels_for(x: Any) -> Any:
+    """The compiled loops where they can take this tensor: dense, on the CPU, float32 or bfloat16, not being traced."""
+    if (
+        not isinstance(x, torch.Tensor)
+        or x.device.type != "cpu"
+        or x.dtype not in (torch.float32, torch.bfloat16)
+        or x.is_sparse
+        or torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    ):
+        return None
+    return _kernels()
+
+
+def _array(x: torch.Tensor) -> np.ndarray:
+    """The same memory as a NumPy array; bfloat16 as uint16."""
+    x = x.detach()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _scalars(tau: Any, v_threshold: Any, v_reset: float | None, decay_input: bool) -> tuple:
+    """A neuron's parameters as the compiled loops take them."""
+    return np.float32(tau), np.float32(v_threshold), np.float32(v_reset or 0.0), v_reset is None, bool(decay_input)
+
+
+def _rows(x: torch.Tensor, channels: int | None = None) -> torch.Tensor:
+    """(batch, time, ..., channels) -> (batch, time, places, channels), contiguous.
+
+    Without `channels`, rows are what is quick: a neuron alone does not care which channel it is.
+    """
+    each = math.prod(x.shape[2:])
+    if channels is None:
+        channels = x.shape[-1] if x.ndim > 2 and x.shape[-1] >= 32 else each
+    return x.contiguous().reshape(*x.shape[:2], each // channels if channels else 0, channels)
+
+
+class _FusedLIF(torch.autograd.Function):
+    """Neurons by compiled loops, after x * scale + shift by channel, or after the batch's own normalisation.
+
+    Keeps x alone. `moments` is None for x as it is, else (mean, variance), whose gradient is taken where `batch` says
+    that they are x's own.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, moments: Any, batch: bool, epsilon: float, neuron: tuple,
+        slope: tuple, dtype: torch.dtype,
+    ) -> torch.Tensor:  # fmt: skip
+        kernels, threads = _kernels(), torch.get_num_threads()
+        channels = x.shape[-1]
+        if moments is None:
+            mean, inverse = np.zeros(channels, "float32"), np.ones(channels, "float32")
+            scale, shift = inverse, mean
+        else:
+            mean, variance = (_array(m) for m in moments)
+            inverse = (1.0 / np.sqrt(variance.astype("float64") + epsilon)).astype("float32")
+            scale = _array(gamma) * inverse
+            shift = _array(beta) - mean * scale
+        out = torch.empty(x.shape, dtype=dtype)
+        kernels.fire(_array(x), scale, shift, neuron, _array(out), threads)
+        ctx.save_for_backward(x)
+        ctx.affine, ctx.neuron, ctx.slope = (scale, shift, mean, inverse), neuron, slope
+        ctx.batch, ctx.normalised = batch, moments is not None
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        kernels, threads = _kernels(), torch.get_num_threads()
+        (x,) = ctx.saved_tensors
+        scale, _, mean, inverse = ctx.affine
+        if upstream.dtype not in (torch.float32, torch.bfloat16):
+            upstream = upstream.float()
+        # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
+        grad = torch.empty(x.shape, dtype=x.dtype)
+        array, rows = _array(x), (-1, x.shape[-1])
+        upstream = _array(upstream.contiguous())
+        sums = kernels.fire_back(
+            upstream, array, ctx.affine, ctx.neuron, ctx.slope, _array(grad), ctx.normalised, threads
+        )
+        if not ctx.normalised:
+            return grad, *[None] * 8
+        if ctx.batch:
+            count = max(1, x.numel() // x.shape[-1])
+            kernels.norm_back(
+                _array(grad).reshape(rows), array.reshape(rows), scale, mean, inverse, sums / count, threads
+            )
+        else:
+            grad *= torch.from_numpy(scale).to(grad.dtype)
+        to_beta, to_gamma = (torch.from_numpy(s.astype("float32")) for s in sums)
+        return grad, to_gamma, to_beta, *[None] * 6
+
+
+def _slope(surrogate: Any, detach_reset: bool) -> tuple | None:
+    """A surrogate as the compiled loops take it; None where they do not know it."""
+    known = _kernels().SURROGATES
+    if surrogate.name not in known or type(surrogate) is not surrogates._KNOWN[surrogate.name]:
+        return None
+    return bool(detach_reset), known.index(surrogate.name), np.float32(surrogate.alpha)
+
+
+def norm_lif(
+    x: torch.Tensor,
+    gamma: Any,
+    beta: Any,
+    moments: Any,
+    epsilon: float,
+    *,
+    tau: Any,
+    v_threshold: Any,
+    v_reset: float | None,
+    decay_input: bool,
+    detach_reset: bool,
+    surrogate: Any,
+    dtype: str,
+) -> tuple | None:
+    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had.
+
+    `moments` is (mean, variance) to normalise by, or None for the batch's own.
+    """
+    kernels = kernels_for(x)
+    if kernels is None or not x.numel():
+        return None
+    slope = _slope(surrogate, detach_reset)
+    if slope is None or dtype not in ("float32", "bfloat16"):
+        return None
+    rows = _rows(x, x.shape[-1])
+    gamma, beta = (ops.convert_to_tensor(a) for a in (gamma, beta))
+    batch = moments is None
+    if batch:
+        found = kernels.moments(_array(rows).reshape(-1, x.shape[-1]), torch.get_num_threads())
+        moments = tuple(torch.from_numpy(m.astype("float32")) for m in found)
+    else:
+        moments = tuple(ops.convert_to_tensor(m).detach() for m in moments)
+    if any(a.dtype != torch.float32 for a in (gamma, beta, *moments)):
+        return None
+    neuron = _scalars(tau, v_threshold, v_reset, decay_input)
+    spikes = _FusedLIF.apply(rows, gamma, beta, moments, batch, epsilon, neuron, slope, getattr(torch, dtype))
+    return spikes.reshape(x.shape), *moments
 
 
 class _LIF(torch.autograd.Function):
@@ -107,9 +241,9 @@ class _LIF(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, tau: Any, v_threshold: Any, options: tuple) -> torch.Tensor:
         shape = x.shape
-        flat = _alone(x.reshape(shape[0], shape[1], math.prod(shape[2:])))
-        tau, v_threshold = (torch.as_tensor(a, dtype=x.dtype) for a in (tau, v_threshold))
-        spikes, potentials = _compiled()[0](flat, tau, v_threshold, *options[:2])
+        flat = x.reshape(shape[0], shape[1], math.prod(shape[2:]))
+        tau, v_threshold = (torch.as_tensor(a, dtype=x.dtype, device=x.device) for a in (tau, v_threshold))
+        spikes, potentials = _forward(flat, tau, v_threshold, *options[:2])
         ctx.save_for_backward(potentials, tau, v_threshold)
         ctx.options = options
         return spikes.reshape(shape)
@@ -117,8 +251,7 @@ class _LIF(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         potentials, tau, v_threshold = ctx.saved_tensors
-        upstream_flat = _alone(upstream.reshape(potentials.shape))
-        grad = _compiled()[1](upstream_flat, potentials, tau, v_threshold, ctx.options)
+        grad = _backward(upstream.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
         return grad.reshape(upstream.shape), None, None, None
 
 
@@ -131,9 +264,18 @@ def lif(
     decay_input: bool,
     detach_reset: bool,
     surrogate: Any,
+    dtype: str,
 ) -> torch.Tensor:
-    """The neuron over axis 1 with the closed-form gradient of its equations."""
-    return _LIF.apply(x, tau, v_threshold, (v_reset, decay_input, detach_reset, surrogate))
+    """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`."""
+    kernels = kernels_for(x)
+    slope = _slope(surrogate, detach_reset) if kernels is not None else None
+    if slope is not None and dtype in ("float32", "bfloat16"):
+        neuron = _scalars(tau, v_threshold, v_reset, decay_input)
+        spikes = _FusedLIF.apply(_rows(x), None, None, None, False, 0.0, neuron, slope, getattr(torch, dtype))
+        return spikes.reshape(x.shape)
+    if x.dtype not in (torch.float32, torch.float64):
+        x = x.float()
+    return _LIF.apply(x, tau, v_threshold, (v_reset, decay_input, detach_reset, surrogate)).to(getattr(torch, dtype))
 
 
 class _BatchNorm(torch.autograd.Function):

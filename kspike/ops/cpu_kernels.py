@@ -1,0 +1,365 @@
+"""The neuron, and normalisation with the neuron after it, as compiled loops over a CPU's memory (numba).
+
+One pass over the input each way, whatever T: a row of channels stays in the first-level cache while its time steps are
+walked through, and the way back computes the potentials again instead of having kept them. bfloat16 is read and written
+as it lies in memory (uint16 here), and computed in float32. Every expression is the reference's, in its order and
+without fused multiply-adds, so that spikes are the same bit for bit.
+
+Arrays are `(batch, time, places, channels)`, contiguous. Work is cut into `CHUNKS` pieces whatever the number of
+threads, and sums are added up in float64 piece by piece: results do not depend on the machine's cores.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+CHUNKS = 16
+#: Rows whose float32 sums are added to the float64 ones.
+BLOCK = 64
+#: Surrogates that the way back knows, by their name.
+SURROGATES = (
+    "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
+    "rectangular",
+)  # fmt: skip
+
+F = np.float32
+
+
+@intrinsic
+def _float_of(typing: Any, bits: Any) -> Any:
+    """The float32 whose bits these are."""
+
+    def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.float32))
+
+    return types.float32(types.uint32), make
+
+
+@intrinsic
+def _bits_of(typing: Any, x: Any) -> Any:
+    """The bits of a float32."""
+
+    def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], context.get_value_type(types.uint32))
+
+    return types.uint32(types.float32), make
+
+
+def _load(x: Any) -> Any:
+    """A number of an array as float32."""
+
+
+def _store(array: Any, at: Any, x: Any) -> None:
+    """Writes a float32 into an array, rounded to nearest even where it holds bfloat16."""
+
+
+@overload(_load, inline="always")
+def _load_as(x):  # numba compares signatures, annotations and all
+    if x == types.uint16:
+        return lambda x: _float_of(np.uint32(x) << np.uint32(16))
+    return lambda x: x
+
+
+@overload(_store, inline="always")
+def _store_as(array, at, x):
+    def narrow(array, at, x):
+        bits = _bits_of(x)
+        array[at] = np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
+
+    def whole(array, at, x):
+        array[at] = x
+
+    return narrow if array.dtype == types.uint16 else whole
+
+
+def _compiled(fn: Callable) -> Callable:
+    return njit(fn, nogil=True, cache=True, error_model="numpy")
+
+
+@_compiled
+def _exp(x):
+    """e^x to 2 units in the last place, of operations that vectorise (Cephes' reduction and polynomial)."""
+    x = min(max(x, F(-87.0)), F(88.0))
+    k = np.floor(x * F(1.44269504) + F(0.5))
+    f = x - k * F(0.693359375) + k * F(2.12194440e-4)
+    p = F(1.9875691500e-4)
+    p = p * f + F(1.3981999507e-3)
+    p = p * f + F(8.3334519073e-3)
+    p = p * f + F(4.1665795894e-2)
+    p = p * f + F(1.6666665459e-1)
+    p = p * f + F(5.0000001201e-1)
+    return (p * f * f + f + F(1.0)) * _float_of(np.uint32((np.int32(k) + np.int32(127)) << np.int32(23)))
+
+
+@_compiled
+def _slopes(kind, alpha, h, threshold, out):
+    """The surrogate's derivative at h - threshold, for a row of potentials; `kspike.surrogate` says which is which."""
+    n = h.shape[0]
+    if kind == 0:
+        for c in range(n):
+            s = F(1) / (F(1) + _exp(-alpha * (h[c] - threshold)))
+            out[c] = alpha * s * (F(1) - s)
+    elif kind == 1:
+        for c in range(n):
+            z = F(np.pi / 2) * alpha * (h[c] - threshold)
+            out[c] = alpha / F(2) / (F(1) + z * z)
+    elif kind == 2:
+        for c in range(n):
+            z = F(1) / alpha + abs(h[c] - threshold)
+            out[c] = F(1) / (F(2) * alpha * z * z)
+    elif kind == 3:
+        for c in range(n):
+            z = F(1) + abs(h[c] - threshold)
+            out[c] = alpha / (z * z)
+    elif kind == 4:
+        for c in range(n):
+            z = F(1) + alpha * abs(h[c] - threshold)
+            out[c] = F(1) / (z * z)
+    elif kind == 5:
+        for c in range(n):
+            z = alpha * (h[c] - threshold)
+            out[c] = alpha / F(np.sqrt(np.pi)) * _exp(-(z * z))
+    elif kind == 6:
+        for c in range(n):
+            out[c] = max(alpha - alpha * alpha * abs(h[c] - threshold), F(0))
+    elif kind == 7:
+        for c in range(n):
+            out[c] = alpha / F(2) * _exp(-alpha * abs(h[c] - threshold))
+    else:
+        for c in range(n):
+            out[c] = alpha if abs(h[c] - threshold) <= F(0.5) / alpha else F(0)
+
+
+@_compiled
+def _charge(x, scale, shift, v, tau, rest, decay_input, h):
+    """h[t] of a row, from its input x * scale + shift and v[t-1]."""
+    if decay_input:
+        for c in range(h.shape[0]):
+            h[c] = v[c] + ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+    else:
+        for c in range(h.shape[0]):
+            h[c] = v[c] - (v[c] - rest) / tau + (_load(x[c]) * scale[c] + shift[c])
+
+
+@_compiled
+def _reset(h, threshold, rest, soft, v):
+    """v[t] of a row."""
+    if soft:
+        for c in range(h.shape[0]):
+            v[c] = h[c] - threshold if h[c] >= threshold else h[c]
+    else:
+        for c in range(h.shape[0]):
+            v[c] = rest if h[c] >= threshold else h[c]
+
+
+@_compiled
+def _fire(x, scale, shift, tau, threshold, rest, soft, decay_input, one, out, first, last):
+    """Spikes of the rows (batch x places) from first to last."""
+    _, steps, places, channels = x.shape
+    v, h = np.empty(channels, F), np.empty(channels, F)
+    for row in range(first, last):
+        n, s = row // places, row % places
+        v[:] = rest
+        for t in range(steps):
+            _charge(x[n, t, s], scale, shift, v, tau, rest, decay_input, h)
+            spikes = out[n, t, s]
+            for c in range(channels):
+                spikes[c] = one if h[c] >= threshold else 0
+            _reset(h, threshold, rest, soft, v)
+
+
+@_compiled
+def _fire_back(
+    upstream, x, scale, shift, mean, inverse, tau, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
+    summed, grad, sums, first, last,
+):  # fmt: skip
+    """The gradient of the normalised input, for rows from first to last; and its sums for the normalisation's own.
+
+    sums[0] is over all rows and steps of it, sums[1] of it times the normalised input before scale and shift.
+    """
+    _, steps, places, channels = x.shape
+    v, back, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
+    potentials = np.empty((steps, channels), F)
+    plain, scaled = np.zeros(channels, F), np.zeros(channels, F)
+    for row in range(first, last):
+        n, s = row // places, row % places
+        v[:] = rest
+        for t in range(steps):
+            _charge(x[n, t, s], scale, shift, v, tau, rest, decay_input, potentials[t])
+            _reset(potentials[t], threshold, rest, soft, v)
+        back[:] = 0  # d loss / d v[t]
+        for t in range(steps - 1, -1, -1):
+            h, u, g = potentials[t], upstream[n, t, s], grad[n, t, s]
+            _slopes(kind, alpha, h, threshold, slope)
+            if soft:
+                if detach_reset:
+                    for c in range(channels):
+                        back[c] += _load(u[c]) * slope[c]
+                else:
+                    for c in range(channels):
+                        back[c] = _load(u[c]) * slope[c] + back[c] * (F(1) - threshold * slope[c])
+            elif detach_reset:
+                for c in range(channels):
+                    back[c] = _load(u[c]) * slope[c] + (F(0) if h[c] >= threshold else back[c])
+            else:
+                for c in range(channels):
+                    kept = F(0) if h[c] >= threshold else back[c]
+                    back[c] = _load(u[c]) * slope[c] + kept + back[c] * (rest - h[c]) * slope[c]
+            # slope is free now: it takes what reaches the input
+            for c in range(channels):
+                slope[c] = back[c] / tau
+            if decay_input:
+                for c in range(channels):
+                    back[c] -= slope[c]
+            else:
+                for c in range(channels):
+                    through = back[c]
+                    back[c] = through - slope[c]
+                    slope[c] = through
+            for c in range(channels):
+                _store(g, c, slope[c])
+            if summed:
+                place = x[n, t, s]
+                for c in range(channels):
+                    plain[c] += slope[c]
+                    scaled[c] += slope[c] * ((_load(place[c]) - mean[c]) * inverse[c])
+        if summed and ((row - first) % BLOCK == BLOCK - 1 or row == last - 1):
+            for c in range(channels):
+                sums[0, c] += plain[c]
+                sums[1, c] += scaled[c]
+            plain[:] = 0
+            scaled[:] = 0
+
+
+@_compiled
+def _moments(x, out, first, last):
+    """Mean and summed squared deviations of (rows, channels), from first to last, block by block (Chan et al.)."""
+    channels = x.shape[1]
+    total, squares, centre = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
+    mean, spread = out[0], out[1]
+    seen = 0
+    for start in range(first, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        count = stop - start
+        total[:] = 0
+        squares[:] = 0
+        for row in range(start, stop):
+            place = x[row]
+            for c in range(channels):
+                total[c] += _load(place[c])
+        for c in range(channels):
+            centre[c] = total[c] / F(count)
+        for row in range(start, stop):
+            place = x[row]
+            for c in range(channels):
+                d = _load(place[c]) - centre[c]
+                squares[c] += d * d
+        for c in range(channels):
+            # the block's exact mean is total / count; `centre`, its rounding, moves the squares by less than theirs
+            delta = total[c] / np.float64(count) - mean[c]
+            mean[c] += delta * count / (seen + count)
+            spread[c] += squares[c] + delta * delta * seen * count / (seen + count)
+        seen += count
+
+
+@_compiled
+def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
+    """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
+    channels = x.shape[1]
+    for row in range(first, last):
+        g, place = grad[row], x[row]
+        for c in range(channels):
+            normal = (_load(place[c]) - mean[c]) * inverse[c]
+            _store(g, c, scale[c] * (_load(g[c]) - mean_plain[c] - normal * mean_scaled[c]))
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    # for each process its own: a pool does not survive a fork
+    return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="kspike")
+
+
+def _run(work: Callable[[int, int, int], None], rows: int, threads: int) -> None:
+    """Calls work(chunk, first, last) over all rows, on several threads; the loops hold no lock."""
+    bounds = [rows * i // CHUNKS for i in range(CHUNKS + 1)]
+    chunks = [(i, a, b) for i, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)) if b > a]
+    threads = min(threads, len(chunks))
+    if threads < 2:
+        for chunk in chunks:
+            work(*chunk)
+        return
+
+    def several(mine: list) -> None:
+        for chunk in mine:
+            work(*chunk)
+
+    shares = [chunks[len(chunks) * i // threads : len(chunks) * (i + 1) // threads] for i in range(threads)]
+    others = [_pool(os.getpid(), threads - 1).submit(several, share) for share in shares[1:]]
+    several(shares[0])
+    for other in others:
+        other.result()
+
+
+def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int) -> None:
+    """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
+
+    Args:
+        x: `(batch, time, places, channels)`, float32, or bfloat16 as uint16.
+        scale, shift: float32 `(channels,)`.
+        neuron: (tau, v_threshold, v_reset or 0, soft, decay_input), the first three float32.
+        out: of x's shape, float32, or bfloat16 as uint16.
+        threads: how many threads to use.
+    """
+    rows = x.shape[0] * x.shape[2]
+    one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
+    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, a, b), rows, threads)
+
+
+def fire_back(
+    upstream: np.ndarray, x: np.ndarray, affine: tuple, neuron: tuple, slope: tuple, grad: np.ndarray, summed: bool,
+    threads: int,
+) -> np.ndarray:  # fmt: skip
+    """Writes the gradient of x * scale + shift into `grad`; returns its two sums a channel, float64.
+
+    Args:
+        upstream: gradient of the spikes.
+        affine: (scale, shift, mean, inverse), float32 `(channels,)`; mean and inverse give the second sum.
+        slope: (detach_reset, index in SURROGATES, alpha).
+        summed: whether the sums are wanted.
+    """
+    rows = x.shape[0] * x.shape[2]
+    sums = np.zeros((CHUNKS, 2, x.shape[-1]))
+    _run(lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b), rows, threads)
+    return sums.sum(0)
+
+
+def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance of each channel of (rows, channels), float64."""
+    parts = np.zeros((CHUNKS, 2, x.shape[-1]))
+    counts = np.zeros(CHUNKS)
+
+    def work(i: int, first: int, last: int) -> None:
+        counts[i] = last - first
+        _moments(x, parts[i], first, last)
+
+    _run(work, x.shape[0], threads)
+    mean = (parts[:, 0] * counts[:, None]).sum(0) / x.shape[0]
+    spread = parts[:, 1].sum(0) + (np.square(parts[:, 0] - mean) * counts[:, None]).sum(0)
+    return mean, spread / x.shape[0]
+
+
+def norm_back(
+    grad: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.ndarray, inverse: np.ndarray, means: np.ndarray,
+    threads: int,
+) -> None:  # fmt: skip
+    """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
+    plain, scaled = means.astype("float32")
+    _run(lambda _, a, b: _norm_back(grad, x, scale, mean, inverse, plain, scaled, a, b), x.shape[0], threads)
