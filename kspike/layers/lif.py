@@ -40,10 +40,10 @@ class _Neuron(keras.layers.Layer):
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        return lif(x, **time_constant, **self.parameters, dtype=self.compute_dtype)
+        return lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype)
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def neuron_arguments(self) -> dict[str, Any]:
         """What `kspike.ops.lif` is told beside the time constant."""
         return {
             "v_threshold": self.v_threshold,

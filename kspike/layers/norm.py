@@ -42,7 +42,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
                 inputs, self.gamma, self.beta, moments, self.epsilon, tau=neuron.tau, dtype=neuron.compute_dtype,
-                **neuron.parameters,
+                **neuron.neuron_arguments,
             )  # fmt: skip
             if done is not None:
                 spikes, mean, variance = done
