@@ -29,7 +29,7 @@ class Contestant:
         environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, str(HERE / "contestants.py"), name, "--precision", precision, *options]
         self.label, self.last = label, ""
-        self.errors = open(HERE / f".{label.replace(':', '_')}.log", "w+")  # noqa: SIM115
+        self.errors = open(HERE / f".{label.replace(':', '_')}.log", "w+")
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True
         )

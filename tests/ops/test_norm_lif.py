@@ -1,0 +1,184 @@
+"""Normalisation and neuron in one pass: what the two do one after the other, gradients included."""
+
+import concurrent.futures
+import functools
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kspike import layers, ops, surrogate
+from kspike.ops import dispatch
+from tests.helpers import BACKEND, to_numpy
+
+pytestmark = pytest.mark.skipif(BACKEND != "torch", reason="the torch backend alone has such a pass")
+
+NEURON = dict(
+    tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, detach_reset=True, surrogate=surrogate.get("sigmoid")
+)
+CASES = {
+    "spikformer": {},
+    "soft reset": {"v_reset": None},
+    "reset to another": {"v_reset": -0.3, "tau": 3.0, "v_threshold": 0.4},
+    "input not divided": {"decay_input": False, "tau": 1.25},
+    "gradient through the reset": {"detach_reset": False},
+    "and through a soft one": {"detach_reset": False, "v_reset": None, "decay_input": False},
+    "low threshold": {"v_threshold": 0.3, "tau": 10.0},
+    **{name: {"surrogate": surrogate.get(name)} for name in surrogate.names()},
+}
+
+
+def apart(x, gamma, beta, moments, **neuron):
+    """The reference, in float32: one operation after the other."""
+    ops.use_reference(True)
+    try:
+        if moments is None:
+            y, mean, variance = ops.batch_norm(x, gamma, beta, 1e-5)
+        else:
+            mean, variance = moments
+            y = (x - mean) * (gamma / keras.ops.sqrt(variance + 1e-5)) + beta
+        return ops.lif(y, **neuron), mean, variance
+    finally:
+        ops.use_reference(False)
+
+
+def inputs(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    channels = shape[-1]
+    return (
+        rng.normal(1.0, 2.0, shape).astype("float32"),
+        rng.uniform(0.5, 1.5, channels).astype("float32"),
+        rng.uniform(-0.5, 1.0, channels).astype("float32"),
+        rng.normal(size=shape).astype("float32"),
+    )
+
+
+def outcome(fn, x, gamma, beta, upstream):
+    """Spikes, statistics, and the gradients of x, gamma and beta."""
+    tensors = [keras.ops.convert_to_tensor(a).requires_grad_(True) for a in (x, gamma, beta)]
+    spikes, mean, variance = fn(*tensors)
+    (spikes * keras.ops.convert_to_tensor(upstream)).sum().backward()
+    return [to_numpy(a) for a in (spikes.detach(), mean.detach(), variance.detach(), *(t.grad for t in tensors))]
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["batch", "stored"])
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_what_the_two_do_apart(case, stored):
+    neuron = {**NEURON, **CASES[case]}
+    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+    moments = None
+    if stored:
+        moments = tuple(keras.ops.convert_to_tensor(a) for a in (x.mean((0, 1, 2, 3)) + 0.1, x.var((0, 1, 2, 3)) * 2))
+    together = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **neuron)
+    found = outcome(together, x, gamma, beta, upstream)
+    expected = outcome(functools.partial(apart, moments=moments, **neuron), x, gamma, beta, upstream)
+    assert 0.02 < expected[0].mean() < 0.98
+    np.testing.assert_array_equal(found[0], expected[0])
+    for a, b, atol in zip(found[1:], expected[1:], (1e-6, 1e-5, 1e-5, 1e-4, 1e-4), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=atol)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 3), (5, 3, 1, 1), (1, 16, 70, 33), (2, 2, 3, 3, 64)])
+def test_odd_shapes(shape):
+    x, gamma, beta, upstream = inputs(shape)
+    gamma = gamma * 3
+    moments = tuple(keras.ops.convert_to_tensor(np.full(shape[-1], a, "float32")) for a in (0.5, 2.0))
+    together = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **NEURON)
+    found = outcome(together, x, gamma, beta, upstream)
+    expected = outcome(functools.partial(apart, moments=moments, **NEURON), x, gamma, beta, upstream)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_in_another_order():
+    x, gamma, beta, upstream = inputs((3, 4, 6, 5))
+    turned = np.ascontiguousarray(x.transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
+    together = functools.partial(ops.norm_lif, moments=None, epsilon=1e-5, dtype="float32", **NEURON)
+    for a, b in zip(
+        outcome(together, turned, gamma, beta, upstream), outcome(together, x, gamma, beta, upstream), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_half_precision_is_computed_in_float32():
+    """bfloat16 is how x comes and how spikes and gradients go; what lies between is float32."""
+    x, gamma, beta, upstream = inputs((4, 4, 9, 48))
+    half = keras.ops.cast(keras.ops.convert_to_tensor(x), "bfloat16")
+    exact = to_numpy(half)
+    expected = outcome(functools.partial(apart, moments=None, **NEURON), exact, gamma, beta, upstream)
+    tensor = half.requires_grad_(True)
+    a, b = (keras.ops.convert_to_tensor(p).requires_grad_(True) for p in (gamma, beta))
+    spikes, _, _ = ops.norm_lif(tensor, a, b, None, 1e-5, dtype="bfloat16", **NEURON)
+    assert keras.backend.standardize_dtype(spikes.dtype) == "bfloat16"
+    spikes.backward(keras.ops.cast(keras.ops.convert_to_tensor(upstream), "bfloat16"))
+    np.testing.assert_array_equal(to_numpy(spikes.detach()), expected[0])
+    np.testing.assert_allclose(to_numpy(tensor.grad), expected[3], atol=0.02)
+    np.testing.assert_allclose(to_numpy(a.grad), expected[4], rtol=0.02, atol=0.3)
+
+
+def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits():
+    from kspike.ops import cpu_kernels
+
+    x = np.random.default_rng(0).normal(50.0, 2.0, (70_001, 3)).astype("float32")
+    found = [cpu_kernels.moments(x, threads) for threads in (1, 2, 5)]
+    for mean, variance in found:
+        np.testing.assert_array_equal(mean, found[0][0])
+        np.testing.assert_array_equal(variance, found[0][1])
+    np.testing.assert_allclose(found[0][0], x.astype("float64").mean(0), rtol=1e-8)
+    np.testing.assert_allclose(found[0][1], x.astype("float64").var(0), rtol=1e-6)
+
+
+def test_several_threads_of_a_program_may_call_it_at_once():
+    x, gamma, beta, _ = inputs((8, 4, 64, 32))
+    tensors = [keras.ops.convert_to_tensor(a) for a in (x, gamma, beta)]
+
+    def once(_):
+        return to_numpy(ops.norm_lif(*tensors, None, 1e-5, dtype="float32", **NEURON)[0])
+
+    expected = once(0)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for found in pool.map(once, range(16)):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_layers_use_it_unless_somebody_listens(monkeypatch):
+    calls = []
+    original = dispatch.norm_lif
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr("kspike.layers.norm.norm_lif", counted)
+    mlp = layers.SpikingMLP(2.0)
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).integers(0, 2, (2, 3, 4, 8)).astype("float32"))
+    quick = to_numpy(mlp(x, training=True).detach())
+    assert len(calls) == 2
+    seen = []
+    handle = mlp.fc1_neuron.register_forward_hook(lambda module, args, out: seen.append(out))
+    slow = to_numpy(mlp(x, training=True).detach())
+    assert len(calls) == 3 and len(seen) == 1
+    np.testing.assert_array_equal(slow, quick)
+    handle.remove()
+
+
+def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
+    from kspike.ops import torch_backend
+
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32"))
+    expected = to_numpy(ops.lif(x, tau=2.0))
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "kspike.ops.cpu_kernels", raising=False)
+    monkeypatch.delattr("kspike.ops.cpu_kernels", raising=False)
+    torch_backend._kernels.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="pip install numba"):
+            np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
+        np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)  # a second warning would be an error
+        ops.use_reference(True)
+        torch_backend._kernels.cache_clear()
+        np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
+    finally:
+        ops.use_reference(False)
+        torch_backend._kernels.cache_clear()
