@@ -69,9 +69,10 @@ docs:
 	@.ci/environment docs
 	$(RUN) -m mkdocs build --strict
 
+# Half an hour: SpikingJelly under torch.compile alone compiles for ten minutes on two cores.
 bench:
-	@.ci/environment test
-	@for script in benchmarks/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@.ci/environment bench
+	$(RUN) benchmarks/speed.py --out docs/results/speed.csv
 
 wheel:
 	@.ci/environment test

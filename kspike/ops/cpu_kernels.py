@@ -24,6 +24,8 @@ from numba.extending import intrinsic, overload
 CHUNKS = 16
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64
+#: Numbers walked through at a time: a few rows of potentials fit the first-level cache, and loops are long enough.
+ROW = 768
 #: Surrogates that the way back knows, by their name.
 SURROGATES = (
     "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
@@ -177,6 +179,59 @@ def _fire(x, scale, shift, tau, threshold, rest, soft, decay_input, one, out, fi
 
 
 @_compiled
+def _through(upstream, h, slope, threshold, rest, soft, detach_reset, back):
+    """d loss / d h[t] of a row, in place of d loss / d v[t]."""
+    n = h.shape[0]
+    if soft:
+        if detach_reset:
+            for c in range(n):
+                back[c] += _load(upstream[c]) * slope[c]
+        else:
+            for c in range(n):
+                back[c] = _load(upstream[c]) * slope[c] + back[c] * (F(1) - threshold * slope[c])
+    elif detach_reset:
+        for c in range(n):
+            back[c] = _load(upstream[c]) * slope[c] + (F(0) if h[c] >= threshold else back[c])
+    else:
+        for c in range(n):
+            kept = F(0) if h[c] >= threshold else back[c]
+            back[c] = _load(upstream[c]) * slope[c] + kept + back[c] * (rest - h[c]) * slope[c]
+
+
+@_compiled
+def _out(back, tau, decay_input, grad, reached):
+    """What of d loss / d h[t] reaches the input of a row; the rest is d loss / d v[t-1]."""
+    if decay_input:
+        for c in range(back.shape[0]):
+            q = back[c] / tau
+            reached[c] = q
+            _store(grad, c, q)
+            back[c] -= q
+    else:
+        for c in range(back.shape[0]):
+            q = back[c]
+            reached[c] = q
+            _store(grad, c, q)
+            back[c] = q - q / tau
+
+
+@_compiled
+def _sum_up(reached, x, mean, inverse, plain, scaled):
+    """Adds a row to the sums that a normalisation's gradient needs."""
+    for c in range(reached.shape[0]):
+        plain[c] += reached[c]
+        scaled[c] += reached[c] * ((_load(x[c]) - mean[c]) * inverse[c])
+
+
+@_compiled
+def _flush(part, total):
+    """Adds float32 sums to float64 ones, and begins them anew."""
+    for c in range(part.shape[0]):
+        total[c] += part[c]
+        part[c] = F(0)
+
+
+@_compiled
 def _fire_back(
     upstream, x, scale, shift, mean, inverse, tau, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
     summed, grad, sums, first, last,
@@ -195,48 +250,17 @@ def _fire_back(
         for t in range(steps):
             _charge(x[n, t, s], scale, shift, v, tau, rest, decay_input, potentials[t])
             _reset(potentials[t], threshold, rest, soft, v)
-        back[:] = 0  # d loss / d v[t]
-        for t in range(steps - 1, -1, -1):
-            h, u, g = potentials[t], upstream[n, t, s], grad[n, t, s]
-            _slopes(kind, alpha, h, threshold, slope)
-            if soft:
-                if detach_reset:
-                    for c in range(channels):
-                        back[c] += _load(u[c]) * slope[c]
-                else:
-                    for c in range(channels):
-                        back[c] = _load(u[c]) * slope[c] + back[c] * (F(1) - threshold * slope[c])
-            elif detach_reset:
-                for c in range(channels):
-                    back[c] = _load(u[c]) * slope[c] + (F(0) if h[c] >= threshold else back[c])
-            else:
-                for c in range(channels):
-                    kept = F(0) if h[c] >= threshold else back[c]
-                    back[c] = _load(u[c]) * slope[c] + kept + back[c] * (rest - h[c]) * slope[c]
-            # slope is free now: it takes what reaches the input
-            for c in range(channels):
-                slope[c] = back[c] / tau
-            if decay_input:
-                for c in range(channels):
-                    back[c] -= slope[c]
-            else:
-                for c in range(channels):
-                    through = back[c]
-                    back[c] = through - slope[c]
-                    slope[c] = through
-            for c in range(channels):
-                _store(g, c, slope[c])
+        back[:] = F(0)  # d loss / d v[t]
+        for later in range(steps):
+            t = steps - 1 - later
+            _slopes(kind, alpha, potentials[t], threshold, slope)
+            _through(upstream[n, t, s], potentials[t], slope, threshold, rest, soft, detach_reset, back)
+            _out(back, tau, decay_input, grad[n, t, s], slope)
             if summed:
-                place = x[n, t, s]
-                for c in range(channels):
-                    plain[c] += slope[c]
-                    scaled[c] += slope[c] * ((_load(place[c]) - mean[c]) * inverse[c])
+                _sum_up(slope, x[n, t, s], mean, inverse, plain, scaled)
         if summed and ((row - first) % BLOCK == BLOCK - 1 or row == last - 1):
-            for c in range(channels):
-                sums[0, c] += plain[c]
-                sums[1, c] += scaled[c]
-            plain[:] = 0
-            scaled[:] = 0
+            _flush(plain, sums[0])
+            _flush(scaled, sums[1])
 
 
 @_compiled
@@ -308,6 +332,16 @@ def _run(work: Callable[[int, int, int], None], rows: int, threads: int) -> None
         other.result()
 
 
+def _side_by_side(places: int, channels: int) -> int:
+    """How many places are taken as one long row: few channels alone make loops that are over before they are fast."""
+    most = max(1, ROW // max(1, channels))
+    return next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
+
+
+def _joined(x: np.ndarray, together: int) -> np.ndarray:
+    return x.reshape(*x.shape[:2], x.shape[2] // together, x.shape[3] * together)
+
+
 def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int) -> None:
     """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
 
@@ -318,6 +352,9 @@ def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out
         out: of x's shape, float32, or bfloat16 as uint16.
         threads: how many threads to use.
     """
+    together = _side_by_side(*x.shape[2:])
+    x, out = _joined(x, together), _joined(out, together)
+    scale, shift = np.tile(scale, together), np.tile(shift, together)
     rows = x.shape[0] * x.shape[2]
     one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
     _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, a, b), rows, threads)
@@ -335,10 +372,13 @@ def fire_back(
         slope: (detach_reset, index in SURROGATES, alpha).
         summed: whether the sums are wanted.
     """
+    channels, together = x.shape[-1], _side_by_side(*x.shape[2:])
+    upstream, x, grad = (_joined(a, together) for a in (upstream, x, grad))
+    affine = tuple(np.tile(a, together) for a in affine)
     rows = x.shape[0] * x.shape[2]
     sums = np.zeros((CHUNKS, 2, x.shape[-1]))
     _run(lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b), rows, threads)
-    return sums.sum(0)
+    return sums.sum(0).reshape(2, together, channels).sum(1)
 
 
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
