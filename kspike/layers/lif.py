@@ -36,10 +36,15 @@ class _Neuron(keras.layers.Layer):
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
 
-    def _fire(self, inputs: Any, **time_constant: Any) -> Any:
+    def time_constant(self, channels: int | None) -> dict[str, Any]:
+        """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
+        raise NotImplementedError
+
+    def _fire(self, inputs: Any) -> Any:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
+        time_constant = self.time_constant(inputs.shape[-1])
         return lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype)
 
     @property
@@ -129,7 +134,11 @@ class LIF(_Neuron):
         self.tau = checks.check_tau(tau)
 
     def call(self, inputs: Any) -> Any:
-        return self._fire(inputs, tau=self.tau)
+        return self._fire(inputs)
+
+    def time_constant(self, channels: int | None) -> dict[str, Any]:
+        """tau, as `kspike.ops.lif` takes it."""
+        return {"tau": self.tau}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tau": self.tau}
@@ -193,10 +202,14 @@ class PLIF(_Neuron):
         return 1.0 + ops.exp(-self.w)
 
     def call(self, inputs: Any) -> Any:
+        return self._fire(inputs)
+
+    def time_constant(self, channels: int | None) -> dict[str, Any]:
+        """1 / tau, as `kspike.ops.lif` takes it: one number, or one a channel where there are groups."""
         inverse_tau = ops.sigmoid(ops.convert_to_tensor(self.w))
         if self.groups > 1:
-            inverse_tau = ops.repeat(inverse_tau, inputs.shape[-1] // self.groups)
-        return self._fire(inputs, inverse_tau=inverse_tau)
+            inverse_tau = ops.repeat(inverse_tau, channels // self.groups)  # type: ignore[operator]
+        return {"inverse_tau": inverse_tau}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "init_tau": self.init_tau, "groups": self.groups}

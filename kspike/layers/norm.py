@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers.lif import LIF
+from kspike.layers.lif import LIF, PLIF
 from kspike.ops import batch_norm, norm_lif
 
 
@@ -38,11 +38,11 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: Any, inputs: Any, training: bool | None = None) -> Any:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if type(neuron) is LIF and not _watched(self) and not _watched(neuron):
+        if type(neuron) in (LIF, PLIF) and not _watched(self) and not _watched(neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, tau=neuron.tau, dtype=neuron.compute_dtype,
-                **neuron.neuron_arguments,
+                inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype,
+                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
             )  # fmt: skip
             if done is not None:
                 spikes, mean, variance = done

@@ -141,9 +141,16 @@ def _slopes(kind, alpha, h, threshold, out):
 
 
 @_compiled
-def _charge(x, scale, shift, v, tau, rest, decay_input, h):
-    """h[t] of a row, from its input x * scale + shift and v[t-1]."""
-    if decay_input:
+def _charge(x, scale, shift, v, tau, learned, rest, decay_input, h):
+    """h[t] of a row, from its input x * scale + shift and v[t-1]; `learned` is 1 / tau by channel, or empty."""
+    if learned.shape[0]:
+        if decay_input:
+            for c in range(h.shape[0]):
+                h[c] = v[c] + ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * learned[c]
+        else:
+            for c in range(h.shape[0]):
+                h[c] = v[c] - (v[c] - rest) * learned[c] + (_load(x[c]) * scale[c] + shift[c])
+    elif decay_input:
         for c in range(h.shape[0]):
             h[c] = v[c] + ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
     else:
@@ -163,7 +170,7 @@ def _reset(h, threshold, rest, soft, v):
 
 
 @_compiled
-def _fire(x, scale, shift, tau, threshold, rest, soft, decay_input, one, out, first, last):
+def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one, out, first, last):
     """Spikes of the rows (batch x places) from first to last."""
     _, steps, places, channels = x.shape
     v, h = np.empty(channels, F), np.empty(channels, F)
@@ -171,7 +178,7 @@ def _fire(x, scale, shift, tau, threshold, rest, soft, decay_input, one, out, fi
         n, s = row // places, row % places
         v[:] = rest
         for t in range(steps):
-            _charge(x[n, t, s], scale, shift, v, tau, rest, decay_input, h)
+            _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
             spikes = out[n, t, s]
             for c in range(channels):
                 spikes[c] = one if h[c] >= threshold else 0
@@ -199,9 +206,27 @@ def _through(upstream, h, slope, threshold, rest, soft, detach_reset, back):
 
 
 @_compiled
-def _out(back, tau, decay_input, grad, reached):
-    """What of d loss / d h[t] reaches the input of a row; the rest is d loss / d v[t-1]."""
+def _to_learned(back, x, scale, shift, v, rest, decay_input, total):
+    """Adds a row of d loss / d (1 / tau), from d loss / d h[t] and v[t-1]."""
     if decay_input:
+        for c in range(back.shape[0]):
+            total[c] += back[c] * ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest))
+    else:
+        for c in range(back.shape[0]):
+            total[c] -= back[c] * (v[c] - rest)
+
+
+@_compiled
+def _out(back, tau, learned, decay_input, grad, reached):
+    """What of d loss / d h[t] reaches the input of a row; the rest is d loss / d v[t-1]."""
+    if learned.shape[0]:
+        for c in range(back.shape[0]):
+            part = back[c] * learned[c]
+            q = part if decay_input else back[c]
+            reached[c] = q
+            _store(grad, c, q)
+            back[c] -= part
+    elif decay_input:
         for c in range(back.shape[0]):
             q = back[c] / tau
             reached[c] = q
@@ -233,34 +258,41 @@ def _flush(part, total):
 
 @_compiled
 def _fire_back(
-    upstream, x, scale, shift, mean, inverse, tau, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
-    summed, grad, sums, first, last,
+    upstream, x, scale, shift, mean, inverse, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind,
+    alpha, summed, grad, sums, first, last,
 ):  # fmt: skip
     """The gradient of the normalised input, for rows from first to last; and its sums for the normalisation's own.
 
-    sums[0] is over all rows and steps of it, sums[1] of it times the normalised input before scale and shift.
+    sums[0] is over all rows and steps of it, sums[1] of it times the normalised input before scale and shift, sums[2]
+    is the gradient of 1 / tau.
     """
     _, steps, places, channels = x.shape
     v, back, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
     potentials = np.empty((steps, channels), F)
-    plain, scaled = np.zeros(channels, F), np.zeros(channels, F)
+    plain, scaled, taus = np.zeros(channels, F), np.zeros(channels, F), np.zeros(channels, F)
     for row in range(first, last):
         n, s = row // places, row % places
         v[:] = rest
         for t in range(steps):
-            _charge(x[n, t, s], scale, shift, v, tau, rest, decay_input, potentials[t])
+            _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, potentials[t])
             _reset(potentials[t], threshold, rest, soft, v)
         back[:] = F(0)  # d loss / d v[t]
         for later in range(steps):
             t = steps - 1 - later
             _slopes(kind, alpha, potentials[t], threshold, slope)
             _through(upstream[n, t, s], potentials[t], slope, threshold, rest, soft, detach_reset, back)
-            _out(back, tau, decay_input, grad[n, t, s], slope)
+            if learned.shape[0]:
+                v[:] = rest
+                if t:
+                    _reset(potentials[t - 1], threshold, rest, soft, v)
+                _to_learned(back, x[n, t, s], scale, shift, v, rest, decay_input, taus)
+            _out(back, tau, learned, decay_input, grad[n, t, s], slope)
             if summed:
                 _sum_up(slope, x[n, t, s], mean, inverse, plain, scaled)
-        if summed and ((row - first) % BLOCK == BLOCK - 1 or row == last - 1):
+        if (row - first) % BLOCK == BLOCK - 1 or row == last - 1:
             _flush(plain, sums[0])
             _flush(scaled, sums[1])
+            _flush(taus, sums[2])
 
 
 @_compiled
@@ -348,13 +380,15 @@ def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out
     Args:
         x: `(batch, time, places, channels)`, float32, or bfloat16 as uint16.
         scale, shift: float32 `(channels,)`.
-        neuron: (tau, v_threshold, v_reset or 0, soft, decay_input), the first three float32.
+        neuron: (tau, learned, v_threshold, v_reset or 0, soft, decay_input); `learned` is an empty array, or 1 / tau by
+            channel in place of tau; numbers are float32.
         out: of x's shape, float32, or bfloat16 as uint16.
         threads: how many threads to use.
     """
     together = _side_by_side(*x.shape[2:])
     x, out = _joined(x, together), _joined(out, together)
     scale, shift = np.tile(scale, together), np.tile(shift, together)
+    neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
     one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
     _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, a, b), rows, threads)
@@ -364,21 +398,24 @@ def fire_back(
     upstream: np.ndarray, x: np.ndarray, affine: tuple, neuron: tuple, slope: tuple, grad: np.ndarray, summed: bool,
     threads: int,
 ) -> np.ndarray:  # fmt: skip
-    """Writes the gradient of x * scale + shift into `grad`; returns its two sums a channel, float64.
+    """Writes the gradient of x * scale + shift into `grad`; returns three sums a channel, float64.
+
+    They are of that gradient, of it times the normalised input, and the gradient of 1 / tau where that is learned.
 
     Args:
         upstream: gradient of the spikes.
         affine: (scale, shift, mean, inverse), float32 `(channels,)`; mean and inverse give the second sum.
         slope: (detach_reset, index in SURROGATES, alpha).
-        summed: whether the sums are wanted.
+        summed: whether the first two sums are wanted.
     """
     channels, together = x.shape[-1], _side_by_side(*x.shape[2:])
     upstream, x, grad = (_joined(a, together) for a in (upstream, x, grad))
     affine = tuple(np.tile(a, together) for a in affine)
+    neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
-    sums = np.zeros((CHUNKS, 2, x.shape[-1]))
+    sums = np.zeros((CHUNKS, 3, x.shape[-1]))
     _run(lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b), rows, threads)
-    return sums.sum(0).reshape(2, together, channels).sum(1)
+    return sums.sum(0).reshape(3, together, channels).sum(1)
 
 
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:

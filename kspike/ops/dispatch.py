@@ -90,8 +90,10 @@ def lif(
         "surrogate": surrogate,
     }
     fast = _fast("lif")
-    if fast is not None and inverse_tau is None and _one_number(tau, v_threshold) and _runs(x) and x.shape[1]:
-        return fast(x, dtype=dtype, **args)
+    if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _runs(x) and x.shape[1]:
+        spikes = fast(x, inverse_tau=inverse_tau, dtype=dtype, **args)
+        if spikes is not None:
+            return spikes
     x = x if keras.backend.standardize_dtype(x.dtype) in ("float32", "float64") else ops.cast(x, "float32")
     if inverse_tau is not None:
         inverse_tau = ops.cast(inverse_tau, x.dtype)
@@ -110,19 +112,24 @@ def norm_lif(
         moments: (mean, variance) to normalise by; None for the batch's own, which are returned.
         epsilon: added to the variance.
         dtype: of the spikes.
-        **neuron: tau, v_threshold (one number each), v_reset, decay_input, detach_reset, surrogate of `lif`.
+        **neuron: tau (one number) or inverse_tau (one, or one a channel), v_threshold (one number), v_reset,
+            decay_input, detach_reset, surrogate of `lif`.
 
     Returns:
         None where this backend, device or dtype has no such pass: call `batch_norm` and `lif` then.
     """
     fast = _fast("norm_lif")
-    if fast is None or not _runs(x) or not _one_number(neuron["tau"], neuron["v_threshold"]):
+    neuron = {"tau": None, "inverse_tau": None, **neuron}
+    if fast is None or not _runs(x) or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x):
         return None
     return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
 
 
-def _one_number(*values: Any) -> bool:
-    return all(len(getattr(value, "shape", ())) == 0 for value in values)
+def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:
+    """Whether tau and v_threshold are one number each, and 1 / tau is one or one a channel."""
+    single = all(len(getattr(value, "shape", ())) == 0 for value in (tau, v_threshold))
+    shape = tuple(getattr(inverse_tau, "shape", ()))
+    return single and (shape in ((), (1,)) or (len(x.shape) > 2 and shape == (x.shape[-1],)))
 
 
 def _runs(x: Any) -> bool:

@@ -83,7 +83,7 @@ def _kernels() -> Any:
         from kspike.ops import cpu_kernels
 
         probe = np.zeros((1, 1, 1, 1), "float32")
-        cpu_kernels.fire(probe, probe[0, 0, 0], probe[0, 0, 0], _scalars(2.0, 1.0, 0.0, True), probe.copy(), 1)
+        cpu_kernels.fire(probe, probe[0, 0, 0], probe[0, 0, 0], _neuron(2.0, 1.0, 0.0, True), probe.copy(), 1)
         return cpu_kernels
     except Exception as error:
         warnings.warn(
@@ -114,9 +114,11 @@ def _array(x: torch.Tensor) -> np.ndarray:
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
-def _scalars(tau: Any, v_threshold: Any, v_reset: float | None, decay_input: bool) -> tuple:
-    """A neuron's parameters as the compiled loops take them."""
-    return np.float32(tau), np.float32(v_threshold), np.float32(v_reset or 0.0), v_reset is None, bool(decay_input)
+def _neuron(tau: Any, v_threshold: Any, v_reset: float | None, decay_input: bool, learned: Any = None) -> tuple:
+    """A neuron's parameters as the compiled loops take them; `learned` is 1 / tau by channel, in place of tau."""
+    learned = np.empty(0, "float32") if learned is None else _array(learned).copy()
+    fixed = np.float32(v_threshold), np.float32(v_reset or 0.0), v_reset is None, bool(decay_input)
+    return np.float32(1.0 if tau is None else tau), learned, *fixed
 
 
 def _rows(x: torch.Tensor, channels: int | None = None) -> torch.Tensor:
@@ -139,8 +141,8 @@ class _FusedLIF(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, moments: Any, batch: bool, epsilon: float, neuron: tuple,
-        slope: tuple, dtype: torch.dtype,
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: Any, batch: bool, epsilon: float,
+        neuron: tuple, slope: tuple, dtype: torch.dtype,
     ) -> torch.Tensor:  # fmt: skip
         kernels, threads = _kernels(), torch.get_num_threads()
         channels = x.shape[-1]
@@ -148,7 +150,7 @@ class _FusedLIF(torch.autograd.Function):
             mean, inverse = np.zeros(channels, "float32"), np.ones(channels, "float32")
             scale, shift = inverse, mean
         else:
-            mean, variance = (_array(m) for m in moments)
+            mean, variance = (_array(m).copy() for m in moments)
             inverse = (1.0 / np.sqrt(variance.astype("float64") + epsilon)).astype("float32")
             scale = _array(gamma) * inverse
             shift = _array(beta) - mean * scale
@@ -156,7 +158,7 @@ class _FusedLIF(torch.autograd.Function):
         kernels.fire(_array(x), scale, shift, neuron, _array(out), threads)
         ctx.save_for_backward(x)
         ctx.affine, ctx.neuron, ctx.slope = (scale, shift, mean, inverse), neuron, slope
-        ctx.batch, ctx.normalised = batch, moments is not None
+        ctx.batch, ctx.normalised, ctx.learned = batch, moments is not None, inverse_tau is not None
         return out
 
     @staticmethod
@@ -174,17 +176,18 @@ class _FusedLIF(torch.autograd.Function):
         sums = kernels.fire_back(
             upstream, array, ctx.affine, ctx.neuron, ctx.slope, _array(grad), ctx.normalised, threads
         )
+        to_beta, to_gamma, to_tau = (torch.from_numpy(s.astype("float32")) for s in sums)
+        to_tau = to_tau if ctx.learned else None
         if not ctx.normalised:
-            return grad, *[None] * 8
+            return grad, None, None, to_tau, *[None] * 6
         if ctx.batch:
             count = max(1, x.numel() // x.shape[-1])
             kernels.norm_back(
-                _array(grad).reshape(rows), array.reshape(rows), scale, mean, inverse, sums / count, threads
+                _array(grad).reshape(rows), array.reshape(rows), scale, mean, inverse, sums[:2] / count, threads
             )
         else:
             grad *= torch.from_numpy(scale).to(grad.dtype)
-        to_beta, to_gamma = (torch.from_numpy(s.astype("float32")) for s in sums)
-        return grad, to_gamma, to_beta, *[None] * 6
+        return grad, to_gamma, to_beta, to_tau, *[None] * 6
 
 
 def _slope(surrogate: Any, detach_reset: bool) -> tuple | None:
@@ -195,6 +198,11 @@ def _slope(surrogate: Any, detach_reset: bool) -> tuple | None:
     return bool(detach_reset), known.index(surrogate.name), np.float32(surrogate.alpha)
 
 
+def _by_channel(inverse_tau: Any, channels: int) -> torch.Tensor | None:
+    """1 / tau, one number or one a channel, as float32 one a channel."""
+    return None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float().reshape(-1).expand(channels)
+
+
 def norm_lif(
     x: torch.Tensor,
     gamma: Any,
@@ -203,6 +211,7 @@ def norm_lif(
     epsilon: float,
     *,
     tau: Any,
+    inverse_tau: Any,
     v_threshold: Any,
     v_reset: float | None,
     decay_input: bool,
@@ -228,10 +237,11 @@ def norm_lif(
         moments = tuple(torch.from_numpy(m.astype("float32")) for m in found)
     else:
         moments = tuple(ops.convert_to_tensor(m).detach() for m in moments)
+    learned = _by_channel(inverse_tau, x.shape[-1])
     if any(a.dtype != torch.float32 for a in (gamma, beta, *moments)):
         return None
-    neuron = _scalars(tau, v_threshold, v_reset, decay_input)
-    spikes = _FusedLIF.apply(rows, gamma, beta, moments, batch, epsilon, neuron, slope, getattr(torch, dtype))
+    neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
+    spikes = _FusedLIF.apply(rows, gamma, beta, learned, moments, batch, epsilon, neuron, slope, getattr(torch, dtype))
     return spikes.reshape(x.shape), *moments
 
 
@@ -259,20 +269,29 @@ def lif(
     x: torch.Tensor,
     *,
     tau: Any,
+    inverse_tau: Any,
     v_threshold: Any,
     v_reset: float | None,
     decay_input: bool,
     detach_reset: bool,
     surrogate: Any,
     dtype: str,
-) -> torch.Tensor:
-    """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`."""
+) -> torch.Tensor | None:
+    """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
+
+    None for a learned time constant where the compiled loops cannot be had.
+    """
     kernels = kernels_for(x)
     slope = _slope(surrogate, detach_reset) if kernels is not None else None
     if slope is not None and dtype in ("float32", "bfloat16"):
-        neuron = _scalars(tau, v_threshold, v_reset, decay_input)
-        spikes = _FusedLIF.apply(_rows(x), None, None, None, False, 0.0, neuron, slope, getattr(torch, dtype))
+        one = inverse_tau is None or math.prod(inverse_tau.shape) == 1
+        rows = _rows(x, None if one else x.shape[-1])
+        learned = _by_channel(inverse_tau, rows.shape[-1])
+        neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
+        spikes = _FusedLIF.apply(rows, None, None, learned, None, False, 0.0, neuron, slope, getattr(torch, dtype))
         return spikes.reshape(x.shape)
+    if inverse_tau is not None:
+        return None
     if x.dtype not in (torch.float32, torch.float64):
         x = x.float()
     return _LIF.apply(x, tau, v_threshold, (v_reset, decay_input, detach_reset, surrogate)).to(getattr(torch, dtype))

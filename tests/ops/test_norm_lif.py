@@ -29,6 +29,14 @@ CASES = {
 }
 
 
+LEARNED = {
+    "one for all": (np.array([0.7], "float32"), {}),
+    "one a channel": (np.linspace(0.1, 0.9, 7, dtype="float32"), {}),
+    "input not divided": (np.linspace(0.1, 0.9, 7, dtype="float32"), {"decay_input": False, "v_reset": None}),
+    "reset to another": (np.linspace(0.1, 0.9, 7, dtype="float32"), {"v_reset": -0.3, "detach_reset": False}),
+}
+
+
 def apart(x, gamma, beta, moments, **neuron):
     """The reference, in float32: one operation after the other."""
     ops.use_reference(True)
@@ -77,6 +85,34 @@ def test_it_is_what_the_two_do_apart(case, stored):
     np.testing.assert_array_equal(found[0], expected[0])
     for a, b, atol in zip(found[1:], expected[1:], (1e-6, 1e-5, 1e-5, 1e-4, 1e-4), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=atol)
+
+
+@pytest.mark.parametrize("case", LEARNED)
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_learned_time_constant(case, normalised):
+    inverse, options = LEARNED[case]
+    neuron = {**{k: v for k, v in NEURON.items() if k != "tau"}, "v_threshold": 0.6, **options}
+    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+
+    def gradients(reference):
+        tensors = [keras.ops.convert_to_tensor(a).requires_grad_(True) for a in (x, gamma, beta, inverse)]
+        a, g, b, k = tensors
+        if not normalised:
+            ops.use_reference(reference)
+            spikes = ops.lif(a, inverse_tau=k, **neuron)
+            ops.use_reference(False)
+        elif reference:
+            spikes = apart(a, g, b, None, inverse_tau=k, **neuron)[0]
+        else:
+            spikes = ops.norm_lif(a, g, b, None, 1e-5, dtype="float32", inverse_tau=k, **neuron)[0]
+        (spikes * keras.ops.convert_to_tensor(upstream)).sum().backward()
+        return [to_numpy(t.grad) for t in (tensors if normalised else (a, k))], to_numpy(spikes.detach())
+
+    (found, spikes), (expected, same) = gradients(False), gradients(True)
+    assert 0.02 < same.mean() < 0.98
+    np.testing.assert_array_equal(spikes, same)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 3), (5, 3, 1, 1), (1, 16, 70, 33), (2, 2, 3, 3, 64)])
