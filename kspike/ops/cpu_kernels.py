@@ -21,6 +21,11 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 CHUNKS = 16
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64
@@ -83,7 +88,27 @@ def _store_as(array, at, x):
 
 
 def _compiled(fn: Callable) -> Callable:
-    return njit(fn, nogil=True, cache=True, error_model="numpy")
+    """njit, kept on the disk; what is kept is written by one process at a time.
+
+    numba 0.68 writes the code and the index that names it one after the other, under names that two processes compiling
+    for different types may both choose: the index could then name the other's code.
+    """
+    try:
+        compiled = njit(fn, nogil=True, cache=True, error_model="numpy")
+    except RuntimeError:  # neither the package's folder nor the user's own can be written
+        return njit(fn, nogil=True, error_model="numpy")
+    kept = getattr(compiled, "_cache", None)
+    if fcntl is not None and hasattr(kept, "save_overload"):
+        save = kept.save_overload
+
+        def alone(*args: Any) -> None:
+            os.makedirs(kept.cache_path, exist_ok=True)
+            with open(os.path.join(kept.cache_path, ".kspike_kernels.lock"), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                save(*args)
+
+        kept.save_overload = alone
+    return compiled
 
 
 @_compiled
