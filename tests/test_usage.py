@@ -72,6 +72,19 @@ def test_search_and_search_again(tmp_path):
 
 
 @pytest.mark.slow
+def test_supernet(tmp_path):
+    run(ROOT / "docs" / "examples" / "supernet.py", tmp_path)
+    assert (tmp_path / "mine.json").is_file()
+
+
+@pytest.mark.slow
+def test_energy(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "energy.py", tmp_path)
+    assert "9324730" in shown and "block_0/attention/qkv" in shown
+    assert (tmp_path / "energy.csv").is_file() and (tmp_path / "energy.html").is_file()
+
+
+@pytest.mark.slow
 def test_zoo(tmp_path):
     assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
 
