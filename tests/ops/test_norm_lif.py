@@ -218,3 +218,54 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     finally:
         ops.use_reference(False)
         torch_backend._kernels.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 16), (2, 2, 3, 5)], ids=["a multiple of eight", "not one"])
+def test_products_keep_a_bit_of_each_spike_and_have_the_same_gradient(shape, dtype, monkeypatch):
+    from kspike.ops import cpu_kernels
+
+    packed = []
+    original = cpu_kernels.pack
+    monkeypatch.setattr(cpu_kernels, "pack", lambda *args: packed.append(original(*args)) or packed[-1])
+    x, _, _, _ = inputs(shape)
+    kernel = np.random.default_rng(1).normal(size=(shape[-1], 8)).astype("float32")
+    gradients = []
+    for small in (False, True):
+        w = keras.ops.cast(keras.ops.convert_to_tensor(kernel), dtype).requires_grad_(True)
+        spikes = ops.lif(keras.ops.cast(keras.ops.convert_to_tensor(x), dtype).requires_grad_(True), tau=2.0)
+        if small:
+            with ops.kept_small(spikes):
+                y = spikes @ w
+        else:
+            y = spikes @ w
+        y.sum().backward()
+        gradients.append(to_numpy(w.grad))
+    assert gradients[0].any()
+    np.testing.assert_array_equal(gradients[1], gradients[0])
+    count = np.prod(shape)
+    assert [bits.nbytes for bits in packed] == ([count // 8] if count % 8 == 0 else [])
+
+
+def test_a_whole_network_has_the_gradients_of_the_reference():
+    from kspike import Spikformer, SpikformerConfig
+    from tests.helpers import wake, weight_gradients
+
+    config = SpikformerConfig(
+        input_shape=(8, 8, 3), timesteps=3, embed_dim=32, depth=1, num_heads=4, mlp_ratio=2.0, scale=1.0
+    )
+    x = np.random.default_rng(0).normal(0.5, 1.0, (4, 8, 8, 3)).astype("float32")
+    for residual in ("add", "membrane"):
+        model = wake(Spikformer(config.replace(residual=residual)))
+        found, expected = {}, {}
+        for gradients, reference in ((found, False), (expected, True)):
+            ops.use_reference(reference)
+            try:
+                gradients.update(weight_gradients(model, x, lambda logits: keras.ops.sum(keras.ops.square(logits)))[1])
+            finally:
+                ops.use_reference(False)
+        assert set(found) == set(expected)
+        largest = max(np.abs(g).max() for g in expected.values())
+        assert largest > 0
+        for name, gradient in expected.items():
+            np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * largest)
