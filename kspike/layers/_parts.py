@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ from keras import ops
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike.layers.lif import LIF, PLIF
-from kspike.ops import kept_small
 
 
 def linear_initializer() -> keras.initializers.Initializer:
@@ -120,9 +118,3 @@ def unfold_time(x: Any, timesteps: Any, channels: int | None = None) -> Any:
     `channels` says the length of the last axis again: TensorFlow's convolution of an empty batch gives its input's.
     """
     return ops.reshape(x, (-1, timesteps, *x.shape[1:-1], channels or x.shape[-1]))
-
-
-def take_in(layer: Any, x: Any, spikes: bool = True) -> Any:
-    """layer(x), keeping no more of x for the gradient than it is worth where x is known to be spikes."""
-    with kept_small(x) if spikes else contextlib.nullcontext():
-        return layer(x)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kspike.layers._parts import SpikingComposite, linear_initializer, take_in
+from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers.norm import BatchNorm
 
 
@@ -70,9 +70,8 @@ class SpikingMLP(SpikingComposite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        x = take_in(self.fc1, x, spikes=self.input_neuron is not None)
-        x = self.fc1_norm.then_fire(self.fc1_neuron, x, training)
-        return self.fc2_norm.then_fire(self.fc2_neuron, take_in(self.fc2, x), training)
+        x = self.fc1_norm.then_fire(self.fc1_neuron, self.fc1(x), training)
+        return self.fc2_norm.then_fire(self.fc2_neuron, self.fc2(x), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

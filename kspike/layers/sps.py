@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, take_in, unfold_time
+from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, unfold_time
 from kspike.layers.norm import BatchNorm
 from kspike.ops import max_pool
 
@@ -97,16 +97,11 @@ class SPS(SpikingComposite):
         if self.rpe_neuron is not None:
             self.rpe_neuron.build((batch, time, height, width, channels))
 
-    def _spikes_after(self, stage: int) -> bool:
-        """Whether a stage hands on spikes: with the membrane shortcut the last one ends in potentials."""
-        return stage < len(self.neuron_layers)
-
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         x = fold_time(inputs)
         for i, conv in enumerate(self.conv_layers):
-            x = take_in(conv, x, spikes=i > 0 and self._spikes_after(i - 1))
-            x = unfold_time(x, timesteps, conv.filters)
+            x = unfold_time(conv(x), timesteps, conv.filters)
             norm, neuron = self.norm_layers[i], self.neuron_layers[i] if i < len(self.neuron_layers) else None
             if self.pool[i] and self.pool_after == "norm":
                 x = unfold_time(max_pool(fold_time(norm(x, training=training))), timesteps)
@@ -115,9 +110,8 @@ class SPS(SpikingComposite):
                 x = norm.then_fire(neuron, x, training)
             x = fold_time(x)
             if self.pool[i] and self.pool_after == "neuron":
-                x = take_in(max_pool, x, spikes=self._spikes_after(i))
-        position = take_in(self.rpe_conv, x, spikes=self._spikes_after(3))
-        position = unfold_time(position, timesteps, self.embed_dim)
+                x = max_pool(x)
+        position = unfold_time(self.rpe_conv(x), timesteps, self.embed_dim)
         position = self.rpe_norm.then_fire(self.rpe_neuron, position, training)
         x = unfold_time(x, timesteps) + position
         return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))

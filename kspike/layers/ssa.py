@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers._parts import SpikingComposite, linear_initializer, take_in
+from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers.norm import BatchNorm
 
 
@@ -103,13 +103,12 @@ class SSA(SpikingComposite):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        x = take_in(self.qkv, x, spikes=self.input_neuron is not None)
-        spikes = self.qkv_norm.then_fire(self.qkv_neuron, x, training)
+        spikes = self.qkv_norm.then_fire(self.qkv_neuron, self.qkv(x), training)
         channels = inputs.shape[-1]
         heads = (*self._time_and_tokens(inputs), self.num_heads, channels // self.num_heads)
         q, k, v = (ops.reshape(part, (-1, *heads)) for part in ops.split(spikes, 3, axis=-1))
         y = self.attention_neuron(self.attend(q, k, v))
-        return self.proj_norm.then_fire(self.proj_neuron, take_in(self.proj, y), training)
+        return self.proj_norm.then_fire(self.proj_neuron, self.proj(y), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

@@ -362,35 +362,6 @@ def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, la
             _store(g, c, scale[c] * (_load(g[c]) - mean_plain[c] - normal * mean_scaled[c]))
 
 
-@_compiled
-def _pack(words, each, bits, first, last):
-    """Eight spikes, `each` to a 64-bit word, into each byte; bytes from first to last.
-
-    A set bit of 1.0 is moved to the bottom of its lane, and the lanes side by side (by one multiplication, for four).
-    """
-    for i in range(first, last):
-        byte = np.uint64(0)
-        if each == 4:
-            for j in range(2):
-                lanes = (words[2 * i + j] >> np.uint64(7)) & np.uint64(0x0001000100010001)
-                joined = (lanes * np.uint64(0x0001000200040008)) >> np.uint64(48)
-                byte |= (joined & np.uint64(15)) << np.uint64(4 * j)
-        else:
-            for j in range(4):
-                lanes = (words[4 * i + j] >> np.uint64(23)) & np.uint64(0x0000000100000001)
-                byte |= ((lanes | (lanes >> np.uint64(31))) & np.uint64(3)) << np.uint64(2 * j)
-        bits[i] = byte
-
-
-@_compiled
-def _unpack(bits, table, words, first, last):
-    """Each byte into eight spikes, as the words that a table has for it; bytes from first to last."""
-    each = table.shape[1]
-    for i in range(first, last):
-        for j in range(each):
-            words[each * i + j] = table[bits[i], j]
-
-
 @functools.lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:
     # for each process its own: a pool does not survive a fork
@@ -428,32 +399,6 @@ def _joined(x: np.ndarray, together: int) -> np.ndarray:
     return x.reshape(*x.shape[:2], x.shape[2] // together, x.shape[3] * together)
 
 
-def _one(spikes: np.ndarray) -> Any:
-    """1 in an array's own type; bfloat16's, where that is uint16."""
-    return spikes.dtype.type(0x3F80 if spikes.dtype == np.uint16 else 1)
-
-
-@functools.cache
-def _table(dtype: np.dtype) -> np.ndarray:
-    """For each byte its eight spikes, as 64-bit words."""
-    spikes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
-    return (spikes.astype(dtype) * _one(np.empty(0, dtype))).view(np.uint64)
-
-
-def pack(spikes: np.ndarray, threads: int) -> np.ndarray:
-    """Spikes (flat, 0 or 1, a multiple of 8) -> one bit each."""
-    bits = np.empty(spikes.size // 8, np.uint8)
-    words = spikes.view(np.uint64)
-    _run(lambda _, a, b: _pack(words, 8 // spikes.itemsize, bits, a, b), bits.size, threads)
-    return bits
-
-
-def unpack(bits: np.ndarray, spikes: np.ndarray, threads: int) -> None:
-    """What `pack` returned -> spikes, written into `spikes`."""
-    words, table = spikes.view(np.uint64), _table(spikes.dtype)
-    _run(lambda _, a, b: _unpack(bits, table, words, a, b), bits.size, threads)
-
-
 def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int) -> None:
     """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
 
@@ -470,7 +415,8 @@ def fire(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out
     scale, shift = np.tile(scale, together), np.tile(shift, together)
     neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
-    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, _one(out), out, a, b), rows, threads)
+    one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
+    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, a, b), rows, threads)
 
 
 def fire_back(

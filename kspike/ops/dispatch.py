@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -124,15 +123,6 @@ def norm_lif(
     if fast is None or not _runs(x) or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x):
         return None
     return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
-
-
-def kept_small(spikes: Any) -> contextlib.AbstractContextManager:
-    """A context in which a product, convolution or pool of these spikes (0 or 1) keeps a bit of each for its gradient.
-
-    Where the backend has no way to, the context does nothing.
-    """
-    fast = _fast("kept_small")
-    return contextlib.nullcontext() if fast is None or not _runs(spikes) else fast(spikes)
 
 
 def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import warnings
@@ -131,34 +130,6 @@ def _rows(x: torch.Tensor, channels: int | None = None) -> torch.Tensor:
     if channels is None:
         channels = x.shape[-1] if x.ndim > 2 and x.shape[-1] >= 32 else each
     return x.contiguous().reshape(*x.shape[:2], each // channels if channels else 0, channels)
-
-
-def kept_small(spikes: Any) -> contextlib.AbstractContextManager:
-    """While it is open, what autograd keeps of these spikes is one bit a number."""
-    kernels = kernels_for(spikes)
-    if kernels is None or not torch.is_grad_enabled() or not spikes.requires_grad or not spikes.is_contiguous():
-        return contextlib.nullcontext()
-    if spikes.numel() % 8 or spikes.data_ptr() % 8:  # odd or few: not worth a case of its own
-        return contextlib.nullcontext()
-    address, size, dtype, threads = spikes.data_ptr(), spikes.numel(), spikes.dtype, torch.get_num_threads()
-    kept: list[np.ndarray] = []  # the same spikes may be kept several times
-
-    def pack(x: torch.Tensor) -> Any:
-        if x.data_ptr() != address or x.numel() != size or x.dtype != dtype or not size:
-            return x
-        if not kept:
-            kept.append(kernels.pack(_array(spikes).reshape(-1), threads))
-        return kept[0], tuple(x.shape), x.stride()
-
-    def unpack(x: Any) -> torch.Tensor:
-        if isinstance(x, torch.Tensor):
-            return x
-        bits, shape, stride = x
-        whole = torch.empty(size, dtype=dtype)
-        kernels.unpack(bits, _array(whole), threads)
-        return whole.as_strided(shape, stride)
-
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
 
 class _FusedLIF(torch.autograd.Function):
