@@ -218,3 +218,27 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     finally:
         ops.use_reference(False)
         torch_backend._kernels.cache_clear()
+
+
+def test_a_whole_network_has_the_gradients_of_the_reference():
+    from kspike import Spikformer, SpikformerConfig
+    from tests.helpers import wake, weight_gradients
+
+    config = SpikformerConfig(
+        input_shape=(8, 8, 3), timesteps=3, embed_dim=32, depth=1, num_heads=4, mlp_ratio=2.0, scale=1.0
+    )
+    x = np.random.default_rng(0).normal(0.5, 1.0, (4, 8, 8, 3)).astype("float32")
+    for residual in ("add", "membrane"):
+        model = wake(Spikformer(config.replace(residual=residual)))
+        found, expected = {}, {}
+        for gradients, reference in ((found, False), (expected, True)):
+            ops.use_reference(reference)
+            try:
+                gradients.update(weight_gradients(model, x, lambda logits: keras.ops.sum(keras.ops.square(logits)))[1])
+            finally:
+                ops.use_reference(False)
+        assert set(found) == set(expected)
+        largest = max(np.abs(g).max() for g in expected.values())
+        assert largest > 0
+        for name, gradient in expected.items():
+            np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * largest)
