@@ -40,7 +40,7 @@ class _Neuron(keras.layers.Layer):
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
         raise NotImplementedError
 
-    def _fire(self, inputs: Any) -> Any:
+    def call(self, inputs: Any) -> Any:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
@@ -67,10 +67,7 @@ class _Neuron(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "v_threshold": self.v_threshold,
-            "v_reset": self.v_reset,
-            "decay_input": self.decay_input,
-            "detach_reset": self.detach_reset,
+            **self.neuron_arguments,
             "surrogate": surrogates.serialize(self.surrogate),
         }
 
@@ -132,9 +129,6 @@ class LIF(_Neuron):
             **kwargs,
         )
         self.tau = checks.check_tau(tau)
-
-    def call(self, inputs: Any) -> Any:
-        return self._fire(inputs)
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """tau, as `kspike.ops.lif` takes it."""
@@ -200,9 +194,6 @@ class PLIF(_Neuron):
     def tau(self) -> Any:
         """The time constants learned so far, one a group, in time steps."""
         return 1.0 + ops.exp(-self.w)
-
-    def call(self, inputs: Any) -> Any:
-        return self._fire(inputs)
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """1 / tau, as `kspike.ops.lif` takes it: one number, or one a channel where there are groups."""
