@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.layers.dense import Dense
 from kspike.layers.norm import BatchNorm
 
 
@@ -53,8 +54,8 @@ class SpikingMLP(SpikingComposite):
         if hidden < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel of {channels}.")
         common = {"use_bias": self.use_bias, "kernel_initializer": linear_initializer(), "dtype": self.dtype_policy}
-        self.fc1 = keras.layers.Dense(hidden, name="fc1", **common)
-        self.fc2 = keras.layers.Dense(channels, name="fc2", **common)
+        self.fc1 = Dense(hidden, name="fc1", **common)
+        self.fc2 = Dense(channels, name="fc2", **common)
         between = (*input_shape[:-1], hidden)
         for layer, shape in (
             (self.input_neuron, input_shape),

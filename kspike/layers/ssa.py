@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.layers.dense import Dense
 from kspike.layers.norm import BatchNorm
 
 
@@ -70,8 +71,8 @@ class SSA(SpikingComposite):
         if channels % self.num_heads:
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {channels} channels.")
         common = {"kernel_initializer": linear_initializer(), "dtype": self.dtype_policy}
-        self.qkv = keras.layers.Dense(3 * channels, use_bias=self.qkv_bias, name="qkv", **common)
-        self.proj = keras.layers.Dense(channels, use_bias=self.proj_bias, name="proj", **common)
+        self.qkv = Dense(3 * channels, use_bias=self.qkv_bias, name="qkv", **common)
+        self.proj = Dense(channels, use_bias=self.proj_bias, name="proj", **common)
         three = (*input_shape[:-1], 3 * channels)
         for layer, shape in (
             (self.input_neuron, input_shape),

@@ -3,7 +3,8 @@
 `reference.py` says in keras.ops what each operation does; a backend's own file holds its faster or compiled form,
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
-On a CPU the torch backend runs neurons, and the normalisation before them, as loops compiled by numba (`cpu_kernels`).
+On a CPU the torch backend runs neurons, and the normalisation before them, as loops compiled by numba (`cpu_kernels`),
+and linear products in oneDNN.
 """
 
 from kspike.ops.dispatch import (
@@ -11,6 +12,7 @@ from kspike.ops.dispatch import (
     compilation_counter,
     jit,
     lif,
+    linear,
     max_pool,
     norm_lif,
     spike,
@@ -23,6 +25,7 @@ __all__ = [
     "compilation_counter",
     "jit",
     "lif",
+    "linear",
     "max_pool",
     "norm_lif",
     "spike",

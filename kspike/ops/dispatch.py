@@ -137,6 +137,13 @@ def _runs(x: Any) -> bool:
     return not isinstance(x, keras.KerasTensor)
 
 
+def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
+    """x kernel + bias over the last axis, in x's dtype: `(..., inputs)` and `(inputs, outputs)` -> `(..., outputs)`."""
+    fast = _fast("linear")
+    y = fast(x, kernel, bias) if fast is not None and _runs(x) else None
+    return reference.linear(x, kernel, bias) if y is None else y
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")

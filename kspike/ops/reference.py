@@ -70,6 +70,12 @@ def lif(
     return ops.stack(spikes, axis=1)
 
 
+def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
+    """x kernel + bias over the last axis."""
+    y = ops.matmul(x, kernel)
+    return y if bias is None else ops.add(y, bias)
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments; returns (y, mean, biased variance), moments in float32.
 

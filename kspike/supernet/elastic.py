@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kspike.layers._parts import conv_initializer, linear_initializer
-from kspike.ops import batch_norm
+from kspike.ops import batch_norm, linear
 
 EPSILON = 1e-5
 
@@ -66,8 +66,7 @@ class ElasticDense(keras.layers.Layer):
         if outputs is not None:
             kernel = outputs.take(kernel, 2)
             bias = bias if bias is None else outputs.take(bias, 1)
-        y = ops.matmul(x, ops.reshape(kernel, (kernel.shape[0], -1)))
-        return y if bias is None else y + ops.reshape(bias, (-1,))
+        return linear(x, ops.reshape(kernel, (kernel.shape[0], -1)), None if bias is None else ops.reshape(bias, (-1,)))
 
 
 class ElasticNorm(keras.layers.Layer):
