@@ -29,8 +29,12 @@ def input_gradient(fn: Callable, x: np.ndarray, upstream: np.ndarray) -> tuple[n
     if BACKEND == "jax":
         import jax
 
-        out, pullback = jax.vjp(fn, jax.numpy.asarray(x))
-        return to_numpy(out), to_numpy(pullback(jax.numpy.asarray(upstream).astype(out.dtype))[0])
+        @jax.jit
+        def both(x: Any, upstream: Any) -> tuple:
+            out, pullback = jax.vjp(fn, x)
+            return out, pullback(upstream.astype(out.dtype))[0]
+
+        return tuple(map(to_numpy, both(jax.numpy.asarray(x), jax.numpy.asarray(upstream))))
     import tensorflow as tf
 
     x = tf.convert_to_tensor(x)

@@ -112,9 +112,6 @@ def fold_time(x: Any) -> Any:
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def unfold_time(x: Any, timesteps: Any, channels: int | None = None) -> Any:
-    """(batch * time, ...) -> (batch, time, ...).
-
-    `channels` says the length of the last axis again: TensorFlow's convolution of an empty batch gives its input's.
-    """
-    return ops.reshape(x, (-1, timesteps, *x.shape[1:-1], channels or x.shape[-1]))
+def unfold_time(x: Any, timesteps: Any) -> Any:
+    """(batch * time, ...) -> (batch, time, ...)."""
+    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))

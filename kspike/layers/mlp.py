@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kspike.layers._parts import SpikingComposite, linear_initializer
-from kspike.layers.dense import Dense
+from kspike.layers.products import Dense
 from kspike.layers.norm import BatchNorm
 
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, unfold_time
 from kspike.layers.norm import BatchNorm
+from kspike.layers.products import Conv2D
 from kspike.ops import max_pool
 
 
@@ -68,8 +69,8 @@ class SPS(SpikingComposite):
         self.rpe_norm = BatchNorm(dtype=self.dtype_policy, name="rpe_norm")
         self.rpe_neuron = None if membrane else self.make_neuron("stem", "rpe_neuron")
 
-    def _conv(self, filters: int, name: str) -> keras.layers.Conv2D:
-        return keras.layers.Conv2D(
+    def _conv(self, filters: int, name: str) -> Conv2D:
+        return Conv2D(
             filters,
             3,
             padding="same",
@@ -101,7 +102,7 @@ class SPS(SpikingComposite):
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         x = fold_time(inputs)
         for i, conv in enumerate(self.conv_layers):
-            x = unfold_time(conv(x), timesteps, conv.filters)
+            x = unfold_time(conv(x), timesteps)
             norm, neuron = self.norm_layers[i], self.neuron_layers[i] if i < len(self.neuron_layers) else None
             if self.pool[i] and self.pool_after == "norm":
                 x = unfold_time(max_pool(fold_time(norm(x, training=training))), timesteps)
@@ -111,7 +112,7 @@ class SPS(SpikingComposite):
             x = fold_time(x)
             if self.pool[i] and self.pool_after == "neuron":
                 x = max_pool(x)
-        position = unfold_time(self.rpe_conv(x), timesteps, self.embed_dim)
+        position = unfold_time(self.rpe_conv(x), timesteps)
         position = self.rpe_norm.then_fire(self.rpe_neuron, position, training)
         x = unfold_time(x, timesteps) + position
         return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))

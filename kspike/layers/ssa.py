@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kspike.layers._parts import SpikingComposite, linear_initializer
-from kspike.layers.dense import Dense
+from kspike.layers.products import Dense
 from kspike.layers.norm import BatchNorm
 
 

@@ -155,9 +155,15 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     fast = _fast("max_pool")
-    if fast is not None and _runs(x):
-        return fast(x)
-    return reference.max_pool(x)
+    y = fast(x) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    return reference.max_pool(x) if y is None else y
+
+
+def convolve(x: Any, kernel: Any) -> Any:
+    """Convolution of stride 1 that keeps height and width, without bias: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
+    fast = _fast("convolve")
+    y = fast(x, kernel) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    return reference.convolve(x, kernel) if y is None else y
 
 
 _compilations = [0]

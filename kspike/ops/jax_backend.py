@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from kspike.ops import reference, xla
+
 COMPILES = True
 
 
@@ -37,6 +39,40 @@ def divide(y: Any, tau: Any) -> Any:
     from; it is gone again before code is made, so it costs nothing.
     """
     return y / jax.lax.optimization_barrier(jnp.broadcast_to(jnp.asarray(tau, y.dtype), y.shape))
+
+
+@jax.custom_vjp
+def _convolve(x: Any, kernel: Any) -> Any:
+    return reference.convolve(x, kernel)
+
+
+def _convolve_backward(kept: tuple, upstream: Any) -> tuple:
+    x, kernel = kept
+    (to_x,) = jax.vjp(lambda x: reference.convolve(x, kernel), x)[1](upstream)
+    return to_x, xla.kernel_gradient(x, upstream, kernel.shape[:2])
+
+
+_convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)), _convolve_backward)
+
+
+def convolve(x: Any, kernel: Any) -> Any | None:
+    """The convolution with a gradient that a CPU runs fast; None on other devices."""
+    return _convolve(*map(jnp.asarray, (x, kernel))) if jax.default_backend() == "cpu" else None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_pool(x: Any, size: tuple) -> Any:
+    return xla.pool_and_place(x)[0]
+
+
+_max_pool.defvjp(
+    lambda x, size: xla.pool_and_place(x), lambda size, place, upstream: (xla.pool_gradient(place, upstream, size),)
+)
+
+
+def max_pool(x: Any) -> Any | None:
+    """The pool with a gradient that a CPU runs fast; None on other devices."""
+    return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None
 
 
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:

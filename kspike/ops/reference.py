@@ -101,6 +101,14 @@ def _mean(x: Any) -> Any:
     return x
 
 
+def convolve(x: Any, kernel: Any) -> Any:
+    """Convolution of stride 1 that keeps height and width."""
+    y = ops.conv(x, kernel, padding="same", data_format="channels_last")
+    if None in x.shape[1:3]:
+        return y
+    return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow's of no images keeps the input's channels
+
+
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))

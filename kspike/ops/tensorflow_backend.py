@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from kspike.ops import xla
 
 COMPILES = True
 
@@ -30,6 +33,22 @@ def divide(y: Any, tau: Any) -> Any:
     if y.dtype != tf.float32:
         return y / tf.cast(tau, y.dtype)
     return tf.cast(tf.cast(y, tf.float64) / tf.cast(tf.cast(tau, tf.float32), tf.float64), tf.float32)
+
+
+@functools.cache
+def _on_cpu() -> bool:
+    return not tf.config.list_logical_devices("GPU") and not tf.config.list_logical_devices("TPU")
+
+
+@tf.custom_gradient
+def _max_pool(x: tf.Tensor) -> tuple:
+    y, place = xla.pool_and_place(x)
+    return y, lambda upstream: xla.pool_gradient(place, upstream, tuple(x.shape[1:3]))
+
+
+def max_pool(x: Any) -> Any | None:
+    """The pool with a gradient that XLA compiles well for a CPU; None on other devices."""
+    return _max_pool(tf.convert_to_tensor(x)) if _on_cpu() else None
 
 
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kspike.layers._parts import conv_initializer, linear_initializer
-from kspike.ops import batch_norm, linear
+from kspike.ops import batch_norm, convolve, linear
 
 EPSILON = 1e-5
 
@@ -43,7 +43,7 @@ class ElasticConv(keras.layers.Layer):
 
     def call(self, x: Any, inputs: Any, outputs: Any) -> Any:
         kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
-        return ops.conv(x, kernel, padding="same", data_format="channels_last")
+        return convolve(x, kernel)
 
 
 class ElasticDense(keras.layers.Layer):

@@ -1,0 +1,37 @@
+"""The products inside the composite layers: Keras' layers, computed by kspike.ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kspike.ops import convolve, linear
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Dense(keras.layers.Dense):
+    """Keras' Dense, its product and bias by `kspike.ops.linear`: in one pass where the backend has one.
+
+    Weights, arguments and results are those of `keras.layers.Dense`. Input shape: `(..., inputs)`; output shape:
+    `(..., units)`.
+    """
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.activation is not keras.activations.linear:
+            return super().call(inputs, training=training)
+        return linear(inputs, self.kernel, self.bias)
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Conv2D(keras.layers.Conv2D):
+    """Keras' Conv2D, by `kspike.ops.convolve` where it is a convolution that keeps height and width.
+
+    Weights, arguments and results are those of `keras.layers.Conv2D`.
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
+        if not ones or self.padding != "same" or self.data_format != "channels_last":
+            return super().convolution_op(inputs, kernel)
+        return convolve(inputs, kernel)
