@@ -8,8 +8,8 @@ import keras
 from keras import ops
 
 from kspike.layers._parts import SpikingComposite, linear_initializer
-from kspike.layers.products import Dense
 from kspike.layers.norm import BatchNorm
+from kspike.layers.products import Dense
 
 
 @keras.saving.register_keras_serializable(package="kspike")

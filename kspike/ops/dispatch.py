@@ -160,7 +160,7 @@ def max_pool(x: Any) -> Any:
 
 
 def convolve(x: Any, kernel: Any) -> Any:
-    """Convolution of stride 1 that keeps height and width, without bias: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
+    """Convolution of stride 1 that keeps height and width: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
     fast = _fast("convolve")
     y = fast(x, kernel) if fast is not None and _runs(x) and None not in x.shape[1:] else None
     return reference.convolve(x, kernel) if y is None else y

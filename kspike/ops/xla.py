@@ -1,8 +1,8 @@
 """Gradients of convolution and pooling that XLA compiles well for a CPU.
 
 Its own run on slow paths: under jax the kernel's gradient is a convolution with batch and channels exchanged, three to
-four times slower than the products below at 32x32 pixels; under jax and tensorflow the pool's is a scatter, three to nine
-times slower than the selections below. (TensorFlow's XLA has a fast form of the first, and keeps it.)
+four times slower than the products below at 32x32 pixels; under jax and tensorflow the pool's is a scatter, three to
+nine times slower than the selections below. (TensorFlow's XLA has a fast form of the first, and keeps it.)
 """
 
 from __future__ import annotations

@@ -228,3 +228,27 @@ def test_torch_compile(monkeypatch):
         model = compiled(wake(Spikformer(SpikformerConfig(**TINY))), jit_compile=jit_compile)
         losses.append(model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="torch runs eagerly: there is nothing to compile")
+def test_compiles_once_for_training_and_once_for_inference_of_a_batch_size():
+    traced = []
+
+    class Counted(Spikformer):
+        def call(self, inputs, training=None, mask=None):
+            traced.append((tuple(inputs.shape), training))
+            return super().call(inputs, training=training, mask=mask)
+
+    model = Counted(SpikformerConfig(**TINY))
+    compiled(model)
+    x, y = images(8), np.zeros(8, "int64")
+    model.fit(x, y, batch_size=4, verbose=0)
+    model.predict(x, batch_size=4, verbose=0)
+    traced.clear()
+    for _ in range(2):
+        model.fit(x + 1, y, batch_size=4, epochs=2, verbose=0)
+        model.predict(x - 1, batch_size=4, verbose=0)
+    assert not traced
+    model.predict(images(5), batch_size=5, verbose=0)
+    model.predict(images(5), batch_size=5, verbose=0)
+    assert len(traced) == 1
