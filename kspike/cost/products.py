@@ -38,7 +38,8 @@ class Tap:
     Args:
         name: path of the layer, "block_0/attention/qkv".
         layer: the layer.
-        method: name of the method through which the values pass, "call" for most.
+        method: name of the method through which the values pass, "call" for most; through "fire" of a supernet's part
+            pass all its neurons, with their names.
         role: "conv", "dense", "attention", "neuron", "norm" or "pool".
         operator: for a product, the Keras layer whose geometry counts; None where a closed form must say it.
     """
@@ -86,6 +87,8 @@ def find(
             taps.append(Tap(name, layer, "call", "pool"))
         elif callable(getattr(layer, "downsample", None)):
             taps.append(Tap(f"{name}/pool", layer, "downsample", "pool"))
+        if callable(getattr(layer, "fire", None)):
+            taps.append(Tap(name, layer, "fire", "neuron"))
         if isinstance(layer, HIDDEN):
             notes.append(f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted.")
         elif role is None and not known and _has_kernel(layer):

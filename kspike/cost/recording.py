@@ -83,8 +83,9 @@ class Recorder:
     def _listener(self, tap: Tap, method: Callable) -> Callable:
         def listen(*args: Any, **kwargs: Any) -> Any:
             outputs = method(*args, **kwargs)
-            count = self._calls[tap.name] = self._calls.get(tap.name, 0) + 1
-            name = tap.name if count == 1 else f"{tap.name}#{count}"
+            name = f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name
+            count = self._calls[name] = self._calls.get(name, 0) + 1
+            name = name if count == 1 else f"{name}#{count}"
             if tap.role == "norm":  # nothing but how many numbers it sees
                 size = math.prod(args[0].shape) // self.batch
                 self.signals.append(Signal(name, "norm", "", 1, size, None))
