@@ -167,4 +167,4 @@ def check_convention(convention: str | None) -> None:
     if convention is not None and convention not in known:
         raise ValueError(f"Expected a convention out of {', '.join(known)}; received {convention!r}.")
     if convention is not None and cost.convention.get(convention).free:
-        raise ValueError(f"The convention {convention!r} counts operations alone: a card needs one that charges energy.")
+        raise ValueError(f"The convention {convention!r} counts operations; a card needs one that charges energy.")
