@@ -110,7 +110,6 @@ def test_the_page_says_how_each_number_came_about(released):
         f"{100 * card['accuracy']:.2f} %",
         "of 360",
         "95 % interval",
-        f"{kspike.cost.ann_twin(kspike.SpikformerConfig.from_dict(json.loads((released / 'config.json').read_text()))).int8_mj:.6g} mJ in int8",
         "seed 7",
         f"{card['energy_mj']:.6g} mJ",
         '"spikformer"',
