@@ -13,13 +13,14 @@ RUN := $(VENV)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
 
-.PHONY: help demo test lint types unit slow proof docs bench wheel clean
+.PHONY: help demo test lint types unit slow proof outside docs bench wheel clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
 	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn"
 	@echo "make proof  the tests that take minutes each: whole searches on every backend"
+	@echo "make outside  compares counts with NeuroBench and SpikingJelly themselves, which it installs"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
 
 demo:
@@ -64,6 +65,11 @@ unit slow proof:
 		$(QUICKLY) $(PYTEST) --dist $(DIST) -m "$$which" $(addprefix --ignore=,$(NUMBERS)) || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make $@: failed on$$failed"; exit 1; fi
+
+# -rP shows the two sides' numbers. Both count torch modules, so that one backend says all.
+outside:
+	@.ci/environment outside
+	KERAS_BACKEND=torch $(ONE_THREAD) $(RUN) -m pytest -q -rP -m outside tests/outside
 
 docs:
 	@.ci/environment docs

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+from typing import Any
 
 if "KERAS_BACKEND" not in os.environ:
     for _name in ("torch", "jax", "tensorflow"):
@@ -19,3 +20,13 @@ os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_ENTRY_SIZE_BYTES", "
 
 def pytest_report_header() -> str:
     return f"keras backend: {os.environ.get('KERAS_BACKEND')}"
+
+
+def pytest_collection_modifyitems(config: Any, items: list) -> None:
+    """Comparisons with packages that only `make outside` installs: deselected unless asked for by name."""
+    if "outside" in config.option.markexpr:
+        return
+    kept = [item for item in items if item.get_closest_marker("outside") is None]
+    if len(kept) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept

@@ -2,19 +2,29 @@
 
 from typing import TYPE_CHECKING, Any
 
+from kspike.cost import published as published  # whose conventions register themselves
 from kspike.cost.closed_form import Row
-from kspike.cost.convention import Activity, Attention, Convention, conventions, register
+from kspike.cost.convention import Convention, conventions, register
 from kspike.cost.counting import COUNTINGS, flops, parameters
+from kspike.cost.observed import Activity, Around, Attention, Geometry
 from kspike.cost.sizes import Sizes
 from kspike.cost.tables import table
+from kspike.cost.twin import AnnTwin, ann_twin
 
 if TYPE_CHECKING:
     from kspike.cost.measuring import measure
+    from kspike.cost.neurobench import neurobench
     from kspike.cost.report import EnergyReport
     from kspike.cost.rows import EnergyRow, NeuronRow
 
 #: These need Keras or its models; the closed forms above do not, and come without.
-_LATE = {"measure": "measuring", "EnergyReport": "report", "EnergyRow": "rows", "NeuronRow": "rows"}
+_LATE = {
+    "measure": "measuring",
+    "neurobench": "neurobench",
+    "EnergyReport": "report",
+    "EnergyRow": "rows",
+    "NeuronRow": "rows",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -34,16 +44,21 @@ def __dir__() -> list[str]:
 __all__ = [
     "COUNTINGS",
     "Activity",
+    "AnnTwin",
+    "Around",
     "Attention",
     "Convention",
     "EnergyReport",
     "EnergyRow",
+    "Geometry",
     "NeuronRow",
     "Row",
     "Sizes",
+    "ann_twin",
     "conventions",
     "flops",
     "measure",
+    "neurobench",
     "parameters",
     "register",
     "table",

@@ -1,97 +1,29 @@
-"""Adds the statistics of batches up, and turns them into what happened at every product and every neuron."""
+"""Turns the totals of signals into what happened at every product and every neuron."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from kspike.config import SpikformerConfig
+from kspike.cost.booking import book
 from kspike.cost.closed_form import Row
-from kspike.cost.convention import Activity, Attention
-from kspike.cost.recording import Signal
+from kspike.cost.found import Found, Product
 from kspike.cost.tables import neuron_counts, table
-
-
-@dataclasses.dataclass
-class Total:
-    """Everything known of one signal over all images."""
-
-    signal: Signal
-    by_image: list[np.ndarray] = dataclasses.field(default_factory=list)
-    by_step: Any = 0.0
-    active: float = 0.0
-    whole: bool = True
-    largest: float = -np.inf
-    raster: np.ndarray | None = None
-
-
-class Statistics:
-    """Sums over batches, in float64; sums of an image are kept one by one for the spread over images.
-
-    Args:
-        timesteps: T of the network that is measured, where known; steps beyond it (of a supernet) are left out.
-    """
-
-    def __init__(self, timesteps: int | None = None) -> None:
-        self.images = 0
-        self.timesteps = timesteps
-        self.totals: dict[tuple[str, str], Total] = {}
-
-    def add(self, signals: tuple[Signal, ...], packed: dict[str, np.ndarray], n: int) -> None:
-        """Takes in one batch, of which only the first `n` images are real.
-
-        Raises:
-            ValueError: a layer received or fired values that are not finite.
-        """
-        at = active = product = shown = 0
-        for signal in signals:
-            total = self.totals.setdefault((signal.tap, signal.of), Total(signal))
-            steps = min(signal.steps, self.timesteps or signal.steps)
-            sums = packed["sums"][:n, at : at + steps].astype(np.float64)
-            if not np.isfinite(sums).all():
-                raise ValueError(
-                    f"{signal.tap} sees values that are not finite: the model's weights or statistics hold nan or "
-                    "infinity, or its training diverged."
-                )
-            total.by_image.append(sums.sum(axis=1))
-            total.by_step = total.by_step + sums.sum(axis=0)
-            at += signal.steps
-            if signal.role == "neuron":
-                size = signal.shown * signal.steps
-                if not self.images:
-                    total.raster = packed["raster"][shown : shown + size].reshape(signal.steps, signal.shown)
-                shown += size
-            else:
-                total.active += float(packed["active"][:n, active : active + steps].sum(dtype=np.float64))
-                smallest, largest, fraction = (float(v) for v in packed["ranges"][product])
-                total.whole &= smallest >= 0 and fraction == 0
-                total.largest = max(total.largest, largest)
-                active += signal.steps
-                product += 1
-        self.images += n
-
-
-@dataclasses.dataclass(frozen=True)
-class Product:
-    """One product over all images: what a convention sees, and its spread over images and steps."""
-
-    activity: Activity
-    by_image: Activity
-    rates: tuple[float, ...]
-    active: float
+from kspike.cost.totals import Statistics, Tally, Total
 
 
 @dataclasses.dataclass(frozen=True)
 class Neuron:
-    """One neuron layer over all images: name, updates of one image, rate, rate by step, spikes of the first image."""
+    """One neuron layer over all images: name, updates of one image, rate, also by step, raster, sums."""
 
     name: str
     updates: int
     rate: float
     rates: tuple[float, ...]
     raster: np.ndarray | None
+    spikes: Tally
 
 
 def collect(
@@ -106,17 +38,20 @@ def collect(
     """
     rows = {row.name: row for row in table(config)} if config is not None else {}
     counts = neuron_counts(config) if config is not None else {}
-    products: list[Product] = []
-    neurons: list[Neuron] = []
-    seen: set[str] = set()
-    for (name, of), total in statistics.totals.items():
-        if total.signal.role == "neuron":
-            if name in counts or not strict:
-                neurons.append(_neuron(name, total, statistics.images, counts.get(name), config))
-        elif of in ("", "q"):
-            for product in _products(name, statistics, rows, strict, static and not products):
-                products.append(product)
-                seen.add(product.activity.name)
+    neurons = [
+        _neuron(name, total, statistics.images, counts.get(name), config)
+        for (name, _), total in statistics.totals.items()
+        if total.signal.role == "neuron" and (name in counts or not strict)
+    ]
+    found = [
+        each
+        for (name, of), total in statistics.totals.items()
+        if total.signal.role in ("conv", "dense", "attention") and of in ("", "q")
+        for each in _products(name, statistics, rows, strict)
+    ]
+    seen = [each.name for each in found]
+    around = book(seen, statistics, neurons, rows if strict else {}, config)
+    products = [each.over_images(around.get(each.name, []), static and i == 0) for i, each in enumerate(found)]
     missing = [name for name in rows if name not in seen]
     if strict and missing:
         raise ValueError(
@@ -126,58 +61,20 @@ def collect(
     return products, neurons
 
 
-def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: bool, static: bool) -> list[Product]:
+def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: bool) -> list[Found]:
     """The product of that name, or the two of an attention; none where the closed form says that it is not active."""
-    if (name, "q") not in statistics.totals:
+    totals, images = statistics.totals, statistics.images
+    if (name, "q") not in totals:
         row = rows.get(name)
-        return [] if strict and row is None else [_product(name, statistics, row, static=static)]
+        return [] if strict and row is None else [Found(name, totals[name, ""], {}, "", row, images)]
+    layer, call, number = name.partition("#")
+    inputs = {of: totals[name, of] for of in "qkv"}
     out = []
     for role in ("qk", "av"):
-        layer, call, number = name.partition("#")
-        row = rows.get(f"{layer}/{role}{call}{number}")
-        if row is not None or not strict:
-            out.append(_product(f"{layer}/{role}{call}{number}", statistics, row, attention=name, role=role))
+        path = f"{layer}/{role}{call}{number}"
+        if path in rows or not strict:
+            out.append(Found(path, inputs["q" if role == "qk" else "v"], inputs, role, rows.get(path), images))
     return out
-
-
-def _product(
-    name: str, statistics: Statistics, row: Row | None, static: bool = False, attention: str = "", role: str = ""
-) -> Product:
-    key = (attention, role[0] if role == "qk" else "v") if attention else (name, "")
-    total = statistics.totals[key]
-    mean = _Mean(total, row, statistics.images)
-    inputs = {of: _Mean(statistics.totals[attention, of], row, statistics.images) for of in "qkv"} if attention else {}
-    if row is not None:
-        dense, tokens, head_dim = row.macs * row.steps, row.tokens, row.head_dim
-    elif attention:
-        tokens, _, head_dim = total.signal.shape
-        dense = total.signal.elements * tokens
-    else:
-        dense, tokens, head_dim = total.signal.dense, 0, 0
-
-    def activity(rate: str) -> Activity:
-        means = {of: getattr(m, rate) for of, m in inputs.items()}
-        at = Attention(role, **means, tokens=tokens, head_dim=head_dim) if attention else None
-        kind = total.signal.role
-        return Activity(name, kind, dense, getattr(mean, rate), total.whole, total.largest, static, at)
-
-    return Product(activity("rate"), activity("by_image"), mean.rates, mean.active)
-
-
-class _Mean:
-    """Means of one signal over the numbers that there are: the closed form's, where inactive ones came as zeros."""
-
-    def __init__(self, total: Total, row: Row | None, images: int) -> None:
-        steps = total.signal.steps
-        elements = total.signal.elements
-        if row is not None:
-            # a product of the still image may run once, for all steps
-            steps = min(row.steps, steps)
-            elements = row.elements * steps
-        self.by_image = np.concatenate(total.by_image) / elements
-        self.rate = float(self.by_image.mean())
-        self.rates = tuple(float(s) for s in total.by_step[:steps] / (elements // steps * images))
-        self.active = total.active / (elements * images)
 
 
 def _neuron(name: str, total: Total, images: int, count: int | None, config: SpikformerConfig | None) -> Neuron:
@@ -188,7 +85,8 @@ def _neuron(name: str, total: Total, images: int, count: int | None, config: Spi
     return Neuron(
         name=name,
         updates=elements,
-        rate=float(total.by_step.sum()) / (elements * images),
-        rates=tuple(float(s) for s in total.by_step[:steps] / (elements // steps * images)),
+        rate=total.sums.total / (elements * images),
+        rates=tuple(float(s) for s in total.sums.by_step[:steps] / (elements // steps * images)),
         raster=None if total.raster is None else total.raster[:steps],
+        spikes=total.sums,
     )

@@ -50,6 +50,19 @@ class Row:
     tokens: Any = 0
     head_dim: Any = 0
 
+    def flops(self, counting: str = "syops") -> Any:
+        """Operations of one image over all time steps, as `kspike.cost.flops` counts them: all rows add up to that.
+
+        Raises:
+            ValueError: an unknown counting.
+        """
+        if counting not in ("syops", "full"):
+            raise ValueError(f"Unknown counting {counting!r}; known: syops, full.")
+        around = 2 * self.normalised + self.neurons + self.pooled
+        if counting == "syops":
+            return self.steps * (around + (0 if self.kind == "attention" else self.macs))
+        return self.steps * (around + self.macs + self.additions)
+
     def scaled(self, factor: Any) -> Row:
         """Every number times a factor: ones make arrays of them all, a mask takes out what is not there."""
         return dataclasses.replace(self, **{name: getattr(self, name) * factor for name in NUMBERS})

@@ -9,49 +9,7 @@ from typing import Any
 import numpy as np
 
 from kspike.config import nearest
-
-
-@dataclasses.dataclass(frozen=True)
-class Attention:
-    """What an attention product multiplies: its mean spikes, and its size.
-
-    Args:
-        role: "qk" for Q K^T, "av" for A V.
-        q, k, v: mean of each input over the images measured (or one number an image).
-        tokens, head_dim: numbers of tokens and of channels in a head; together with `dense` the whole size.
-    """
-
-    role: str
-    q: Any
-    k: Any
-    v: Any
-    tokens: int
-    head_dim: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Activity:
-    """What was measured at one product: all that a convention may look at.
-
-    Args:
-        name, kind: path of the layer; "conv", "dense" or "attention".
-        dense: multiply-accumulates of the dense product for one image, all time steps together.
-        rate: mean of the input: the firing rate where it is spikes, the mean spike count where it is integers. An array
-            of one number an image when the spread over images is asked for.
-        counts: whether every number of the input, over all images, is a non-negative integer.
-        largest: the largest number of the input.
-        static: whether the input is a still image, repeated in time: values of pixels, even where they are integers.
-        attention: filled for attention products.
-    """
-
-    name: str
-    kind: str
-    dense: float
-    rate: Any
-    counts: bool
-    largest: float
-    static: bool = False
-    attention: Attention | None = None
+from kspike.cost.observed import Activity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +23,8 @@ class Convention:
     `dense` is T times the textbook count of the layer, padding included. Normalisation is folded into the weights, as
     on hardware; neurons, pools, biases and residual sums are free.
 
-    A convention that counts otherwise overrides `operations`; one that charges otherwise, `picojoules`. Both must work
-    on arrays (one number an image) as on numbers.
+    A convention that counts otherwise overrides `operations`; one that charges otherwise, `picojoules`. All methods
+    must work on arrays (one number an image, or a time step) as on numbers.
 
     Args:
         name: what `measure(convention=...)` takes.
@@ -103,27 +61,23 @@ class Convention:
         """Energy of one product for one image."""
         return self.ac_pj * accumulations + self.mac_pj * multiplications
 
+    def dense(self, activity: Activity) -> Any:
+        """What a report shows as the product's size: its multiply-accumulates, were nothing sparse."""
+        return activity.dense
 
-@dataclasses.dataclass(frozen=True)
-class KeyValueFirst(Convention):
-    """Charges attention as K^T V and then Q (K^T V), the order of Spikingformer's counter.
+    def accesses(self, activity: Activity) -> Any:
+        """Words of memory read and written: a weight for every operation of the product, every membrane twice.
 
-        accumulations of K^T V        = dense * head_dim / tokens * min(rate(k), rate(v))      (on the row "av")
-        accumulations of Q (K^T V)    = dense * head_dim / tokens * rate(q)                    (on the row "qk")
+        As SpikingJelly 2.0's NeuromorphicMemoryAccessCounter counts, but for biases, here folded as normalisation is.
+        """
+        operations = activity.rate * activity.dense if self.accumulates(activity) else activity.dense
+        return operations + 2 * activity.around.updates + np.zeros_like(activity.rate)
 
-    where dense = T * N * N * D, so that the first factor is T * N * D * head_dim.
-    """
+    @property
+    def free(self) -> bool:
+        """Whether it counts only and knows no energy."""
+        return not self.mac_pj and not self.ac_pj
 
-    def operations(self, activity: Activity) -> tuple[Any, Any]:
-        """(accumulations, multiply-accumulates) of one image over all time steps."""
-        at = activity.attention
-        if at is None or not self.accumulates(activity):
-            return super().operations(activity)
-        rate = at.q if at.role == "qk" else np.minimum(at.k, at.v)
-        return activity.dense * at.head_dim / at.tokens * rate, np.zeros_like(rate)
-
-
-HOROWITZ = "4.6 pJ a 32-bit multiply-accumulate, 0.9 pJ an addition: 45 nm, Horowitz, ISSCC 2014"
 
 _REGISTRY: dict[str, Convention] = {}
 
@@ -171,28 +125,3 @@ def get(convention: str | Convention) -> Convention:
             "kspike.cost.register adds one."
         )
     return _REGISTRY[convention]
-
-
-register(
-    Convention(
-        "spikformer",
-        source="Zhou et al., Spikformer, ICLR 2023, eq. 21-24: multiply-accumulates where the measured input is real "
-        f"(the still image T times, the head once), accumulations elsewhere, attention as Q K^T, then A V. {HOROWITZ}",
-    )
-)
-register(
-    KeyValueFirst(
-        "spikingformer",
-        source="Spikingformer's energy_consumption_calculation with Nspks_max = 1: integers above 1 are multiplied, "
-        f"attention as K^T V, then Q (K^T V). All products are counted, whatever their names. {HOROWITZ}",
-        largest_count=1,
-    )
-)
-register(
-    KeyValueFirst(
-        "spikingformer_counts",
-        source="Spikingformer's energy_consumption_calculation with Nspks_max = 30: integers up to 30 are added, by "
-        f"their mean, attention as K^T V, then Q (K^T V). All products are counted, whatever their names. {HOROWITZ}",
-        largest_count=30,
-    )
-)

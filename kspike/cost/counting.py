@@ -67,17 +67,7 @@ def flops(config: Any, counting: str = "syops") -> Any:
         raise ValueError(
             f"Unknown counting {counting!r}{nearest(counting, list(COUNTINGS))}; known: {', '.join(COUNTINGS)}."
         )
-    count = _syops if counting == "syops" else _full
-    return _summed(config, lambda row: row.steps * count(row))
-
-
-def _syops(row: Row) -> Any:
-    products = 0 if row.kind == "attention" else row.macs
-    return products + 2 * row.normalised + row.neurons + row.pooled
-
-
-def _full(row: Row) -> Any:
-    return row.macs + 2 * row.normalised + row.neurons + row.pooled + row.additions
+    return _summed(config, lambda row: row.flops(counting))
 
 
 def _summed(config: Any, count: Callable[[Row], np.ndarray]) -> Any:

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from kspike.cost import images as image_batches
-from kspike.cost.activity import Statistics, collect
+from kspike.cost.activity import collect
 from kspike.cost.convention import Convention, get
 from kspike.cost.counting import parameters
 from kspike.cost.probe import config_of, is_supernet, probe_of
 from kspike.cost.report import EnergyReport
 from kspike.cost.rows import neuron_rows, product_rows, spread
+from kspike.cost.totals import Statistics
 
 
 def measure(
@@ -84,6 +85,8 @@ def measure(
         parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
         notes=tuple(probe.notes),
         image=first,
+        still=probe.static,
+        products=tuple(products),
     )
 
 

@@ -12,6 +12,15 @@ CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 DENSE = (keras.layers.Dense, keras.layers.EinsumDense)
+NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization)
+POOLS = (
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D,
+)
 #: They multiply activations with activations, out of sight of any layer inside them.
 HIDDEN = (
     keras.layers.MultiHeadAttention,
@@ -29,8 +38,9 @@ class Tap:
     Args:
         name: path of the layer, "block_0/attention/qkv".
         layer: the layer.
-        method: name of the method through which the values pass, "call" for most.
-        role: "conv", "dense", "attention" or "neuron".
+        method: name of the method through which the values pass, "call" for most; through "fire" of a supernet's part
+            pass all its neurons, with their names.
+        role: "conv", "dense", "attention", "neuron", "norm" or "pool".
         operator: for a product, the Keras layer whose geometry counts; None where a closed form must say it.
     """
 
@@ -71,6 +81,14 @@ def find(
             taps.append(Tap(name, layer, "call", "neuron"))
         elif callable(getattr(layer, "attend", None)):
             taps.append(Tap(name, layer, "attend", "attention"))
+        elif isinstance(layer, NORMS):
+            taps.append(Tap(name, layer, "call", "norm"))
+        elif isinstance(layer, POOLS):
+            taps.append(Tap(name, layer, "call", "pool"))
+        elif callable(getattr(layer, "downsample", None)):
+            taps.append(Tap(f"{name}/pool", layer, "downsample", "pool"))
+        if callable(getattr(layer, "fire", None)):
+            taps.append(Tap(name, layer, "fire", "neuron"))
         if isinstance(layer, HIDDEN):
             notes.append(f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted.")
         elif role is None and not known and _has_kernel(layer):

@@ -10,11 +10,14 @@ from typing import Any
 
 from keras import ops
 
-from kspike.cost import products
+from kspike.cost import fanout, products
+from kspike.cost.observed import Geometry
 from kspike.cost.products import Tap
 
 #: How many neurons of a layer the raster of a report shows, evenly spaced.
 RASTER = 40
+#: Of what is no product.
+UNKNOWN = Geometry()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +26,14 @@ class Signal:
 
     Args:
         tap: name of the tap, unique call by call ("dense", "dense#2").
-        role: of the tap; "q", "k" or "v" of an attention.
+        role: of the tap.
         of: which input of it, "" but for attention's "q", "k", "v".
         steps: time steps told apart (1 where the tensor has no time).
         elements: numbers for one image, over all steps.
         dense: multiply-accumulates for one image, over all steps; None where only a closed form knows them.
         shape: (tokens, heads, head_dim) of an attention's input, else ().
         shown: neurons in the raster.
+        geometry: of a product, for one image as it ran.
     """
 
     tap: str
@@ -40,6 +44,7 @@ class Signal:
     dense: int | None
     shape: tuple[int, ...] = ()
     shown: int = 0
+    geometry: Geometry = Geometry()
 
 
 class Recorder:
@@ -51,6 +56,7 @@ class Recorder:
         self.signals: list[Signal] = []
         self._sums: list[Any] = []
         self._active: list[Any] = []
+        self._touched: list[Any] = []
         self._ranges: list[Any] = []
         self._raster: list[Any] = []
         self._calls: dict[str, int] = {}
@@ -77,26 +83,50 @@ class Recorder:
     def _listener(self, tap: Tap, method: Callable) -> Callable:
         def listen(*args: Any, **kwargs: Any) -> Any:
             outputs = method(*args, **kwargs)
-            count = self._calls[tap.name] = self._calls.get(tap.name, 0) + 1
-            name = tap.name if count == 1 else f"{tap.name}#{count}"
-            if tap.role == "neuron":
+            name = f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name
+            count = self._calls[name] = self._calls.get(name, 0) + 1
+            name = name if count == 1 else f"{name}#{count}"
+            if tap.role == "norm":  # nothing but how many numbers it sees
+                size = math.prod(args[0].shape) // self.batch
+                self.signals.append(Signal(name, "norm", "", 1, size, None))
+            elif tap.role == "neuron":
                 self._record(name, "neuron", "", outputs)
+            elif tap.role == "pool":
+                self._record(name, "pool", "", args[0])
             elif tap.role == "attention":
-                named = {**dict(zip("qkv", args, strict=False)), **{k: kwargs[k] for k in "qkv" if k in kwargs}}
-                for of, x in named.items():
-                    self._record(name, "attention", of, x, shape=tuple(x.shape[2:]))
+                named = {k: kwargs[k] for k in "qkv" if k in kwargs}
+                self._attention(name, **dict(zip("qkv", args, strict=False)), **named)
             else:
-                x = args[0] if args else next(iter(kwargs.values()))
-                # axis 1 of a convolution is height, except inside TimeDistributed
-                timed = len(x.shape) > (2 if tap.role == "dense" else 2 + products.image_axes(tap.operator))
-                dense = None
-                if tap.operator is not None:
-                    total = products.multiply_accumulates(tap.operator, tuple(x.shape), tuple(outputs.shape))
-                    dense = total // self.batch
-                self._record(name, tap.role, "", x, dense=dense, timed=timed)
+                self._product(tap, name, args[0] if args else next(iter(kwargs.values())), outputs)
             return outputs
 
         return listen
+
+    def _attention(self, name: str, q: Any, k: Any, v: Any) -> None:
+        """A spike in q meets those of k in the same channel; one in v meets all tokens."""
+        shape = tuple(q.shape[2:])
+        keys = ops.sum(_nonzero(k), axis=2, keepdims=True)
+        for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, float(shape[0]))):
+            self._record(name, "attention", of, x, fan=fan, shape=shape)
+
+    def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
+        # axis 1 of a convolution is height, except inside TimeDistributed
+        timed = len(x.shape) > (2 if tap.role == "dense" else 2 + products.image_axes(tap.operator))
+        shapes = tuple(x.shape), tuple(outputs.shape)
+        self._check(name, shapes[0])
+        dense = None
+        if tap.operator is not None:
+            dense = products.multiply_accumulates(tap.operator, *shapes) // self.batch
+        geometry = fanout.geometry(tap.layer, tap.role, tap.operator, *shapes, self.batch)
+        fan = fanout.fan_out(tap.role, tap.operator, *shapes)
+        self._record(name, tap.role, "", x, fan=fan, dense=dense, timed=timed, geometry=geometry)
+
+    def _check(self, name: str, shape: tuple) -> None:
+        if None in shape or shape[0] % self.batch:
+            raise ValueError(
+                f"{name} receives shape {shape} for a batch of {self.batch} images; kspike counts layers whose first "
+                "axis is the batch, or batch times time."
+            )
 
     def _record(
         self,
@@ -104,22 +134,21 @@ class Recorder:
         role: str,
         of: str,
         x: Any,
+        fan: Any = 1.0,
         dense: int | None = None,
         shape: tuple = (),
         timed: bool = True,
+        geometry: Geometry = UNKNOWN,
     ) -> None:
         known = tuple(x.shape)
-        if None in known or known[0] % self.batch:
-            raise ValueError(
-                f"{name} receives shape {known} for a batch of {self.batch} images; kspike counts layers whose first "
-                "axis is the batch, or batch times time."
-            )
+        self._check(name, known)
         steps = known[0] // self.batch
         if steps == 1 and timed and known[1] == self.timesteps:
             steps = known[1]
         # Halves cannot hold a sum of spikes (bfloat16 stops counting at 256). float32 is exact here up to 2**24 for an
         # image and step; everything beyond is added up in float64 outside.
-        x = ops.reshape(ops.cast(x, "float32"), (self.batch, steps, -1))
+        images = (self.batch, steps, -1)
+        whole, x = x, ops.reshape(ops.cast(x, "float32"), images)
         features = math.prod(known) // self.batch // steps
         self._sums.append(ops.sum(x, axis=-1))
         shown = 0
@@ -129,12 +158,19 @@ class Recorder:
             self._raster.append(ops.reshape(x[0, :, : shown * stride : stride], (-1,)))
         else:
             # Plain float operations throughout: torch takes three times as long to compare and to count.
-            self._active.append(ops.sum(ops.absolute(ops.sign(x)), axis=-1))
+            active = ops.sum(ops.absolute(ops.sign(x)), axis=-1)
+            self._active.append(active)
+            if isinstance(fan, float):
+                self._touched.append(active * fan)
+            else:  # channels first, so that nothing is added up beyond what float32 holds exactly
+                touched = ops.sum(_nonzero(whole) * fan, axis=-1)
+                self._touched.append(ops.sum(ops.reshape(touched, images), axis=-1))
             self._ranges.append(ops.stack([ops.min(x), ops.max(x), ops.max(x - ops.floor(x))]))
-        self.signals.append(Signal(name, role, of, steps, features * steps, dense, shape, shown))
+        self.signals.append(Signal(name, role, of, steps, features * steps, dense, shape, shown, geometry))
 
     def packed(self) -> dict[str, Any]:
-        """Sums, `(batch, all steps of all signals)`; of the products' inputs also nonzero counts, and their range."""
+        """Sums, `(batch, all steps of all signals)`; of the products' inputs also how many are not zero, how many
+        weights these meet, and their range."""
         if not self._active:
             raise ValueError(
                 "The model holds no product that kspike knows (Dense, convolution, SSA): nothing to count."
@@ -142,6 +178,12 @@ class Recorder:
         return {
             "sums": ops.concatenate(self._sums, axis=1),
             "active": ops.concatenate(self._active, axis=1),
+            "touched": ops.concatenate(self._touched, axis=1),
             "ranges": ops.stack(self._ranges),  # smallest, largest, largest part behind the point
             "raster": ops.concatenate(self._raster) if self._raster else ops.zeros((0,)),
         }
+
+
+def _nonzero(x: Any) -> Any:
+    """1 where a number is not zero, else 0, in float32."""
+    return ops.absolute(ops.sign(ops.cast(x, "float32")))

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from kspike.config import nearest
-from kspike.cost.convention import Convention
-from kspike.cost.rows import EnergyRow, NeuronRow, interval
+from kspike.cost.convention import Convention, get
+from kspike.cost.found import Product
+from kspike.cost.rows import EnergyRow, NeuronRow, interval, product_rows, spread
+from kspike.cost.twin import AnnTwin, twin_of
 
 KINDS = ("ac", "mac", "dense", "syops")
 
@@ -34,6 +36,8 @@ class EnergyReport:
         parameters: trainable parameters of the network.
         notes: what this report does not count.
         image: the first image, as the model saw it.
+        still: whether its input is a still image, which it repeats.
+        products: what was measured at every product, before anything is charged.
     """
 
     model: str
@@ -46,6 +50,24 @@ class EnergyReport:
     parameters: int
     notes: tuple[str, ...] = ()
     image: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
+    still: bool = False
+    products: tuple[Product, ...] = dataclasses.field(default=(), repr=False, compare=False)
+
+    @property
+    def ann(self) -> AnnTwin:
+        """The same architecture as an ordinary network, the reference that an energy is to be read beside."""
+        parts = (p.activity.dense // (p.activity.geometry.steps if self.still else 1) for p in self.products)
+        return twin_of(sum(parts))
+
+    def under(self, convention: str | Convention) -> EnergyReport:
+        """The same measurement charged by another convention; nothing is run again.
+
+        Raises:
+            ValueError: an unknown convention.
+        """
+        rule = get(convention)
+        rows, deviation = product_rows(self.products, rule), spread(self.products, rule)
+        return dataclasses.replace(self, convention=rule, rows=rows, energy_std_mj=deviation)
 
     @property
     def energy_mj(self) -> float:
@@ -93,6 +115,8 @@ class EnergyReport:
                 f"Saturated (firing nearly always): {', '.join(self.saturated)}. "
                 "Try a higher v_threshold there, or calibrate the normalisation on training images."
             )
+        if self.convention.free:
+            out.append(f"Convention {self.convention.name!r} counts operations and knows no energy: all joules are 0.")
         return (*out, *self.notes)
 
     def __str__(self) -> str:
@@ -116,6 +140,7 @@ class EnergyReport:
             "energy_mj": self.energy_mj,
             "energy_std_mj": self.energy_std_mj,
             "energy_interval_mj": [low, high],
+            "ann_twin": {"macs": self.ann.macs, **{f"{name}_mj": mj for name, mj in self.ann.energies_mj.items()}},
             "total": {kind: self.total(kind) for kind in KINDS},
             "rows": [_plain(dataclasses.asdict(row)) for row in self.rows],
             "neurons": [
@@ -133,7 +158,7 @@ class EnergyReport:
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes one line a product (aside, then renamed)."""
-        columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name != "rates"]
+        columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in ("rates", "energies_uj")]
         steps = max((len(row.rates) for row in self.rows), default=0)
         out = io.StringIO()
         lines = csv.writer(out, lineterminator="\n")

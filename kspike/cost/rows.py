@@ -10,6 +10,7 @@ import numpy as np
 
 from kspike.cost.activity import Neuron, Product
 from kspike.cost.convention import Convention
+from kspike.cost.observed import Activity
 
 #: A neuron layer that fires at this rate or above says "always", which is as little as one that says "never".
 SATURATED = 0.95
@@ -28,6 +29,10 @@ class EnergyRow:
         dense: multiply-accumulates of the dense product.
         acs, macs: accumulations and multiply-accumulates charged.
         energy_uj: microjoules.
+        energy_low_uj, energy_high_uj: 95 % confidence interval of `energy_uj` over images.
+        energies_uj: shares of `energy_uj` by time step (one number for what runs once for an image).
+        updates: membranes updated by the neurons around it, over all time steps.
+        accesses: words of memory that it reads and writes, as the convention counts them.
     """
 
     name: str
@@ -40,6 +45,11 @@ class EnergyRow:
     acs: float
     macs: float
     energy_uj: float
+    energy_low_uj: float = 0.0
+    energy_high_uj: float = 0.0
+    energies_uj: tuple[float, ...] = ()
+    updates: int = 0
+    accesses: float = 0.0
 
     @property
     def silent(self) -> bool:
@@ -78,26 +88,45 @@ class NeuronRow:
 
 def product_rows(products: Sequence[Product], rule: Convention) -> tuple[EnergyRow, ...]:
     """Charges every product by its mean over all images."""
-    rows = []
-    for product in products:
-        a = product.activity
-        acs, macs = rule.operations(a)
-        energy = float(rule.picojoules(a, acs, macs)) * 1e-6
-        rows.append(
-            EnergyRow(
-                name=a.name,
-                kind=a.kind,
-                rate=float(a.rate),
-                rates=product.rates,
-                active=product.active,
-                largest=a.largest,
-                dense=int(a.dense),
-                acs=float(acs),
-                macs=float(macs),
-                energy_uj=energy,
-            )
-        )
-    return tuple(rows)
+    return tuple(_row(product, rule) for product in products)
+
+
+def _row(product: Product, rule: Convention) -> EnergyRow:
+    a, steps = product.activity, np.asarray(product.by_step.rate, dtype=np.float64)
+    acs, macs = rule.operations(a)
+    energy = float(rule.picojoules(a, acs, macs)) * 1e-6
+    by_image = charged(product.by_image, rule) * 1e-6
+    deviation = float(by_image.std(ddof=1)) if by_image.size > 1 else 0.0
+    low, high = interval(energy, deviation, by_image.size)
+    return EnergyRow(
+        name=a.name,
+        kind=a.kind,
+        rate=float(a.rate),
+        rates=tuple(float(r) for r in steps),
+        active=float(a.active),
+        largest=a.largest,
+        dense=int(rule.dense(a)),
+        acs=float(acs),
+        macs=float(macs),
+        energy_uj=energy,
+        energy_low_uj=low,
+        energy_high_uj=high,
+        energies_uj=_shares(energy, charged(product.by_step, rule)),
+        updates=int(a.around.updates),
+        accesses=float(rule.accesses(a)),
+    )
+
+
+def charged(activity: Activity, rule: Convention) -> np.ndarray:
+    """Picojoules of every image, or of every time step."""
+    energy = np.asarray(rule.picojoules(activity, *rule.operations(activity)), dtype=np.float64)
+    return np.broadcast_to(energy, np.shape(activity.rate))
+
+
+def _shares(energy: float, parts: np.ndarray) -> tuple[float, ...]:
+    """Scaled to their sum: a convention that takes the lesser of two means finds another one step by step."""
+    whole = float(parts.sum())
+    return tuple(float(part) * energy / whole if whole else 0.0 for part in parts)
 
 
 def neuron_rows(neurons: Sequence[Neuron]) -> tuple[NeuronRow, ...]:
@@ -107,8 +136,7 @@ def neuron_rows(neurons: Sequence[Neuron]) -> tuple[NeuronRow, ...]:
 
 def spread(products: Sequence[Product], rule: Convention) -> float:
     """Standard deviation of an image's energy over the images, in millijoules (0 for one image)."""
-    energy = sum(rule.picojoules(p.by_image, *rule.operations(p.by_image)) for p in products)
-    per_image = np.atleast_1d(np.asarray(energy, dtype=np.float64)) * 1e-9
+    per_image = sum((charged(p.by_image, rule) for p in products), start=np.zeros(1)) * 1e-9
     return float(per_image.std(ddof=1)) if per_image.size > 1 else 0.0
 
 

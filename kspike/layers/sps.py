@@ -105,17 +105,21 @@ class SPS(SpikingComposite):
             x = unfold_time(conv(x), timesteps)
             norm, neuron = self.norm_layers[i], self.neuron_layers[i] if i < len(self.neuron_layers) else None
             if self.pool[i] and self.pool_after == "norm":
-                x = unfold_time(max_pool(fold_time(norm(x, training=training))), timesteps)
+                x = unfold_time(self.downsample(fold_time(norm(x, training=training))), timesteps)
                 x = x if neuron is None else neuron(x)
             else:
                 x = norm.then_fire(neuron, x, training)
             x = fold_time(x)
             if self.pool[i] and self.pool_after == "neuron":
-                x = max_pool(x)
+                x = self.downsample(x)
         position = unfold_time(self.rpe_conv(x), timesteps)
         position = self.rpe_norm.then_fire(self.rpe_neuron, position, training)
         x = unfold_time(x, timesteps) + position
         return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))
+
+    def downsample(self, x: Any) -> Any:
+        """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
+        return max_pool(x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         batch, time, height, width, _ = input_shape

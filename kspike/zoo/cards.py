@@ -6,6 +6,8 @@ import copy
 import os
 from typing import Any
 
+from kspike.config import SpikformerConfig
+from kspike.cost.twin import ann_twin
 from kspike.zoo import naming
 from kspike.zoo.entry import Entry
 
@@ -32,7 +34,8 @@ def card(name_or_folder: str | os.PathLike, *, directory: str | os.PathLike | No
 def render(metadata: dict[str, Any], config: dict[str, Any]) -> str:
     """Metadata and config -> the README.md of the entry."""
     name = naming.full_name(metadata["name"], metadata["version"])
-    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _numbers(metadata), _energy(metadata)]
+    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _numbers(metadata)]
+    parts += [_energy(metadata, config)]
     parts += [_search(metadata), _training(metadata), _limits(metadata), _origin(metadata)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -113,15 +116,19 @@ def _runs(metadata: dict) -> str:
     return f"One run{f', seed {seed}' if seed is not None else ''}: the spread over seeds was not measured."
 
 
-def _energy(metadata: dict) -> str:
+def _energy(metadata: dict, config: dict) -> str:
     energy = metadata.get("energy")
     if not energy:
         return ""
+    twin = ann_twin(SpikformerConfig.from_dict(config))
     return f"""## Energy
 
 {metadata["energy_mj"]:.6g} mJ an image, all time steps, averaged over {energy["n"]:,} test images. Estimated from
 counted synaptic operations under the convention "{energy["convention"]}"{_colon(energy.get("source"))}. Such figures
-compare networks under one convention; they leave out what it does not charge (memory traffic) and measure no chip."""
+compare networks under one convention; they leave out what it does not charge (memory traffic) and measure no chip.
+
+For comparison, the same architecture as an ordinary network, with ReLU and real-valued attention: {twin.macs:,}
+multiply-accumulates, {twin.float32_mj:.6g} mJ in float32 (4.6 pJ each) and {twin.int8_mj:.6g} mJ in int8 (0.23 pJ)."""
 
 
 def _colon(text: str | None) -> str:

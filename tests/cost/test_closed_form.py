@@ -44,6 +44,14 @@ def test_syops_are_the_published_ones():
     assert cost.flops(SpikformerConfig(residual="membrane", neuron="plif"), counting="syops") == 3_703_115_520
 
 
+def test_operations_of_the_layers_add_up():
+    config = random_config(1)
+    for counting in cost.COUNTINGS:
+        assert sum(row.flops(counting) for row in cost.table(config)) == cost.flops(config, counting)
+    with pytest.raises(ValueError, match="known: syops, full"):
+        cost.table(config)[0].flops("macs")
+
+
 def test_multiply_accumulates_of_spikformer_4_384_layer_by_layer():
     rows = {row.name: row for row in cost.table(SpikformerConfig())}
     assert [rows[f"stem/conv_{i}"].macs for i in range(4)] == [1_327_104, 42_467_328, 169_869_312, 169_869_312]
@@ -170,6 +178,7 @@ def test_mistakes_are_named():
 def test_imagenet_rows_of_the_paper_follow_from_operations_and_config():
     """power = 0.9 pJ * SOPs + 4.6 pJ * T * first convolution; for all widths the paper used that of width 512."""
     first = cost.table(SpikformerConfig(**IMAGENET, embed_dim=512, depth=8))[0]
+    assert 4.6 * first.steps * first.macs * 1e-9 == pytest.approx(1.596, abs=0.001)
     rows = {6.82: 7.734, 8.69: 9.417, 11.09: 11.577, 13.67: 13.899, 22.09: 21.477}
     for sops, millijoules in rows.items():
         assert 0.9 * sops + 4.6 * first.steps * first.macs * 1e-9 == pytest.approx(millijoules, abs=0.001)

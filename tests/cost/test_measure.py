@@ -271,6 +271,9 @@ def test_a_supernet_is_measured_as_the_network_active_in_it(residual):
         for row, other in zip(report.rows, alone.rows, strict=True):
             assert row.rate == pytest.approx(other.rate, abs=5e-3), row.name  # but for a spike within rounding
             assert len(row.rates) == len(other.rates)
+        assert [(row.name, row.updates) for row in report.neurons] == [(n.name, n.updates) for n in alone.neurons]
+        for row, other in zip(report.neurons, alone.neurons, strict=True):
+            assert row.rate == pytest.approx(other.rate, abs=5e-3), row.name
         assert report.energy_mj == pytest.approx(alone.energy_mj, rel=0.02)
         assert sum(row.silent for row in report.rows) <= 2  # the network is alive, or this would say nothing
 

@@ -103,13 +103,15 @@ def test_an_entry_without_data_has_no_figures(model, tmp_path):
     assert "Not measured" in (path / "README.md").read_text("utf-8")
 
 
-def test_the_page_says_how_each_number_came_about(released):
+def test_the_page_says_how_each_number_came_about(released, model):
     text = (released / "README.md").read_text("utf-8")
     card = json.loads((released / "metadata.json").read_text("utf-8"))
+    twin = kspike.cost.ann_twin(model)
     figures = (
         f"{100 * card['accuracy']:.2f} %",
         "of 360",
         "95 % interval",
+        f"{twin.int8_mj:.6g} mJ in int8",
         "seed 7",
         f"{card['energy_mj']:.6g} mJ",
         '"spikformer"',

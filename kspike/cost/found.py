@@ -1,0 +1,141 @@
+"""One product that ran: from its totals to what a convention sees of it, on average, by image and by time step."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kspike.cost.closed_form import Row
+from kspike.cost.observed import Activity, Around, Attention, Geometry
+from kspike.cost.totals import Total
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """One product over all images: what a convention sees, the same of every image, and of every time step."""
+
+    activity: Activity
+    by_image: Activity
+    by_step: Activity
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One product that ran: its total, those of an attention's inputs, and its closed form where there is one."""
+
+    name: str
+    total: Total
+    inputs: dict[str, Total]
+    role: str
+    row: Row | None
+    images: int
+
+    @property
+    def steps(self) -> int:
+        """Time steps that the closed form has, or the signal; a product of the still image may run once, for all."""
+        return self.total.signal.steps if self.row is None else min(self.row.steps, self.total.signal.steps)
+
+    @property
+    def dense(self) -> int:
+        signal = self.total.signal
+        if self.row is not None:
+            return self.row.macs * self.row.steps
+        return signal.elements * signal.shape[0] if self.role else int(signal.dense or 0)
+
+    def elements(self, of: Total) -> int:
+        """Numbers of an input: the closed form's, where inactive ones came as zeros."""
+        return of.signal.elements if self.row is None else self.row.elements * self.steps
+
+    def geometry(self) -> Geometry:
+        signal, size, inputs = self.total.signal, self.total.signal.geometry, self.elements(self.total)
+        if self.role:  # it multiplies by K, or by A
+            tokens = signal.shape[0] if self.row is None else self.row.tokens
+            scores = inputs * tokens // (signal.shape[2] if self.row is None else self.row.head_dim)
+            outputs, weights = (scores, inputs) if self.role == "qk" else (inputs, scores)
+            return Geometry(inputs, outputs, weights // self.steps, self.dense, tokens, self.steps)
+        repeats = 1
+        if signal.dense is None and self.row is not None:  # elastic: so many of one output channel
+            positions = size.outputs // signal.steps
+            channels = self.row.macs // (size.fan * self.row.elements)
+            weights = self.row.macs // positions + channels * size.biased
+            reach = round(self.dense * size.reach / (size.fan * positions * signal.steps))
+            outputs = positions * channels * self.steps
+            return dataclasses.replace(
+                size, inputs=inputs, outputs=outputs, weights=weights, reach=reach, fan=size.fan * channels,
+                steps=self.steps,
+            )  # fmt: skip
+        repeats = self.dense // signal.dense if signal.dense else 1
+        return dataclasses.replace(
+            size, inputs=inputs * repeats, outputs=size.outputs * repeats, reach=size.reach * repeats,
+            steps=self.steps * repeats,
+        )  # fmt: skip
+
+    def over_images(self, around: list[dict[str, Any]], static: bool) -> Product:
+        """What a convention sees of it."""
+        total, size = self.total, self.geometry()
+        elements = self.elements(total)
+        scale = 1.0
+        if not self.role:
+            unit = total.signal.dense
+            scale = size.fan / total.signal.geometry.fan if unit is None else self.dense / unit
+
+        def activity(view: Any, parts: int) -> Activity:
+            """`view` takes a tally to a number an image; `parts`: into how many equal ones constants are divided."""
+            means = {of: view(each.sums) / (self.elements(each) // parts) for of, each in self.inputs.items()}
+            return Activity(
+                name=self.name,
+                kind=total.signal.role,
+                dense=self.dense // parts,
+                rate=view(total.sums) / (elements // parts),
+                counts=total.counts,
+                largest=total.largest,
+                static=static,
+                attention=Attention(self.role, **means, tokens=self._tokens, head_dim=self._head_dim)
+                if self.role
+                else None,
+                smallest=total.smallest,
+                whole=total.whole,
+                active=view(total.active) / (elements // parts),
+                touched=view(total.touched) * scale,
+                spiking=view(total.spiking) * scale,
+                geometry=_part(size, parts),
+                around=_around(around, view, parts),
+            )
+
+        n, steps = self.images, self.steps
+        return Product(
+            activity(lambda tally: tally.total / n, 1),
+            activity(lambda tally: tally.by_image, 1),
+            activity(lambda tally: _fitted(tally.by_step / n, steps), steps),
+        )
+
+    @property
+    def _tokens(self) -> int:
+        return self.total.signal.shape[0] if self.row is None else self.row.tokens
+
+    @property
+    def _head_dim(self) -> float:
+        return self.total.signal.shape[2] if self.row is None else self.row.head_dim
+
+
+def _part(size: Geometry, parts: int) -> Geometry:
+    if parts == 1:
+        return size
+    inputs, outputs, reach = (n / parts for n in (size.inputs, size.outputs, size.reach))
+    return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / parts)
+
+
+def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
+    """Of a signal with other time steps than the product that it is booked on, equal parts."""
+    return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
+
+
+def _around(found: list[dict[str, Any]], view: Any, parts: int) -> Around:
+    """Sums of what is booked on a product: a tally is seen as the product is, a number is the same for every image."""
+    sums: dict[str, Any] = {}
+    for each in found:
+        for name, value in each.items():
+            sums[name] = sums.get(name, 0) + (value / parts if isinstance(value, (int, float)) else view(value))
+    return Around(**sums)

@@ -1,0 +1,106 @@
+"""Adds the statistics of batches up, over images and over time steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kspike.cost.recording import Signal
+
+
+class Tally:
+    """Sums of one quantity in float64: image by image for the spread over images, and by time step."""
+
+    def __init__(self) -> None:
+        self._by_image: list[np.ndarray] = []
+        self.by_step: Any = 0.0
+
+    def add(self, values: np.ndarray) -> None:
+        """Takes in one batch, `(images, steps)`."""
+        self._by_image.append(values.sum(axis=1, dtype=np.float64))
+        self.by_step = self.by_step + values.sum(axis=0, dtype=np.float64)
+
+    @property
+    def by_image(self) -> np.ndarray:
+        """Sum over the steps of every image, `(images,)`."""
+        return np.concatenate(self._by_image)
+
+    @property
+    def total(self) -> float:
+        """Sum over everything."""
+        return float(np.sum(self.by_step))
+
+
+@dataclasses.dataclass
+class Total:
+    """Everything known of one signal over all images.
+
+    `spiking` is what `touched` holds of batches whose whole input is -1, 0 or 1.
+    """
+
+    signal: Signal
+    sums: Tally = dataclasses.field(default_factory=Tally)
+    active: Tally = dataclasses.field(default_factory=Tally)
+    touched: Tally = dataclasses.field(default_factory=Tally)
+    spiking: Tally = dataclasses.field(default_factory=Tally)
+    whole: bool = True
+    smallest: float = np.inf
+    largest: float = -np.inf
+    raster: np.ndarray | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether all of it are whole numbers from 0 up."""
+        return self.whole and self.smallest >= 0
+
+
+class Statistics:
+    """Sums over batches of every signal.
+
+    Args:
+        timesteps: T of the network that is measured, where known; steps beyond it (of a supernet) are left out.
+    """
+
+    def __init__(self, timesteps: int | None = None) -> None:
+        self.images = 0
+        self.timesteps = timesteps
+        self.totals: dict[tuple[str, str], Total] = {}
+
+    def add(self, signals: tuple[Signal, ...], packed: dict[str, np.ndarray], n: int) -> None:
+        """Takes in one batch, of which only the first `n` images are real.
+
+        Raises:
+            ValueError: a layer received or fired values that are not finite.
+        """
+        at = product = known = shown = 0
+        for signal in signals:
+            total = self.totals.setdefault((signal.tap, signal.of), Total(signal))
+            if signal.role == "norm":
+                continue
+            steps = min(signal.steps, self.timesteps or signal.steps)
+            sums = packed["sums"][:n, at : at + steps]
+            if not np.isfinite(sums).all():
+                raise ValueError(
+                    f"{signal.tap} sees values that are not finite: the model's weights or statistics hold nan or "
+                    "infinity, or its training diverged."
+                )
+            total.sums.add(sums)
+            at += signal.steps
+            if signal.role == "neuron":
+                size = signal.shown * signal.steps
+                if not self.images:
+                    total.raster = packed["raster"][shown : shown + size].reshape(signal.steps, signal.shown)
+                shown += size
+                continue
+            smallest, largest, fraction = (float(v) for v in packed["ranges"][product])
+            total.whole &= fraction == 0
+            total.smallest, total.largest = min(total.smallest, smallest), max(total.largest, largest)
+            touched = packed["touched"][:n, known : known + steps]
+            total.active.add(packed["active"][:n, known : known + steps])
+            total.touched.add(touched)
+            total.spiking.add(touched * (fraction == 0 and smallest >= -1 and largest <= 1))
+            known += signal.steps
+            product += 1
+        self.images += n
