@@ -75,10 +75,14 @@ class Statistics:
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """One product over all images: what a convention sees, and its spread over images and steps."""
+    """One product over all images: what a convention sees, and its spread over images and steps.
+
+    `by_image` and `by_step` hold arrays where `activity` holds means; `dense` of `by_step` is one step's.
+    """
 
     activity: Activity
     by_image: Activity
+    by_step: Activity
     rates: tuple[float, ...]
     active: float
 
@@ -155,13 +159,14 @@ def _product(
     else:
         dense, tokens, head_dim = total.signal.dense, 0, 0
 
-    def activity(rate: str) -> Activity:
+    def activity(rate: str, dense: float = dense) -> Activity:
         means = {of: getattr(m, rate) for of, m in inputs.items()}
         at = Attention(role, **means, tokens=tokens, head_dim=head_dim) if attention else None
         kind = total.signal.role
         return Activity(name, kind, dense, getattr(mean, rate), total.whole, total.largest, static, at)
 
-    return Product(activity("rate"), activity("by_image"), mean.rates, mean.active)
+    by_step = activity("by_step", dense / len(mean.rates))
+    return Product(activity("rate"), activity("by_image"), by_step, mean.rates, mean.active)
 
 
 class _Mean:
@@ -177,6 +182,7 @@ class _Mean:
         self.by_image = np.concatenate(total.by_image) / elements
         self.rate = float(self.by_image.mean())
         self.rates = tuple(float(s) for s in total.by_step[:steps] / (elements // steps * images))
+        self.by_step = np.asarray(self.rates)
         self.active = total.active / (elements * images)
 
 
