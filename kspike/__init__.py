@@ -11,7 +11,22 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kspike import convert, cost, data, layers, models, ops, space, supernet, surrogate, training, tuners, zoo
+    from kspike import (
+        convert,
+        cost,
+        data,
+        layers,
+        metrics,
+        models,
+        ops,
+        regularizers,
+        space,
+        supernet,
+        surrogate,
+        training,
+        tuners,
+        zoo,
+    )
     from kspike.config import SpikformerConfig
     from kspike.models import Spikformer
     from kspike.supernet import Supernet
@@ -27,8 +42,10 @@ __all__ = [
     "cost",
     "data",
     "layers",
+    "metrics",
     "models",
     "ops",
+    "regularizers",
     "space",
     "supernet",
     "surrogate",
@@ -40,7 +57,7 @@ __all__ = [
 #: Public classes and the module that holds each; every other public name is a module of its own.
 _CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: What a saved model may name. About 0.03 s once Keras is loaded, measured on all three backends.
-_SERIALISABLE = ("kspike.layers", "kspike.models", "kspike.supernet")
+_SERIALISABLE = ("kspike.layers", "kspike.models", "kspike.supernet", "kspike.regularizers", "kspike.metrics")
 _BACKENDS = ("torch", "jax", "tensorflow")
 
 _problem: ImportError | None = None

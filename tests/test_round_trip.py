@@ -41,6 +41,7 @@ OTHER = {
     "name": "another",
     "dtype": "mixed_bfloat16",
     "activity_regularizer": "l2",
+    "spike_regularizer": kspike.regularizers.FiringRate(0.5, upper=0.1),
     "beta_initializer": "ones",
     "gamma_initializer": "zeros",
     "moving_mean_initializer": "ones",

@@ -54,6 +54,12 @@ def test_layers(tmp_path):
 
 
 @pytest.mark.slow
+def test_firing(tmp_path):
+    run(ROOT / "docs" / "examples" / "firing.py", tmp_path)
+    assert "firing_rate/stem/neuron_0" in (tmp_path / "firing.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.slow
 def test_train(tmp_path):
     assert "accuracy" in run(ROOT / "docs" / "examples" / "train.py", tmp_path)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.search import search
 from kspike.cli.train import train
@@ -76,6 +77,8 @@ def kspike_command(
 
         kspike evaluate runs/best --split validation
 
+        kspike energy runs/best --split validation --html energy.html
+
         kspike zoo publish runs/best my_digits --license apache-2.0 --directory my_zoo
 
         kspike zoo verify my_zoo/my_digits
@@ -85,6 +88,7 @@ def kspike_command(
 app.command(no_args_is_help=True)(search)
 app.command(no_args_is_help=True)(train)
 app.command(no_args_is_help=True)(evaluate)
+app.command(no_args_is_help=True)(energy)
 app.add_typer(zoo, name="zoo")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, matching, open_data, open_model
 
 
 class Part(StrEnum):
@@ -50,11 +50,7 @@ def evaluate(
 
     network, card = open_model(model, directory)
     images = open_data(data, card, batch_size=batch_size, data_dir=existing(data_dir))
-    if images.input_shape != network.config.input_shape or images.num_classes != network.config.num_classes:
-        raise ValueError(
-            f"The model takes images {network.config.input_shape} of {network.config.num_classes} classes, {data!r} "
-            f"has {images.input_shape} of {images.num_classes}: give the data set that it was trained on as --data."
-        )
+    matching(network, images, data)
     part = getattr(images, split)
     part = part.without_augmentation() if split is Part.train else part
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])

@@ -63,6 +63,19 @@ def open_data(name: str, card: dict[str, Any] | None = None, **options: Any) -> 
     return kspike.data.load(name, **options)
 
 
+def matching(model: Spikformer, images: Dataset, data: str) -> None:
+    """Holds a model's input and classes to those of a data set.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if images.input_shape != model.config.input_shape or images.num_classes != model.config.num_classes:
+        raise ValueError(
+            f"The model takes images {model.config.input_shape} of {model.config.num_classes} classes, {data!r} "
+            f"has {images.input_shape} of {images.num_classes}: give the data set that it was trained on as --data."
+        )
+
+
 def existing(path: Path | None) -> str | None:
     """A path as kspike.data.load takes it."""
     return None if path is None else os.fspath(path.expanduser())

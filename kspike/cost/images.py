@@ -1,4 +1,4 @@
-"""Whatever a user calls data -> batches of images, all of one size, the last one filled up."""
+"""Whatever a user calls data -> batches of images and labels, all of one size, the last one filled up."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ import numpy as np
 BATCH = 32
 
 
-def count(data: Any, limit: int | None) -> int | None:
+def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
     """How many batches `batches` will give, where the data knows."""
-    data = _unpacked(data)
+    arrays = _arrays(data)
     try:
-        n = -(-len(data) // BATCH) if _is_array(data) else len(data)
+        n = -(-len(arrays[0]) // BATCH) if arrays else len(data)
     except TypeError:  # a generator, or a tf.data.Dataset of unknown length
         return limit
+    if most is not None:
+        size = BATCH if arrays else getattr(data, "batch_size", None)
+        n = min(n, -(-most // size)) if isinstance(size, int) and size > 0 else n
     return n if limit is None else min(n, limit)
 
 
-def batches(data: Any, shape: tuple[int | None, ...], limit: int | None = None) -> Iterator[tuple[np.ndarray, int]]:
-    """Gives (images float32, how many of them are real), batch by batch.
+def batches(
+    data: Any, shape: tuple[int | None, ...], limit: int | None = None, most: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+    """Gives (images float32, labels of the real ones or None, how many are real), batch by batch.
 
     A batch that is smaller than the first is filled up with its own last image, so that no second program is compiled
     for it; the copies are taken out of every sum again.
@@ -32,12 +37,13 @@ def batches(data: Any, shape: tuple[int | None, ...], limit: int | None = None) 
         data: images as one array; a `keras.utils.PyDataset`; or any iterable of batches, each images or (images, ...).
         shape: the model's input shape, the batch axis in front.
         limit: how many batches at most.
+        most: how many images at most.
 
     Raises:
         ValueError: no image at all, images of another shape, or numbers that are not finite.
     """
-    size = 0
-    for i, batch in enumerate(_batches(_unpacked(data))):
+    size = given = 0
+    for i, batch in enumerate(_batches(data)):
         if i == limit:
             break
         images = _images(batch, shape)
@@ -45,9 +51,15 @@ def batches(data: Any, shape: tuple[int | None, ...], limit: int | None = None) 
         if n == 0:
             continue
         size = size or n
-        if n < size:
-            images = np.concatenate([images, np.repeat(images[-1:], size - n, axis=0)])
-        yield images, n
+        labels = _labels(batch, n)
+        if most is not None:  # the batch stays whole, so that every limit runs the same program
+            n = min(n, most - given)
+        given += n
+        if len(images) < size:
+            images = np.concatenate([images, np.repeat(images[-1:], size - len(images), axis=0)])
+        yield images, None if labels is None else labels[:n], n
+        if given == most:
+            break
     if not size:
         raise ValueError(
             "Expected at least one batch of images, received none: the energy of nothing cannot be measured."
@@ -55,8 +67,9 @@ def batches(data: Any, shape: tuple[int | None, ...], limit: int | None = None) 
 
 
 def _batches(data: Any) -> Iterable[Any]:
-    if _is_array(data):
-        return (data[i : i + BATCH] for i in range(0, len(data), BATCH))
+    arrays = _arrays(data)
+    if arrays:
+        return (tuple(part[i : i + BATCH] for part in arrays) for i in range(0, len(arrays[0]), BATCH))
     if isinstance(data, keras.utils.PyDataset):  # has no end of its own to iterate to
         return (data[i] for i in range(len(data)))
     if hasattr(data, "__iter__"):
@@ -66,11 +79,13 @@ def _batches(data: Any) -> Iterable[Any]:
     raise ValueError(f"Expected images, or batches of (images, labels), received {type(data).__name__}.{hint}")
 
 
-def _unpacked(data: Any) -> Any:
-    """The images of a pair of whole arrays (images, labels)."""
+def _arrays(data: Any) -> tuple[Any, ...]:
+    """(images,) or (images, labels) where those are whole arrays, and () where data comes in batches."""
+    if _is_array(data):
+        return (data,)
     if isinstance(data, tuple) and data and all(_is_array(part) for part in data):
-        return data[0]
-    return data
+        return data[:2]
+    return ()
 
 
 def _is_array(data: Any) -> bool:
@@ -97,3 +112,14 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
             "The images hold numbers that are not finite (nan or infinity); look at where they are normalised."
         )
     return images
+
+
+def _labels(batch: Any, n: int) -> np.ndarray | None:
+    """The class of each image, where the batch says one: indices, or one number a class (one-hot, mixed labels)."""
+    if not isinstance(batch, (list, tuple)) or len(batch) < 2 or not _is_array(batch[1]):
+        return None
+    labels = batch[1] if isinstance(batch[1], np.ndarray) else keras.ops.convert_to_numpy(batch[1])
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = labels.argmax(axis=1)
+    labels = labels.reshape(len(labels), -1)
+    return labels[:, 0].astype("int64") if labels.shape == (n, 1) else None

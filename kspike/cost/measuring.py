@@ -11,6 +11,7 @@ import numpy as np
 
 from kspike.cost import images as image_batches
 from kspike.cost.activity import collect
+from kspike.cost.anytime import Answers, read
 from kspike.cost.convention import Convention, get
 from kspike.cost.counting import parameters
 from kspike.cost.probe import config_of, is_supernet, probe_of
@@ -25,6 +26,7 @@ def measure(
     convention: str | Convention = "spikformer",
     batches: int | None = None,
     progress: bool = True,
+    images: int | None = None,
 ) -> EnergyReport:
     """Runs images through a model once and reports where the energy goes, layer by layer.
 
@@ -41,9 +43,11 @@ def measure(
         convention: how operations are charged; `conventions()` lists the names.
         batches: how many batches at most; None for all.
         progress: whether a progress bar is shown.
+        images: how many images at most, the first ones; None for all.
 
     Returns:
-        An `EnergyReport`.
+        An `EnergyReport`. Where the data has labels, with the accuracy too, and for models that end in `RateDecoding`
+        with accuracy and energy after every time step.
 
     Raises:
         ValueError: an unknown convention, no images, images of another shape, values that are not finite, or a layer
@@ -62,23 +66,28 @@ def measure(
         raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
     if batches is not None and batches < 1:
         raise ValueError(f"batches must be at least 1, or None for all, got {batches!r}.")
+    if images is not None and images < 1:
+        raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
     shape = _input_shape(model)
     probe = probe_of(model)
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None
-    with _bar(image_batches.count(data, batches), progress) as advance:
-        for images, n in image_batches.batches(data, shape, batches):
-            signals, packed = probe.run(images)
+    answers = Answers(features=getattr(model, "include_top", True) is False)
+    with _bar(image_batches.count(data, batches, images), progress) as advance:
+        for batch, labels, n in image_batches.batches(data, shape, batches, images):
+            signals, packed = probe.run(batch)
             statistics.add(signals, packed, n)
-            first = images[0] if first is None else first
+            answers.add(packed.get("logits"), labels, n)
+            first = batch[0] if first is None else first
             advance()
     products, neurons = collect(statistics, config, strict=is_supernet(model), static=probe.static)
+    timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
         model=model.name,
         convention=rule,
         images=statistics.images,
-        timesteps=config.timesteps if config is not None else (probe.timesteps or 1),
+        timesteps=timesteps,
         rows=product_rows(products, rule),
         neurons=neuron_rows(neurons),
         energy_std_mj=spread(products, rule),
@@ -87,6 +96,8 @@ def measure(
         image=first,
         still=probe.static,
         products=tuple(products),
+        label=answers.label,
+        readings=read(products, rule, timesteps, answers),
     )
 
 

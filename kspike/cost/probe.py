@@ -11,6 +11,7 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.cost import products
+from kspike.cost.anytime import Reader
 from kspike.cost.recording import Recorder, Signal
 from kspike.cost.tables import table
 from kspike.layers import LIF, PLIF, DirectEncoding
@@ -28,6 +29,7 @@ class Probe:
         self.timesteps, self.static = _time_of(model)
         self.taps, self.notes = products.find(model, _is_neuron, _known(model))
         self._identity = _identity(model)
+        self._reader = Reader(model)
         self._signals: dict[tuple[int, ...], tuple[Signal, ...]] = {}
         self._run = jit(self._forward, model.variables)
 
@@ -38,11 +40,12 @@ class Probe:
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
-        with recorder.listening(self.taps):
-            model(images, training=False)  # type: ignore[misc]
+        with recorder.listening(self.taps), self._reader.listening() as seen:
+            outputs = model(images, training=False)  # type: ignore[misc]
         # Python runs here only while tracing (on torch, always): what is static of a signal is kept by shape
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
-        return recorder.packed()
+        logits = self._reader.logits(seen, outputs)
+        return recorder.packed() | ({} if logits is None else {"logits": logits})
 
     def run(self, images: np.ndarray) -> tuple[tuple[Signal, ...], dict[str, np.ndarray]]:
         """(signals, their packed statistics) of one batch."""

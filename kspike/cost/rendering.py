@@ -1,9 +1,10 @@
-"""An energy report as a table for the terminal."""
+"""An energy report as a table for the terminal, and two of them side by side."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,6 +29,14 @@ def energy(microjoules: float) -> str:
     return f"{microjoules:,.3f}" if microjoules >= 0.001 or microjoules == 0 else f"{microjoules:.2e}"
 
 
+def joules(millijoules: float) -> tuple[float, str]:
+    """An energy in the unit that leaves few zeros in front: (value, unit). Cards and reports hold millijoules."""
+    for unit, size in (("mJ", 1.0), ("µJ", 1e-3)):
+        if millijoules >= 0.01 * size or millijoules == 0:
+            return millijoules / size, unit
+    return millijoules / 1e-6, "nJ"
+
+
 def as_text(report: EnergyReport) -> str:
     """The table, the totals and what they point at."""
     out = io.StringIO()
@@ -38,7 +47,10 @@ def as_text(report: EnergyReport) -> str:
     lines = (
         f"{report.energy_mj:.6g} mJ an image, T={report.timesteps} "
         f"(mean of {report.images:,} images, 95 % interval {low:.6g} to {high:.6g})",
+        *_readings(report),
         f"{ac} accumulations, {mac} multiply-accumulates, of {dense} dense; {report.parameters:,} parameters",
+        f"ANN twin: {quantity(report.ann.macs)} multiply-accumulates, {report.ann.float32_mj:.6g} mJ in float32, "
+        f"{report.ann.int8_mj:.6g} mJ in int8",
         f"Convention {report.convention.name!r}: {report.convention.source}",
         *report.advice(),
     )
@@ -49,14 +61,54 @@ def as_text(report: EnergyReport) -> str:
 
 def _table(report: EnergyReport) -> Table:
     table = Table(box=None, pad_edge=False, title=f"Energy of {report.model}, one image", title_justify="left")
+    marked = any(row.silent or row.saturated for row in report.rows)
     table.add_column("layer")
     for column in ("rate", "dense", "MACs", "ACs", "µJ", "%"):
         table.add_column(column, justify="right")
+    if marked:
+        table.add_column("")
     whole = report.energy_mj * 1e3
     for row in report.rows:
         share = 100 * row.energy_uj / whole if whole else 0.0
         numbers = [quantity(row.dense), quantity(row.macs), quantity(row.acs), energy(row.energy_uj), f"{share:.1f}"]
         # a mean of real values is no firing rate
         rate = "silent" if row.silent else "real" if row.macs and not row.acs else f"{row.rate:.4f}"
-        table.add_row(row.name, rate, *numbers)
+        mark = "nothing arrives" if row.silent else "saturated input" if row.saturated else ""
+        table.add_row(row.name, rate, *numbers, *([mark] if marked else []))
     return table
+
+
+def _readings(report: EnergyReport) -> list[str]:
+    """Accuracy at the end, and accuracy and energy after every step before it."""
+    lines = [] if report.accuracy is None else [f"{100 * report.accuracy:.2f} % of the images classified as labelled"]
+    early = [r for r in report.readings[:-1] if r.accuracy is not None]
+    if early:
+        parts = (f"t={r.step}: {100 * r.accuracy:.2f} %, {r.energy_mj:.4g} mJ" for r in early)  # type: ignore[operator]
+        lines.append(f"Read after fewer steps (running mean of the logits): {'; '.join(parts)}")
+    return lines
+
+
+def as_comparison(first: EnergyReport, second: EnergyReport) -> str:
+    """Two reports side by side, total by total."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("", first.model, second.model, "times"):
+        table.add_column(column, justify="left" if not column else "right")
+    lines: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], str]], ...] = (
+        ("energy, mJ", lambda r: r.energy_mj, lambda v: f"{v:.6g}"),
+        ("accuracy, %", lambda r: None if r.accuracy is None else 100 * r.accuracy, lambda v: f"{v:.2f}"),
+        ("accumulations", lambda r: r.total("ac"), quantity),
+        ("multiply-accumulates", lambda r: r.total("mac"), quantity),
+        ("dense", lambda r: r.total("dense"), quantity),
+        ("firing rate", lambda r: r.firing_rate, lambda v: f"{v:.4f}"),
+        ("parameters", lambda r: r.parameters, lambda v: f"{v:,}"),
+        ("time steps", lambda r: r.timesteps, str),
+    )
+    for name, value, show in lines:
+        values = [value(report) for report in (first, second)]
+        if None in values:
+            continue
+        times = f"{values[1] / values[0]:.3g}" if values[0] else ""
+        table.add_row(name, *map(show, values), times)
+    out = io.StringIO()
+    Console(file=out, width=WIDTH, highlight=False).print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

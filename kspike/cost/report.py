@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from kspike.config import nearest
+from kspike.cost.anytime import Reading, recharged
 from kspike.cost.convention import Convention, get
+from kspike.cost.findings import findings
 from kspike.cost.found import Product
 from kspike.cost.rows import EnergyRow, NeuronRow, interval, product_rows, spread
 from kspike.cost.twin import AnnTwin, twin_of
@@ -38,6 +40,8 @@ class EnergyReport:
         image: the first image, as the model saw it.
         still: whether its input is a still image, which it repeats.
         products: what was measured at every product, before anything is charged.
+        label: its class, where the data says one.
+        readings: one `Reading` a time step, of a network that is read and stopped after it.
     """
 
     model: str
@@ -50,6 +54,8 @@ class EnergyReport:
     parameters: int
     notes: tuple[str, ...] = ()
     image: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
+    label: int | None = None
+    readings: tuple[Reading, ...] = ()
     still: bool = False
     products: tuple[Product, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
@@ -67,7 +73,19 @@ class EnergyReport:
         """
         rule = get(convention)
         rows, deviation = product_rows(self.products, rule), spread(self.products, rule)
-        return dataclasses.replace(self, convention=rule, rows=rows, energy_std_mj=deviation)
+        readings = recharged(self.readings, self.products, rule)
+        return dataclasses.replace(self, convention=rule, rows=rows, energy_std_mj=deviation, readings=readings)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the images that the model classifies as labelled; None where there were no labels."""
+        return self.readings[-1].accuracy if self.readings else None
+
+    @property
+    def firing_rate(self) -> float:
+        """Spikes a neuron and time step, over all neurons of the network."""
+        updates = sum(row.updates for row in self.neurons)
+        return sum(row.rate * row.updates for row in self.neurons) / updates if updates else 0.0
 
     @property
     def energy_mj(self) -> float:
@@ -104,17 +122,7 @@ class EnergyReport:
 
     def advice(self) -> tuple[str, ...]:
         """What the numbers point at, a sentence each, and what to try; then what was not counted."""
-        out = []
-        if self.silent:
-            out.append(
-                f"Silent (no spike in {self.images} images): {', '.join(self.silent)}. "
-                "Try a lower v_threshold or tau there, or calibrate the normalisation on training images."
-            )
-        if self.saturated:
-            out.append(
-                f"Saturated (firing nearly always): {', '.join(self.saturated)}. "
-                "Try a higher v_threshold there, or calibrate the normalisation on training images."
-            )
+        out = [str(finding) for finding in findings(self)]
         if self.convention.free:
             out.append(f"Convention {self.convention.name!r} counts operations and knows no energy: all joules are 0.")
         return (*out, *self.notes)
@@ -137,6 +145,8 @@ class EnergyReport:
             "images": self.images,
             "timesteps": self.timesteps,
             "parameters": self.parameters,
+            "accuracy": self.accuracy,
+            "firing_rate": self.firing_rate,
             "energy_mj": self.energy_mj,
             "energy_std_mj": self.energy_std_mj,
             "energy_interval_mj": [low, high],
@@ -147,6 +157,7 @@ class EnergyReport:
                 {f.name: _plain(getattr(row, f.name)) for f in dataclasses.fields(row) if f.name != "raster"}
                 for row in self.neurons
             ],
+            "readings": [dataclasses.asdict(reading) for reading in self.readings],
             "silent": list(self.silent),
             "saturated": list(self.saturated),
             "notes": list(self.notes),
@@ -156,22 +167,33 @@ class EnergyReport:
         """Writes the report as JSON (aside, then renamed: never half a file)."""
         return write(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Writes one line a product (aside, then renamed)."""
+    def to_csv(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
+        """Writes one line a product (aside, then renamed); with another report, its lines too, the model in front."""
+        reports = (self,) if beside is None else (self, beside)
         columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in ("rates", "energies_uj")]
-        steps = max((len(row.rates) for row in self.rows), default=0)
+        steps = max((len(row.rates) for report in reports for row in report.rows), default=0)
         out = io.StringIO()
         lines = csv.writer(out, lineterminator="\n")
-        lines.writerow([*columns, *(f"rate_{t}" for t in range(steps))])
-        for row in self.rows:
-            lines.writerow([*(getattr(row, c) for c in columns), *row.rates])
+        lines.writerow([*(["model"] if beside else []), *columns, *(f"rate_{t}" for t in range(steps))])
+        for report in reports:
+            for row in report.rows:
+                values = (getattr(row, c) for c in columns)
+                lines.writerow([*([report.model] if beside else []), *values, *row.rates])
         return write(path, out.getvalue())
 
-    def to_html(self, path: str | Path) -> Path:
-        """Writes one self-contained page that works offline (aside, then renamed)."""
+    def to_html(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
+        """Writes one self-contained page that works offline (aside, then renamed).
+
+        Args:
+            path: of the page.
+            beside: another report, shown on the right of this one.
+
+        Raises:
+            ValueError: the two were charged by different conventions: their energies do not compare.
+        """
         from kspike.cost.page import as_page
 
-        return write(path, as_page(self))
+        return write(path, as_page(self, beside))
 
 
 def _plain(value: Any) -> Any:

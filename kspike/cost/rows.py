@@ -56,6 +56,11 @@ class EnergyRow:
         """Whether nothing ever arrives."""
         return self.active == 0.0
 
+    @property
+    def saturated(self) -> bool:
+        """Whether its input is spikes, nearly always 1: it does a dense layer's work and tells little apart."""
+        return self.acs > 0 and self.largest <= 1 and self.rate >= SATURATED
+
 
 @dataclasses.dataclass(frozen=True)
 class NeuronRow:

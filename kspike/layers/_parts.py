@@ -40,6 +40,7 @@ class SpikingComposite(keras.layers.Layer):
         decay_input: bool = True,
         detach_reset: bool = True,
         surrogate: Any = "sigmoid",
+        spike_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,6 +58,7 @@ class SpikingComposite(keras.layers.Layer):
         self.decay_input = bool(decay_input)
         self.detach_reset = bool(detach_reset)
         self.surrogate = surrogates.get(surrogate)
+        self._spike_regularizer = keras.regularizers.get(spike_regularizer)
         self._tau_of = checks.by_kind(tau, self.kinds, {}, checks.DEFAULT_TAU, "tau")
         self._threshold_of = checks.by_kind(
             v_threshold, self.kinds, checks.DEFAULT_THRESHOLDS, checks.DEFAULT_THRESHOLD, "v_threshold"
@@ -75,8 +77,23 @@ class SpikingComposite(keras.layers.Layer):
             "decay_input": self.decay_input,
             "detach_reset": self.detach_reset,
             "surrogate": self.surrogate,
+            "spike_regularizer": self._spike_regularizer,
             "dtype": self.dtype_policy,
         }
+
+    @property
+    def spike_regularizer(self) -> Any:
+        """The activity regulariser of every neuron in here; a new one takes effect where a model is compiled anew."""
+        return self._spike_regularizer
+
+    @spike_regularizer.setter
+    def spike_regularizer(self, value: Any) -> None:
+        self._spike_regularizer = regularizer = keras.regularizers.get(value)
+        for layer in self._flatten_layers(include_self=False):
+            if isinstance(layer, SpikingComposite):
+                layer._spike_regularizer = regularizer
+            elif isinstance(layer, (LIF, PLIF)):
+                layer.activity_regularizer = regularizer
 
     def make_neuron(self, kind: str, name: str, groups: int = 1) -> keras.layers.Layer:
         """A neuron layer of one kind, with this layer's parameters."""
@@ -86,6 +103,7 @@ class SpikingComposite(keras.layers.Layer):
             "decay_input": self.decay_input,
             "detach_reset": self.detach_reset,
             "surrogate": self.surrogate,
+            "activity_regularizer": self._spike_regularizer,
             "dtype": self.dtype_policy,
             "name": name,
         }
@@ -104,6 +122,9 @@ class SpikingComposite(keras.layers.Layer):
             "decay_input": self.decay_input,
             "detach_reset": self.detach_reset,
             "surrogate": surrogates.serialize(self.surrogate),
+            "spike_regularizer": keras.regularizers.serialize(self._spike_regularizer)
+            if self._spike_regularizer is not None
+            else None,
         }
 
 

@@ -36,6 +36,7 @@ class SpikformerBlock(SpikingComposite):
         v_threshold: firing threshold: a number for all but attention's, or a mapping (those left out keep 1, and 0.5
             for attention).
         v_reset, decay_input, detach_reset, surrogate: as `LIF`.
+        spike_regularizer: activity regulariser of every neuron in here, as `kspike.regularizers.FiringRate`.
 
     Input and output shape: `(batch, time, tokens, channels)`.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import ops
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike.ops import lif
+from kspike.regularizers import activity_loss
 
 
 class _Neuron(keras.layers.Layer):
@@ -35,6 +37,8 @@ class _Neuron(keras.layers.Layer):
         self.detach_reset = bool(detach_reset)
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
+        #: Takes the spikes of every call, for metrics; a function, or None.
+        self.listener: Callable[[Any], None] | None = None
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
@@ -45,7 +49,17 @@ class _Neuron(keras.layers.Layer):
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
         time_constant = self.time_constant(inputs.shape[-1])
-        return lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype)
+        spikes = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype)
+        if self.listener is not None:
+            self.listener(spikes)
+        return spikes
+
+    def fired(self, spikes: Any) -> None:
+        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
+        if self.activity_regularizer is not None:
+            self.add_loss(activity_loss(self.activity_regularizer, spikes))
+        if self.listener is not None:
+            self.listener(spikes)
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:
@@ -96,6 +110,7 @@ class LIF(_Neuron):
         decay_input: whether the input is divided by tau too. snnTorch's `beta` is 1 - 1/tau with decay_input=False.
         detach_reset: whether the gradient ignores the reset.
         surrogate: gradient of the step on the way back; a name (see `kspike.surrogate.names()`) or an object.
+        activity_regularizer: Keras' own; `kspike.regularizers.FiringRate` penalises firing.
 
     Input shape: `(batch, time, ...)`. Output shape: the same, every value exactly 0 or 1.
 
@@ -149,7 +164,7 @@ class PLIF(_Neuron):
     Args:
         init_tau: tau at the start, in time steps, above 1: w = -log(init_tau - 1).
         groups: the last axis is split into this many equal parts, each with its own w.
-        v_threshold, v_reset, decay_input, detach_reset, surrogate: as `LIF`.
+        v_threshold, v_reset, decay_input, detach_reset, surrogate, activity_regularizer: as `LIF`.
 
     Input shape: `(batch, time, ..., channels)`. Output shape: the same, every value exactly 0 or 1.
     """

@@ -24,8 +24,8 @@ class SpikingMLP(SpikingComposite):
         mlp_ratio: hidden channels over input channels; `int(channels * mlp_ratio)` are used.
         hidden_dim: hidden channels, in place of the ratio.
         use_bias: whether both products have a bias.
-        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate: as `SpikformerBlock`;
-            kinds here are fc1 and fc2, and input with the membrane shortcut.
+        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
+            `SpikformerBlock`; kinds here are fc1 and fc2, and input with the membrane shortcut.
 
     Input and output shape: `(batch, time, tokens, channels)`.
     """

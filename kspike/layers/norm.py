@@ -48,6 +48,7 @@ class BatchNorm(keras.layers.BatchNormalization):
                 spikes, mean, variance = done
                 if moments is None:
                     self._remember(mean, variance)
+                neuron.fired(spikes)
                 return spikes
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)

@@ -30,8 +30,8 @@ class SPS(SpikingComposite):
         channels: channels of the first three stages; None for `(D/8, D/4, D/2)`.
         pool: for each of the four stages, whether a max-pool follows.
         pool_after: "neuron" (as above) or "norm" (SpikingJelly 2.0's models: the pool stands before the neuron).
-        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate: as `SpikformerBlock`; the
-            one kind here is stem.
+        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
+            `SpikformerBlock`; the one kind here is stem.
 
     Input shape: `(batch, time, height, width, channels)`. Output shape: `(batch, time, tokens, embed_dim)`.
     """

@@ -31,8 +31,8 @@ class SSA(SpikingComposite):
         num_heads: heads; divides the channels.
         scale: factor of the product; a power of two keeps it exact.
         qkv_bias, proj_bias: whether those products have a bias.
-        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate: as `SpikformerBlock`;
-            kinds here are qkv, attention and proj, and input with the membrane shortcut.
+        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
+            `SpikformerBlock`; kinds here are qkv, attention and proj, and input with the membrane shortcut.
 
     Input and output shape: `(batch, time, tokens, channels)`.
 

@@ -9,7 +9,7 @@ import keras
 
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
-from kspike.layers._parts import linear_initializer
+from kspike.layers._parts import SpikingComposite, linear_initializer
 
 
 def check_images(images: Any, config: SpikformerConfig) -> None:
@@ -40,6 +40,8 @@ class Spikformer(keras.Model):
     Args:
         config: a `SpikformerConfig`, or its `to_dict()`.
         include_top: whether the head is there; without it the model gives features.
+        spike_regularizer: activity regulariser of every neuron, as `kspike.regularizers.FiringRate(0.01)`. It belongs
+            to training and not to the config; `model.spike_regularizer = ...` sets it later, before `compile`.
 
     Input shape: `(batch, height, width, channels)`, or `(batch, time, height, width, channels)` where the config's
     input_shape has time. Output shape: logits `(batch, num_classes)`, or features `(batch, embed_dim)`.
@@ -56,6 +58,7 @@ class Spikformer(keras.Model):
         config: SpikformerConfig | Mapping[str, Any],
         *,
         include_top: bool = True,
+        spike_regularizer: Any = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -71,6 +74,7 @@ class Spikformer(keras.Model):
             "decay_input": config.decay_input,
             "detach_reset": config.detach_reset,
             "surrogate": config.surrogate,
+            "spike_regularizer": spike_regularizer,
             "dtype": policy,
         }
         inputs = keras.Input(config.input_shape, name="images")
@@ -111,6 +115,19 @@ class Spikformer(keras.Model):
         self.config = config
         self.include_top = bool(include_top)
         self._policy = policy
+        self._spike_regularizer = keras.regularizers.get(spike_regularizer)
+
+    @property
+    def spike_regularizer(self) -> Any:
+        """The activity regulariser of every neuron; a new one takes effect where the model is compiled anew."""
+        return self._spike_regularizer
+
+    @spike_regularizer.setter
+    def spike_regularizer(self, value: Any) -> None:
+        self._spike_regularizer = keras.regularizers.get(value)
+        for layer in self.layers:
+            if isinstance(layer, SpikingComposite):
+                layer.spike_regularizer = self._spike_regularizer
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         check_images(inputs, self.config)
@@ -120,6 +137,9 @@ class Spikformer(keras.Model):
         return {
             "config": self.config.to_dict(),
             "include_top": self.include_top,
+            "spike_regularizer": keras.regularizers.serialize(self._spike_regularizer)
+            if self._spike_regularizer is not None
+            else None,
             "dtype": keras.dtype_policies.serialize(self._policy),
             "name": self.name,
             "trainable": self.trainable,

@@ -1,9 +1,10 @@
 """Trains a model by a recipe that stands in a JSON file, epoch by epoch, so that a killed run goes on."""
 
+from kspike.training.firing import FiringRates
 from kspike.training.loading import load
 from kspike.training.loop import train
 from kspike.training.optimizer import make_optimizer
 from kspike.training.recipe import Recipe
 from kspike.training.records import read_history
 
-__all__ = ["Recipe", "load", "make_optimizer", "read_history", "train"]
+__all__ = ["FiringRates", "Recipe", "load", "make_optimizer", "read_history", "train"]

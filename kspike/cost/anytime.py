@@ -1,0 +1,158 @@
+"""What a network says, and what it has cost, when it is read after 1, 2, ... T time steps: all of it from one pass."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kspike.cost.convention import Convention
+from kspike.cost.found import Product
+from kspike.layers import RateDecoding
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """Accuracy and energy of a network that is read, and stopped, after some time steps.
+
+    Args:
+        step: after how many.
+        energy_mj: millijoules of one image up to there.
+        accuracy: share of images whose label has the largest logit; None where there were no labels, or the model
+            gives no answer before its last step.
+        answer: class of the first image.
+    """
+
+    step: int
+    energy_mj: float
+    accuracy: float | None = None
+    answer: int | None = None
+
+
+class Reader:
+    """Reads a model after every step: the head on the running mean over time, in place of the whole mean.
+
+    Neurons, products and attention look at no later step, and normalisation by moving statistics at no other: up to
+    step t, T steps are t steps. The logits read after step t are those of the same weights with T = t.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._decoding, self._tail = _tail(model)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[list[Any]]:
+        """Inside, the decoding's input is put into the list given."""
+        seen: list[Any] = []
+        if self._decoding is None:
+            yield seen
+            return
+        decode = self._decoding.call
+
+        def listen(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            seen.append(inputs)
+            return decode(inputs, *args, **kwargs)
+
+        vars(self._decoding)["call"] = listen
+        try:
+            yield seen
+        finally:
+            del vars(self._decoding)["call"]
+
+    def logits(self, seen: Sequence[Any], outputs: Any) -> Any | None:
+        """(batch, readings, classes): a reading a step, or the outputs alone, or None where they are no logits."""
+        if len(getattr(outputs, "shape", ())) != 2:
+            return None
+        if len(seen) != 1 or seen[0].shape[1] is None:
+            return ops.expand_dims(ops.cast(outputs, "float32"), 1)
+        readings = []
+        for t in range(1, int(seen[0].shape[1])):
+            x = self._decoding.call(seen[0][:, :t])  # type: ignore[union-attr]
+            for layer in self._tail:
+                x = layer(x)
+            readings.append(x)
+        return ops.stack([ops.cast(x, "float32") for x in (*readings, outputs)], axis=1)
+
+
+def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:
+    """The layer that averages over time, and those behind it, where they are one chain to the model's only output."""
+    layers = list(getattr(model, "layers", ()))
+    places = [i for i, layer in enumerate(layers) if isinstance(layer, RateDecoding)]
+    if len(places) != 1:
+        return None, []
+    chain = layers[places[0] :]
+    try:  # a layer that is used twice has no input of its own, a subclassed model no output
+        whole = all(behind.input is before.output for before, behind in itertools.pairwise(chain))
+        whole = whole and chain[-1].output is model.output
+    except (AttributeError, ValueError):
+        whole = False
+    return (chain[0], chain[1:]) if whole else (None, [])
+
+
+class Answers:
+    """Counts right answers, batch by batch."""
+
+    def __init__(self, features: bool = False) -> None:
+        self._features = features
+        self._right: Any = 0
+        self._labelled = 0
+        self.first: tuple[int, ...] = ()
+        self.label: int | None = None
+
+    def add(self, logits: np.ndarray | None, labels: np.ndarray | None, n: int) -> None:
+        """Takes in the answers on `n` images, (batch, readings, classes), and their labels."""
+        if logits is None or self._features:
+            return
+        found = logits[:n].argmax(axis=-1)
+        if not self.first:
+            self.first = tuple(int(c) for c in found[0])
+            self.label = None if labels is None else int(labels[0])
+        if labels is not None:
+            self._right = self._right + (found == labels[:, None]).sum(axis=0)
+            self._labelled += n
+
+    def accuracy(self) -> tuple[float, ...]:
+        """Share of right answers, one a reading; () where there were no labels."""
+        return tuple(float(r) / self._labelled for r in self._right) if self._labelled else ()
+
+
+def read(products: Sequence[Product], rule: Convention, timesteps: int, answers: Answers) -> tuple[Reading, ...]:
+    """Energy and accuracy after every time step."""
+    energies = _energy_until(products, rule, timesteps)
+    accuracy, first = answers.accuracy(), answers.first
+
+    def at(values: tuple, step: int) -> Any:
+        """A reading of that step; a model read once is read after its last."""
+        place = step - timesteps + len(values)
+        return values[place] if 0 <= place < len(values) and len(values) in (1, timesteps) else None
+
+    return tuple(Reading(t + 1, float(energies[t]), at(accuracy, t), at(first, t)) for t in range(timesteps))
+
+
+def recharged(readings: Sequence[Reading], products: Sequence[Product], rule: Convention) -> tuple[Reading, ...]:
+    """The same readings with the energy of another convention."""
+    energies = _energy_until(products, rule, len(readings))
+    return tuple(
+        dataclasses.replace(reading, energy_mj=float(energy))
+        for reading, energy in zip(readings, energies, strict=True)
+    )
+
+
+def _energy_until(products: Sequence[Product], rule: Convention, timesteps: int) -> np.ndarray:
+    """Millijoules up to each step. What runs once an image (the head) is paid by every reading."""
+    total = np.zeros(timesteps)
+    for product in products:
+        a, b = product.activity, product.by_step
+        energy = float(rule.picojoules(a, *rule.operations(a))) * 1e-9
+        steps = np.broadcast_to(rule.picojoules(b, *rule.operations(b)), np.shape(b.rate))
+        if len(steps) == timesteps and steps.sum() > 0:
+            # a product of two rates is charged by their means over all steps: the shares are, so that the end agrees
+            total += energy * np.cumsum(steps) / steps.sum()
+        else:
+            total += energy
+    return total

@@ -1,0 +1,50 @@
+"""What the firing rates of a report point at, and what to try."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kspike.cost.report import EnergyReport
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Neuron layers that do no work, and the remedy.
+
+    Args:
+        kind: "silent" or "saturated".
+        meaning: what was seen.
+        layers: paths of the layers.
+        remedy: what to try.
+    """
+
+    kind: str
+    meaning: str
+    layers: tuple[str, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.capitalize()} ({self.meaning}): {', '.join(self.layers)}. {self.remedy}"
+
+
+def findings(report: EnergyReport) -> tuple[Finding, ...]:
+    """Silent layers first: what stands behind them does nothing, and their low energy is no merit."""
+    found = (
+        Finding(
+            "silent",
+            f"no spike in {report.images:,} images",
+            report.silent,
+            "Try a lower v_threshold or tau there, calibrate the normalisation on training images, or train with "
+            "kspike.regularizers.FiringRate(lower=...).",
+        ),
+        Finding(
+            "saturated",
+            "firing nearly always",
+            report.saturated,
+            "Try a higher v_threshold there, calibrate the normalisation on training images, or train with "
+            "kspike.regularizers.FiringRate(upper=...).",
+        ),
+    )
+    return tuple(finding for finding in found if finding.layers)
