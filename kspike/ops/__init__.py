@@ -9,6 +9,7 @@ On a CPU the torch backend runs neurons, and the normalisation before them, as l
 from kspike.ops.dispatch import (
     batch_norm,
     compilation_counter,
+    gradients,
     jit,
     lif,
     max_pool,
@@ -21,6 +22,7 @@ from kspike.ops.dispatch import (
 __all__ = [
     "batch_norm",
     "compilation_counter",
+    "gradients",
     "jit",
     "lif",
     "max_pool",

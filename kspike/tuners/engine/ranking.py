@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -66,6 +66,7 @@ class Ranking:
         constraints: bounds; those on measured quantities are not looked at here.
         max_trials: how many networks are proposed.
         seed: of the sample, where one is taken.
+        chosen: what is proposed in place of the best by count, where a shortlist was measured.
 
     Example:
         >>> best = next(Ranking(SearchSpace.load("autost_small"),
@@ -80,6 +81,7 @@ class Ranking:
     constraints: Constraints = Constraints()
     max_trials: int = 10
     seed: int = 0
+    chosen: list[Genome] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, value, known in (("score", self.score, COUNTED), ("tie_break", self.tie_break, TIE_BREAKS)):
@@ -191,7 +193,8 @@ class Ranking:
 
     def propose(self, generation: int, archive: Archive, first_number: int) -> list[Proposal]:
         """The best `max_trials` networks."""
-        return as_proposals(self.top(self.max_trials), first_number)
+        genomes = self.chosen[: self.max_trials] or self.top(self.max_trials)
+        return [Proposal(first_number + i, 0, genome, "ranking") for i, genome in enumerate(genomes)]
 
     def describe(self) -> dict[str, object]:
         """Everything that decides the ranking, as plain JSON values: what a project is recognised by."""
@@ -203,8 +206,3 @@ class Ranking:
             "max_trials": int(self.max_trials),
             "seed": int(self.seed),
         }
-
-
-def as_proposals(genomes: Sequence[Genome], first_number: int = 0) -> list[Proposal]:
-    """Ranked genomes as proposals, best first."""
-    return [Proposal(first_number + i, 0, genome, "ranking") for i, genome in enumerate(genomes)]
