@@ -29,9 +29,9 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
     """Searches a space of Spikformers without training: by FLOPs exactly, by what untrained networks do on a shortlist.
 
     By "flops" or "params" every network of the space is ranked, exactly and in milliseconds: networks of equal cost
-    form cells, and nothing is built before `get_best_models`. Everything else (energy, synflow, naswot, grad_norm) needs
-    built networks: it is measured on the `shortlist` best by FLOPs, over several initialisations, on one batch of real
-    images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected, saying so.
+    form cells, and nothing is built before `get_best_models`. Everything else (energy, synflow, naswot, grad_norm)
+    needs built networks: it is measured on the `shortlist` best by FLOPs, over several initialisations, on one batch of
+    real images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected, saying so.
 
     A project is a folder, as of `EvolutionSearch` and by the same code: run again, it goes on; opened with other
     settings, it refuses and names the difference.

@@ -25,9 +25,9 @@ class Synflow(Score):
 
     Source: SynFlow (Tanaka et al., NeurIPS 2020); as a search's score Abdelfattah et al., ICLR 2021. The network must
     be linear for it, which a spiking one is not. Departures: neurons and normalisation pass their input on (as ReLU
-    does with positive numbers); attention, a product of three, passes on the mean of its values over the tokens, so that
-    weights of q and k have no part; the logarithm is taken, because the sum leaves float32 within a few blocks (the
-    stream is scaled down after every block by a constant, and the constants' logarithms are added).
+    does with positive numbers); attention, a product of three, passes on the mean of its values over the tokens, so
+    that weights of q and k have no part; the logarithm is taken, because the sum leaves float32 within a few blocks
+    (the stream is scaled down after every block by a constant, and the constants' logarithms are added).
 
     Heads, thresholds and time constants do not change it, and neither does T.
     """
