@@ -23,7 +23,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def brown(x: np.ndarray, y: np.ndarray) -> float:
-    """The largest rho with the mean of x and y that their own, r, allows: sqrt(2 r / (1 + r)) (Spearman, Brown 1910)."""
+    """The largest rho with the mean of x and y that their own, r, allows: sqrt(2 r / (1 + r)) (Spearman and Brown)."""
     r = max(0.0, spearman(x, y))
     return float(np.sqrt(2 * r / (1 + r)))
 

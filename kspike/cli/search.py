@@ -72,7 +72,10 @@ def search(
 
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
-    limits = {"parameters": (min_parameters, max_parameters), "flops": (None, max_flops)}
+    limits: dict[str, tuple[float | None, float | None]] = {
+        "parameters": (min_parameters, max_parameters),
+        "flops": (None, max_flops),
+    }
     limits |= {"energy_mj": (None, max_energy_mj), "timesteps": (None, max_timesteps)}
     constraints = {name: pair for name, pair in limits.items() if pair != (None, None)}
     genes = tuners.SearchSpace.load(space)

@@ -50,14 +50,12 @@ def search(
         directory=directory,
         project_name=project or f"{space.name}_zero_cost",
     )
-    counted = tuner.score.counted and energy_weight is None and "energy_mj" not in constraints
-    measured = not (counted and tie_break in ("attention", "params", "flops", "none"))
-    tuner.search(train() if measured else None)
+    tuner.search(train() if tuner.needs_data else None)
     tuner.results_summary(num_trials=top)
     folder = Path(tuner.project_dir)
     for name, values in (("best.json", tuner.get_best_configs()[0].to_dict()), ("search.json", tuner.search_record())):
         (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     tuner.to_csv(folder / "candidates.csv")
-    if plot and measured:
+    if plot and tuner.needs_data:
         print(f"drawn: {tuner.plot(folder / 'front.png')}")
     print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")

@@ -32,6 +32,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         max_trials: how many networks are proposed.
         tie_break: what ranks networks of equal score: "attention", "params" or "flops" (fewer first), or None.
         objective: what trials report: an objective, or the name of a metric; None is the fitness of `ZeroCostSearch`.
+        per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all.
         seed: of the sample that is ranked where a space is too rich to be enumerated.
         lease: seconds after which a silent worker counts as dead.
 
@@ -50,10 +51,12 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         max_trials: int = 10,
         tie_break: str | None = "attention",
         objective: Any = None,
+        per_cost: int | None = None,
         seed: int = 0,
         lease: float = 3600.0,
     ) -> None:
-        ranking = Ranking(SearchSpace.load(space), score, tie_break, Constraints.of(constraints), max_trials, seed)
+        bounds = Constraints.of(constraints)
+        ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, max_trials, seed, per_cost)
         if isinstance(objective, str) and objective in objectives.DIRECTIONS:
             objective = objectives.resolve(objective)
         #: What else a project is recognised by.

@@ -1,4 +1,4 @@
-"""Shortlist: measures training-free scores of a few networks, each kept in the journal before the next begins."""
+"""Shortlist: measures training-free scores of a few networks, kept one by one in the journal, and orders them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 from kspike.config import SpikformerConfig
 from kspike.space import Genome
 from kspike.tuners import tuner_data
+from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.scores import Score, Value, evaluate
 from kspike.tuners.scores.evaluating import batch_of
 from kspike.tuners.tuner_report import genes
@@ -101,3 +103,39 @@ def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
             f"silent at initialisation (seed {', '.join(seeds)}): a stage of the stem, or a whole block, never fires"
         )
     return row
+
+
+def order_rows(
+    rows: Sequence[dict[str, Any]], score: Score, second: Score | None, weighing: Weighing, constraints: Constraints
+) -> list[int]:
+    """Places of the rows that are left, best first; writes fitness, place and "rejected" into the rows.
+
+    Args:
+        rows: as `Shortlist.measure` gives them, the counted score added; in the order of the exact ranking.
+        score: what ranks.
+        second: a measured score that ranks rows of equal fitness, or None.
+        weighing: of score and energy.
+        constraints: of which those on the energy are looked at.
+
+    Raises:
+        ValueError: no row is left.
+    """
+    for row in rows:
+        if "energy" in row:
+            row["energy_mj"], row["energy_mj_std"] = row.pop("energy"), row.pop("energy_std")
+            if "rejected" not in row and constraints.violation({"energy_mj": row["energy_mj"]}) > 0:
+                bound = dict(constraints.bounds)["energy_mj"]
+                row["rejected"] = f"energy_mj is {row['energy_mj']:.4g}, outside {list(bound)}"
+    kept = [i for i, row in enumerate(rows) if "rejected" not in row]
+    if not kept:
+        raise ValueError(
+            f"No network of the shortlist of {len(rows)} is left; the first: {rows[0]['rejected']}. Give a longer "
+            "shortlist, other constraints, or a space with lower v_threshold and tau."
+        )
+    turned = lambda s, i: (1 if s.direction == "max" else -1) * rows[i]["energy_mj" if s.name == "energy" else s.name]
+    energies = [rows[i]["energy_mj"] for i in kept] if "energy_mj" in rows[kept[0]] else None
+    fitness = dict(zip(kept, weighing([turned(score, i) for i in kept], energies).tolist(), strict=True))
+    order = sorted(kept, key=lambda i: (-fitness[i], -turned(second, i) if second else 0.0, i))
+    for place, i in enumerate(order):
+        rows[i] |= {"fitness": float(fitness[i]), "place": float(place)}
+    return order

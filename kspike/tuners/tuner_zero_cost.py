@@ -15,14 +15,14 @@ from kspike.tuners import scores as score_names
 from kspike.tuners import tuner_report, tuner_supernet, tuner_zero_cost_report
 from kspike.tuners.engine import Candidate, Constraints, export
 from kspike.tuners.engine.fingerprint import refuse
-from kspike.tuners.engine.ranking import TIE_BREAKS, Ranking
+from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS, Ranking
 from kspike.tuners.engine.selection import front
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy
 from kspike.tuners.tuner_project import Project
-from kspike.tuners.tuner_shortlist import Shortlist
+from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 
 
 class ZeroCostSearch(Project, keras_tuner.Tuner):
@@ -50,6 +50,8 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
         shortlist: how many of the best by count are measured.
         tie_break: what ranks networks of equal score: "attention" (fewer operations of attention, that is more heads),
             "params", "flops" (fewer), a measured score, or None. What is still equal comes in the order of the genes.
+        per_cost: at most so many networks of the same parameters, FLOPs and time steps on the shortlist and among the
+            trials; None for all. Where many networks cost the same, 1 spreads the shortlist over different costs.
         fitness: "normalised", or "autost": FLOPs / 1e9 + ld / energy, as its code has it.
         ld: AutoST's lambda, for fitness="autost".
         seeds: initialisations that a measured score is averaged over.
@@ -75,6 +77,7 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
         energy_weight: float | None = None,
         shortlist: int = 64,
         tie_break: str | None = "attention",
+        per_cost: int | None = None,
         fitness: str = "normalised",
         ld: float = 0.0,
         seeds: int = 3,
@@ -90,10 +93,8 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
         self.score = score_names.get(score)
         self.weighing = Weighing(energy_weight, fitness, ld)
         energy = Energy(convention)
-        by = score if self.score.counted else "flops"
+        self._counted = self.score.name in COUNTED  # what the whole space is ranked by
         self._second = None if tie_break is None or tie_break in TIE_BREAKS else score_names.get(tie_break)
-        if tie_break == "attention" and not self.score.counted:
-            tie_break = None  # ties of measured scores do not occur
         bounds = Constraints.of(constraints)
         if any(name == "accuracy" for name, _ in bounds.bounds):
             raise ValueError("Nothing is trained, so no accuracy can be constrained; use EvolutionSearch.")
@@ -101,12 +102,12 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
         for name, value in (("shortlist", shortlist), ("seeds", seeds), ("images", images)):
             if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        counted_tie_break = tie_break if tie_break in TIE_BREAKS else None
-        oracle = ZeroCostSearchOracle(space, by, bounds, max_trials, counted_tie_break, None, seed, lease)
-        measured = {s.name: s for s in (self.score, self._second, energy) if s is not None and not s.counted}
+        by, second = self.score.name if self._counted else "flops", tie_break if tie_break in TIE_BREAKS else None
+        oracle = ZeroCostSearchOracle(space, by, bounds, max_trials, second, None, per_cost, seed, lease)
+        measured = {s.name: s for s in (None if self._counted else self.score, self._second, energy) if s is not None}
         self._shortlist = Shortlist(list(measured.values()), int(shortlist), int(seeds), int(images), int(seed))
         oracle.settings = {
-            "measured_score": None if self.score.counted else score,
+            "measured_score": None if self._counted else self.score.name,
             "measured_tie_break": self._second.name if self._second else None,
             "energy_weight": None if energy_weight is None else float(energy_weight),
             "fitness": fitness,
@@ -147,7 +148,7 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
             self._read(self._wait_for("ranking"))
             super().search()
             return
-        if data is None and self._needs_data():
+        if data is None and self.needs_data:
             raise ValueError(
                 "Energy, and every score but flops and params, is measured on real images: call "
                 "search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj."
@@ -164,9 +165,11 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
             error = self._oracle.error
             raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
 
-    def _needs_data(self) -> bool:
+    @property
+    def needs_data(self) -> bool:
+        """Whether something is to be measured on images."""
         bounded = any(name == "energy_mj" for name, _ in self.constraints.bounds)
-        return self.weighing.needs_energy or not self.score.counted or self._second is not None or bounded
+        return self.weighing.needs_energy or not self._counted or self._second is not None or bounded
 
     def _rank(self, used: dict[str, Any], measured: bool) -> dict[str, Any]:
         start = time.perf_counter()
@@ -180,31 +183,17 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
             rows = self._shortlist.measure(genomes, self._records(), self._write, self._say)
         else:
             rows = [{} for _ in genomes]
-        for genome, row in zip(genomes, rows, strict=True):
-            if self.score.counted:
+        if self._counted:
+            for genome, row in zip(genomes, rows, strict=True):
                 row[name] = float(self.score.of(genome))
-            if "energy" in row:
-                row["energy_mj"] = row.pop("energy")
-                row["energy_mj_std"] = row.pop("energy_std")
-        kept = [i for i, row in enumerate(rows) if not self._refused(row, ranking)]
-        if not kept:
-            raise ValueError(self._none_left(rows))
-        key = "energy_mj" if name == "energy" else name
-        sign = 1 if self.score.direction == "max" else -1
-        values = [sign * rows[i][key] for i in kept]
-        energies = [rows[i]["energy_mj"] for i in kept] if measured else None
-        fitness = self.weighing(values, energies)
-        second = self._second_values([rows[i] for i in kept])
-        order = sorted(range(len(kept)), key=lambda j: (-fitness[j], -second[j], j))
-        for place, j in enumerate(order):
-            rows[kept[j]] |= {"fitness": float(fitness[j]), "place": float(place)}
+        order = order_rows(rows, self.score, self._second, self.weighing, self.constraints)
         record = {
             "type": "ranking",
             **used,
             "exact": standings.exact and not measured,
             "networks": standings.networks,
             "seconds": round(time.perf_counter() - start, 3),
-            "order": [kept[j] for j in order],
+            "order": order,
             "rows": [
                 {"indices": list(genome.indices), "metrics": _finite(row)}
                 for genome, row in zip(genomes, rows, strict=True)
@@ -212,26 +201,6 @@ class ZeroCostSearch(Project, keras_tuner.Tuner):
         }
         self._write(record)
         return record
-
-    def _second_values(self, rows: list[dict[str, float]]) -> list[float]:
-        if self._second is None:
-            return [0.0] * len(rows)
-        sign = 1 if self._second.direction == "max" else -1
-        key = "energy_mj" if self._second.name == "energy" else self._second.name
-        return [sign * row[key] for row in rows]
-
-    def _refused(self, row: dict[str, Any], ranking: Ranking) -> bool:
-        """Whether a measured network is left out: silent, not finite, or outside the bounds on energy."""
-        outside = self.constraints.violation({k: v for k, v in row.items() if k == "energy_mj"}) > 0
-        return bool(row.get("rejected")) or outside
-
-    def _none_left(self, rows: list[dict[str, Any]]) -> str:
-        reasons = [str(row["rejected"]) for row in rows if row.get("rejected")]
-        first = f"the first: {reasons[0]}" if reasons else "all lie outside the bounds on energy_mj"
-        return (
-            f"No network of the shortlist of {len(rows)} is left ({len(reasons)} silent or not finite; {first}). "
-            "Give a longer shortlist, other constraints, or a space with lower v_threshold and tau."
-        )
 
     def _read(self, record: dict[str, Any]) -> None:
         """Takes the order from the journal."""

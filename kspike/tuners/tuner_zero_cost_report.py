@@ -35,11 +35,9 @@ def standings_lines(ranking: Ranking, seconds: float) -> list[str]:
         lines.append(f"why a sample: {s.reason}")
     if s.tied > 1:
         second = f"by {ranking.tie_break} ({TIES[ranking.tie_break]})" if ranking.tie_break else "by no second score"
-        rest = f"; {s.tied_after:,} are equal after it" if ranking.tie_break else ""
-        lines.append(
-            f"{s.tied:,} networks tie for the best {ranking.score}: broken {second}{rest}"
-            + (", and come with usual neurons first, then in the order of the genes" if s.tied_after > 1 else "")
-        )
+        rest = f", which leaves {s.tied_after:,} equal" if ranking.tie_break and s.tied_after > 1 else ""
+        last = "; these come with usual neurons first, then in the order of the genes" if s.tied_after > 1 else ""
+        lines.append(f"{s.tied:,} networks tie for the best {ranking.score}: broken {second}{rest}{last}")
     return lines
 
 
@@ -67,9 +65,15 @@ def summary_lines(tuner: Any, record: Mapping[str, Any] | None) -> list[str]:
     rejected = sum("rejected" in row["metrics"] for row in record["rows"])
     lines.append(
         f"measured untrained, on {tuner._shortlist.images} images and {tuner._shortlist.seeds} initialisations: the "
-        f"{len(record['rows'])} best by {ranking.score} (a shortlist, not the space); {rejected} rejected as silent; "
+        f"{len(record['rows'])} best by {ranking.score} (a shortlist, not the space); {rejected} rejected; "
         f"in order of {by}"
     )
+    costs = {row["metrics"].get(ranking.score) for row in record["rows"]}
+    if len(record["rows"]) > 1 and len(costs) == 1 and tuner.score.name == ranking.score:
+        lines.append(
+            f"{ranking.score} is the same for all of the shortlist, so that energy alone decides: a longer shortlist, "
+            "per_cost=1 or tighter constraints bring in others"
+        )
     return lines
 
 

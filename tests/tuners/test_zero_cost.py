@@ -132,6 +132,19 @@ def test_a_measured_score_orders_the_shortlist_and_breaks_ties(tmp_path, untrain
     assert keys == sorted((-cost.flops(g), config_sum(g)) for g in tuner.ranking.top(20))[:6]
 
 
+def test_a_shortlist_of_one_cost_is_said_to_be_and_may_be_spread(tmp_path, untrained, capsys):
+    says = "flops is the same for all of the shortlist"
+    tuner = search(tmp_path, shortlist=3)
+    tuner.search(arrays())
+    tuner.results_summary()
+    assert says in " ".join(capsys.readouterr().out.split())
+    tuner = search(tmp_path, shortlist=3, per_cost=1, project_name="spread")
+    tuner.search(arrays())
+    tuner.results_summary()
+    assert says not in " ".join(capsys.readouterr().out.split())
+    assert len({c.flops for c in tuner.shortlisted()}) == 3
+
+
 def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, capsys):
     silent = lambda genome: genome.to_config().v_threshold["fc1"][0] == 1.0
     monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=silent))
@@ -143,7 +156,7 @@ def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, caps
     assert not any(silent(c.genome) for c in tuner.best_candidates())
     assert len(rejected) + len(tuner.shortlisted()) == 20
     monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=lambda genome: True))
-    with pytest.raises(ValueError, match="No network of the shortlist of 20 is left .20 silent"):
+    with pytest.raises(ValueError, match="No network of the shortlist of 20 is left; the first: silent"):
         search(tmp_path, project_name="none").search(arrays())
 
 
@@ -227,6 +240,7 @@ def test_bounds_on_energy_hold_on_the_shortlist(tmp_path, untrained):
     tuner = search(tmp_path, constraints={"energy_mj": (None, bound)}, project_name="bound")
     tuner.search(arrays())
     assert len(tuner.shortlisted()) < 20 and all(c.energy_mj <= bound for c in tuner.shortlisted())
+    assert all("outside" in why for _, why in tuner.rejected())
 
 
 def test_the_summary_says_how_the_order_came_about(tmp_path, untrained, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -66,6 +67,8 @@ class Ranking:
         constraints: bounds; those on measured quantities are not looked at here.
         max_trials: how many networks are proposed.
         seed: of the sample, where one is taken.
+        per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all of them. The first
+            of each cost come, by the second score.
         chosen: what is proposed in place of the best by count, where a shortlist was measured.
 
     Example:
@@ -81,6 +84,7 @@ class Ranking:
     constraints: Constraints = Constraints()
     max_trials: int = 10
     seed: int = 0
+    per_cost: int | None = None
     chosen: list[Genome] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,8 +93,10 @@ class Ranking:
                 raise ValueError(f"{name} must be one of {list(known)}, got {value!r}{nearest(value, list(known))}.")
         if TIE_BREAKS.get(self.tie_break or "") == COUNTED[self.score]:
             raise ValueError(f"tie_break {self.tie_break!r} is the score itself, which cannot break its ties.")
-        for name, least in (("max_trials", 1), ("seed", 0)):
+        for name, least in (("max_trials", 1), ("seed", 0), ("per_cost", 1)):
             value = getattr(self, name)
+            if name == "per_cost" and value is None:
+                continue
             if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
 
@@ -158,17 +164,21 @@ class Ranking:
         Raises:
             ValueError: no network keeps the constraints.
         """
-        found, _, places, _ = self._ranked
-        if isinstance(found, CostCells):
-            for place in places:
-                yield from found.genomes(int(place))
-            return
+        found, _, places, values = self._ranked
+        given: collections.Counter[tuple[int, ...]] = collections.Counter()
         seen = set()
         for place in places:
-            genome = self.space.decode(found[place])
-            if genome not in seen:
-                seen.add(genome)
-                yield genome
+            one = found.genomes(int(place)) if isinstance(found, CostCells) else iter([self.space.decode(found[place])])
+            spent = tuple(int(values[name][place]) for name in EXACT)
+            left = None if self.per_cost is None else self.per_cost - given[spent]
+            for genome in itertools.islice(one, left):
+                if isinstance(found, CostCells):
+                    given[spent] += 1
+                    yield genome
+                elif genome not in seen:  # a sample may draw a network twice
+                    seen.add(genome)
+                    given[spent] += 1
+                    yield genome
 
     def top(self, n: int) -> list[Genome]:
         """The n best networks, or all where there are fewer."""
@@ -204,5 +214,6 @@ class Ranking:
             "tie_break": self.tie_break,
             "constraints": self.constraints.to_dict(),
             "max_trials": int(self.max_trials),
+            "per_cost": self.per_cost,
             "seed": int(self.seed),
         }

@@ -59,7 +59,7 @@ class Weighing:
     @property
     def needs_energy(self) -> bool:
         """Whether there is no fitness without an energy."""
-        return self.fitness == "autost" or bool(self.energy_weight)
+        return bool(self.ld) or bool(self.energy_weight)
 
     def __call__(self, scores: Sequence[float], energies: Sequence[float] | None) -> np.ndarray:
         """Fitness of each network.

@@ -81,6 +81,18 @@ def test_a_space_too_rich_is_sampled_and_says_so(monkeypatch):
     assert found == Ranking(space, constraints=ranking.constraints).top(20)  # by its seed
 
 
+def test_a_cost_may_be_held_to_a_few_networks():
+    space = SPACES["neurons"]
+    whole = list(Ranking(space).genomes())
+    cost_of = lambda g: (cost.parameters(g), cost.flops(g))
+    expected, given = [], {}
+    for genome in whole:
+        given[cost_of(genome)] = given.get(cost_of(genome), 0) + 1
+        if given[cost_of(genome)] <= 2:
+            expected.append(genome)
+    assert list(Ranking(space, per_cost=2).genomes()) == expected and len(expected) < len(whole)
+
+
 def test_trials_are_the_best_in_order():
     ranking = Ranking(SPACES["autost"], max_trials=5)
     proposals = ranking.propose(0, Archive(), 0)
