@@ -83,6 +83,13 @@ def test_supernet(tmp_path):
     assert (tmp_path / "mine.json").is_file()
 
 
+# on jax each of the shortlist's twenty networks is compiled
+@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof
+def test_training_free(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "training_free.py", tmp_path)
+    assert shown.startswith("13060693980\n") and "11,864,764" in shown and "shortlist 20/20" in shown
+
+
 @pytest.mark.slow
 def test_energy(tmp_path):
     shown = run(ROOT / "docs" / "examples" / "energy.py", tmp_path)

@@ -8,7 +8,11 @@ from typing import Annotated
 
 import typer
 
+from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
+from kspike.config import nearest
+
+METHODS = ("evolution", "zero-cost")
 
 
 def search(
@@ -30,11 +34,23 @@ def search(
     augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
-    plot: Annotated[bool, typer.Option(help="Draw pareto.png (needs matplotlib).")] = False,
+    plot: Annotated[bool, typer.Option(help="Draw the front as a picture (needs matplotlib).")] = False,
+    method: Annotated[str, typer.Option(help="evolution (supernet), or zero-cost (nothing is trained).")] = "evolution",
+    min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default="")] = None,
+    max_flops: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
+    score: Annotated[str, typer.Option(help="zero-cost: flops, params, synflow, naswot, grad_norm, energy.")] = "flops",
+    energy_weight: Annotated[
+        float | None, typer.Option(help="zero-cost: of energy against the score, 0 to 1.", show_default="")
+    ] = None,
+    shortlist: Annotated[int, typer.Option(help="zero-cost: how many are measured, if anything is.")] = 64,
+    tie_break: Annotated[str, typer.Option(help="zero-cost: attention, params, a score, or none.")] = "attention",
+    trials: Annotated[int, typer.Option(help="zero-cost: how many networks are handed out.")] = 10,
 ) -> None:
     """Search a space of spiking transformers, balancing accuracy against energy.
 
-    A supernet is trained, then networks of the space are judged by its weights, generation by generation; training
+    With --method zero-cost nothing is trained: the space is ranked by what is known of untrained networks, in seconds.
+
+    Else a supernet is trained, then networks of the space are judged by its weights, generation by generation; training
     images and two halves of the validation images are used, the test images never.
 
     The project folder keeps everything: run the same command after Ctrl-C, and it goes on. At the end it holds
@@ -48,17 +64,36 @@ def search(
         kspike search digits --max-parameters 100000 --max-timesteps 2 --plot
 
         kspike search kspike_c10_small --data cifar10 --augment standard --epochs 50
+
+        kspike search autost_small --method zero-cost --min-parameters 11000000 --max-parameters 12000000
     """
     import kspike
     from kspike import tuners
 
-    limits = {"parameters": max_parameters, "energy_mj": max_energy_mj, "timesteps": max_timesteps}
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
+    limits: dict[str, tuple[float | None, float | None]] = {
+        "parameters": (min_parameters, max_parameters),
+        "flops": (None, max_flops),
+    }
+    limits |= {"energy_mj": (None, max_energy_mj), "timesteps": (None, max_timesteps)}
+    constraints = {name: pair for name, pair in limits.items() if pair != (None, None)}
     genes = tuners.SearchSpace.load(space)
-    images = kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
+
+    def load() -> kspike.data.Dataset:
+        return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
+
+    if method == "zero-cost":
+        zero_cost.search(
+            genes, lambda: load().train, constraints, score, energy_weight, shortlist, tie_break, trials, seed,
+            directory, project, top, plot, data,
+        )  # fmt: skip
+        return
+    images = load()
     tuner = tuners.EvolutionSearch(
         space=genes,
         objective=tuners.AEB(beta=beta),
-        constraints={name: (None, limit) for name, limit in limits.items() if limit is not None},
+        constraints=constraints,
         generations=generations,
         population_size=population,
         parents=parents,

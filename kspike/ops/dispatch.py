@@ -190,3 +190,18 @@ def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
         return fn(*args)
 
     return backend.jit(counted if backend.COMPILES else fn, list(variables))
+
+
+def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any] = ()) -> Callable:
+    """The gradient of a scalar function with respect to variables, compiled as `jit` compiles.
+
+    Args:
+        fn: takes tensors, returns (scalar, a nest of further tensors); may read and assign the keras Variables listed.
+        of: trainable variables to differentiate by.
+        variables: every other variable that `fn` reads or assigns. What it assigns may, or may not, take effect.
+
+    Returns:
+        A callable of the same arguments that gives (the further tensors, one gradient a variable); zeros where the
+        scalar does not depend on it.
+    """
+    return backend.gradients(fn, list(of), list(variables))

@@ -94,3 +94,20 @@ def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
         return out
 
     return run
+
+
+def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any]) -> Callable:
+    """jax.grad under jax.jit, of a function of the variables' values; what it assigns is dropped."""
+
+    def pure(values: list, others: list, args: tuple) -> tuple:
+        mapping = [*zip(of, values, strict=True), *zip(variables, others, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping):
+            return fn(*args)
+
+    compiled = jax.jit(jax.grad(pure, has_aux=True))
+
+    def run(*args: Any) -> tuple:
+        found, aux = compiled([v.value for v in of], [v.value for v in variables], args)
+        return aux, found
+
+    return run

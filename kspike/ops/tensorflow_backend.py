@@ -54,3 +54,16 @@ def max_pool(x: Any) -> Any | None:
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     """tf.function, which reads and assigns variables by itself."""
     return tf.function(fn, reduce_retracing=False)
+
+
+def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any]) -> Callable:
+    """tf.GradientTape under tf.function."""
+
+    @tf.function(reduce_retracing=False)
+    def run(*args: Any) -> tuple:
+        with tf.GradientTape() as tape:
+            total, aux = fn(*args)
+        found = tape.gradient(total, [v.value for v in of], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return aux, found
+
+    return run

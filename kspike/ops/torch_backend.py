@@ -371,5 +371,20 @@ def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     return run
 
 
+def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any]) -> Callable:
+    """torch.autograd.grad, eager; nothing is added to the parameters' own `.grad`."""
+
+    def run(*args: Any) -> tuple:
+        args = tree.map_structure(lambda a: ops.convert_to_tensor(np.asarray(a)) if _is_array(a) else a, args)
+        values = [v.value for v in of]
+        with torch.enable_grad():
+            total, aux = fn(*args)
+            found = torch.autograd.grad(total, values, allow_unused=True)
+        zeros = [torch.zeros_like(v) if g is None else g for v, g in zip(values, found, strict=True)]
+        return tree.map_structure(lambda a: a.detach(), aux), zeros
+
+    return run
+
+
 def _is_array(value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.generic, int, float))

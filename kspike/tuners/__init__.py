@@ -1,4 +1,4 @@
-"""Architecture search: evolution over a weight-entangled supernet, as KerasTuner tuners and as a plain engine."""
+"""Architecture search, with a supernet or without training: as KerasTuner tuners and as a plain engine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, ByScore, Candidate, Constraints, Crossover, Evolution, Mutation
 
 if TYPE_CHECKING:
+    from kspike.tuners import scores
     from kspike.tuners.hypermodel import SpikformerHyperModel
     from kspike.tuners.objectives import AEB, FunctionObjective
     from kspike.tuners.oracle import EvolutionSearchOracle
+    from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
     from kspike.tuners.tuner import EvolutionSearch
+    from kspike.tuners.tuner_zero_cost import ZeroCostSearch
 
 #: Names whose modules import keras_tuner, which the engine does without.
 _LAZY = {
@@ -21,6 +24,8 @@ _LAZY = {
     "EvolutionSearchOracle": "oracle",
     "FunctionObjective": "objectives",
     "SpikformerHyperModel": "hypermodel",
+    "ZeroCostSearch": "tuner_zero_cost",
+    "ZeroCostSearchOracle": "oracle_zero_cost",
 }
 
 __all__ = [
@@ -38,10 +43,15 @@ __all__ = [
     "Mutation",
     "SearchSpace",
     "SpikformerHyperModel",
+    "ZeroCostSearch",
+    "ZeroCostSearchOracle",
+    "scores",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "scores":  # builds networks, which the engine does without
+        return importlib.import_module("kspike.tuners.scores")
     if name not in _LAZY:
         raise AttributeError(f"module 'kspike.tuners' has no attribute {name!r}; public names: {', '.join(__all__)}")
     value = getattr(importlib.import_module(f"kspike.tuners.{_LAZY[name]}"), name)

@@ -62,9 +62,9 @@ class EvolutionSearchOracle(SteadyOracle):
             if selection not in SELECTIONS:
                 raise ValueError(f"selection must be one of {list(SELECTIONS)} or an operator, got {selection!r}.")
             selection = SELECTIONS[selection]()
-        self.space = SearchSpace.load(space)
-        self.evolution = Evolution(
-            self.space,
+        space = SearchSpace.load(space)
+        evolution = Evolution(
+            space,
             generations=generations,
             population_size=population_size,
             parents=parents,
@@ -77,8 +77,14 @@ class EvolutionSearchOracle(SteadyOracle):
         )
         if objective is None or (isinstance(objective, str) and objective in ("aeb", *objectives.DIRECTIONS)):
             objective = objectives.resolve(objective)
+        self._start(evolution, objective, lease)
+
+    def _start(self, evolution: Any, objective: Any, lease: float) -> None:
+        """Sets up around an engine: anything that proposes as `Evolution` does."""
+        self.space: SearchSpace = evolution.space
+        self.evolution = evolution
         super().__init__(
-            seed=seed,
+            seed=evolution.seed,
             lease=lease,
             objective=objective,
             max_trials=self.evolution.trials,
@@ -89,6 +95,10 @@ class EvolutionSearchOracle(SteadyOracle):
         #: Called with each candidate as it is recorded.
         self.on_candidate: Callable[[Candidate], None] | None = None
 
+    def _fingerprint(self) -> dict[str, Any]:
+        """What a project of this oracle is recognised by."""
+        return fingerprint(self.evolution, objectives.describe(self.objective))
+
     @property
     def state(self) -> SearchState:
         """Where the search stands; opened, and resumed from its journal, when first asked for.
@@ -98,7 +108,7 @@ class EvolutionSearchOracle(SteadyOracle):
         """
         if self._state is None:
             journal = Journal(Path(self._project_dir) / "journal.jsonl")
-            now = fingerprint(self.evolution, objectives.describe(self.objective))
+            now = self._fingerprint()
             before = next((r for r in journal.read() if r["type"] == "project"), None)
             if before is None:
                 journal.append({"type": "project", "fingerprint": now})

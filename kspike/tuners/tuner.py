@@ -16,11 +16,12 @@ from kspike import training
 from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
-from kspike.tuners.engine import Candidate, Journal, SearchState, export
+from kspike.tuners.engine import Candidate, export
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.tuners.tuner_project import Project
 
 #: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a trial.
 MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
@@ -29,7 +30,7 @@ CALIBRATION_IMAGES = 1024
 ENERGY_IMAGES = 512
 
 
-class EvolutionSearch(keras_tuner.Tuner):
+class EvolutionSearch(Project, keras_tuner.Tuner):
     """Searches a space of Spikformers: one supernet, evolution over architecture and neurons, a Pareto front kept.
 
     A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
@@ -95,7 +96,6 @@ class EvolutionSearch(keras_tuner.Tuner):
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._evaluator: Evaluator | None = None
         self._supernet: Any = None
-        self._waits = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
         super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
@@ -253,16 +253,6 @@ class EvolutionSearch(keras_tuner.Tuner):
         metrics["seconds"] = time.perf_counter() - start
         return {name: float(value) for name, value in metrics.items()}
 
-    def pre_create_trial(self) -> None:
-        """Waits a little where the last request was answered "nothing yet": the base class would ask without pause."""
-        if self._waits:
-            time.sleep(min(0.02 * 2 ** min(self._waits, 6), 1.0))
-        self._waits += 1
-
-    def on_trial_begin(self, trial: Any) -> None:
-        """Notes that there is work."""
-        self._waits = 0
-
     def _on_candidate(self, candidate: Candidate) -> None:
         if all(p.number in self.state.archive for p in self.state.current()):
             row = self.history()[-1]
@@ -323,11 +313,6 @@ class EvolutionSearch(keras_tuner.Tuner):
             models.append(model)
         return models
 
-    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
-        """Hyperparameters of the best; `tuner.hypermodel.build(hp)` gives an untrained network of them."""
-        best = self.best_candidates(num_trials)
-        return [self._oracle.hyperparameters_of(c.genome) for c in best]
-
     def pareto_front(self) -> list[Candidate]:
         """Candidates that no other dominates in accuracy, energy and parameters together, most accurate first."""
         return self.state.archive.front()
@@ -360,11 +345,6 @@ class EvolutionSearch(keras_tuner.Tuner):
         )
 
     # -- reports -------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> SearchState:
-        """Where the search stands."""
-        return self._oracle.state
 
     def history(self) -> list[dict[str, Any]]:
         """One row a finished generation: best, median, size of the front, hypervolume, seconds, evaluations left."""
@@ -428,36 +408,3 @@ class EvolutionSearch(keras_tuner.Tuner):
     def plot(self, path: str | Path) -> Path:
         """Draws accuracy against energy with the front, and the hypervolume by generation."""
         return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
-
-    # -- the project ---------------------------------------------------------------------------------------------
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.project_dir)
-
-    def _records(self) -> list[dict[str, Any]]:
-        return Journal(self._folder / "journal.jsonl").read()
-
-    def _record(self, kind: str) -> dict[str, Any] | None:
-        return next((r for r in reversed(self._records()) if r["type"] == kind), None)
-
-    def _wait_for(self, kind: str) -> dict[str, Any]:
-        """Waits until the chief has written a record; workers share its folder."""
-        while (record := self._record(kind)) is None:
-            time.sleep(1.0)
-        return record
-
-    def _write(self, record: dict[str, Any]) -> None:
-        self.state.journal.append(record)  # type: ignore[union-attr]
-
-    def _say(self, line: str) -> None:
-        if self.report_level:
-            print(line, flush=True)
-
-    def save(self) -> None:
-        """Writes the oracle's file; the tuner has no state of its own."""
-        if not self._is_worker():
-            self.oracle.save()
-
-    def reload(self) -> None:
-        """Does nothing: the constructor resumes from the journal."""

@@ -127,6 +127,22 @@ def test_search_leaves_what_the_next_command_takes(tmp_path):
     assert len(json.loads((tmp_path / "p" / "search.json").read_text())["trials"]) == 9
 
 
+def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_takes(tmp_path):
+    window = ("--min-parameters", 11_000_000, "--max-parameters", 12_000_000)
+    command = ("search", "autost_small", "--method", "zero-cost", *window, "--directory", tmp_path, "--project", "p")
+    for _ in range(2):  # run again, it is found done
+        result = kspike_command(*command)
+        assert result.exit_code == 0, result.output
+        assert "exact: every network was ranked" in " ".join(result.stdout.split())
+    best = kspike.SpikformerConfig.from_dict(json.loads((tmp_path / "p" / "best.json").read_text()))
+    assert (best.embed_dim, best.depth, best.mlp_ratio) == (512, 3, (3, 3, 3))
+    record = json.loads((tmp_path / "p" / "search.json").read_text())
+    assert record["method"] == "zero-cost" and len(record["trials"]) == 10
+    assert (tmp_path / "p" / "candidates.csv").is_file()
+    assert "tie_break: 'attention' in the project, 'params' now" in fails(*command, "--tie-break", "params")
+    assert "did you mean 'zero-cost'" in fails("search", "digits", "--method", "zerocost")
+
+
 def test_mistakes_are_named_in_one_line(run, tmp_path):
     assert "Did you mean 'cifar10'" in fails("evaluate", run, "--data", "cifar1O")
     assert "published:" in fails("search", "digit")

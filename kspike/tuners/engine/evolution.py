@@ -105,7 +105,7 @@ class Evolution:
             rest = list(self.space.genomes())
             take([(rest[i], "random", ()) for i in rng.permutation(len(rest))], self.population_size - len(made))
         if generation == 0 and not made:
-            raise ValueError(self._nothing())
+            raise ValueError(nothing_inside(self.space, self.constraints))
         return [Proposal(first_number + i, generation, *origin) for i, origin in enumerate(made)]
 
     @staticmethod
@@ -127,16 +127,16 @@ class Evolution:
         a, b = (elite[i] for i in rng.choice(len(elite), size=2, replace=False))
         return self.crossover(a.genome, b.genome, rng), "crossover", (a.number, b.number)
 
-    def _nothing(self) -> str:
-        bounds = ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.constraints.bounds)
-        ends = []
-        for which, genome in (("smallest", self.space.smallest()), ("largest", self.space.largest())):
-            count = counted(genome.to_config())
-            shown = ", ".join(f"{count[n]:,} {n}" for n, _ in self.constraints.bounds if n in count)
-            ends.append(f"the {which} network has {shown}")
-        return (
-            f"No network of space {self.space.name!r} was found within the constraints ({bounds}): {'; '.join(ends)}."
-        )
+
+def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
+    """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
+    bounds = ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in constraints.bounds)
+    ends = []
+    for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
+        count = counted(genome.to_config())
+        shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
+        ends.append(f"the {which} network has {shown}")
+    return f"No network of space {space.name!r} was found within the constraints ({bounds}): {'; '.join(ends)}."
 
 
 def _open(bound: float | None) -> str:

@@ -1,0 +1,69 @@
+"""What `benchmarks/proxies.py` publishes: a table in Markdown and a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def verdict(row: dict, ceiling: dict | None) -> str:
+    """What the interval allows to say."""
+    if row["kind"] == "ceiling":
+        return "noise" if row["spearman_low"] <= 0 else ""
+    if row["spearman_low"] <= 0 <= row["spearman_high"]:
+        return "inconclusive: the interval holds 0"
+    if ceiling is not None and row["kind"] in ("score", "baseline"):
+        if ceiling["spearman_low"] <= 0:
+            return "inconclusive: the seeds do not agree with each other"
+        return "at the ceiling" if row["spearman_high"] >= ceiling["spearman_low"] else "below the ceiling"
+    return ""
+
+
+def markdown(rows: list[dict], title: str) -> str:
+    """Rows as a table in Markdown."""
+    ceiling = next((row for row in rows if row["kind"] == "ceiling"), None)
+    shown = lambda row, k: f"{row[k]:.2f} ({row[f'{k}_low']:.2f} to {row[f'{k}_high']:.2f})" if k in row else ""
+    lines = [f"## {title}", "", "| | Kendall's tau-b (95 %) | Spearman's rho (95 %) | |", "|---|---|---|---|"]
+    order = {"ceiling": 0, "baseline": 1, "score": 2, "partial": 3, "energy": 4}
+    for row in sorted(rows, key=lambda row: order[row["kind"]]):
+        name = f"**{row['what']}**" if row["kind"] == "ceiling" else row["what"]
+        lines.append(f"| {name} | {shown(row, 'kendall')} | {shown(row, 'spearman')} | {verdict(row, ceiling)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], inside: list[str], path: Path) -> None:
+    """Accuracy against the main scores, and every correlation with its interval beside the ceiling."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.4))
+    window = set(inside)
+    keys = list(table)
+    for axis, name in zip(axes[:3], ("flops", "params", "energy"), strict=True):
+        for group, colour, label in (
+            ([k for k in keys if k not in window], "0.6", "others"),
+            ([k for k in keys if k in window], "crimson", "inside the window"),
+        ):
+            seeds = [list(table[k]["accuracy"].values()) for k in group]
+            x = [scores[k][name] for k in group]
+            means = np.array([np.mean(s) for s in seeds])
+            spread = np.array([[m - min(s), max(s) - m] for m, s in zip(means, seeds, strict=True)]).reshape(-1, 2).T
+            axis.errorbar(x, means, yerr=spread, fmt="o", ms=4, color=colour, label=label)
+        axis.set(xlabel=name + (" (mJ, untrained)" if name == "energy" else ""), ylabel="accuracy, trained alone")
+        axis.set_xscale("log")
+    axes[0].legend(fontsize=8)
+    bars = [row for row in rows if row["kind"] in ("ceiling", "baseline", "score") and row["where"] == rows[0]["where"]]
+    for i, row in enumerate(bars):
+        value = row["spearman"]
+        limits = [[max(0.0, value - row["spearman_low"])], [max(0.0, row["spearman_high"] - value)]]
+        axes[3].errorbar(
+            [value], [i], xerr=limits, fmt="o", color={"ceiling": "k", "baseline": "0.5"}.get(row["kind"], "C0")
+        )
+        if row["kind"] == "ceiling":
+            axes[3].axvspan(row["spearman_low"], row["spearman_high"], color="0.9", zorder=0)
+    axes[3].set_yticks(range(len(bars)), [row["what"] for row in bars])
+    axes[3].axvline(0, color="k", lw=0.8)
+    axes[3].set(xlabel="Spearman's rho with accuracy, 95 %; grey: the ceiling")
+    axes[3].invert_yaxis()
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,72 @@
+"""ZeroCostSearchOracle: the exact ranking of a space as a KerasTuner Oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras_tuner
+
+from kspike.space import SearchSpace
+from kspike.tuners import objectives
+from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.ranking import Ranking
+from kspike.tuners.oracle import EvolutionSearchOracle
+
+#: What a trial of `ZeroCostSearch` reports.
+FITNESS = keras_tuner.Objective("fitness", "max")
+
+
+class ZeroCostSearchOracle(EvolutionSearchOracle):
+    """Proposes the best Spikformers of a whole space by operations or parameters, best first; nothing is built for it.
+
+    All trials are one generation, known from the start, so any number of workers may take them. The journal, the
+    fingerprint and the cure of KerasTuner's faults are those of `EvolutionSearchOracle`.
+
+    Given to a `keras_tuner.Tuner` with `SpikformerHyperModel`, it has the top of the ranking trained.
+
+    Args:
+        space: a `SearchSpace`, the name of a published one, or a JSON file.
+        score: "flops" (AutoST's) or "params"; the more the better.
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps".
+        max_trials: how many networks are proposed.
+        tie_break: what ranks networks of equal score: "attention", "params" or "flops" (fewer first), or None.
+        objective: what trials report: an objective, or the name of a metric; None is the fitness of `ZeroCostSearch`.
+        per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all.
+        seed: of the sample that is ranked where a space is too rich to be enumerated.
+        lease: seconds after which a silent worker counts as dead.
+
+    Example:
+        >>> from kspike.tuners import ZeroCostSearchOracle
+        >>> oracle = ZeroCostSearchOracle("autost_small", constraints={"parameters": (11e6, 12e6)})
+        >>> oracle.ranking.standings.networks
+        238439260
+    """
+
+    def __init__(
+        self,
+        space: Any,
+        score: str = "flops",
+        constraints: Mapping[str, Any] | Constraints | None = None,
+        max_trials: int = 10,
+        tie_break: str | None = "attention",
+        objective: Any = None,
+        per_cost: int | None = None,
+        seed: int = 0,
+        lease: float = 3600.0,
+    ) -> None:
+        bounds = Constraints.of(constraints)
+        ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, max_trials, seed, per_cost)
+        if isinstance(objective, str) and objective in objectives.DIRECTIONS:
+            objective = objectives.resolve(objective)
+        #: What else a project is recognised by.
+        self.settings: dict[str, Any] = {}
+        self._start(ranking, FITNESS if objective is None else objective, lease)
+
+    @property
+    def ranking(self) -> Ranking:
+        """The ranking that trials come from."""
+        return self.evolution
+
+    def _fingerprint(self) -> dict[str, Any]:
+        return {**self.ranking.describe(), "objective": objectives.describe(self.objective), **self.settings}

@@ -1,0 +1,7 @@
+"""Training-free scores: what an untrained network promises, by name and behind one interface."""
+
+from kspike.tuners.scores.base import Score
+from kspike.tuners.scores.evaluating import Value, evaluate
+from kspike.tuners.scores.registry import get, names, register
+
+__all__ = ["Score", "Value", "evaluate", "get", "names", "register"]

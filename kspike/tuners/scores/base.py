@@ -1,0 +1,83 @@
+"""Score: one number for a network that was never trained, by one interface; and what a score's code needs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+#: A score bound to a model: run it as often as the weights change.
+Bound = Callable[[], Mapping[str, float]]
+
+
+class Score:
+    """A training-free score: how good a network promises to be, without training it.
+
+    Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking` ranks whole spaces
+    by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
+    shortlist, for several initialisations.
+
+    A score of one's own is a subclass with a `name` and `on`, registered by `kspike.tuners.scores.register`.
+
+    Attributes:
+        name: what users call it; the metric's name.
+        direction: "max" where more promises more, "min" where less does.
+        counted: whether it follows from the architecture.
+        source: paper, equation, and every departure from it.
+    """
+
+    name: ClassVar[str]
+    direction: ClassVar[str] = "max"
+    counted: ClassVar[bool] = False
+    source: ClassVar[str]
+
+    def of(self, config: Any) -> int:
+        """The value of a counted score.
+
+        Args:
+            config: a `SpikformerConfig` or a genome.
+        """
+        raise NotImplementedError(f"{self.name} is measured on a built network; see kspike.tuners.scores.evaluate.")
+
+    def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
+        """Binds a measured score to a model, which it compiles once.
+
+        Args:
+            model: a `Spikformer`, whose weights may be exchanged between two runs; it is not used for anything else.
+            images: one batch, float32, as the model takes them.
+            labels: whole numbers `(batch,)`.
+
+        Returns:
+            A function that measures the model as it is now: the score under `name`, and what else was seen.
+        """
+        raise NotImplementedError(f"{self.name} follows from the architecture; see Score.of.")
+
+
+@contextlib.contextmanager
+def replaced(calls: Iterable[tuple[keras.Layer, str, Callable]]) -> Iterator[None]:
+    """Puts functions in place of layers' methods for a while.
+
+    Into the instance's own dict: Keras' and torch's __setattr__ would track or refuse a function.
+    """
+    missing = object()
+    before: list[tuple[dict, str, Any]] = []
+    try:
+        for layer, method, function in calls:
+            slots = vars(layer)
+            before.append((slots, method, slots.get(method, missing)))
+            slots[method] = function
+        yield
+    finally:
+        for slots, method, value in reversed(before):
+            if value is missing:
+                slots.pop(method, None)
+            else:
+                slots[method] = value
+
+
+def layers_of(model: keras.Model, *kinds: type) -> list[Any]:
+    """Layers of these classes, whatever they are nested in, in the order in which they were made."""
+    return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, kinds)]

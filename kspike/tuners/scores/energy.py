@@ -1,0 +1,83 @@
+"""energy: what an untrained network is expected to spend on an image, by its firing on real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike.config import SpikformerConfig
+from kspike.cost.activity import Statistics, collect
+from kspike.cost.convention import Convention, get
+from kspike.cost.probe import Probe, config_of
+from kspike.cost.recording import Recorder
+from kspike.cost.rows import NeuronRow, neuron_rows, product_rows
+from kspike.tuners.scores.base import Bound, Score
+
+
+class Energy(Score):
+    """Measures the energy of one image by the firing of an untrained network: expected energy, in millijoules.
+
+    Every product is charged by what arrives at it, as `kspike.cost.measure` does and by the same conventions, but with
+    the statistics of the batch: with stored ones, which say mean 0 and variance 1, an untrained network is silent from
+    its second or third layer on. Nothing is charged by its name: AutoST's position encoding, say, has no neuron before
+    it, sees potentials, and multiplies.
+
+    Gives besides: `silent_layers`, neuron layers without one spike; and `silent`, 1 where the network as a whole is: a
+    stage of the stem, or all of a block, never fires.
+
+    Source: AutoST v1 (Wang et al., 2023) proposes energy from activation patterns at initialisation; neither formula
+    nor code could be read, so this is ours.
+
+    Args:
+        convention: how operations are charged (`kspike.cost.conventions()`).
+    """
+
+    name = "energy"
+    direction = "min"
+    source = "ours, after AutoST v1's proposal, whose formula is not public; charged by kspike.cost's conventions"
+
+    def __init__(self, convention: str | Convention = "spikformer") -> None:
+        self.convention = get(convention)
+
+    def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
+        probe = _Untrained(model)
+        config = config_of(model)
+
+        def measure() -> dict[str, float]:
+            signals, packed = probe.run(images)
+            statistics = Statistics(config.timesteps if config is not None else None)
+            statistics.add(signals, packed, len(images))
+            products, neurons = collect(statistics, config, strict=False, static=probe.static)
+            rows = product_rows(products, self.convention)
+            silent = [row for row in neuron_rows(neurons) if row.silent]
+            return {
+                "energy": sum(row.energy_uj for row in rows) * 1e-3,
+                "silent_layers": float(len(silent)),
+                "silent": float(is_silent(neuron_rows(neurons), config)),
+            }
+
+        return measure
+
+
+class _Untrained(Probe):
+    """A probe that runs with the statistics of the batch."""
+
+    def _forward(self, images: Any) -> dict[str, Any]:
+        model = self._model()
+        recorder = Recorder(int(images.shape[0]), self.timesteps)
+        with recorder.listening(self.taps):
+            model(images, training=True)  # type: ignore[misc]
+        self._signals[tuple(images.shape)] = tuple(recorder.signals)
+        return recorder.packed()
+
+
+def is_silent(neurons: tuple[NeuronRow, ...], config: SpikformerConfig | None) -> bool:
+    """Whether a stage of the stem, which nothing leads around, or every neuron of some block never fires."""
+    places: dict[str, list[bool]] = {}
+    for row in neurons:
+        place = row.name if row.name.startswith("stem") else row.name.split("/")[0]
+        places.setdefault(place, []).append(row.silent)
+    # with Spikformer's own shortcut the position encoding has a way around it
+    return any(all(silent) for place, silent in places.items() if not place.endswith("rpe_neuron"))

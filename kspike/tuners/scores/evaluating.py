@@ -1,0 +1,121 @@
+"""Evaluates scores of one architecture over several initialisations."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kspike.cost.tables import as_config
+from kspike.models import Spikformer
+from kspike.tuners.scores.base import Score
+from kspike.tuners.scores.registry import get
+from kspike.tuners.tuner_supernet import seeded
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A score over initialisations.
+
+    Args:
+        name: of the score, or of what was seen beside it.
+        values: one a seed; one in all for a counted score.
+    """
+
+    name: str
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the seeds; 0 for one."""
+        return statistics.stdev(self.values) if len(self.values) > 1 and np.isfinite(self.values).all() else 0.0
+
+
+def evaluate(
+    network: Any,
+    data: Any = None,
+    scores: Sequence[str | Score] = ("params", "flops", "synflow", "naswot", "grad_norm", "energy"),
+    seeds: int = 3,
+    images: int = 64,
+    first_seed: int = 0,
+) -> dict[str, Value]:
+    """Takes training-free scores of one architecture; what is measured, for several initialisations.
+
+    The model is built once, and its weights are exchanged for those that each seed gives. Measured scores see the same
+    batch of images, unaugmented.
+
+    Args:
+        network: a `SpikformerConfig` or a genome.
+        data: training data: one part of `kspike.data.load(...)`, or `(images, labels)` as arrays; None where all the
+            scores are counted.
+        scores: names (`kspike.tuners.scores.names()`) or `Score` objects.
+        seeds: how many initialisations.
+        images: how many images, all in one batch: normalisation uses their statistics.
+        first_seed: seeds are counted from here.
+
+    Returns:
+        Score -> `Value`; "energy" (millijoules of one image) brings "silent_layers" and "silent" with it.
+
+    Raises:
+        ValueError: an unknown score, no data where data is needed, images of another shape.
+
+    Example:
+        >>> import kspike
+        >>> from kspike.tuners import scores
+        >>> scores.evaluate(kspike.SpikformerConfig(), scores=["flops"])["flops"].mean
+        3703607040.0
+    """
+    wanted = [get(score) for score in scores]
+    config = as_config(network)
+    out: dict[str, Value] = {
+        score.name: Value(score.name, (float(score.of(config)),)) for score in wanted if score.counted
+    }
+    measured = [score for score in wanted if not score.counted]
+    if not measured:
+        return out
+    for name, value in (("seeds", seeds), ("images", images)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    batch, labels = batch_of(data, config, images)
+    with seeded(first_seed):
+        model = Spikformer(config)
+    bound = [score.on(model, batch, labels) for score in measured]
+    found: dict[str, list[float]] = {}
+    for seed in range(first_seed, first_seed + seeds):
+        with seeded(seed):
+            # the same layers with fresh weights: a program that was compiled for them still serves
+            model.set_weights(Spikformer(config).get_weights())
+            for run in bound:
+                for name, number in run().items():
+                    found.setdefault(name, []).append(float(number))
+    return out | {name: Value(name, tuple(values)) for name, values in found.items()}
+
+
+def batch_of(data: Any, config: Any, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first images of the data, as one batch (images float32, labels int32).
+
+    Raises:
+        ValueError: no data, or images of another shape.
+    """
+    from kspike.tuners import tuner_data  # which knows what users call data
+
+    data = tuner_data.as_data(data, "train")
+    if hasattr(data, "without_augmentation"):
+        data = data.without_augmentation()
+    tuner_data.check(data, "train", config)
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    for i in range(len(data)):
+        if sum(len(part[1]) for part in parts) >= images:
+            break
+        x, y = data[i][:2]
+        parts.append((np.asarray(x, np.float32), np.asarray(y)))
+    x, y = (np.concatenate(column)[:images] for column in zip(*parts, strict=True))
+    return x, (y.argmax(-1) if y.ndim > 1 else y).astype(np.int32)

@@ -1,0 +1,86 @@
+"""Project: what every search of ours is to KerasTuner and on the disk: a folder, a journal, trials and their order."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from kspike.config import SpikformerConfig
+from kspike.tuners.engine import Candidate, Journal, SearchState
+
+
+class Project:
+    """Mixed into a `keras_tuner.Tuner` whose oracle keeps a journal; it gives `best_candidates`.
+
+    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls its
+    oracle's `reload` at the end of its constructor.
+    """
+
+    _oracle: Any
+    report_level: int
+    _waits: int = 0
+
+    def best_candidates(self, num: int | None = None) -> list[Candidate]:
+        """Candidates from the best on."""
+        raise NotImplementedError
+
+    def get_best_configs(self, num: int = 1) -> list[SpikformerConfig]:
+        """The best networks as configs, best first: each builds by `kspike.Spikformer(config)`."""
+        return [c.config for c in self.best_candidates(num)]
+
+    def get_best_hyperparameters(self, num_trials: int = 1) -> list[keras_tuner.HyperParameters]:
+        """Hyperparameters of the best; `tuner.hypermodel.build(hp)` gives an untrained network of them."""
+        return [self._oracle.hyperparameters_of(c.genome) for c in self.best_candidates(num_trials)]
+
+    @property
+    def state(self) -> SearchState:
+        """Where the search stands."""
+        return self._oracle.state
+
+    # -- KerasTuner's loop --------------------------------------------------------------------------------------
+
+    def pre_create_trial(self) -> None:
+        """Waits a little where the last request was answered "nothing yet": the base class would ask without pause."""
+        if self._waits:
+            time.sleep(min(0.02 * 2 ** min(self._waits, 6), 1.0))
+        self._waits += 1
+
+    def on_trial_begin(self, trial: Any) -> None:
+        """Notes that there is work."""
+        self._waits = 0
+
+    # -- the folder ---------------------------------------------------------------------------------------------
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.project_dir)  # type: ignore[attr-defined]
+
+    def _records(self) -> list[dict[str, Any]]:
+        return Journal(self._folder / "journal.jsonl").read()
+
+    def _record(self, kind: str) -> dict[str, Any] | None:
+        return next((r for r in reversed(self._records()) if r["type"] == kind), None)
+
+    def _wait_for(self, kind: str) -> dict[str, Any]:
+        """Waits until the chief has written a record; workers share its folder."""
+        while (record := self._record(kind)) is None:
+            time.sleep(1.0)
+        return record
+
+    def _write(self, record: dict[str, Any]) -> None:
+        self.state.journal.append(record)  # type: ignore[union-attr]
+
+    def _say(self, line: str) -> None:
+        if self.report_level:
+            print(line, flush=True)
+
+    def save(self) -> None:
+        """Writes the oracle's file; the tuner has no state of its own."""
+        if not self._is_worker():  # type: ignore[attr-defined]
+            self._oracle.save()
+
+    def reload(self) -> None:
+        """Does nothing: the constructor resumes from the journal."""

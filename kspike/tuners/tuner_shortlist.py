@@ -1,0 +1,141 @@
+"""Shortlist: measures training-free scores of a few networks, kept one by one in the journal, and orders them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kspike.config import SpikformerConfig
+from kspike.space import Genome
+from kspike.tuners import tuner_data
+from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.weighing import Weighing
+from kspike.tuners.scores import Score, Value, evaluate
+from kspike.tuners.scores.evaluating import batch_of
+from kspike.tuners.tuner_report import genes
+
+
+class Shortlist:
+    """Measures scores of genomes over initialisations, on one batch of images.
+
+    Args:
+        scores: what to measure.
+        size: how many networks.
+        seeds: how many initialisations.
+        images: how many images, one batch.
+        seed: the first initialisation's.
+    """
+
+    def __init__(self, scores: list[Score], size: int, seeds: int, images: int, seed: int) -> None:
+        self.scores, self.size, self.seeds, self.images, self.seed = scores, size, seeds, images, seed
+        self._batch: tuple[np.ndarray, np.ndarray] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Settings as plain JSON values."""
+        return {"shortlist": self.size, "seeds": self.seeds, "images": self.images}
+
+    def open(self, data: Any, config: SpikformerConfig) -> str:
+        """Reads the batch; gives a hash of it.
+
+        Raises:
+            ValueError: the data cannot be used.
+        """
+        self._batch = batch_of(data, config, self.images)
+        return tuner_data.describe([self._batch])
+
+    def measure(
+        self,
+        genomes: Sequence[Genome],
+        records: Sequence[Mapping[str, Any]],
+        write: Callable[[dict[str, Any]], None],
+        say: Callable[[str], None],
+    ) -> list[dict[str, Any]]:
+        """One row a genome: means over the seeds, `_std` beside them, and "rejected" with the reason.
+
+        Args:
+            genomes: what to measure.
+            records: the journal: what was measured before is taken from it.
+            write: takes a record.
+            say: takes a line of progress.
+        """
+        known = {tuple(r["indices"]): r["row"] for r in records if r["type"] == "measured"}
+        rows = []
+        for number, genome in enumerate(genomes, start=1):
+            row = known.get(genome.indices)
+            if row is None:
+                start = time.perf_counter()
+                values = evaluate(
+                    genome, self._batch, self.scores, seeds=self.seeds, images=self.images, first_seed=self.seed
+                )
+                row = as_row(values, self.seed)
+                write({"type": "measured", "indices": list(genome.indices), "row": row})
+                seconds = time.perf_counter() - start
+                shown = row.get("rejected") or ", ".join(f"{s.name} {row[s.name]:.4g}" for s in self.scores)
+                left = seconds * (len(genomes) - number)
+                say(
+                    f"shortlist {number}/{len(genomes)}: {shown} ({seconds:.1f} s, about {left:.0f} s left); "
+                    f"{genes(genome)}"
+                )
+            rows.append(dict(row))
+        return rows
+
+
+def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
+    """Means and spreads as plain JSON values; "rejected" where the network is silent, or a score is not finite."""
+    row: dict[str, Any] = {}
+    silent = values.get("silent")
+    for name, value in values.items():
+        if name == "silent":
+            continue
+        if not all(map(math.isfinite, value.values)):
+            row["rejected"] = f"{name} is {value.values[0]:g} at initialisation"
+            continue
+        row[name] = value.mean
+        if name != "silent_layers":
+            row[f"{name}_std"] = value.std
+    if silent is not None and any(silent.values):
+        seeds = [str(first_seed + i) for i, found in enumerate(silent.values) if found]
+        row["rejected"] = (
+            f"silent at initialisation (seed {', '.join(seeds)}): a stage of the stem, or a whole block, never fires"
+        )
+    return row
+
+
+def order_rows(
+    rows: Sequence[dict[str, Any]], score: Score, second: Score | None, weighing: Weighing, constraints: Constraints
+) -> list[int]:
+    """Places of the rows that are left, best first; writes fitness, place and "rejected" into the rows.
+
+    Args:
+        rows: as `Shortlist.measure` gives them, the counted score added; in the order of the exact ranking.
+        score: what ranks.
+        second: a measured score that ranks rows of equal fitness, or None.
+        weighing: of score and energy.
+        constraints: of which those on the energy are looked at.
+
+    Raises:
+        ValueError: no row is left.
+    """
+    for row in rows:
+        if "energy" in row:
+            row["energy_mj"], row["energy_mj_std"] = row.pop("energy"), row.pop("energy_std")
+            if "rejected" not in row and constraints.violation({"energy_mj": row["energy_mj"]}) > 0:
+                bound = dict(constraints.bounds)["energy_mj"]
+                row["rejected"] = f"energy_mj is {row['energy_mj']:.4g}, outside {list(bound)}"
+    kept = [i for i, row in enumerate(rows) if "rejected" not in row]
+    if not kept:
+        raise ValueError(
+            f"No network of the shortlist of {len(rows)} is left; the first: {rows[0]['rejected']}. Give a longer "
+            "shortlist, other constraints, or a space with lower v_threshold and tau."
+        )
+    turned = lambda s, i: (1 if s.direction == "max" else -1) * rows[i]["energy_mj" if s.name == "energy" else s.name]
+    energies = [rows[i]["energy_mj"] for i in kept] if "energy_mj" in rows[kept[0]] else None
+    fitness = dict(zip(kept, weighing([turned(score, i) for i in kept], energies).tolist(), strict=True))
+    order = sorted(kept, key=lambda i: (-fitness[i], -turned(second, i) if second else 0.0, i))
+    for place, i in enumerate(order):
+        rows[i] |= {"fitness": float(fitness[i]), "place": float(place)}
+    return order

@@ -1,0 +1,86 @@
+"""The benchmark of training-free scores: its statistics on cases worked by hand, and its pages from a small table."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture(scope="module")
+def proxies():
+    pytest.importorskip("scipy")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import proxies
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+    return proxies
+
+
+def test_correlations_are_those_worked_by_hand(proxies):
+    x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
+    assert proxies.kendall(x, y) == pytest.approx(4 / 6)  # five pairs agree, one does not
+    assert proxies.spearman(x, y) == pytest.approx(0.8)
+    assert proxies.brown(x, y) == pytest.approx((1.6 / 1.8) ** 0.5)
+    assert proxies.spearman(x, np.ones(4)) == 0 == proxies.kendall(x, np.ones(4))
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=400)
+    a, b = z + rng.normal(size=400), z + rng.normal(size=400)
+    assert proxies.spearman(a, b) > 0.35 and abs(proxies.partial(a, b, z)) < 0.12  # what z explains is gone
+    assert proxies.partial(a, a, z) > 0.99
+    value, low, high = proxies.interval(proxies.spearman, [a, b])
+    assert low < value < high and 0 < low
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Twelve networks whose accuracy follows their FLOPs, with noise between the seeds; scores beside it."""
+    rng = np.random.default_rng(1)
+    rows, scores = [], []
+    for i in range(12):
+        flops = 1e6 * (i + 1)
+        scores.append({
+            "id": f"n{i}", "width": 16, "params": 1000 * (i + 5), "flops": flops, "energy": flops * 1e-9,
+            "energy_std": 1e-5, "naswot": rng.normal(),
+        })  # fmt: skip
+        for seed in (0, 1):
+            rows.append({"id": f"n{i}", "seed": seed, "accuracy": 0.5 + 0.03 * i + 0.01 * rng.normal(),
+                         "parameters": 1000 * (i + 5), "energy_mj": flops * 1.1e-9})  # fmt: skip
+    for name, content in (("table.csv", rows), ("proxies_scores.csv", scores)):
+        with open(tmp_path / name, "w", newline="") as file:
+            writer = csv.DictWriter(file, content[0])
+            writer.writeheader()
+            writer.writerows(content)
+    return tmp_path
+
+
+def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, capsys):
+    proxies.main([str(table / "table.csv"), "--out", str(table / "proxies"), "--window", "8000", "14000"])
+    page = (table / "proxies.md").read_text()
+    assert "12 networks (12 with 2 seeds)" in page and "7 networks of 8,000 to 14,000 parameters" in page
+    assert "**seed against seed**" in page and "energy given flops" in page
+    with open(table / "proxies_correlations.csv", newline="") as file:
+        rows = {(row["where"], row["what"]): row for row in csv.DictReader(file)}
+    whole = {what: row for (where, what), row in rows.items() if where.startswith("All")}
+    assert float(whole["flops"]["spearman"]) > 0.9 and float(whole["energy"]["spearman"]) < -0.9  # less is better
+    assert "width" not in whole  # the same for all: orders nothing
+    assert float(whole["energy, with energy after training"]["kendall"]) == pytest.approx(1.0)
+    assert next(line for line in page.splitlines() if "| naswot" in line).endswith(
+        "inconclusive: the interval holds 0 |"
+    )
+    assert (table / "proxies.png").stat().st_size > 1000
+
+
+def test_a_table_without_its_columns_is_refused(proxies, tmp_path):
+    (tmp_path / "t.csv").write_text("id,accuracy\na,0.5\n")
+    with pytest.raises(ValueError, match="must have columns seed"):
+        proxies.read_table(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("id,seed,accuracy\na,0,0.5\na,0,0.6\n")
+    with pytest.raises(ValueError, match="seed 0 twice"):
+        proxies.read_table(tmp_path / "t.csv")

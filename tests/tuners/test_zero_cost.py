@@ -1,0 +1,272 @@
+"""ZeroCostSearch as a user meets it; what is measured of untrained networks is arithmetic here."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kspike import cost, tuners
+from kspike.tuners import tuner_shortlist
+from kspike.tuners.scores import Value
+from tests.tuners.fakes import SPACE, arrays, essence
+
+MOST = max(cost.flops(genome) for genome in SPACE.genomes())
+
+
+def energy_of(genome):
+    """Widths cost more than they bring; thresholds of 0.6 fire more."""
+    config = genome.to_config()
+    return cost.flops(config) ** 1.5 / 1e9 * (2.0 - config.v_threshold["fc1"][0])
+
+
+class Untrained:
+    """Takes the place of kspike.tuners.scores.evaluate: counts, and may be interrupted or find silence."""
+
+    def __init__(self, stop=None, silent=lambda genome: False):
+        self.calls, self.stop, self.silent = [], stop, silent
+
+    def __call__(self, genome, data, scores, seeds, images, first_seed):
+        if len(self.calls) == self.stop:
+            raise KeyboardInterrupt
+        self.calls.append(genome)
+        energy = energy_of(genome)
+        out = {
+            "energy": Value("energy", tuple(energy * (1 + 0.01 * s) for s in range(seeds))),
+            "silent": Value("silent", (0.0, *[float(self.silent(genome))] * (seeds - 1))),
+            "silent_layers": Value("silent_layers", (1.0,) * seeds),
+        }
+        for score in scores:
+            if score.name == "naswot":
+                out["naswot"] = Value("naswot", (100.0 - config_sum(genome),) * seeds)
+        return out
+
+
+def config_sum(genome):
+    return float(sum(genome.expressed))
+
+
+def search(folder, **options):
+    settings = {"space": SPACE, "max_trials": 6, "shortlist": 20, "seeds": 2, "verbose": 0, "project_name": "free"}
+    return tuners.ZeroCostSearch(directory=folder, **(settings | options))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    fake = Untrained()
+    monkeypatch.setattr(tuner_shortlist, "evaluate", fake)
+    return fake
+
+
+def test_without_data_the_whole_space_is_ranked_and_nothing_is_built(tmp_path, untrained):
+    tuner = search(tmp_path)
+    tuner.search()
+    assert untrained.calls == [] and len(tuner.state.archive) == 6
+    flops = [c.flops for c in tuner.best_candidates()]
+    assert flops == sorted((cost.flops(g) for g in SPACE.genomes()), reverse=True)[:6] and flops[0] == MOST
+    assert [c.genome for c in tuner.best_candidates()] == tuner.ranking.top(6)
+    assert tuner.get_best_configs(2) == [c.config for c in tuner.best_candidates(2)]
+    models = tuner.get_best_models(2)
+    assert [m.config for m in models] == tuner.get_best_configs(2)
+    assert tuner.hypermodel.build(tuner.get_best_hyperparameters()[0]).config == models[0].config
+    with pytest.raises(ValueError, match="6 ranked networks, asked for 7"):
+        tuner.get_best_models(7)
+    with pytest.raises(ValueError, match="no front without energies"):
+        tuner.pareto_front()
+
+
+def test_autost_small_has_its_known_best(tmp_path):
+    tuner = tuners.ZeroCostSearch(
+        "autost_small", constraints={"parameters": (11_000_000, 12_000_000)}, directory=tmp_path, verbose=0
+    )
+    tuner.search()
+    best = tuner.get_best_configs()[0]
+    assert (best.embed_dim, best.depth, best.mlp_ratio) == (512, 3, (3, 3, 3))
+    assert tuner.best_candidates()[0].parameters == 11_864_764
+
+
+def test_with_data_the_shortlist_is_the_exact_top_and_the_front_comes_first(tmp_path, untrained):
+    tuner = search(tmp_path)
+    tuner.search(arrays())
+    assert untrained.calls == tuner.ranking.top(20)
+    listed = {c.genome: c for c in tuner.shortlisted()}
+    assert len(listed) == 20
+    for genome, c in listed.items():
+        assert c.energy_mj == pytest.approx(energy_of(genome) * 1.005)
+        assert c.metrics["energy_mj_std"] == pytest.approx(energy_of(genome) * 0.01 / 2**0.5)
+    front = tuner.pareto_front()
+    for c in front:
+        assert not any(o.flops >= c.flops and o.energy_mj < c.energy_mj for o in listed.values())
+    first = tuner.best_candidates(min(6, len(front)))
+    assert [c.genome for c in first] == [c.genome for c in front][: len(first)]
+
+
+def test_the_weight_changes_the_ranking(tmp_path, untrained):
+    found = {}
+    for weight in (0.0, 0.5, 1.0):
+        tuner = search(tmp_path, energy_weight=weight, project_name=f"w{weight}")
+        tuner.search(arrays())
+        found[weight] = [c.genome for c in tuner.best_candidates()]
+    assert found[0.0] != found[0.5] != found[1.0]
+    assert cost.flops(found[0.0][0]) == MOST
+    energies = sorted(energy_of(g) for g in tuner.ranking.top(20))
+    assert [energy_of(g) for g in found[1.0]] == pytest.approx(energies[:6])
+    assert found[0.0] == tuner.ranking.top(6)  # equal FLOPs stay in the order of the second score
+
+
+def test_autosts_fitness_is_there_by_name(tmp_path, untrained):
+    tuner = search(tmp_path, fitness="autost", ld=1e3)
+    tuner.search(arrays())
+    best = tuner.best_candidates(1)[0]
+    expected = {g: cost.flops(g) / 1e9 + 1e3 / (energy_of(g) * 1.005) for g in tuner.ranking.top(20)}
+    assert best.score == pytest.approx(max(expected.values()), rel=1e-6)
+
+
+def test_a_measured_score_orders_the_shortlist_and_breaks_ties(tmp_path, untrained):
+    tuner = search(tmp_path, score="naswot", energy_weight=0.0)
+    tuner.search(arrays())
+    sums = [config_sum(c.genome) for c in tuner.best_candidates()]
+    assert sums == sorted(config_sum(g) for g in tuner.ranking.top(20))[:6]
+    tuner = search(tmp_path, tie_break="naswot", energy_weight=0.0, project_name="ties")
+    tuner.search(arrays())
+    keys = [(-c.flops, config_sum(c.genome)) for c in tuner.best_candidates()]
+    assert keys == sorted((-cost.flops(g), config_sum(g)) for g in tuner.ranking.top(20))[:6]
+
+
+def test_a_shortlist_of_one_cost_is_said_to_be_and_may_be_spread(tmp_path, untrained, capsys):
+    says = "flops is the same for all of the shortlist"
+    tuner = search(tmp_path, shortlist=3)
+    tuner.search(arrays())
+    tuner.results_summary()
+    assert says in " ".join(capsys.readouterr().out.split())
+    tuner = search(tmp_path, shortlist=3, per_cost=1, project_name="spread")
+    tuner.search(arrays())
+    tuner.results_summary()
+    assert says not in " ".join(capsys.readouterr().out.split())
+    assert len({c.flops for c in tuner.shortlisted()}) == 3
+
+
+def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, capsys):
+    silent = lambda genome: genome.to_config().v_threshold["fc1"][0] == 1.0
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=silent))
+    tuner = search(tmp_path, verbose=1)
+    tuner.search(arrays())
+    assert "silent at initialisation (seed 1)" in capsys.readouterr().out
+    rejected = tuner.rejected()
+    assert rejected and all(silent(genome) for genome, _ in rejected)
+    assert not any(silent(c.genome) for c in tuner.best_candidates())
+    assert len(rejected) + len(tuner.shortlisted()) == 20
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=lambda genome: True))
+    with pytest.raises(ValueError, match="No network of the shortlist of 20 is left; the first: silent"):
+        search(tmp_path, project_name="none").search(arrays())
+
+
+def test_interrupted_it_goes_on_where_it_stood(tmp_path, monkeypatch):
+    first = Untrained(stop=7)
+    monkeypatch.setattr(tuner_shortlist, "evaluate", first)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path).search(arrays())
+    rest = Untrained()
+    monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
+    resumed = search(tmp_path)
+    resumed.search(arrays())
+    assert first.calls + rest.calls == resumed.ranking.top(20)
+    whole = search(tmp_path, project_name="whole")
+    whole.search(arrays())
+    assert essence(resumed) == essence(whole)
+    again = Untrained(stop=0)
+    monkeypatch.setattr(tuner_shortlist, "evaluate", again)
+    finished = search(tmp_path)
+    assert essence(finished) == essence(whole)
+    finished.search(arrays())
+    assert essence(finished) == essence(whole)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"score": "params"}, "score: 'flops' in the project, 'params' now"),
+        ({"tie_break": None}, "tie_break"),
+        ({"energy_weight": 0.5}, "energy_weight: None in the project, 0.5 now"),
+        ({"shortlist": 30}, "shortlist: 20 in the project, 30 now"),
+        ({"constraints": {"timesteps": (None, 1)}}, "constraints.timesteps"),
+        ({"convention": "spikingformer"}, "convention"),
+    ],
+)
+def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, untrained, options, message):
+    search(tmp_path)
+    with pytest.raises(ValueError, match=f"started differently.*{message}"):
+        search(tmp_path, **options)
+
+
+def test_other_images_are_refused(tmp_path, untrained):
+    search(tmp_path).search(arrays())
+    with pytest.raises(ValueError, match="data:.*in the project"):
+        search(tmp_path).search(arrays(seed=3))
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"score": "syn_flow"}, "did you mean 'synflow'"),
+        ({"tie_break": "head"}, "Unknown score 'head'"),
+        ({"constraints": {"accuracy": (0.5, None)}}, "no accuracy can be constrained"),
+        ({"seeds": 0}, "seeds must be a whole number"),
+        ({"convention": "spikformr"}, "did you mean 'spikformer'"),
+    ],
+)
+def test_mistakes_are_named_before_work_starts(tmp_path, options, says):
+    with pytest.raises(ValueError, match=says):
+        search(tmp_path, **options)
+    assert not (tmp_path / "free").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"energy_weight": 0.5},
+        {"score": "naswot"},
+        {"tie_break": "energy"},
+        {"constraints": {"energy_mj": (None, 1.0)}},
+        {"fitness": "autost", "ld": 0.1},
+    ],
+)
+def test_what_is_measured_needs_images(tmp_path, options):
+    with pytest.raises(ValueError, match="measured on real images"):
+        search(tmp_path, **options).search()
+
+
+def test_bounds_on_energy_hold_on_the_shortlist(tmp_path, untrained):
+    bound = float(np.median([energy_of(g) * 1.005 for g in search(tmp_path).ranking.top(20)]))
+    tuner = search(tmp_path, constraints={"energy_mj": (None, bound)}, project_name="bound")
+    tuner.search(arrays())
+    assert len(tuner.shortlisted()) < 20 and all(c.energy_mj <= bound for c in tuner.shortlisted())
+    assert all("outside" in why for _, why in tuner.rejected())
+
+
+def test_the_summary_says_how_the_order_came_about(tmp_path, untrained, capsys):
+    tuner = search(tmp_path, energy_weight=0.5, verbose=1)
+    tuner.search(arrays())
+    shown = capsys.readouterr().out
+    assert "ranked by flops exactly" in shown and "tie for the best flops: broken by attention" in shown
+    assert "shortlist 20/20: energy" in shown
+    tuner.results_summary(4)
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in ("a shortlist, not the space", "normalised over it", "Pareto front of the shortlist", "Best first"):
+        assert part in shown
+    assert "exact: every network" not in shown
+    tuner = search(tmp_path, project_name="counted", verbose=0)
+    tuner.search()
+    tuner.results_summary()
+    assert "exact: every network was ranked" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_record_and_the_table_are_whole(tmp_path, untrained):
+    tuner = search(tmp_path, energy_weight=0.5)
+    tuner.search(arrays())
+    record = json.loads(json.dumps(tuner.search_record()))
+    assert record["method"] == "zero-cost" and len(record["trials"]) == 6
+    assert tuners.Genome.from_dict(record["genome"], SPACE) == tuner.best_candidates(1)[0].genome
+    assert record["budget"]["networks_built"] == 20 and record["budget"]["networks_ranked"] == SPACE.size()
+    lines = tuner.to_csv(tmp_path / "shortlist.csv").read_text().splitlines()
+    assert len(lines) == 21 and "energy_mj_std" in lines[0]
+    assert tuner.plot(tmp_path / "front.png").stat().st_size > 1000
