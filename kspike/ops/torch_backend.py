@@ -395,7 +395,7 @@ class _Attend(torch.autograd.Function):
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         mixed = _heads_first(k).transpose(-1, -2) @ _heads_first(v)
         ctx.save_for_backward(q, k, v, mixed)
-        return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], -1)
+        return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], q.shape[3] * q.shape[4])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -413,8 +413,9 @@ def _heads_first(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(2, 3).float()
 
 
-def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
+def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
     """Attention that keeps a third of the memory; None where q k^T comes first, or numbers are of 64 bits."""
+    q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
         return None
     return _Attend.apply(q, k, v)
