@@ -40,8 +40,11 @@ class Contestant:
         return line.strip() or None
 
     def ask(self, what: str) -> float | None:
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(what + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return None
         line = self.answer()
         return None if line is None else float(line)
 
@@ -72,10 +75,16 @@ def measure(labels: list[str], precision: str, rounds: int, steps: int, batch: i
         contestants.append(one)
         rows[label] = {"peak_mb": peak - before, "first_step_s": warm, "train": [], "infer": []}
     for _ in range(rounds):
-        for one in contestants:
-            for what in ("train", "infer"):
-                seconds = one.ask(f"{what} {steps}")
-                rows[one.label][what].append(batch * steps / seconds)
+        for one in list(contestants):
+            seconds = {what: one.ask(f"{what} {steps}") for what in ("train", "infer")}
+            if None in seconds.values():  # a process of 4 GB each: memory may not do for all of them
+                print(f"{one.label}: left out, it ended in the middle: {one.why()}", flush=True)
+                contestants.remove(one)
+                one.end()
+                del rows[one.label]
+                continue
+            for what, took in seconds.items():
+                rows[one.label][what].append(batch * steps / took)
     for one in contestants:
         one.end()
     return [

@@ -10,6 +10,7 @@ from keras import ops
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Dense
+from kspike.ops import attend
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -89,13 +90,7 @@ class SSA(SpikingComposite):
 
     def attend(self, q: Any, k: Any, v: Any) -> Any:
         """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
-        tokens, heads, head_dim = q.shape[2:]
-        q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
-        if tokens is None or tokens > head_dim:
-            y = ops.einsum("btnhd,bthde->btnhe", q, ops.einsum("btnhd,btnhe->bthde", k, v))
-        else:
-            y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", q, k), v)
-        return ops.reshape(y, (-1, *self._time_and_tokens(q), heads * head_dim)) * self.scale
+        return attend(q, k, v) * self.scale
 
     @staticmethod
     def _time_and_tokens(x: Any) -> tuple:

@@ -144,6 +144,17 @@ def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     return reference.linear(x, kernel, bias) if y is None else y
 
 
+def attend(q: Any, k: Any, v: Any) -> Any:
+    """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
+
+    (q k^T) v = q (k^T v) exactly where all are counts, so the cheaper order is used: k^T v where there are more tokens
+    than channels in a head.
+    """
+    fast = _fast("attend")
+    y = fast(q, k, v) if fast is not None and _runs(q) else None
+    return reference.attend(q, k, v) if y is None else y
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")

@@ -76,6 +76,19 @@ def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     return y if bias is None else ops.add(y, bias)
 
 
+def attend(q: Any, k: Any, v: Any) -> Any:
+    """q k^T v in float32, heads side by side."""
+    tokens, heads, head_dim = q.shape[2:]
+    known, running = q.shape, ops.shape(q)
+    size = [running[i] if known[i] is None else known[i] for i in (1, 2)]
+    q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
+    if tokens is None or tokens > head_dim:
+        y = ops.einsum("btnhd,bthde->btnhe", q, ops.einsum("btnhd,btnhe->bthde", k, v))
+    else:
+        y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", q, k), v)
+    return ops.reshape(y, (-1, *size, heads * head_dim))
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments; returns (y, mean, biased variance), moments in float32.
 

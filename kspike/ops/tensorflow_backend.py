@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from kspike.ops import xla
+from kspike.ops import reference, xla
 
 COMPILES = True
 
@@ -30,6 +31,8 @@ def divide(y: Any, tau: Any) -> Any:
     by 2^-52, while a quotient of two float32 numbers stays at least 2^-49 (relative) away from any point where rounding
     to float32 changes: the result is exact whichever form runs.
     """
+    if isinstance(tau, (int, float)) and math.frexp(tau)[0] == 0.5:  # a power of two: the product is exact, too
+        return y * tf.constant(1.0 / tau, y.dtype)
     if y.dtype != tf.float32:
         return y / tf.cast(tau, y.dtype)
     return tf.cast(tf.cast(y, tf.float64) / tf.cast(tf.cast(tau, tf.float32), tf.float64), tf.float32)
@@ -42,8 +45,10 @@ def _on_cpu() -> bool:
 
 @tf.custom_gradient
 def _max_pool(x: tf.Tensor) -> tuple:
-    y, place = xla.pool_and_place(x)
-    return y, lambda upstream: xla.pool_gradient(place, upstream, tuple(x.shape[1:3]))
+    def backward(upstream: tf.Tensor) -> tf.Tensor:
+        return xla.pool_gradient(xla.pool_and_place(x)[1], upstream, tuple(x.shape[1:3]))
+
+    return reference.max_pool(x), backward
 
 
 def max_pool(x: Any) -> Any | None:

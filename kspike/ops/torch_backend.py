@@ -354,10 +354,71 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
 
 
+class _MaxPool(torch.autograd.Function):
+    """The pool by compiled loops; keeps a byte an output."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        from kspike.ops import cpu_pool
+
+        n, height, width, channels = x.shape
+        size = n, -(-height // 2), -(-width // 2), channels
+        out, places = x.new_empty(size), torch.empty(size, dtype=torch.uint8)
+        cpu_pool.pool(_array(x.contiguous()), _array(out), places.numpy(), torch.get_num_threads())
+        ctx.save_for_backward(places)
+        ctx.size = x.shape
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+        from kspike.ops import cpu_pool
+
+        grad = upstream.new_empty(ctx.size)
+        places = ctx.saved_tensors[0].numpy()
+        cpu_pool.gradient(_array(upstream.contiguous()), places, _array(grad), torch.get_num_threads())
+        return grad
+
+
 def max_pool(x: torch.Tensor) -> torch.Tensor:
     """Channels-last in memory throughout: the permutations move no data."""
+    if torch.is_grad_enabled() and x.requires_grad and x.numel() and kernels_for(x) is not None:
+        return _MaxPool.apply(x)
     x = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 3, stride=2, padding=1)
     return x.permute(0, 2, 3, 1)
+
+
+class _Attend(torch.autograd.Function):
+    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies."""
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        mixed = _heads_first(k).transpose(-1, -2) @ _heads_first(v)
+        ctx.save_for_backward(q, k, v, mixed)
+        return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], q.shape[3] * q.shape[4])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        q, k, v, mixed = ctx.saved_tensors
+        upstream = _heads_first(upstream.reshape(q.shape))
+        to_mixed = _heads_first(q).transpose(-1, -2) @ upstream
+        to_q = upstream @ mixed.transpose(-1, -2)
+        to_k, to_v = _heads_first(v) @ to_mixed.transpose(-1, -2), _heads_first(k) @ to_mixed
+        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (to_q, to_k, to_v))
+
+
+def _heads_first(x: torch.Tensor) -> torch.Tensor:
+    """(batch, time, tokens, heads, head_dim) -> (batch, time, heads, tokens, head_dim), float32."""
+    return x.transpose(2, 3).float()
+
+
+def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
+    """Attention that keeps a third of the memory; None where q k^T comes first, or numbers are of 64 bits."""
+    q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
+    if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
+        return None
+    return _Attend.apply(q, k, v)
 
 
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:

@@ -107,6 +107,27 @@ def test_linear_takes_a_transposed_input_and_no_bias(form):
     np.testing.assert_allclose(out, x.transpose(2, 1, 0) @ kernel, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 3, 9, 2, 4), (1, 1, 3, 1, 5), (0, 2, 9, 2, 4)])
+def test_attend_and_its_gradients(shape, dtype):
+    """With more tokens than channels in a head and with fewer, on parts of one tensor, as SSA takes them."""
+    rng = np.random.default_rng(0)
+    spikes = (rng.random((*shape[:3], 3, *shape[3:])) < 0.4).astype("float32")
+    upstream = rng.normal(size=(*shape[:3], shape[3] * shape[4])).astype("float32")
+
+    def attended(x):
+        q, k, v = (keras.ops.cast(x[:, :, :, i], dtype) for i in range(3))
+        return ops.attend(q, k, v)
+
+    (fast, fast_gradient), (plain, plain_gradient) = both_forms(attended, spikes, upstream)
+    q, k, v = (spikes[:, :, :, i] for i in range(3))
+    expected = np.einsum("btnhd,btmhd,btmhe->btnhe", q, k, v).reshape(fast.shape)
+    np.testing.assert_array_equal(fast, expected)
+    np.testing.assert_array_equal(plain, expected)
+    atol = 1e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(fast_gradient, plain_gradient, rtol=0, atol=atol)
+
+
 @pytest.mark.parametrize("mean", [0.0, 50.0])
 def test_batch_norm_moments_are_those_of_float64(mean, form):
     """Rounding in the moments flips spikes: sums of 40,000 rows must not lose digits, nor an offset cancel them."""
