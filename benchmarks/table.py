@@ -68,7 +68,7 @@ WALKED: dict[str, Any] = {
 
 
 def architectures(space: SearchSpace) -> list[Genome]:
-    """A fixed list spread evenly over the logarithm of operations, ordered so that any beginning of it is spread too."""
+    """A fixed list spread evenly over the logarithm of operations, any beginning of which is spread too."""
     rng = np.random.default_rng(2026)
     drawn = {genome.expressed: genome for genome in (space.sample(rng=rng) for _ in range(4000))}
     flops = {g: counted(g.to_config())["flops"] for g in drawn.values()}

@@ -15,6 +15,7 @@ import keras_tuner
 from kspike import training
 from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
+from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
 from kspike.tuners.engine import Candidate, Journal, SearchState, export
 from kspike.tuners.engine.fingerprint import refuse
@@ -126,6 +127,7 @@ class EvolutionSearch(keras_tuner.Tuner):
         epochs: int = 100,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
+        sampling: Any = None,
     ) -> Any:
         """Trains the supernet, one random network a batch, and keeps its weights in the project.
 
@@ -137,6 +139,8 @@ class EvolutionSearch(keras_tuner.Tuner):
             epochs: passes over the training data.
             learning_rate: of AdamW, falling to a hundredth on a cosine.
             weight_decay: of AdamW, not on biases and normalisation.
+            sampling: which networks a batch trains: "single_path" (one, uniformly drawn), "sandwich", or an object
+                (`kspike.supernet.SinglePath`, `kspike.supernet.Sandwich`).
 
         Returns:
             The supernet.
@@ -147,6 +151,9 @@ class EvolutionSearch(keras_tuner.Tuner):
         if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or int(epochs) < 1:
             raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}.")
         settings = {"epochs": int(epochs), "learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
+        policy = sampling_policies.resolve(sampling)
+        if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
+            settings["sampling"] = sampling_policies.describe(policy)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
@@ -162,6 +169,7 @@ class EvolutionSearch(keras_tuner.Tuner):
         if validation is not None:
             tuner_data.check(validation, "validation", config)
         supernet, folder = self.supernet, self._folder / "supernet_training"
+        supernet.sampling = policy
         recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
         rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
         digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
