@@ -30,6 +30,7 @@ def search(
     augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
+    report: Annotated[bool, typer.Option("--report", help="Leave a web page of the search, report.html.")] = False,
     plot: Annotated[bool, typer.Option(help="Draw pareto.png (needs matplotlib).")] = False,
 ) -> None:
     """Search a space of spiking transformers, balancing accuracy against energy.
@@ -74,6 +75,8 @@ def search(
     for name, values in (("best.json", best.config.to_dict()), ("search.json", tuner.search_record())):
         (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     tuner.to_csv(folder / "candidates.csv")
+    if report:
+        print(f"report: {tuner.report(num_trials=top)}")
     if plot:
         print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
     print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")

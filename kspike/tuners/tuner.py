@@ -17,7 +17,8 @@ from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
-from kspike.tuners.engine import Candidate, Journal, SearchState, export
+from kspike.tuners.engine import Candidate, Journal, SearchState, export, page
+from kspike.tuners.engine.events import EventFile
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
@@ -97,6 +98,8 @@ class EvolutionSearch(keras_tuner.Tuner):
         self._evaluator: Evaluator | None = None
         self._supernet: Any = None
         self._waits = 0
+        self._events: EventFile | None = None
+        self._drawn = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
         super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
@@ -273,10 +276,21 @@ class EvolutionSearch(keras_tuner.Tuner):
 
     def _on_candidate(self, candidate: Candidate) -> None:
         if all(p.number in self.state.archive for p in self.state.current()):
-            row = self.history()[-1]
+            history = self.history()
             self._say(
-                tuner_report.generation_line(row, self._oracle.evolution.generations, self._oracle.objective.name)
+                tuner_report.generation_line(
+                    history[-1], self._oracle.evolution.generations, self._oracle.objective.name
+                )
             )
+            self._draw_scalars(history)
+
+    def _draw_scalars(self, history: list[dict[str, Any]]) -> None:
+        """Adds what is new to the project's event file; a search that goes on begins the file anew."""
+        if self._events is None:
+            self._events, self._drawn = EventFile(self._folder / "tensorboard"), 0
+        for row in history[self._drawn :]:
+            self._events.write(row["generation"], tuner_report.scalars(row))
+        self._drawn = len(history)
 
     # -- the final networks --------------------------------------------------------------------------------------
 
@@ -436,6 +450,25 @@ class EvolutionSearch(keras_tuner.Tuner):
     def plot(self, path: str | Path) -> Path:
         """Draws accuracy against energy with the front, and the hypervolume by generation."""
         return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
+
+    def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
+        """Writes a web page of the search: front, history, genes chosen, genes that matter, best networks.
+
+        Args:
+            path: the file; report.html in the project's folder where None.
+            num_trials: how many of the best are shown.
+        """
+        evolution = self._oracle.evolution
+        facts = [
+            f"objective {self._oracle.objective}; constraints {evolution.constraints.to_dict() or 'none'}; "
+            f"seed {evolution.seed}; {evolution.population_size} networks a generation",
+            f"space {self.space.name}: {self.space.size():,} networks",
+        ]
+        text = page.as_page(
+            f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
+            self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
+        )  # fmt: skip
+        return page.write(text, self._folder / "report.html" if path is None else path)
 
     # -- the project ---------------------------------------------------------------------------------------------
 
