@@ -27,7 +27,7 @@ class Fixed:
     teaches = False
 
     def __init__(self, *genomes):
-        self.indices = [SPACE.encode(g) for g in genomes]
+        self.indices = [g.space.encode(g) for g in genomes]
 
     def first(self, space, draw):
         return self.indices[0]
