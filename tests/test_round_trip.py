@@ -64,7 +64,7 @@ def found_layers() -> list[type[keras.Layer]]:
     """Every Layer of `kspike.layers`, and every other of the package that says it can be saved.
 
     A base of others counts only where it is public itself. The supernet's elastic layers are parts of one model, made
-    from its plan, and are not registered.
+    from its plan, and are not registered. A layer of Keras' that computes otherwise has Keras' arguments and config.
     """
     classes: set[type] = set()
     for name in PACKAGES:
@@ -79,6 +79,7 @@ def found_layers() -> list[type[keras.Layer]]:
         for c in ours
         if not c.__name__.startswith("_")
         and (c not in bases or c.__name__ in kspike.layers.__all__)
+        and (keras.Layer in c.__bases__ or any("__init__" in vars(base) for base in c.__mro__ if base in ours))
         and (c.__module__.startswith("kspike.layers.") or keras.saving.get_registered_name(c).startswith("kspike>"))
     }
     return sorted(public, key=lambda c: (c.__module__, c.__name__))

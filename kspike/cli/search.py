@@ -34,6 +34,7 @@ def search(
     augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
+    report: Annotated[bool, typer.Option("--report", help="evolution: leave a web page of it, report.html.")] = False,
     plot: Annotated[bool, typer.Option(help="Draw the front as a picture (needs matplotlib).")] = False,
     method: Annotated[str, typer.Option(help="evolution (supernet), or zero-cost (nothing is trained).")] = "evolution",
     min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default="")] = None,
@@ -84,6 +85,8 @@ def search(
         return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
 
     if method == "zero-cost":
+        if report:
+            raise ValueError("--report shows how a supernet's search went; --method zero-cost has none: leave it out.")
         zero_cost.search(
             genes, lambda: load().train, constraints, score, energy_weight, shortlist, tie_break, trials, seed,
             directory, project, top, plot, data,
@@ -109,6 +112,8 @@ def search(
     for name, values in (("best.json", best.config.to_dict()), ("search.json", tuner.search_record())):
         (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     tuner.to_csv(folder / "candidates.csv")
+    if report:
+        print(f"report: {tuner.report(num_trials=top)}")
     if plot:
         print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
     print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")

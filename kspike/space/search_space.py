@@ -15,6 +15,7 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.space import gene as gene_module
+from kspike.space import schema as schema_module
 from kspike.space import storage
 from kspike.space.checks import check
 from kspike.space.expression import express
@@ -214,6 +215,11 @@ class SearchSpace:
     def names() -> list[str]:
         """Names of the published spaces."""
         return storage.names()
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """The JSON schema of a space's file."""
+        return schema_module.schema()
 
     @functools.cached_property
     def _canonical(self) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 from kspike._resources import published
 from kspike.config import nearest
 
-KEYS = ("name", "description", "source", "base", "genes")
+#: "$schema" says to an editor which schema the file follows.
+KEYS = ("name", "description", "source", "base", "genes", "$schema")
 #: A space is a page of text; anything larger is not one, and is refused before it is parsed.
 LARGEST = 1_000_000
 

@@ -15,6 +15,7 @@ from kspike.models import Spikformer
 from kspike.models.spikformer import check_images
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
+from kspike.supernet import sampling as policies
 from kspike.supernet.blocks import ElasticBlock, ElasticSPS
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
@@ -24,11 +25,19 @@ from kspike.supernet.view import MaskedView, SlicedView
 TRAINING_RATE = 0.1
 
 
+def distillation(teacher: Any, student: Any, temperature: float) -> Any:
+    """Cross-entropy between two networks' softened answers, the teacher's taken as constants; a scalar."""
+    wanted = ops.softmax(ops.stop_gradient(ops.cast(teacher, "float32")) / temperature)
+    found = ops.log_softmax(ops.cast(student, "float32") / temperature)
+    return -(temperature**2) * ops.mean(ops.sum(wanted * found, axis=-1))
+
+
 @keras.saving.register_keras_serializable(package="kspike")
 class Supernet(keras.Model):
     """Holds one set of weights for every network of a space; a subnet uses the leading slices (weight entanglement).
 
-    Plain `fit` trains it: every batch draws one network of the space uniformly (single path, as Auto-Spikformer).
+    Plain `fit` trains it: every batch draws one network of the space uniformly (single path, as Auto-Spikformer), or
+    trains several by another `sampling`; `SubnetValidation` as a callback looks at fixed ones after each epoch.
     `predict` and `evaluate` run the active genome, the largest network at first. Normalisation statistics belong to
     whichever network ran last: `calibrate` recomputes the active one's before it is judged.
 
@@ -44,6 +53,7 @@ class Supernet(keras.Model):
         space: a `SearchSpace`, a published name, a path or a dict.
         seed: of the networks drawn in training.
         masked: None for the backend's way; on torch, True runs the masked form (for tests).
+        sampling: "single_path", "sandwich", or an object: `SinglePath(networks)`, `Sandwich(networks, temperature)`.
 
     Input shape: as the space's base. Output shape: logits `(batch, num_classes)`.
 
@@ -56,6 +66,7 @@ class Supernet(keras.Model):
         *,
         seed: int | None = 0,
         masked: bool | None = None,
+        sampling: Any = None,
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -67,6 +78,7 @@ class Supernet(keras.Model):
                 f"On {keras.backend.backend()} a supernet is compiled, and so masked; masked=False is for torch."
             )
         self.masked = (not eager) if masked is None else bool(masked)
+        self.sampling = policies.resolve(sampling)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         largest = space.max_config()
@@ -100,8 +112,31 @@ class Supernet(keras.Model):
         if self._forced is not None:
             return self._forward(inputs, self._active_view(), self._forced)
         if training:
-            return self._forward(inputs, self._random_view(), Statistics(batch=True, rate=TRAINING_RATE))
+            return self._train(inputs, self.sampling.first(self.space, self._draw))
         return self._forward(inputs, self._active_view(), Statistics())
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """The loss of a step's first network, averaged, in training, with that of its further ones."""
+        loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        if not training:
+            return loss
+        losses = [loss]
+        for indices in self.sampling.others(self.space, self._draw):
+            logits = self._train(x, indices)
+            if self.sampling.teaches:
+                losses.append(distillation(y_pred, logits, self.sampling.temperature))
+            else:
+                losses.append(super().compute_loss(x=x, y=y, y_pred=logits, sample_weight=sample_weight))
+        loss = sum(losses[1:], losses[0]) / len(losses)
+        if not self.masked and getattr(self.optimizer, "gradient_accumulation_steps", None):
+            # a weight without a gradient in the last batch would lose what the batches before it gave
+            loss = loss + sum(0.0 * ops.sum(ops.convert_to_tensor(v)) for v in self.trainable_variables)
+        return loss
+
+    def _train(self, x: Any, indices: Any) -> Any:
+        return self._forward(x, self._view(indices), Statistics(batch=True, rate=TRAINING_RATE))
 
     def train_step(self, *args: Any) -> Any:
         with warnings.catch_warnings():
@@ -131,13 +166,15 @@ class Supernet(keras.Model):
             return MaskedView(self.space, ops.convert_to_tensor(self._genes))
         return SlicedView(self._genome.to_config())
 
-    def _random_view(self) -> Any:
+    def _draw(self) -> Any:
         counts = self.space.cardinalities
         draws = keras.random.uniform((len(counts),), seed=self.seed_generator)
         indices = ops.cast(ops.floor(draws * ops.convert_to_tensor(counts.astype("float32"))), "int32")
-        indices = ops.minimum(indices, ops.convert_to_tensor(counts - 1))
+        return ops.minimum(indices, ops.convert_to_tensor(counts - 1))
+
+    def _view(self, indices: Any) -> Any:
         if self.masked:
-            return MaskedView(self.space, indices)
+            return MaskedView(self.space, ops.convert_to_tensor(indices))
         return SlicedView(self.space.decode(ops.convert_to_numpy(indices)).to_config())
 
     # -- choosing a network -------------------------------------------------------------------------------------
@@ -237,6 +274,7 @@ class Supernet(keras.Model):
             "space": self.space.to_dict(),
             "seed": self.seed,
             "masked": self.masked if keras.backend.backend() == "torch" else None,
+            "sampling": policies.describe(self.sampling),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

@@ -15,8 +15,10 @@ import keras_tuner
 from kspike import training
 from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
+from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
-from kspike.tuners.engine import Candidate, export
+from kspike.tuners.engine import Candidate, export, page
+from kspike.tuners.engine.events import EventFile
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
@@ -96,6 +98,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._evaluator: Evaluator | None = None
         self._supernet: Any = None
+        self._events: EventFile | None = None
+        self._drawn = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
         super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
@@ -126,6 +130,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         epochs: int = 100,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
+        sampling: Any = None,
     ) -> Any:
         """Trains the supernet, one random network a batch, and keeps its weights in the project.
 
@@ -137,6 +142,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             epochs: passes over the training data.
             learning_rate: of AdamW, falling to a hundredth on a cosine.
             weight_decay: of AdamW, not on biases and normalisation.
+            sampling: which networks a batch trains: "single_path" (one, uniformly drawn), "sandwich", or an object
+                (`kspike.supernet.SinglePath`, `kspike.supernet.Sandwich`).
 
         Returns:
             The supernet.
@@ -146,7 +153,11 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         """
         if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or int(epochs) < 1:
             raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}.")
-        settings = {"epochs": int(epochs), "learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
+        settings: dict[str, Any] = {"epochs": int(epochs)}
+        settings |= {"learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
+        policy = sampling_policies.resolve(sampling)
+        if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
+            settings["sampling"] = sampling_policies.describe(policy)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
@@ -162,6 +173,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         if validation is not None:
             tuner_data.check(validation, "validation", config)
         supernet, folder = self.supernet, self._folder / "supernet_training"
+        supernet.sampling = policy
         recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
         rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
         digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
@@ -255,10 +267,21 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
 
     def _on_candidate(self, candidate: Candidate) -> None:
         if all(p.number in self.state.archive for p in self.state.current()):
-            row = self.history()[-1]
+            history = self.history()
             self._say(
-                tuner_report.generation_line(row, self._oracle.evolution.generations, self._oracle.objective.name)
+                tuner_report.generation_line(
+                    history[-1], self._oracle.evolution.generations, self._oracle.objective.name
+                )
             )
+            self._draw_scalars(history)
+
+    def _draw_scalars(self, history: list[dict[str, Any]]) -> None:
+        """Adds what is new to the project's event file; a search that goes on begins the file anew."""
+        if self._events is None:
+            self._events, self._drawn = EventFile(self._folder / "tensorboard"), 0
+        for row in history[self._drawn :]:
+            self._events.write(row["generation"], tuner_report.scalars(row))
+        self._drawn = len(history)
 
     # -- the final networks --------------------------------------------------------------------------------------
 
@@ -408,3 +431,22 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
     def plot(self, path: str | Path) -> Path:
         """Draws accuracy against energy with the front, and the hypervolume by generation."""
         return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
+
+    def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
+        """Writes a web page of the search: front, history, genes chosen, genes that matter, best networks.
+
+        Args:
+            path: the file; report.html in the project's folder where None.
+            num_trials: how many of the best are shown.
+        """
+        evolution = self._oracle.evolution
+        facts = [
+            f"objective {self._oracle.objective}; constraints {evolution.constraints.to_dict() or 'none'}; "
+            f"seed {evolution.seed}; {evolution.population_size} networks a generation",
+            f"space {self.space.name}: {self.space.size():,} networks",
+        ]
+        text = page.as_page(
+            f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
+            self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
+        )  # fmt: skip
+        return page.write(text, self._folder / "report.html" if path is None else path)

@@ -27,6 +27,12 @@ def generation_line(row: Mapping[str, Any], generations: int, objective: str) ->
     return " ".join(parts)
 
 
+def scalars(row: Mapping[str, Any]) -> dict[str, float]:
+    """One finished generation as numbers for TensorBoard; what is not known is left out."""
+    names = ("best", "median", "front", "hypervolume", "failed", "infeasible", "seconds")
+    return {f"search/{name}": float(row[name]) for name in names if row[name] is not None}
+
+
 def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
     """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, genes."""
     table = Table(title=title, title_justify="left", title_style="bold")

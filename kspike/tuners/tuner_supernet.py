@@ -17,17 +17,20 @@ import numpy as np
 
 from kspike import training
 from kspike.space import SearchSpace
-from kspike.supernet import Supernet
+from kspike.supernet import SubnetValidation, Supernet
+from kspike.supernet.validation import undisturbed
+
+__all__ = ["WEIGHTS", "compile_for", "create", "load", "release", "train", "undisturbed"]
 
 WEIGHTS = "supernet.weights.h5"
 #: Batches of training and of validation images that tell how the supernet does after an epoch.
 GLANCE = 16
 
 
-def create(space: SearchSpace, seed: int) -> Supernet:
+def create(space: SearchSpace, seed: int, sampling: Any = None) -> Supernet:
     """Makes a supernet whose first weights depend on the seed alone."""
     with seeded(seed):
-        supernet = Supernet(space, seed=seed)
+        supernet = Supernet(space, seed=seed, sampling=sampling)
     if not hasattr(supernet, "input_shape"):  # what kspike.training reads off a model
         supernet.input_shape = (None, *space.base.input_shape)
         supernet.output_shape = (None, space.base.num_classes)
@@ -77,52 +80,12 @@ def train(
     supernet: Supernet, data: Any, validation: Any, recipe: training.Recipe, folder: Path, say: Callable, verbose: int
 ) -> list[dict[str, float]]:
     """Trains `supernet`, every epoch kept in `folder` before the next begins; returns one row an epoch."""
-    glance = [] if validation is None else [Glance(data, validation, say)]
+    glance = [] if validation is None else [SubnetValidation(data, validation, batches=GLANCE, say=say)]
     with warnings.catch_warnings():
         # blocks beyond the depth of a batch's network have no gradient, as it should be
         warnings.filterwarnings("ignore", message="Gradients do not exist")
         training.train(supernet, data, recipe, directory=folder, callbacks=glance, verbose=verbose)
     return training.read_history(folder)
-
-
-class Glance(keras.callbacks.Callback):
-    """Says after each epoch how the smallest and the largest network do, each calibrated, on some validation images.
-
-    Args:
-        data: training data, to calibrate.
-        validation: images to look at.
-        say: takes a line.
-    """
-
-    def __init__(self, data: Any, validation: Any, say: Callable[[str], None]) -> None:
-        super().__init__()
-        self.data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
-        self.say = say
-        parts = [validation[i] for i in range(min(GLANCE, len(validation)))]
-        self.images, self.labels = (np.concatenate([part[i] for part in parts]) for i in range(2))
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        space = self.model.space
-        shown = []
-        with undisturbed(self.model):
-            for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
-                self.model.activate(genome)
-                self.model.calibrate(self.data, batches=GLANCE)
-                logits = self.model.predict(self.images, verbose=0)
-                shown.append(f"{which} network {np.mean(logits.argmax(1) == self.labels):.4f}")
-        self.say(f"  on {len(self.labels)} validation images: {', '.join(shown)}")
-
-
-@contextlib.contextmanager
-def undisturbed(supernet: Supernet) -> Iterator[None]:
-    """Puts the active genome and every stored statistic back afterwards, bit for bit."""
-    genome = supernet.genome
-    statistics = supernet.statistics()
-    try:
-        yield
-    finally:
-        supernet.restore_statistics(statistics)
-        supernet.activate(genome)
 
 
 # -- files ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """kill -9, torn files, KerasTuner's own faults: the search goes on, to the same end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from keras_tuner.engine import trial as trial_module
 
 from kspike.tuners import EvolutionSearchOracle
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, measure
@@ -205,3 +207,49 @@ def test_the_trial_of_a_dead_worker_is_given_to_another_and_the_first_answer_cou
     assert made.ongoing_trials == {}
     made._heard["w"] -= 2000.0
     assert made.tuner_ids == {"alive"}  # the chief does not wait for those that are gone
+
+
+def killed_at(moment):
+    """Counts what could leave a file half done or unwritten, and dies, as by kill -9, at one of them."""
+    left = [moment]
+
+    def counting(call):
+        def dying(*args, **kwargs):
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **kwargs)
+
+        return dying
+
+    os.replace, os.fsync = counting(os.replace), counting(os.fsync)
+    Path.write_text = counting(Path.write_text)
+    trial_module.Trial.save = counting(trial_module.Trial.save)
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a copy of this one")
+def test_killed_again_and_again_between_any_two_writes_it_ends_the_same(tmp_path):
+    """Between the journal and KerasTuner's files, between trial.json and oracle.json, before and after a rename."""
+    whole = FakeSearch(tmp_path / "b").run()
+    deaths, trials = 0, []
+    while deaths < 60:
+        child = os.fork()
+        if child == 0:
+            killed_at(7 + 5 * (deaths % 5))
+            code = 1
+            with contextlib.suppress(BaseException):
+                FakeSearch(tmp_path / "a").run()
+                code = 0
+            os._exit(code)
+        _, status = os.waitpid(child, 0)
+        trials.append(len(FakeSearch(tmp_path / "a").state.archive))
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        deaths += 1
+    assert deaths >= 5 and trials == sorted(trials) and trials[-1] == 15
+    resumed = FakeSearch(tmp_path / "a").run()
+    assert essence(resumed) == essence(whole)
+    assert [c.number for c in resumed.best_candidates()] == [c.number for c in whole.best_candidates()]
+    assert [c.genome for c in resumed.pareto_front()] == [c.genome for c in whole.pareto_front()]

@@ -5,7 +5,7 @@ import pytest
 
 from kspike import cost
 from kspike.space import SearchSpace
-from kspike.tuners.engine import NSGA2, Archive, Candidate, Constraints, Evolution
+from kspike.tuners.engine import NSGA2, Archive, Candidate, Constraints, Evolution, Proposal, SearchState
 
 DIGITS = SearchSpace.load("digits")
 
@@ -92,3 +92,11 @@ def test_constraints_that_exclude_everything_are_said_before_work_starts():
 def test_bad_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         Evolution(DIGITS, **{field: value})
+
+
+def test_the_last_generation_is_ranked_too():
+    """The public code of Auto-Spikformer evaluates its last generation and never ranks it."""
+    state = SearchState(Evolution(DIGITS, generations=2, population_size=4), "accuracy", "max")
+    while isinstance(proposal := state.ask(), Proposal):
+        state.tell(proposal.number, {"accuracy": proposal.number / 100})
+    assert state.best().number == 11 and state.best().generation == 2

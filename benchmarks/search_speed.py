@@ -1,0 +1,108 @@
+"""What a supernet saves: `KERAS_BACKEND=jax python benchmarks/search_speed.py`, no data needed.
+
+On `kspike_c10_16` (or --space), random images: candidates a minute (activate, calibrate on 1,024 images, predict 2,500,
+measure energy) by one supernet, against building and compiling each network anew; the peak of memory of each; and the
+time of a step of the supernet against that of the plain largest network: where masked it computes as much, and
+where sliced, as much as the network drawn, which a mean over many steps shows. Compilation is before time counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+
+import keras
+import numpy as np
+
+import kspike
+from kspike import cost
+from kspike.space import SearchSpace
+from kspike.tuners import tuner_supernet
+from kspike.tuners.tuner_evaluation import Evaluator
+
+
+def batches(n: int, shape: tuple[int, ...], classes: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 1, (n, *shape)).astype("float32")
+    labels = (np.arange(n) % classes).astype("int32")
+    return [(images[i : i + size], labels[i : i + size]) for i in range(0, n - size + 1, size)]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches in a list, as `evaluate` takes them."""
+
+    def __init__(self, items: list) -> None:
+        super().__init__()
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> tuple:
+        return self.items[i]
+
+
+def rebuilt(genome, calibrating: Batches, scoring: Batches) -> None:
+    """The same judgement without a supernet: a model made, compiled, its statistics taken, evaluated, measured."""
+    model = kspike.Spikformer(genome.to_config())
+    tuner_supernet.compile_for(model, keras.optimizers.SGD(0.0))
+    model.fit(calibrating, epochs=1, verbose=0)  # a learning rate of 0: statistics alone move
+    model.evaluate(scoring, verbose=0)
+    cost.measure(model, scoring, batches=1, progress=False)
+
+
+def step_seconds(model: keras.Model, batch: tuple, steps: int) -> float:
+    tuner_supernet.compile_for(model, keras.optimizers.AdamW(1e-3))
+    model.train_on_batch(*batch)
+    times = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        model.train_on_batch(*batch)
+        times.append(time.perf_counter() - start)
+    return statistics.fmean(times)
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--space", default="kspike_c10_16")
+    parser.add_argument("--candidates", type=int, default=12)
+    parser.add_argument("--rebuilt", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--images", type=int, default=2500, help="that score")
+    options = parser.parse_args()
+    space = SearchSpace.load(options.space)
+    shape, classes = space.base.input_shape, space.base.num_classes
+    calibrating = Batches(batches(1024, shape, classes, options.batch))
+    scoring = Batches(batches(options.images, shape, classes, min(500, options.images)))
+    supernet = tuner_supernet.create(space, 0)
+    tuner_supernet.compile_for(supernet)
+    evaluate = Evaluator(supernet, calibrating, scoring, energy_batches=1)
+    evaluate(space.sample(seed=1000))
+    start = time.perf_counter()
+    for seed in range(options.candidates):
+        evaluate(space.sample(seed=seed))
+    by_supernet = (time.perf_counter() - start) / options.candidates
+    memory = peak_mb()
+    start = time.perf_counter()
+    for seed in range(options.rebuilt):
+        rebuilt(space.sample(seed=seed), calibrating, scoring)
+    anew = (time.perf_counter() - start) / options.rebuilt
+    print(f"{keras.backend.backend()}, {space.name}: {60 / by_supernet:.1f} candidates a minute by the supernet,")
+    print(f"{60 / anew:.1f} built anew ({anew / by_supernet:.1f} times as long); peak {memory:.0f} MB,")
+    print(f"{peak_mb():.0f} MB after building anew")
+    batch = calibrating[0]
+    plain = step_seconds(kspike.Spikformer(space.max_config()), batch, max(5, options.steps // 4))
+    drawn = step_seconds(tuner_supernet.create(space, 0), batch, options.steps)
+    print(f"a step of {options.batch}: supernet {1e3 * drawn:.0f} ms, ", end="")
+    print(f"plain largest {1e3 * plain:.0f} ms, {drawn / plain:.2f}x")
+
+
+if __name__ == "__main__":
+    main()

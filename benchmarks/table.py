@@ -1,0 +1,277 @@
+"""Grows the table that searches are judged on: networks of one space, trained alone and with inherited weights.
+
+    KERAS_BACKEND=torch python benchmarks/table.py alone --runs runs/table        # a row a finished run
+    KERAS_BACKEND=torch python benchmarks/table.py inherited --runs runs/table    # a supernet, then a row a network
+
+CIFAR-10 averaged to 16x16 (TensorFlow Datasets; TFDS_DATA_DIR says where), space `kspike_c10_16`. Test images are never
+read: accuracy is that on the 5,000 validation images (`alone`), or on the half of them that scores (`inherited`).
+
+`alone` trains 36 architectures, spread evenly over the operations of what the space holds below 25 million, two seeds
+one after the other, ten epochs of 45,000 images. `inherited` trains one supernet, then evaluates those architectures,
+300 uniformly drawn networks, and the whole of a subspace small enough to be walked through, on which searches can be
+replayed. Both may be killed at any moment: the same command goes on after the last whole epoch, or row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fcntl
+import io
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import kspike
+from kspike import cost
+from kspike.space import Genome, SearchSpace
+from kspike.training import Recipe, read_history, train
+from kspike.tuners import tuner_supernet
+from kspike.tuners.engine.constraints import counted
+from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.zoo.machine import versions
+
+SPACE = "kspike_c10_16"
+#: Operations of an image, over all time steps, up to which a network trains alone at hundreds of images a second.
+MOST_FLOPS = 25e6
+ARCHITECTURES = 36
+SEEDS = (0, 1)
+#: What befalls every network alike.
+RECIPE = Recipe(
+    epochs=10, batch_size=128, learning_rate=3e-3, min_learning_rate=3e-5, warmup_epochs=1, weight_decay=0.02,
+    augment="flip_shift",
+)  # fmt: skip
+SUPERNET_EPOCHS = 30
+PRECISION = "mixed_bfloat16"
+CALIBRATION_IMAGES = 1024
+ENERGY_IMAGES = 512
+RANDOM = 300
+#: Genes of the subspace that is walked through; every other gene keeps the base's value.
+WALKED: dict[str, Any] = {
+    "embed_dim": (32, 64, 96, 128),
+    "depth": (1, 2, 3),
+    "timesteps": (1, 2),
+    "stem_channels": (8, 16, 32),
+    "num_heads": (2, 4),
+    "mlp_ratio": (1, 4),
+    "v_threshold": {"stem": (0.6, 1.0)},
+}
+
+
+# -- which networks ---------------------------------------------------------------------------------------------------
+
+
+def architectures(space: SearchSpace) -> list[Genome]:
+    """A fixed list spread evenly over the logarithm of operations, any beginning of which is spread too."""
+    rng = np.random.default_rng(2026)
+    drawn = {genome.expressed: genome for genome in (space.sample(rng=rng) for _ in range(4000))}
+    flops = {g: counted(g.to_config())["flops"] for g in drawn.values()}
+    small = sorted((g for g in flops if flops[g] <= MOST_FLOPS), key=lambda g: flops[g])
+    wanted = np.exp(np.linspace(np.log(flops[small[0]]), np.log(flops[small[-1]]), ARCHITECTURES))
+    chosen: list[Genome] = []
+    for target in wanted:
+        left = [g for g in small if g not in chosen]
+        chosen.append(min(left, key=lambda g: abs(np.log(flops[g] / target))))
+    bits = (ARCHITECTURES - 1).bit_length()
+    turned = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(2**bits)]  # 0, 32, 16, 48, ...: coarse first, then between
+    return [chosen[i] for i in turned if i < ARCHITECTURES]
+
+
+def subspace(space: SearchSpace) -> SearchSpace:
+    """The part of the space that is small enough to be evaluated whole."""
+    return SearchSpace(space.base, name="kspike_c10_16_walked", **WALKED)
+
+
+def embedded(genome: Genome, space: SearchSpace) -> Genome:
+    """A genome of the subspace as one of the space: the same network."""
+    config = genome.to_config()
+    values: dict[str, Any] = {}
+    for gene in space.genes:
+        found = getattr(config, gene.field)
+        if gene.stage is not None:
+            found = found[gene.stage]
+        elif gene.kind is not None:
+            found = found[gene.kind]
+        elif gene.field == "depth":
+            found = config.depth
+        values[gene.name] = list(found) if isinstance(found, (tuple, list)) else found
+    there = Genome.from_dict(values, space)
+    if there.to_config() != config:
+        raise ValueError(f"{genome} is another network in {space.name}: {there}")
+    return there
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows that are there."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Adds a row: the whole file is written aside and renamed, so that it is never half there."""
+    rows = [*read(path), row]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(aside, "w", newline="", encoding="utf-8") as file:
+        file.write(text.getvalue())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def key_of(genome: Genome) -> str:
+    """The genome as JSON on one line, without what is not expressed."""
+    depth = genome.depth
+    return json.dumps({k: v[:depth] if isinstance(v, list) else v for k, v in genome.to_dict().items()})
+
+
+def said_versions() -> str:
+    return " ".join(f"{name}={version}" for name, version in versions().items())
+
+
+# -- trained alone ---------------------------------------------------------------------------------------------------
+
+
+def alone(options: argparse.Namespace) -> None:
+    space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.epochs)
+    plan = [(i, genome, seed) for i, genome in enumerate(architectures(space)) for seed in SEEDS]
+    done = {(row["genome"], int(row["seed"]), int(row["epochs"])) for row in read(options.out)}
+    for i, genome, seed in plan[: options.most]:
+        if (key_of(genome), seed, recipe.epochs) in done:
+            continue
+        folder = options.runs / f"alone_{i:02d}_{seed}"
+        print(f"architecture {i}, seed {seed}: {genome}", flush=True)
+        row = one(genome, recipe.replace(seed=seed), folder, options.images)
+        append(options.out, row)
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
+
+
+def one(genome: Genome, recipe: Recipe, folder: Path, images: int | None) -> dict[str, Any]:
+    """Trains a network from fresh weights, goes on if it had begun, and looks at it in float32."""
+    data = load(recipe)
+    training = data.train if images is None else data.train.subset(images)
+    validation = data.validation.rebatch(500)
+    config = genome.to_config()
+    keras.utils.set_random_seed(recipe.seed)
+    model = kspike.Spikformer(config, dtype=PRECISION)
+    train(model, training, recipe, directory=folder)
+    judged = kspike.Spikformer(config)
+    judged.set_weights(model.get_weights())
+    tuner_supernet.compile_for(judged)
+    accuracy = judged.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
+    report = cost.measure(judged, validation, batches=max(1, ENERGY_IMAGES // 500), progress=False)
+    sizes = counted(config)
+    return {
+        "genome": key_of(genome),
+        "seed": recipe.seed,
+        "epochs": recipe.epochs,
+        "accuracy": round(float(accuracy), 6),
+        "parameters": sizes["parameters"],
+        "flops": sizes["flops"],
+        "energy_mj": float(np.float32(report.energy_mj)),
+        "images": len(training) * recipe.batch_size * recipe.epochs,
+        "seconds": round(sum(row["seconds"] for row in read_history(folder))),
+        "versions": said_versions(),
+    }
+
+
+def load(recipe: Recipe) -> Any:
+    return recipe.load_data("cifar10", image_size=16)
+
+
+# -- with inherited weights ------------------------------------------------------------------------------------------
+
+
+def inherited(options: argparse.Namespace) -> None:
+    space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.epochs)
+    supernet, digest = trained_supernet(space, recipe, options)
+    data = load(recipe)
+    scoring, _ = data.validation.rebatch(500).halves()
+    evaluate = Evaluator(
+        supernet, data.train.without_augmentation(), scoring, "spikformer",
+        max(1, CALIBRATION_IMAGES // recipe.batch_size), max(1, ENERGY_IMAGES // 500),
+    )  # fmt: skip
+    rng = np.random.default_rng(7)
+    plan = [("alone", genome) for genome in architectures(space)]
+    plan += [("random", space.sample(rng=rng)) for _ in range(RANDOM)]
+    plan += [("walked", embedded(genome, space)) for genome in subspace(space).genomes()]
+    done = {(row["part"], row["genome"]) for row in read(options.out) if row["supernet"] == digest}
+    for count, (part, genome) in enumerate(plan[: options.most]):
+        if (part, key_of(genome)) in done:
+            continue
+        start = time.perf_counter()
+        metrics = evaluate(genome)
+        names = ("accuracy", "loss", "energy_mj", "silent_layers", "parameters", "flops")
+        append(
+            options.out,
+            {
+                "part": part,
+                "genome": key_of(genome),
+                **{name: float(np.float32(metrics[name])) if name in names[:4] else metrics[name] for name in names},
+                "supernet_epochs": recipe.epochs,
+                "supernet": digest,
+                "seconds": round(time.perf_counter() - start, 2),
+                "versions": said_versions(),
+            },
+        )
+        if count % 20 == 0:
+            print(f"{count + 1} of {len(plan)}: {part}, accuracy {metrics['accuracy']:.4f}", flush=True)
+
+
+def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Namespace) -> tuple[Any, str]:
+    """The supernet in float32, trained, or loaded if it had been; and a name for its weights."""
+    weights, folder = options.runs / "supernet.weights.h5", options.runs / "supernet"
+    supernet = tuner_supernet.create(space, recipe.seed)
+    if weights.exists():
+        supernet.load_weights(weights)
+    else:
+        data = load(recipe)
+        training = data.train if options.images is None else data.train.subset(options.images)
+        rows = tuner_supernet.train(supernet, training, data.validation.rebatch(500), recipe, folder, print, 1)
+        print(f"supernet: {sum(row['seconds'] for row in rows):.0f} s", flush=True)
+        tuner_supernet.release(supernet, weights)
+        shutil.rmtree(folder)
+    tuner_supernet.compile_for(supernet)
+    return supernet, tuner_supernet.sha256(weights)[:12]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("alone", "inherited"))
+    parser.add_argument("--runs", type=Path, required=True, help="where checkpoints and the supernet are kept")
+    parser.add_argument("--out", type=Path, help="CSV file that grows")
+    parser.add_argument("--epochs", type=int, help=f"{RECIPE.epochs} alone, {SUPERNET_EPOCHS} of the supernet")
+    parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
+    parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
+    options = parser.parse_args()
+    results = Path(__file__).resolve().parent.parent / "docs" / "results"
+    defaults = {"alone": ("table_c10_16.csv", RECIPE.epochs), "inherited": ("inherited_c10_16.csv", SUPERNET_EPOCHS)}
+    options.out = options.out or results / defaults[options.what][0]
+    options.epochs = options.epochs or defaults[options.what][1]
+    options.runs.mkdir(parents=True, exist_ok=True)
+    with open(options.runs / f".{options.what}.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SystemExit(f"error: another process grows this table from {options.runs}; let it.") from None
+        {"alone": alone, "inherited": inherited}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()

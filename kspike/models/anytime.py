@@ -1,0 +1,57 @@
+"""Anytime inference: what a Spikformer answers after each of its time steps, from one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike.models.spikformer import Spikformer
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class AnytimeDecoding(keras.layers.Layer):
+    """Averages over tokens, then over the steps so far: y[t] = mean over s <= t of the mean over tokens of x[s].
+
+    Input shape: `(batch, time, tokens, channels)`. Output shape: `(batch, time, channels)`.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.mean(ops.cast(inputs, "float32"), axis=2)
+        steps = ops.arange(1, x.shape[1] + 1, dtype="float32")
+        return ops.cast(ops.cumsum(x, axis=1) / ops.reshape(steps, (1, -1, 1)), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], input_shape[1], input_shape[3])
+
+
+def anytime(model: Spikformer) -> keras.Model:
+    """Gives a model of the same weights that returns the logits after every time step, `(batch, T, num_classes)`.
+
+    Step t answers as the network with T = t, these weights and *these* normalisation statistics would: neurons look
+    back alone. They are the statistics of the whole run, so a network of a shorter T that recalibrated its own
+    (`Supernet.calibrate`) is another network, and as a rule the better one; a search never judges a short T this way.
+
+    Args:
+        model: a `Spikformer` with its head.
+
+    Raises:
+        ValueError: something else, or a Spikformer without its head.
+
+    Example:
+        >>> import kspike, numpy as np
+        >>> from kspike.models import anytime
+        >>> config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=16, depth=1, num_heads=2, timesteps=3)
+        >>> anytime(kspike.Spikformer(config)).predict(np.zeros((2, 8, 8, 1)), verbose=0).shape
+        (2, 3, 10)
+    """
+    if not isinstance(model, Spikformer):
+        raise ValueError(
+            f"anytime expects a kspike.Spikformer, got {type(model).__name__}; extract a supernet's first."
+        )
+    if not model.include_top:
+        raise ValueError("anytime expects a Spikformer with its head; this one was made with include_top=False.")
+    decoding, head = model.get_layer("decoding"), model.get_layer("head")
+    features = AnytimeDecoding(dtype=decoding.dtype_policy, name="anytime_decoding")(decoding.input)
+    return keras.Model(model.input, head(features), name=f"{model.name}_anytime")

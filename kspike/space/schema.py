@@ -1,0 +1,104 @@
+"""The form of a search space's file, as a JSON schema, for editors and for tools that are not Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kspike.config import KINDS
+
+_WHOLE = {"type": "integer", "minimum": 1}
+
+
+def _choices(item: dict[str, Any], about: str) -> dict[str, Any]:
+    several = {"type": "array", "items": item, "minItems": 1, "uniqueItems": True}
+    return {"description": about, "anyOf": [item, several]}
+
+
+def _neuron(about: str, item: dict[str, Any]) -> dict[str, Any]:
+    plain = _choices(item, about)
+    by_kind = {
+        "type": "object",
+        "properties": {kind: _choices(item, f"of {kind} neurons") for kind in KINDS},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    return {"description": about, "anyOf": [*plain["anyOf"], by_kind]}
+
+
+def _value(item: dict[str, Any]) -> dict[str, Any]:
+    """A field of the base: one value, one a block, or (tau, v_threshold) an object by neuron kind."""
+    return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+
+
+def _base() -> dict[str, Any]:
+    flag = {"type": "boolean"}
+    above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
+    by_kind = {"type": "object", "propertyNames": {"enum": list(KINDS)}}
+    return {
+        "input_shape": {"type": "array", "items": _WHOLE, "minItems": 3, "maxItems": 4},
+        "num_classes": _WHOLE,
+        "timesteps": _WHOLE,
+        "embed_dim": _WHOLE,
+        "depth": _WHOLE,
+        "num_heads": _value(_WHOLE),
+        "mlp_ratio": _value(above_zero),
+        "stem_channels": {
+            "anyOf": [{"type": "array", "items": _WHOLE, "minItems": 3, "maxItems": 3}, {"type": "null"}]
+        },
+        "stem_pool": {"type": "array", "items": flag, "minItems": 4, "maxItems": 4},
+        "pool_after": {"enum": ["neuron", "norm"]},
+        "qkv_bias": flag,
+        "proj_bias": flag,
+        "mlp_bias": flag,
+        "scale": above_zero,
+        "residual": {"enum": ["add", "membrane"]},
+        "neuron": {"enum": ["lif", "plif"]},
+        "tau": {"anyOf": [*_value(above_one)["anyOf"], by_kind]},
+        "v_threshold": {"anyOf": [*_value(above_zero)["anyOf"], by_kind]},
+        "v_reset": {"type": ["number", "null"]},
+        "decay_input": flag,
+        "detach_reset": flag,
+        "surrogate": {"type": ["string", "object"]},
+    }
+
+
+def schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) of what `SearchSpace.save` writes and `SearchSpace.load` reads.
+
+    It says what a file looks like. What needs arithmetic, such as heads that divide every width, `load` checks besides.
+
+    Example:
+        >>> from kspike.space import SearchSpace
+        >>> sorted(SearchSpace.schema()["properties"])
+        ['$schema', 'base', 'description', 'genes', 'name', 'source']
+    """
+    above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
+    stage = _choices(_WHOLE, "channels of one stage")
+    genes = {
+        "embed_dim": _choices(_WHOLE, "channels of the tokens, one value a network"),
+        "depth": _choices(_WHOLE, "blocks, one value a network"),
+        "timesteps": _choices(_WHOLE, "T, one value a network"),
+        "stem_channels": {
+            "description": "channels of the first three stages of the patch splitting, stage by stage",
+            "type": "array", "items": stage, "minItems": 3, "maxItems": 3,
+        },
+        "num_heads": _choices(_WHOLE, "attention heads, one value a block; every choice divides every embed_dim"),
+        "mlp_ratio": _choices(above_zero, "hidden channels over embed_dim, one value a block"),
+        "tau": _neuron("membrane time constant in time steps, for all neurons of a block or by kind", above_one),
+        "v_threshold": _neuron("firing threshold, for all neurons of a block but attention's, or by kind", above_zero),
+    }  # fmt: skip
+    text = {"type": "string"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "kspike search space",
+        "type": "object",
+        "properties": {
+            "$schema": text,
+            "name": text,
+            "description": text,
+            "source": text,
+            "base": {"type": "object", "properties": _base(), "additionalProperties": False},
+            "genes": {"type": "object", "properties": genes, "additionalProperties": False},
+        },
+        "additionalProperties": False,
+    }

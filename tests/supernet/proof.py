@@ -1,0 +1,171 @@
+"""Compares a subnet with the network taken out of the supernet, image by image, and traces what differs to a neuron."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike.config import SpikformerConfig
+from kspike.space import Genome, SearchSpace
+from kspike.supernet import Supernet
+from tests.helpers import traced
+
+#: How near its threshold a potential must be for the order of a sum to decide whether the neuron fires.
+ROUNDING = 1e-5
+#: Share of images on which a spike may flip.
+FLIPPED = 0.02
+
+
+def shrunk(space: SearchSpace) -> SearchSpace:
+    """A space at an eighth of its width (a quarter where it is narrow), half its heads, depth at most 3, 16x16."""
+    base, genes = space.base, space.to_dict()["genes"]
+    by = 8 if space.max_config().embed_dim > 128 else 4
+    for field, less in (("embed_dim", by), ("num_heads", 2)):
+        if field in genes:
+            genes[field] = sorted({value // less for value in genes[field]})
+    if "stem_channels" in genes:
+        genes["stem_channels"] = [sorted({c // 4 for c in stage}) for stage in genes["stem_channels"]]
+    if "depth" in genes:
+        genes["depth"] = sorted({min(depth, 3) for depth in genes["depth"]})
+    config = SpikformerConfig(
+        input_shape=(*(min(16, side) for side in base.input_shape[:2]), base.input_shape[2]),
+        num_classes=base.num_classes,
+        timesteps=base.timesteps,
+        embed_dim=base.embed_dim // by,
+        depth=min(base.depth, 3),
+        num_heads=base.num_heads[0] // 2,
+        mlp_ratio=base.mlp_ratio[0],
+        stem_pool=base.stem_pool,
+        residual=base.residual,
+        neuron=base.neuron,
+    )
+    return SearchSpace(config, name=space.name, **genes)
+
+
+def images_of(space: SearchSpace, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Random images and labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % space.base.num_classes
+    return rng.normal(0.3, 1.0, (n, *space.base.input_shape)).astype("float32"), labels.astype("int32")
+
+
+def trained(space: SearchSpace, images: np.ndarray, labels: np.ndarray, steps: int = 3, **options: Any) -> Supernet:
+    """A supernet whose neurons fire, after some steps of training."""
+    keras.utils.set_random_seed(1)
+    supernet = Supernet(space, seed=3, **options)
+    for norm in supernet.norm_layers():
+        norm.beta.assign(np.full(norm.beta.shape, 0.7, "float32"))
+    supernet.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    supernet.fit(images, labels, batch_size=len(images), epochs=steps, verbose=0, shuffle=False)
+    return supernet
+
+
+def compare(supernet: Supernet, genome: Genome, images: np.ndarray) -> dict[str, float]:
+    """How a subnet, calibrated, and its extracted network agree; raises where they differ by more than a spike may.
+
+    Returns:
+        images, flipped (images with a logit off by more than 1e-5), worst (of the other images), silent (neurons).
+    """
+    supernet.activate(genome)
+    supernet.calibrate([images])
+    alone = supernet.extract()
+    assert alone.config == genome.to_config()
+    inside, outside = supernet.predict(images, verbose=0), alone.predict(images, verbose=0)
+    difference = np.abs(inside - outside).max(axis=1)
+    for at in np.flatnonzero(difference > 1e-5):
+        explain(supernet, alone, images[at : at + 1])
+    spread = float(np.abs(inside - inside[:1]).max())
+    return {
+        "images": len(images),
+        "flipped": int((difference > 1e-5).sum()),
+        "worst": float(difference[difference <= 1e-5].max(initial=0.0)),
+        "spread": spread,
+    }
+
+
+def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> None:
+    """Asserts that at the first neuron that fires differently the potential is within rounding of its threshold."""
+    names = neurons(alone)
+    _, lone = traced(alone, names, image)
+    with listening(supernet, list(names)) as inside:
+        _, shared = traced(supernet, inside, image)
+    for name, layer in names.items():
+        x, spikes = lone[name]
+        found = leading(shared[name][1], spikes.shape, 3 if name.endswith("qkv_neuron") else 1)
+        wrong = found != spikes
+        if wrong.any():
+            step = next(t for t in range(wrong.shape[1]) if wrong[:, t].any())
+            h = potentials(x, spikes, time_constant(layer, x), layer.v_reset)[:, step]
+            off = np.abs(h - layer.v_threshold)[wrong[:, step]].max()
+            assert off < ROUNDING, f"{name} fires differently at {off} from its threshold"
+            return
+
+
+def time_constant(layer: Any, x: np.ndarray) -> Any:
+    """tau of a neuron, one number or one a channel."""
+    given = layer.time_constant(x.shape[-1])
+    if given.get("tau") is not None:
+        return given["tau"]
+    return 1.0 / keras.ops.convert_to_numpy(given["inverse_tau"])
+
+
+def potentials(x: np.ndarray, spikes: np.ndarray, tau: Any, v_reset: float) -> np.ndarray:
+    """h[t] = v[t-1] + (x[t] - (v[t-1] - v_reset)) / tau, with a hard reset where a neuron fired."""
+    h, v = np.zeros(x.shape, "float64"), np.full(x[:, 0].shape, v_reset, "float64")
+    for t in range(x.shape[1]):
+        h[:, t] = v + (x[:, t] - (v - v_reset)) / tau
+        v = np.where(spikes[:, t] > 0, v_reset, h[:, t])
+    return h
+
+
+def leading(array: np.ndarray, shape: tuple[int, ...], groups: int) -> np.ndarray:
+    """The active part of what a neuron of the supernet saw or gave: first time steps, first channels of each group."""
+    array = array[:, : shape[1]]
+    wide = array.reshape(*array.shape[:-1], groups, array.shape[-1] // groups)[..., : shape[-1] // groups]
+    return wide.reshape(shape)
+
+
+def neurons(model: keras.Model) -> dict[str, Any]:
+    """The neurons of a Spikformer in the order in which they fire."""
+    stem = model.get_layer("stem")
+    found = {f"stem/neuron_{i}": layer for i, layer in enumerate(stem.neuron_layers)}
+    if stem.rpe_neuron is not None:
+        found["stem/rpe_neuron"] = stem.rpe_neuron
+    for i in range(model.config.depth):
+        block = model.get_layer(f"block_{i}")
+        for part, names in (
+            ("attention", ("input", "qkv", "attention", "proj")),
+            ("mlp", ("input", "fc1", "fc2")),
+        ):
+            for name in names:
+                layer = getattr(getattr(block, part), f"{name}_neuron", None)
+                if layer is not None:
+                    found[f"block_{i}/{part}/{name}_neuron"] = layer
+    return found
+
+
+@contextlib.contextmanager
+def listening(supernet: Supernet, names: list[str]) -> Iterator[dict[str, Any]]:
+    """The same neurons of a supernet, as what `traced` can listen to."""
+    parts = {}
+    for path in names:
+        where, name = path.rsplit("/", 1)
+        first, *rest = where.split("/")
+        part = supernet.stem if first == "stem" else getattr(supernet.blocks[int(first[6:])], rest[0])
+        parts.setdefault(where, (part, {}))[1][name] = path
+    found = {}
+    for part, inside in parts.values():
+        original = part.fire
+        for name, path in inside.items():
+            found[path] = types.SimpleNamespace(call=lambda x, *a, f=original, n=name: f(x, n, *a))
+        object.__setattr__(part, "fire", lambda x, name, *a, inside=inside: found[inside[name]].call(x, *a))
+    try:
+        yield found
+    finally:
+        for part, _ in parts.values():
+            object.__delattr__(part, "fire")

@@ -1,0 +1,85 @@
+"""The supernet's proof on every published space: a subnet is the network taken out of it, and every gene acts.
+
+In `make test` each space at an eighth of its width; `make proof` takes the spaces whole, and where KSPIKE_PROOF names a
+CSV file adds a row a space to it.
+"""
+
+import csv
+import functools
+import os
+
+import numpy as np
+import pytest
+
+from kspike.space import SearchSpace
+from tests.helpers import BACKEND
+from tests.supernet import proof
+
+TORCH = BACKEND == "torch"
+NAMES = SearchSpace.names()
+#: Where each space is compiled anew, all belong to `make proof`.
+QUICK = NAMES if TORCH else ()
+#: Spaces whose genes are tried one by one in `make test`.
+TRIED = ("auto_spikformer", "auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
+GENES = [pytest.param(name, marks=() if name in TRIED else pytest.mark.proof) for name in NAMES]
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.proof) for name in NAMES]
+
+
+@functools.lru_cache(maxsize=1)
+def small(name, masked):
+    space = proof.shrunk(SearchSpace.load(name))
+    images, labels = proof.images_of(space, 48)
+    return proof.trained(space, images, labels, masked=masked), images
+
+
+def prove(supernet, images, genomes):
+    """Compares every genome; the space as a whole may have few images flipped."""
+    rows = [proof.compare(supernet, genome, images) for genome in genomes]
+    flipped, seen = sum(row["flipped"] for row in rows), sum(row["images"] for row in rows)
+    assert flipped <= max(1, proof.FLIPPED * seen), f"{flipped} of {seen} images flipped"
+    assert all(row["spread"] > 1e-3 for row in rows)  # a silent network would prove nothing
+    return {"networks": len(rows), "images": seen, "flipped": flipped, "worst": max(row["worst"] for row in rows)}
+
+
+@pytest.mark.parametrize("name", EACH)
+@pytest.mark.parametrize("masked", [False, True] if TORCH else [None])
+def test_a_subnet_is_the_network_taken_out(name, masked):
+    supernet, images = small(name, masked)
+    prove(supernet, images, [supernet.space.sample(seed=seed) for seed in range(2 if masked is None else 3)])
+
+
+@pytest.mark.parametrize("name", GENES)
+def test_every_gene_acts_alone(name):
+    """Each slot of the genome, the others as in a living network of the greatest depth."""
+    supernet, images = small(name, True if TORCH else None)
+    space, images = supernet.space, images[:8]
+
+    def logits(genome):
+        supernet.activate(genome)
+        supernet.calibrate([images])
+        return supernet.predict(images, verbose=0)
+
+    base = space.largest()
+    reference = logits(base)
+    assert np.abs(reference - reference[:1]).max() > 1e-3
+    for at, slot in enumerate(space.slots):
+        for other in {(base.indices[at] + 1) % slot.cardinality} - {base.indices[at]}:
+            changed = space.decode([*base.indices[:at], other, *base.indices[at + 1 :]])
+            assert not np.array_equal(logits(changed), reference), slot.name
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_spaces(name):
+    space = SearchSpace.load(name)
+    images, labels = proof.images_of(space, 8)
+    supernet = proof.trained(space, images, labels, steps=2)
+    found = prove(supernet, images, [space.sample(seed=seed) for seed in range(5 if TORCH else 3)])
+    if path := os.environ.get("KSPIKE_PROOF"):
+        row = {"space": name, "backend": BACKEND, **found}
+        fresh = not os.path.exists(path)
+        with open(path, "a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow(row)
