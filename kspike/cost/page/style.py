@@ -16,7 +16,7 @@ h2{font-size:1.15rem;margin:0 0 .25rem}h3{font-size:.95rem;margin:0 0 .5rem}
 p{margin:.25rem 0}.dim{color:var(--dim)}.note{max-width:46rem;margin-bottom:.75rem;font-size:.875rem}
 section,.tile,.finding{background:var(--card);border:1px solid var(--line);border-radius:10px}
 section{padding:1.1rem 1.25rem;margin-top:1rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11.5rem,1fr));gap:.75rem;margin-top:1.25rem}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.75rem;margin-top:1.25rem}
 .tile{padding:.8rem .95rem;font-size:.8125rem}
 .tile h3{font-size:.8125rem;font-weight:600;color:var(--dim);margin:0 0 .15rem}
 .big{font-size:1.55rem;line-height:1.25;font-weight:650;font-variant-numeric:tabular-nums;white-space:nowrap}

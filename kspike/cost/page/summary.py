@@ -29,7 +29,7 @@ def show(reports: tuple[EnergyReport, ...]) -> str:
         ),
         _tile("parameters", reports, lambda r: quantity(r.parameters), lambda r: f"{r.parameters:,}",
               lambda r: r.parameters),
-        _tile("ANN twin, float32", reports, lambda r: _joules(r.ann.float32_mj), _in_int8, lambda r: r.ann.float32_mj),
+        _tile("ANN twin, float32", reports, _twin, _in_int8, lambda r: r.ann.float32_mj),
     ]  # fmt: skip
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
@@ -52,22 +52,28 @@ def _tile(
 
 
 def _energy(report: EnergyReport) -> str:
-    return _joules(report.energy_mj)
-
-
-def _joules(millijoules: float) -> str:
-    value, unit = joules(millijoules)
+    value, unit = joules(report.energy_mj)
     return f"{value:.4g} <small>{unit}</small>"
 
 
+def _scaled(report: EnergyReport) -> tuple[float, str]:
+    """What a millijoule is in the unit of the report's energy, and that unit: figures that compare share it."""
+    unit = joules(report.energy_mj)[1]
+    return {"mJ": 1.0, "µJ": 1e3, "nJ": 1e6}[unit], unit
+
+
+def _twin(report: EnergyReport) -> str:
+    scale, unit = _scaled(report)
+    return f"{scale * report.ann.float32_mj:.4g} <small>{unit}</small>"
+
+
 def _in_int8(report: EnergyReport) -> str:
-    value, unit = joules(report.ann.int8_mj)
-    return f"the same network with ReLU; {value:.4g} {unit} in int8"
+    scale, unit = _scaled(report)
+    return f"the same network with ReLU; {scale * report.ann.int8_mj:.4g} {unit} in int8"
 
 
 def _interval(report: EnergyReport) -> str:
-    unit = joules(report.energy_mj)[1]
-    scale = {"mJ": 1.0, "µJ": 1e3, "nJ": 1e6}[unit]
+    scale, _ = _scaled(report)
     low, high = (f"{scale * end:.4g}" for end in report.energy_interval_mj)
     return f"95 % interval {low} to {high}"
 
