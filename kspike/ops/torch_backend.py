@@ -409,8 +409,8 @@ class _Attend(torch.autograd.Function):
 
 
 def _heads_first(x: torch.Tensor) -> torch.Tensor:
-    """(batch, time, tokens, heads, head_dim) -> (batch, time, heads, tokens, head_dim), float32."""
-    return x.transpose(2, 3).float()
+    """(batch, time, tokens, heads, head_dim) -> (batch, time, heads, tokens, head_dim), float32, in one pass."""
+    return x.transpose(2, 3).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
