@@ -63,8 +63,14 @@ def step(sampling, data, epochs=1, optimizer=None):
     return [to_numpy(v) - b for v, b in zip(supernet.trainable_variables, before, strict=True)]
 
 
-def test_the_gradients_of_several_networks_are_averaged(data):
-    one, other, both = step(Fixed(LARGE), data), step(Fixed(SMALL), data), step(Fixed(LARGE, SMALL), data)
+#: Where each supernet is compiled anew, for half a minute, tests that need several belong to `make proof`.
+COMPILED = () if BACKEND == "torch" else pytest.mark.proof
+
+
+@pytest.mark.parametrize("networks", [pytest.param((LARGE, SMALL), marks=COMPILED)])
+def test_the_gradients_of_several_networks_are_averaged(networks, data):
+    large, small = networks
+    one, other, both = step(Fixed(large), data), step(Fixed(small), data), step(Fixed(large, small), data)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(one, other, strict=True))
     for a, b, c in zip(one, other, both, strict=True):
         np.testing.assert_allclose(c, (a + b) / 2, atol=2e-5)
@@ -84,7 +90,10 @@ def test_students_learn_the_teachers_answers_and_the_teacher_learns_nothing_from
     np.testing.assert_allclose(gradient, 0.5 * (q - p) / 2, atol=1e-6)  # by the student's way alone
 
 
-@pytest.mark.parametrize("sampling", [SinglePath(networks=2), Sandwich(networks=1), "sandwich"])
+@pytest.mark.parametrize(
+    "sampling",
+    ["sandwich", *(pytest.param(p, marks=COMPILED) for p in (SinglePath(networks=2), Sandwich(networks=1)))],
+)
 def test_policies_train_by_plain_fit(sampling, data):
     supernet = made(sampling, keras.optimizers.AdamW(0.02))
     losses = supernet.fit(*data, batch_size=16, epochs=12, verbose=0).history["loss"]
