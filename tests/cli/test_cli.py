@@ -104,7 +104,7 @@ def test_publish_list_show_verify(run, tmp_path):
     assert kspike_command("zoo", "verify", zoo / "tiny_digits").exit_code == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow if keras.backend.backend() == "torch" else pytest.mark.proof  # a search compiled under masks
 def test_search_leaves_what_the_next_command_takes(tmp_path):
     space = SearchSpace(
         kspike.SpikformerConfig(input_shape=(8, 8, 1), num_heads=2, stem_pool=(False, False, True, True)),

@@ -32,7 +32,7 @@ np.savez(sys.argv[2], *[np.asarray(v) for v in supernet.trainable_variables], lo
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.skipif(BACKEND != "jax", reason="keras.distribution runs on jax")
 def test_two_devices_train_what_one_trains(tmp_path):
     flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=1"
