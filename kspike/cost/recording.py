@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
 from kspike.cost import fanout, products
@@ -18,6 +19,28 @@ from kspike.cost.products import Tap
 RASTER = 40
 #: Of what is no product.
 UNKNOWN = Geometry()
+
+
+@contextlib.contextmanager
+def replaced(calls: Iterable[tuple[keras.Layer, str, Callable]]) -> Iterator[None]:
+    """Puts functions in place of layers' methods for a while.
+
+    Into the instance's own dict: Keras' and torch's __setattr__ would track or refuse a function.
+    """
+    missing = object()
+    before: list[tuple[dict, str, Any]] = []
+    try:
+        for layer, method, function in calls:
+            slots = vars(layer)
+            before.append((slots, method, slots.get(method, missing)))
+            slots[method] = function
+        yield
+    finally:
+        for slots, method, value in reversed(before):
+            if value is missing:
+                slots.pop(method, None)
+            else:
+                slots[method] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,21 +87,9 @@ class Recorder:
     @contextlib.contextmanager
     def listening(self, taps: Sequence[Tap]) -> Iterator[None]:
         """Puts a listener before every tap's method, and takes all of them away again, whatever happens."""
-        replaced: list[tuple[dict, str, Any]] = []
-        missing = object()
-        try:
-            for tap in taps:
-                # Into the instance's own dict: Keras' and torch's __setattr__ would track or refuse a function.
-                slots = vars(tap.layer)
-                replaced.append((slots, tap.method, slots.get(tap.method, missing)))
-                slots[tap.method] = self._listener(tap, getattr(tap.layer, tap.method))
+        listeners = ((t.layer, t.method, self._listener(t, getattr(t.layer, t.method))) for t in taps)
+        with replaced(listeners):
             yield
-        finally:
-            for slots, method, before in reversed(replaced):
-                if before is missing:
-                    slots.pop(method, None)
-                else:
-                    slots[method] = before
 
     def _listener(self, tap: Tap, method: Callable) -> Callable:
         def listen(*args: Any, **kwargs: Any) -> Any:

@@ -6,12 +6,12 @@ import csv
 import dataclasses
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kspike._files import write_text
 from kspike.config import nearest
 from kspike.cost.anytime import Reading, recharged
 from kspike.cost.convention import Convention, get
@@ -165,7 +165,7 @@ class EnergyReport:
 
     def to_json(self, path: str | Path) -> Path:
         """Writes the report as JSON (aside, then renamed: never half a file)."""
-        return write(path, json.dumps(self.to_dict(), indent=2) + "\n")
+        return write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
     def to_csv(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
         """Writes one line a product (aside, then renamed); with another report, its lines too, the model in front."""
@@ -179,7 +179,7 @@ class EnergyReport:
             for row in report.rows:
                 values = (getattr(row, c) for c in columns)
                 lines.writerow([*([report.model] if beside else []), *values, *row.rates])
-        return write(path, out.getvalue())
+        return write_text(path, out.getvalue())
 
     def to_html(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
         """Writes one self-contained page that works offline (aside, then renamed).
@@ -193,7 +193,7 @@ class EnergyReport:
         """
         from kspike.cost.page import as_page
 
-        return write(path, as_page(self, beside))
+        return write_text(path, as_page(self, beside))
 
 
 def _plain(value: Any) -> Any:
@@ -203,15 +203,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def write(path: str | Path, text: str) -> Path:
-    """Writes a text file beside its place, then renames it there."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kspike._files import write_text
 from kspike._resources import published
 from kspike.config import nearest
 
@@ -65,10 +65,4 @@ def check_keys(data: Mapping[str, Any]) -> None:
 
 def write(path: Path, data: Mapping[str, Any]) -> Path:
     """Writes a JSON object beside its place, then renames it there."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path
+    return write_text(path, json.dumps(data, indent=2) + "\n")

@@ -13,6 +13,7 @@ import keras
 import keras_tuner
 
 from kspike import training
+from kspike._files import write_text
 from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
@@ -449,4 +450,4 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
             self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
         )  # fmt: skip
-        return page.write(text, self._folder / "report.html" if path is None else path)
+        return write_text(self._folder / "report.html" if path is None else path, text)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
 
 COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
@@ -29,11 +29,7 @@ def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Ca
         writer.writerow(
             [*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values]
         )
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    aside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(aside, path)
-    return path
+    return write_text(path, text.getvalue())
 
 
 def _cell(value: Any, depth: int) -> Any:

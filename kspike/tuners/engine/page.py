@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from kspike.tuners.engine.candidate import Candidate
@@ -81,18 +79,6 @@ def as_page(
         "</body></html>\n",
     ]
     return "\n".join(parts)
-
-
-def write(page: str, path: str | Path) -> Path:
-    """Writes a page aside, then renames it."""
-    path = Path(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(page, encoding="utf-8")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path
 
 
 # -- drawings --------------------------------------------------------------------------------------------------------

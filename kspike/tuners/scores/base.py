@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -54,28 +53,6 @@ class Score:
             A function that measures the model as it is now: the score under `name`, and what else was seen.
         """
         raise NotImplementedError(f"{self.name} follows from the architecture; see Score.of.")
-
-
-@contextlib.contextmanager
-def replaced(calls: Iterable[tuple[keras.Layer, str, Callable]]) -> Iterator[None]:
-    """Puts functions in place of layers' methods for a while.
-
-    Into the instance's own dict: Keras' and torch's __setattr__ would track or refuse a function.
-    """
-    missing = object()
-    before: list[tuple[dict, str, Any]] = []
-    try:
-        for layer, method, function in calls:
-            slots = vars(layer)
-            before.append((slots, method, slots.get(method, missing)))
-            slots[method] = function
-        yield
-    finally:
-        for slots, method, value in reversed(before):
-            if value is missing:
-                slots.pop(method, None)
-            else:
-                slots[method] = value
 
 
 def layers_of(model: keras.Model, *kinds: type) -> list[Any]:

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from kspike.cost.recording import replaced
 from kspike.layers import LIF, PLIF, SPS, SSA, SpikformerBlock
 from kspike.layers.norm import BatchNorm
 from kspike.ops import gradients
-from kspike.tuners.scores.base import Bound, Score, layers_of, replaced
+from kspike.tuners.scores.base import Bound, Score, layers_of
 from kspike.tuners.scores.grad_norm import kernels_of
 
 
