@@ -29,7 +29,7 @@ import keras
 import numpy as np
 
 import kspike
-from kspike import cost
+from kspike import SpikformerConfig, cost
 from kspike.space import Genome, SearchSpace
 from kspike.training import Recipe, read_history, train
 from kspike.tuners import tuner_supernet
@@ -55,11 +55,12 @@ RANDOM = 300
 #: Genes of the subspace that is walked through; every other gene keeps the base's value.
 WALKED: dict[str, Any] = {
     "embed_dim": (32, 64, 96, 128),
-    "depth": (1, 2, 3),
+    "depth": (1, 2),
     "timesteps": (1, 2),
     "stem_channels": (8, 16, 32),
     "num_heads": (2, 4),
     "mlp_ratio": (1, 4),
+    "tau": {"stem": (1.25, 2.0)},
     "v_threshold": {"stem": (0.6, 1.0)},
 }
 
@@ -156,20 +157,22 @@ def alone(options: argparse.Namespace) -> None:
             continue
         folder = options.runs / f"alone_{i:02d}_{seed}"
         print(f"architecture {i}, seed {seed}: {genome}", flush=True)
-        row = one(genome, recipe.replace(seed=seed), folder, options.images)
-        append(options.out, row)
+        row = one(genome.to_config(), recipe.replace(seed=seed), folder, options.images)
+        append(options.out, {"genome": key_of(genome), **row})
         shutil.rmtree(folder, ignore_errors=True)
         print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
 
 
-def one(genome: Genome, recipe: Recipe, folder: Path, images: int | None) -> dict[str, Any]:
+def one(
+    config: SpikformerConfig, recipe: Recipe, folder: Path, images: int | None = None,
+    spike_regularizer: Any = None, test: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Trains a network from fresh weights, goes on if it had begun, and looks at it in float32."""
     data = load(recipe)
     training = data.train if images is None else data.train.subset(images)
     validation = data.validation.rebatch(500)
-    config = genome.to_config()
     keras.utils.set_random_seed(recipe.seed)
-    model = kspike.Spikformer(config, dtype=PRECISION)
+    model = kspike.Spikformer(config, dtype=PRECISION, spike_regularizer=spike_regularizer)
     train(model, training, recipe, directory=folder)
     judged = kspike.Spikformer(config)
     judged.set_weights(model.get_weights())
@@ -177,11 +180,12 @@ def one(genome: Genome, recipe: Recipe, folder: Path, images: int | None) -> dic
     accuracy = judged.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
     report = cost.measure(judged, validation, batches=max(1, ENERGY_IMAGES // 500), progress=False)
     sizes = counted(config)
+    tested = judged.evaluate(data.test.rebatch(500), verbose=0, return_dict=True)["accuracy"] if test else None
     return {
-        "genome": key_of(genome),
         "seed": recipe.seed,
         "epochs": recipe.epochs,
         "accuracy": round(float(accuracy), 6),
+        **({} if tested is None else {"test_accuracy": round(float(tested), 6)}),
         "parameters": sizes["parameters"],
         "flops": sizes["flops"],
         "energy_mj": float(np.float32(report.energy_mj)),
@@ -201,12 +205,7 @@ def load(recipe: Recipe) -> Any:
 def inherited(options: argparse.Namespace) -> None:
     space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.epochs)
     supernet, digest = trained_supernet(space, recipe, options)
-    data = load(recipe)
-    scoring, _ = data.validation.rebatch(500).halves()
-    evaluate = Evaluator(
-        supernet, data.train.without_augmentation(), scoring, "spikformer",
-        max(1, CALIBRATION_IMAGES // recipe.batch_size), max(1, ENERGY_IMAGES // 500),
-    )  # fmt: skip
+    evaluate, _ = judge_of(supernet, recipe)
     rng = np.random.default_rng(7)
     plan = [("alone", genome) for genome in architectures(space)]
     plan += [("random", space.sample(rng=rng)) for _ in range(RANDOM)]
@@ -232,6 +231,14 @@ def inherited(options: argparse.Namespace) -> None:
         )
         if count % 20 == 0:
             print(f"{count + 1} of {len(plan)}: {part}, accuracy {metrics['accuracy']:.4f}", flush=True)
+
+
+def judge_of(supernet: Any, recipe: Recipe) -> tuple[Evaluator, Any]:
+    """What scores networks of the supernet on half of the validation images, and the other half, which picks."""
+    data = load(recipe)
+    scoring, picking = data.validation.rebatch(500).halves()
+    batches = max(1, CALIBRATION_IMAGES // recipe.batch_size), max(1, ENERGY_IMAGES // 500)
+    return Evaluator(supernet, data.train.without_augmentation(), scoring, "spikformer", *batches), picking
 
 
 def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Namespace) -> tuple[Any, str]:

@@ -1,0 +1,283 @@
+"""Does a searched network beat the hand-made ones? Three steps, each of which goes on where it stood:
+
+    KERAS_BACKEND=torch python benchmarks/dominance.py search --runs runs/table   # NSGA-II on table.py's supernet
+    KERAS_BACKEND=torch python benchmarks/dominance.py train --runs runs/table    # a row a finished run
+    python benchmarks/dominance.py page                                           # table and plot of what there is
+
+CIFAR-10 averaged to 16x16, space `kspike_c10_16`, as in table.py. Every network sees the same images: ten epochs of
+45,000 from fresh weights, by one recipe, three seeds. Contestants: Spikformers scaled uniformly by hand (widths of 32
+to 128, T of 1, 2, 4), two of them with a firing-rate penalty, searched networks, and random networks of the space
+with the searched ones' energy. The search scores on half of the validation images; of each third of its front (by the
+logarithm of energy) the network is taken that does best on the other half. Test accuracy is written beside validation
+accuracy when a run ends, and nothing is chosen by it. About 60 runs of 3 to 20 minutes of one core each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from table import (
+    RECIPE,
+    SPACE,
+    SUPERNET_EPOCHS,
+    append,
+    judge_of,
+    key_of,
+    one,
+    read,
+    said_versions,
+    trained_supernet,
+)
+
+from kspike import SpikformerConfig
+from kspike.regularizers import FiringRate
+from kspike.space import Genome, SearchSpace
+from kspike.tuners.engine import NSGA2, Evolution, Proposal, SearchState
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+WIDTHS, TIMESTEPS = (32, 64, 96, 128), (1, 2, 4)
+PENALTIES = (0.03, 0.1)
+SEEDS = (0, 1, 2)
+#: Generations after the first, genomes a generation, parents.
+GENERATIONS, POPULATION, PARENTS = 9, 30, 10
+GROUPS = ("hand-made", "firing penalty", "searched", "random")
+
+
+# -- the search --------------------------------------------------------------------------------------------------------
+
+
+def search(options: argparse.Namespace) -> None:
+    """Evolves on the supernet; every evaluation is a row, and rows that are there are not evaluated again."""
+    space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.supernet_epochs)
+    supernet, digest = trained_supernet(space, recipe, options)
+    evaluate, picking = judge_of(supernet, recipe)
+    known = {row["genome"]: row for row in read(options.candidates) if row["supernet"] == digest}
+    nsga2 = NSGA2((("accuracy", "max"), ("energy_mj", "min")))
+    evolution = Evolution(
+        space, generations=options.generations, population_size=options.population, parents=PARENTS, selection=nsga2
+    )
+    state = SearchState(evolution, "accuracy", "max")
+    while isinstance(proposal := state.ask(), Proposal):
+        key, start = key_of(proposal.genome), time.perf_counter()
+        if key not in known:
+            metrics = evaluate(proposal.genome)
+            row = {"genome": key, "supernet": digest, "generation": proposal.generation}
+            row |= {name: float(np.float32(metrics[name])) for name in ("accuracy", "energy_mj")}
+            row |= {"parameters": metrics["parameters"], "picking_accuracy": "", "chosen": ""}
+            row |= {"seconds": round(time.perf_counter() - start, 2), "versions": said_versions()}
+            append(options.candidates, row)
+            known[key] = row
+            if len(known) % 10 == 0:
+                print(f"{len(known)} evaluated, generation {proposal.generation}", flush=True)
+        state.tell(proposal.number, {name: float(known[key][name]) for name in ("accuracy", "energy_mj")})
+    pick(options, space, evaluate, picking, digest)
+
+
+def pick(options: argparse.Namespace, space: SearchSpace, evaluate: Any, picking: Any, digest: str) -> None:
+    """Marks the best of each third of the front, by images that scored no candidate."""
+    rows = read(options.candidates)
+    front = front_of([row for row in rows if row["supernet"] == digest], "accuracy")
+    for row in front:
+        _, metrics = evaluate.extract(Genome.from_dict(json.loads(row["genome"]), space), picking)
+        row["picking_accuracy"] = round(metrics["accuracy"], 6)
+    logs = [math.log(float(row["energy_mj"])) for row in front]
+    edges = np.linspace(min(logs), max(logs), 4)
+    for third in range(3):
+        inside = [r for r, e in zip(front, logs, strict=True) if edges[third] - 1e-9 <= e <= edges[third + 1] + 1e-9]
+        if inside:
+            max(inside, key=lambda row: row["picking_accuracy"])["chosen"] = ("small", "middle", "large")[third]
+    write(options.candidates, rows)
+    print("\n".join(f"{r['chosen']}: {r['genome']}" for r in front if r["chosen"]))
+
+
+def front_of(rows: list[dict[str, Any]], accuracy: str) -> list[dict[str, Any]]:
+    """Rows that no other dominates in accuracy and energy, by rising energy."""
+    found: list[dict[str, Any]] = []
+    for row in sorted(rows, key=lambda r: (float(r["energy_mj"]), -float(r[accuracy]))):
+        if not found or float(row[accuracy]) > float(found[-1][accuracy]):
+            found.append(row)
+    return found
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes rows as CSV, aside and renamed."""
+    aside = path.with_name(f".{path.name}")
+    with open(aside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    aside.replace(path)
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """A network to train: which group it stands for, its name there, and the weight of a firing-rate penalty."""
+
+    group: str
+    name: str
+    config: SpikformerConfig
+    penalty: float = 0.0
+
+
+def contestants(options: argparse.Namespace) -> Iterator[Contestant]:
+    """Everything that can be trained so far: searched and random networks follow from the search."""
+    space = SearchSpace.load(SPACE)
+    for timesteps in TIMESTEPS:
+        for width in WIDTHS:
+            yield Contestant("hand-made", f"width {width}, T {timesteps}", scaled(space.base, width, timesteps))
+    for penalty in PENALTIES:
+        for width in (64, 128):
+            name = f"width {width}, T 2, penalty {penalty:g}"
+            yield Contestant("firing penalty", name, scaled(space.base, width, 2), penalty)
+    drawn = [row for row in read(options.inherited) if row["part"] == "random"]
+    for row in read(options.candidates):
+        if not row["chosen"]:
+            continue
+        yield Contestant("searched", row["chosen"], config_of(row, space))
+        if drawn:
+            energy = float(row["energy_mj"])
+            near = min(drawn, key=lambda r: abs(math.log(float(r["energy_mj"]) / energy)))
+            drawn.remove(near)
+            yield Contestant("random", row["chosen"], config_of(near, space))
+
+
+def scaled(base: SpikformerConfig, width: int, timesteps: int) -> SpikformerConfig:
+    """The space's base at another width and T, its stem's channels in proportion."""
+    stem = tuple(width * channels // base.embed_dim for channels in base.stem_channels)
+    return base.replace(embed_dim=width, stem_channels=stem, timesteps=timesteps)
+
+
+def config_of(row: dict[str, str], space: SearchSpace) -> SpikformerConfig:
+    return Genome.from_dict(json.loads(row["genome"]), space).to_config()
+
+
+def train(options: argparse.Namespace) -> None:
+    recipe = RECIPE.replace(epochs=options.epochs)
+    rows = read(options.out)
+    done = {(r["group"], r["config"], float(r["penalty"]), int(r["seed"]), int(r["epochs"])) for r in rows}
+    plan = [(seed, contestant) for seed in SEEDS for contestant in contestants(options)]
+    if options.shortest_first:
+        plan.sort(key=lambda p: (p[0], p[1].config.timesteps * p[1].config.embed_dim))
+    for seed, c in plan[: options.most]:
+        config = json.dumps(c.config.to_dict())
+        if (c.group, config, c.penalty, seed, recipe.epochs) in done:
+            continue
+        print(f"{c.group}, {c.name}, seed {seed}", flush=True)
+        folder = options.runs / f"dominance_{c.group}_{c.name}_{seed}".replace(" ", "_").replace(",", "")
+        penalty = FiringRate(c.penalty) if c.penalty else None
+        row = one(c.config, recipe.replace(seed=seed), folder, options.images, penalty, test=True)
+        append(options.out, {"group": c.group, "name": c.name, "penalty": c.penalty, **row, "config": config})
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def page(options: argparse.Namespace) -> None:
+    """Means over seeds; each network against the hand-made front at its own energy; a plot."""
+    networks: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in read(options.out):
+        networks.setdefault((row["group"], row["name"]), []).append(row)
+    if not networks:
+        raise SystemExit(f"error: {options.out} has no rows; run the step `train` first.")
+    means = []
+    for (group, name), rows in networks.items():
+        mean: dict[str, Any] = {
+            "group": group,
+            "name": name,
+            "seeds": len(rows),
+            "parameters": int(rows[0]["parameters"]),
+        }
+        for key in ("accuracy", "test_accuracy", "energy_mj"):
+            values = [float(row[key]) for row in rows]
+            mean[key] = float(np.mean(values))
+            mean[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+        means.append(mean)
+    hand = [m for m in means if m["group"] == "hand-made"]
+    fronts = {key: front_of(hand, key) for key in ("accuracy", "test_accuracy")}
+    lines = [
+        "| network | seeds | parameters | energy, mJ | validation | test | above the hand-made: validation; test |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for mean in sorted(means, key=lambda m: (GROUPS.index(m["group"]), m["energy_mj"])):
+        above = "; ".join(gap(mean, front, key) for key, front in fronts.items())
+        scores = " | ".join(percent(mean, key) for key in ("accuracy", "test_accuracy"))
+        lines.append(
+            f"| {mean['group']}, {mean['name']} | {mean['seeds']} | {mean['parameters']:,} | {mean['energy_mj']:.5f} | "
+            f"{scores} | {above if mean['group'] != 'hand-made' else ''} |"
+        )
+    text = "\n".join(lines) + "\n"
+    print(text)
+    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    plot(means, fronts["test_accuracy"], options.out.with_suffix(".png"))
+
+
+def percent(mean: dict[str, Any], key: str) -> str:
+    spread = f" ± {100 * mean[f'{key}_sd']:.2f}" if mean["seeds"] > 1 else ""
+    return f"{100 * mean[key]:.2f}{spread}"
+
+
+def gap(mean: dict[str, Any], front: list[dict[str, Any]], key: str) -> str:
+    """Points above the hand-made front at the same energy, drawn straight between its networks over log energy."""
+    energies = [math.log(m["energy_mj"]) for m in front]
+    at = math.log(mean["energy_mj"])
+    if not front or at < energies[0]:
+        return "cheaper than all"
+    return f"{100 * (mean[key] - np.interp(at, energies, [m[key] for m in front])):+.2f}"
+
+
+def plot(means: list[dict[str, Any]], front: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([m["energy_mj"] for m in front], [100 * m["test_accuracy"] for m in front], color="0.7", zorder=1)
+    for group, marker in zip(GROUPS, "os^x", strict=True):
+        inside = [m for m in means if m["group"] == group]
+        if inside:
+            error = [0 if math.isnan(m["test_accuracy_sd"]) else 100 * m["test_accuracy_sd"] for m in inside]
+            x, y = [m["energy_mj"] for m in inside], [100 * m["test_accuracy"] for m in inside]
+            axes.errorbar(x, y, error, fmt=marker, label=group, capsize=2)
+    axes.set(
+        xscale="log", xlabel="energy, mJ an image", ylabel="test accuracy, %", title="CIFAR-10 at 16x16, ten epochs"
+    )
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("search", "train", "page"))
+    parser.add_argument("--runs", type=Path, help="where table.py kept its supernet, and checkpoints go")
+    parser.add_argument("--out", type=Path, default=RESULTS / "dominance_c10_16.csv", help="trained networks")
+    parser.add_argument("--candidates", type=Path, default=RESULTS / "dominance_search_c10_16.csv")
+    parser.add_argument("--inherited", type=Path, default=RESULTS / "inherited_c10_16.csv")
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    parser.add_argument("--supernet-epochs", type=int, default=SUPERNET_EPOCHS)
+    parser.add_argument("--generations", type=int, default=GENERATIONS)
+    parser.add_argument("--population", type=int, default=POPULATION)
+    parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
+    parser.add_argument("--most", type=int, help="stop after this many runs")
+    parser.add_argument("--shortest-first", action="store_true", help="within a seed, small networks first")
+    options = parser.parse_args()
+    if options.what != "page" and options.runs is None:
+        parser.error("--runs is needed: where table.py keeps its supernet, and checkpoints go")
+    {"search": search, "train": train, "page": page}[options.what](options)
+
+
+if __name__ == "__main__":
+    main()
