@@ -3,24 +3,31 @@
 On `kspike_c10_16` (or --space), random images: candidates a minute (activate, calibrate on 1,024 images, predict 2,500,
 measure energy) by one supernet, against building and compiling each network anew; the peak of memory of each; and the
 time of a step of the supernet against that of the plain largest network: where masked it computes as much, and
-where sliced, as much as the network drawn, which a mean over many steps shows. Compilation is before time counts.
+where sliced, as much as the network drawn, which a mean over many steps shows. The first candidate, which compiles,
+and the first step are before time counts; a network built anew compiles each time, which is what it costs. Adds a row
+to docs/results/search_speed.csv.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
+from table import append, said_versions
 
 import kspike
 from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners import tuner_supernet
 from kspike.tuners.tuner_evaluation import Evaluator
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 
 
 def batches(n: int, shape: tuple[int, ...], classes: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -76,6 +83,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--images", type=int, default=2500, help="that score")
+    parser.add_argument("--out", type=Path, default=RESULTS / "search_speed.csv")
     options = parser.parse_args()
     space = SearchSpace.load(options.space)
     shape, classes = space.base.input_shape, space.base.num_classes
@@ -94,14 +102,27 @@ def main() -> None:
     for seed in range(options.rebuilt):
         rebuilt(space.sample(seed=seed), calibrating, scoring)
     anew = (time.perf_counter() - start) / options.rebuilt
-    print(f"{keras.backend.backend()}, {space.name}: {60 / by_supernet:.1f} candidates a minute by the supernet,")
-    print(f"{60 / anew:.1f} built anew ({anew / by_supernet:.1f} times as long); peak {memory:.0f} MB,")
-    print(f"{peak_mb():.0f} MB after building anew")
+    both = peak_mb()
     batch = calibrating[0]
     plain = step_seconds(kspike.Spikformer(space.max_config()), batch, max(5, options.steps // 4))
     drawn = step_seconds(tuner_supernet.create(space, 0), batch, options.steps)
-    print(f"a step of {options.batch}: supernet {1e3 * drawn:.0f} ms, ", end="")
-    print(f"plain largest {1e3 * plain:.0f} ms, {drawn / plain:.2f}x")
+    row = {
+        "backend": keras.backend.backend(),
+        "space": space.name,
+        "threads": os.environ.get("OMP_NUM_THREADS") or os.cpu_count(),
+        "supernet_candidates_a_minute": round(60 / by_supernet, 2),
+        "built_anew_candidates_a_minute": round(60 / anew, 2),
+        "times_as_fast": round(anew / by_supernet, 2),
+        "peak_mb_supernet": round(memory),
+        "peak_mb_with_built_anew": round(both),
+        "step_ms_supernet": round(1e3 * drawn, 1),
+        "step_ms_plain_largest": round(1e3 * plain, 1),
+        "step_ratio": round(drawn / plain, 3),
+        "batch": options.batch,
+        "versions": said_versions(),
+    }
+    append(options.out, row)
+    print("\n".join(f"{name}: {value}" for name, value in row.items()))
 
 
 if __name__ == "__main__":
