@@ -52,6 +52,7 @@ PRECISION = "mixed_bfloat16"
 CALIBRATION_IMAGES = 1024
 ENERGY_IMAGES = 512
 RANDOM = 300
+PARTS = ("alone", "random", "walked")
 #: Genes of the subspace that is walked through; every other gene keeps the base's value.
 WALKED: dict[str, Any] = {
     "embed_dim": (32, 64, 96, 128),
@@ -210,6 +211,7 @@ def inherited(options: argparse.Namespace) -> None:
     plan = [("alone", genome) for genome in architectures(space)]
     plan += [("random", space.sample(rng=rng)) for _ in range(RANDOM)]
     plan += [("walked", embedded(genome, space)) for genome in subspace(space).genomes()]
+    plan = [(part, genome) for part, genome in plan if part in options.parts]
     done = {(row["part"], row["genome"]) for row in read(options.out) if row["supernet"] == digest}
     for count, (part, genome) in enumerate(plan[: options.most]):
         if (part, key_of(genome)) in done:
@@ -265,6 +267,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="CSV file that grows")
     parser.add_argument("--epochs", type=int, help=f"{RECIPE.epochs} alone, {SUPERNET_EPOCHS} of the supernet")
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of `inherited`: only these")
     parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
     options = parser.parse_args()
     results = Path(__file__).resolve().parent.parent / "docs" / "results"
