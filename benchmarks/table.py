@@ -212,6 +212,7 @@ def inherited(options: argparse.Namespace) -> None:
     plan += [("random", space.sample(rng=rng)) for _ in range(RANDOM)]
     plan += [("walked", embedded(genome, space)) for genome in subspace(space).genomes()]
     plan = [(part, genome) for part, genome in plan if part in options.parts]
+    plan = plan[options.share[0] :: options.share[1]]
     done = {(row["part"], row["genome"]) for row in read(options.out) if row["supernet"] == digest}
     for count, (part, genome) in enumerate(plan[: options.most]):
         if (part, key_of(genome)) in done:
@@ -268,6 +269,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help=f"{RECIPE.epochs} alone, {SUPERNET_EPOCHS} of the supernet")
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of `inherited`: only these")
+    parser.add_argument(
+        "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
+        help="every N-th network from the I-th on, for N processes with a --runs and an --out each",
+    )  # fmt: skip
     parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
     options = parser.parse_args()
     results = Path(__file__).resolve().parent.parent / "docs" / "results"
