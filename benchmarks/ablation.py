@@ -15,8 +15,8 @@ random_left and random_calibrated (row "whole"): mean accuracy of random network
 and by their own. Validation is 5,000 images, half of which score.
 
 Projects are kept in --runs: killed, the same command goes on, and skips the rows that are there. Full size (the
-defaults, three seeds) takes half a day of a core; --images, --validation, --epochs, --generations and --population make it
-smaller, and stand in every row.
+defaults, three seeds) takes half a day of a core; --images, --validation, --epochs, --generations and --population make
+it smaller, and stand in every row.
 """
 
 from __future__ import annotations
