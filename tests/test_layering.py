@@ -3,6 +3,9 @@
 import ast
 import fnmatch
 import functools
+import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -179,6 +182,28 @@ def test_plain_parts_import_no_keras(part):
         if part_of(path) == part and (within(name, "keras") or within(name, "keras_tuner"))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_package_that_is_imported_is_declared():
+    """Auto-Spikformer's search needs four packages that it names nowhere."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("dev", "docs")}
+    lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
+    declared = {re.split(r"[<>=!;\[ ]", line, maxsplit=1)[0].replace("-", "_") for line in lines}
+    roots = {name.split(".")[0] for _, name, _, _ in everything()} - set(sys.stdlib_module_names) - {"kspike"}
+    assert roots <= declared, f"imported and declared nowhere: {sorted(roots - declared)}"
+
+
+def test_no_place_or_device_of_one_machine_is_written_down():
+    """Auto-Spikformer's code names its authors' home folder and their second GPU."""
+    machine = re.compile(r"^(/(home|root|data|mnt|tmp|Users)/|[A-Z]:\\\\)|\b(cuda|gpu):\d", re.IGNORECASE)
+    wrong = [
+        place(path, node.lineno)
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and machine.search(node.value)
+    ]
+    assert not wrong, wrong
 
 
 def test_heavy_packages_are_imported_only_where_used():

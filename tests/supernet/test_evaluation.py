@@ -49,6 +49,9 @@ def test_an_exception_leaves_no_state_behind(supernet, data):  # noqa: F811
     with pytest.raises(ValueError, match="7, 8, 1"):  # by a call: under jax, Keras' predict loses a model it fails in
         supernet(np.zeros((2, 7, 8, 1), "float32"))
     np.testing.assert_array_equal(supernet.predict(images, verbose=0), before)
+    with pytest.raises(ValueError, match="7, 8, 1"):
+        supernet.calibrate([np.zeros((2, 7, 8, 1), "float32")])
+    np.testing.assert_array_equal(supernet.predict(images, verbose=0), before)
     supernet.activate(SMALL)
     supernet.activate(LARGE)
     np.testing.assert_array_equal(supernet.predict(images, verbose=0), before)

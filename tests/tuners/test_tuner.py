@@ -6,6 +6,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+import kspike
 from kspike import tuners
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
@@ -209,6 +210,35 @@ def test_the_record_is_json_and_whole(tmp_path):
     assert best == tuner.best_candidates(1)[0].genome
     for trial, c in zip(record["trials"], tuner.state.archive, strict=True):
         assert SPACE.decode(trial["indices"]) == c.genome
+
+
+def test_training_images_calibrate_and_each_half_of_validation_has_one_task(tmp_path):
+    """The public code of Auto-Spikformer searches on the test images, and judges each candidate on them twice."""
+    data = kspike.data.load("digits", batch_size=60, augment="shift")
+    plain = kspike.data.load("digits", batch_size=60, augment=None)
+    picking = []
+
+    class Picking(Evaluator):
+        def extract(self, genome, data):
+            picking.append(data)
+            return super().extract(genome, data)
+
+    class Roles(FakeSearch):
+        def _make_evaluator(self, train, scoring):
+            self._supernet = object()  # nothing is evaluated by it
+            self.roles = tuners.EvolutionSearch._make_evaluator(self, train, scoring)
+            return super()._make_evaluator(train, scoring)
+
+    tuner = Roles(tmp_path, Picking(), finalists=2)
+    tuner._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
+    tuner.search(data.train, validation_data=data.validation)
+    calibration, scoring = tuner.roles.calibration, tuner.roles.scoring
+    first, second = set(scoring.ids), set(picking[0].ids)
+    assert first and second and not first & second and first | second == set(data.validation.ids)
+    assert len(picking) == 2 and set(picking[1].ids) == second
+    assert set(calibration.ids) <= set(data.train.ids) and not set(data.train.ids) & (first | second)
+    for i in range(2):  # unaugmented, and the same images for every candidate
+        np.testing.assert_array_equal(calibration[i][0], plain.train.without_augmentation()[i][0])
 
 
 def test_finalists_are_ordered_by_images_that_scored_none_of_them(tmp_path):
