@@ -206,6 +206,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         if supernet is None:
             raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
         used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+        if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
+            used["training"] = train.hash
         self._evaluator = self._make_evaluator(train, scoring)
         if not self._is_worker():
             self._open(used)
@@ -236,7 +238,12 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         if before is None:
             self._write({"type": "used", **used})
         else:
-            refuse({k: v for k, v in before.items() if k != "type"}, used, self._folder)
+            # projects from before the training images were written down go on
+            refuse(
+                {k: v for k, v in before.items() if k != "type"},
+                {k: used.get(k) for k in used if k in before},
+                self._folder,
+            )
         if self._record("reference") is None:
             # the space's largest network: what AEB divides by and the hypervolume is measured against
             metrics = self._evaluate(self.space.largest())
@@ -288,10 +295,10 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
 
     def _pick(self, picking: Any) -> None:
         """Judges the best by images that scored none of them, and keeps their networks in the project."""
-        done = self._record("final")
-        if done is not None and done["candidates"] == len(self.state.archive):
-            return
         ranked = [c for c in self.state.ranked() if c.feasible][: self.finalists]
+        done = self._record("final")
+        if done and done["candidates"] == len(self.state.archive) and len(done["ranked"]) >= len(ranked):
+            return
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
@@ -327,7 +334,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             raise ValueError("There are no final networks yet; let search(train, validation_data=...) finish.")
         if num_models > len(rows):
             raise ValueError(
-                f"The search kept {len(rows)} finalists, asked for {num_models}; give finalists= a larger one."
+                f"The search kept {len(rows)} finalists, asked for {num_models}: open it with finalists={num_models} "
+                "and call search(train, validation_data=...) again, which evaluates no candidate anew."
             )
         models = []
         for row in rows[:num_models]:

@@ -34,9 +34,9 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
-    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, genes."""
+    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, silent layers, genes."""
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T"):
+    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "silent"):
         table.add_column(name, justify="right")
     table.add_column("genes", overflow="fold", ratio=1)
     for c in candidates:
@@ -49,6 +49,7 @@ def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mappin
             f"{c.energy_mj:.6f}",
             f"{c.parameters:,}",
             str(c.config.timesteps),
+            f"{c.metrics['silent_layers']:g}" if "silent_layers" in c.metrics else "-",
             genes(c.genome),
         )
     return table
