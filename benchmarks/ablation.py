@@ -32,11 +32,12 @@ import numpy as np
 from table import RECIPE, append, load, read, said_versions
 
 from kspike.space import Genome, SearchSpace
+from kspike.supernet.validation import undisturbed
 from kspike.tuners import AEB, EvolutionSearch
 from kspike.tuners.engine import Journal
 from kspike.tuners.engine.archive import hypervolume
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_supernet import WEIGHTS, undisturbed
+from kspike.tuners.tuner_supernet import WEIGHTS
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 #: What a row cost; rows of another size are left as they are.

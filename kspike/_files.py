@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def written_aside(path: str | Path, durable: bool = False) -> Iterator[Path]:
+def written_aside(path: str | os.PathLike[str], durable: bool = False) -> Iterator[Path]:
     """Gives a name beside a file's place, with its suffixes; what is written there is renamed into place at the end.
 
     On every other way out nothing is left, and what was in place stays.
@@ -32,14 +32,14 @@ def written_aside(path: str | Path, durable: bool = False) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | Path, content: bytes, durable: bool = False) -> Path:
+def write_bytes(path: str | os.PathLike[str], content: bytes, durable: bool = False) -> Path:
     """Writes a file beside its place, then renames it there: never half a file."""
     with written_aside(path, durable) as aside:
         aside.write_bytes(content)
     return Path(path)
 
 
-def write_text(path: str | Path, text: str) -> Path:
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes a text file beside its place, then renames it there: never half a file."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
@@ -72,7 +72,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def sha256(path: str | Path) -> str:
+def sha256(path: str | os.PathLike[str]) -> str:
     """Hash of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -235,3 +235,11 @@ def test_the_reader_sees_an_import_wherever_it_stands():
         ("kspike.data", 6, False),
         ("kspike.cli", 7, False),
     ]
+
+
+def test_tests_that_a_page_names_are_there():
+    page = (ROOT / "docs" / "defects.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 25
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8") or not test, f"{file}::{test}"

@@ -18,9 +18,6 @@ from kspike import training
 from kspike._files import sha256, written_aside
 from kspike.space import SearchSpace
 from kspike.supernet import SubnetValidation, Supernet
-from kspike.supernet.validation import undisturbed
-
-__all__ = ["WEIGHTS", "compile_for", "create", "load", "release", "sha256", "train", "undisturbed"]
 
 WEIGHTS = "supernet.weights.h5"
 #: Batches of training and of validation images that tell how the supernet does after an epoch.

@@ -7,7 +7,7 @@ import pytest
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.supernet import Sandwich, SinglePath, SubnetValidation, Supernet
-from kspike.supernet.supernet import distillation
+from kspike.supernet.sampling import distillation
 from tests.helpers import BACKEND, input_gradient, to_numpy
 
 SPACE = SearchSpace(

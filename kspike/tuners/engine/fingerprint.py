@@ -36,8 +36,9 @@ def _named(operator: Any) -> dict[str, Any]:
 
 def _fields(operator: Any) -> dict[str, Any]:
     """An operator's settings as they come back from JSON; of one that is no dataclass its name alone is known."""
-    values = dataclasses.asdict(operator) if dataclasses.is_dataclass(operator) else {}
-    return json.loads(json.dumps(values, default=repr))
+    known = dataclasses.is_dataclass(operator) and not isinstance(operator, type)
+    values = dataclasses.asdict(operator) if known else {}
+    return json.loads(json.dumps(values, default=lambda value: type(value).__name__))
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:
