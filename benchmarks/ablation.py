@@ -1,117 +1,189 @@
 """What each part of the search is worth, at equal budget: `python benchmarks/ablation.py --runs runs/ablation`.
 
-CIFAR-10 averaged to 16x16, space `kspike_c10_16`, one supernet a variant, then one evolution of equal length over it:
+CIFAR-10 averaged to 16x16, space `kspike_c10_16`; a supernet for each space, then evolutions of equal length:
 
 - whole: as it is;
-- neurons frozen: tau and thresholds are no genes, but fixed at Spikformer's;
-- plif: tau is learned, and no gene (thresholds stay genes);
+- neurons frozen: tau and thresholds are no genes, but fixed at Spikformer's; a supernet of its own;
+- plif: tau is learned, and no gene (thresholds stay genes); a supernet of its own;
 - NSGA-II: the whole space's supernet, parents chosen by the front instead of the score;
-- uncalibrated: the whole space's supernet, random networks judged by the statistics that training left, beside the same
-  networks calibrated.
+- uncalibrated: the whole space's supernet, candidates scored by the statistics that training left.
 
-A row a variant and seed goes into the CSV: finalist's accuracy on the half of validation that picks, its energy, the
-best AEB, hypervolume. Projects are kept in --runs: killed, the same command goes on. AEB and hypervolume refer to the
-largest network of the variant's own space, so compare accuracy and energy across supernets, and the others within.
+A row a variant and seed goes into the CSV. accuracy, energy_mj, parameters: the network picked, by the half of the
+validation images that scored nothing, calibrated in every variant. aeb: of these two, with the energy of the whole
+space's largest network as reference. hypervolume: of the front of all candidates, calibrated, against that network.
+random_left and random_calibrated (row "whole"): mean accuracy of random networks by the statistics that training left,
+and by their own. Validation is 5,000 images, half of which score.
+
+Projects are kept in --runs: killed, the same command goes on, and skips the rows that are there. Full size (the
+defaults, three seeds) takes half a day of a core; --images, --validation, --epochs, --generations and --population make
+it smaller, and stand in every row.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from table import RECIPE, append, load, read, said_versions
 
-from kspike.space import SearchSpace
-from kspike.tuners import EvolutionSearch
-from kspike.tuners.tuner_supernet import undisturbed
+from kspike.space import Genome, SearchSpace
+from kspike.supernet.validation import undisturbed
+from kspike.tuners import AEB, EvolutionSearch
+from kspike.tuners.engine import Journal
+from kspike.tuners.engine.archive import hypervolume
+from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.tuners.tuner_supernet import WEIGHTS
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+#: What a row cost; rows of another size are left as they are.
+SIZE = ("images", "validation", "epochs", "generations", "population")
 
 
-def spaces() -> dict[str, SearchSpace]:
-    """The space of each supernet."""
+class Uncalibrated(Evaluator):
+    """Scores by the statistics that training left; hands networks out calibrated, as ever."""
+
+    def prepare(self, genome: Genome) -> None:
+        self.supernet.activate(genome)
+
+    def extract(self, genome: Genome, data: Any) -> Any:
+        return calibrating(self).extract(genome, data)
+
+
+def calibrating(evaluator: Evaluator) -> Evaluator:
+    """The evaluator that a search has by itself."""
+    return Evaluator(**{field.name: getattr(evaluator, field.name) for field in dataclasses.fields(evaluator)})
+
+
+class UncalibratedSearch(EvolutionSearch):
+    """A search whose candidates are not calibrated."""
+
+    def _make_evaluator(self, train: Any, scoring: Any) -> Evaluator:
+        made = super()._make_evaluator(train, scoring)
+        return Uncalibrated(**{field.name: getattr(made, field.name) for field in dataclasses.fields(made)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One search: its space, how parents are chosen, and which variant's supernet it uses."""
+
+    name: str
+    space: SearchSpace
+    selection: str = "score"
+    supernet_of: str | None = None
+    kind: type[EvolutionSearch] = EvolutionSearch
+
+
+def variants() -> list[Variant]:
+    """What is compared, the whole first: others use its supernet, and all its reference."""
     whole = SearchSpace.load("kspike_c10_16")
     genes = whole.to_dict()["genes"]
     frozen = {name: value for name, value in genes.items() if name not in ("tau", "v_threshold")}
     learned = {name: value for name, value in genes.items() if name != "tau"}
-    return {
-        "whole": whole,
-        "neurons frozen": SearchSpace(whole.base, name="frozen", **frozen),
-        "plif": SearchSpace(whole.base.replace(neuron="plif"), name="plif", **learned),
-    }
+    return [
+        Variant("whole", whole),
+        Variant("NSGA-II", whole, selection="nsga2", supernet_of="whole"),
+        Variant("uncalibrated", whole, supernet_of="whole", kind=UncalibratedSearch),
+        Variant("neurons frozen", SearchSpace(whole.base, name="frozen", **frozen)),
+        Variant("plif", SearchSpace(whole.base.replace(neuron="plif"), name="plif", **learned)),
+    ]
 
 
-def search(space: SearchSpace, variant: str, seed: int, selection: str, data: Any, options: Any) -> dict[str, Any]:
-    """One project: supernet, evolution, the finalist."""
-    name = f"{variant.replace(' ', '_')}_{seed}"
-    tuner = EvolutionSearch(
-        space, generations=options.generations, population_size=options.population, parents=options.parents,
-        selection=selection, seed=seed, directory=options.runs, project_name=name,
+def project(name: str, seed: int, options: argparse.Namespace) -> str:
+    """The folder of a variant; every size has its own."""
+    return "_".join([name.replace(" ", "-"), str(seed), *(str(getattr(options, part)) for part in SIZE)])
+
+
+def search(variant: Variant, seed: int, data: tuple, options: argparse.Namespace) -> dict[str, Any]:
+    """One project: supernet, evolution, the finalist; a row of them."""
+    tuner = variant.kind(
+        variant.space, generations=options.generations, population_size=options.population, parents=options.parents,
+        selection=variant.selection, seed=seed, directory=options.runs,
+        project_name=project(variant.name, seed, options),
     )  # fmt: skip
-    if selection == "nsga2":  # the whole space's supernet serves both, so both have the same budget
-        share(options.runs / f"whole_{seed}", Path(tuner.project_dir), tuner)
-    tuner.train_supernet(data.train, validation_data=data.validation, epochs=options.epochs)
-    tuner.search(data.train, validation_data=data.validation)
-    best, last = tuner.best_candidates(1)[0], tuner.history()[-1]
-    row = {"variant": variant, "seed": seed, "epochs": options.epochs, "trials": len(tuner.state.archive)}
-    picked = tuner._picked()[0]["accuracy"]
-    row |= {"accuracy": round(picked, 5), "energy_mj": best.energy_mj, "parameters": best.parameters}
-    row |= {"best_aeb": last["best"], "hypervolume": last["hypervolume"], "uncalibrated": ""}
-    if variant == "whole":
-        row["uncalibrated"] = uncalibrated(tuner, data, options.networks)
-    return row | {"versions": said_versions()}
+    whole = options.runs / project("whole", seed, options)
+    if variant.supernet_of:
+        share(whole, Path(tuner.project_dir), tuner)
+    train, validation = data
+    tuner.train_supernet(train, validation_data=validation, epochs=options.epochs)
+    tuner.search(train, validation_data=validation)
+    largest = record_of(whole, "reference")["metrics"]
+    best, judge = tuner.best_candidates(1)[0], calibrating(tuner._evaluator)
+    found = judge(best.genome) | {"accuracy": tuner._picked()[0]["accuracy"]}
+    front = tuner.pareto_front()
+    if variant.kind is UncalibratedSearch:
+        front = [dataclasses.replace(c, metrics={**c.metrics, **judge(c.genome)}) for c in front]
+    size = {part: getattr(options, part) for part in SIZE}
+    row = {"variant": variant.name, "seed": seed, **size, "trials": len(tuner.state.archive)}
+    row |= {name: float(np.float32(found[name])) for name in ("accuracy", "energy_mj")}
+    row |= {"parameters": found["parameters"], "aeb": round(AEB().value(found, largest), 5), "front": len(front)}
+    row["hypervolume"] = round(hypervolume(front, largest["energy_mj"], largest["parameters"]), 5)
+    row |= {"random_left": "", "random_calibrated": ""}
+    if variant.name == "whole":
+        row |= uncalibrated(tuner, options.networks)
+    return row
+
+
+def record_of(folder: Path, kind: str) -> dict[str, Any]:
+    """A record of a project's journal."""
+    found = [record for record in Journal(folder / "journal.jsonl").read() if record["type"] == kind]
+    if not found:
+        raise SystemExit(f"error: {folder} has no {kind}; take its row out of the table, so that it is made again.")
+    return found[-1]
 
 
 def share(source: Path, target: Path, tuner: EvolutionSearch) -> None:
     """Gives a project the supernet of another."""
-    import os
-
-    from kspike.tuners.engine import Journal
-    from kspike.tuners.tuner_supernet import WEIGHTS
-
     if any(record["type"] == "supernet" for record in Journal(target / "journal.jsonl").read()):
         return
-    record = next(r for r in Journal(source / "journal.jsonl").read() if r["type"] == "supernet")
+    record = record_of(source, "supernet")
     if not (target / WEIGHTS).exists():
         os.link(source / WEIGHTS, target / WEIGHTS)
     tuner.state.journal.append(record)
 
 
-def uncalibrated(tuner: EvolutionSearch, data: Any, networks: int) -> str:
-    """Mean accuracy of random networks calibrated, and by the statistics that training left."""
-    evaluator, supernet = tuner._evaluator, tuner.supernet
+def uncalibrated(tuner: EvolutionSearch, networks: int) -> dict[str, float]:
+    """Mean accuracy of random networks, by the statistics that training left and by their own."""
+    judge, supernet = tuner._evaluator, tuner.supernet
     found: tuple[list[float], list[float]] = ([], [])
     for seed in range(networks):
         genome = tuner.space.sample(seed=seed)
         with undisturbed(supernet):
             supernet.activate(genome)
-            found[0].append(evaluator.accuracy(evaluator.scoring)["accuracy"])
-            evaluator.prepare(genome)
-            found[1].append(evaluator.accuracy(evaluator.scoring)["accuracy"])
-    return f"{networks} networks: {np.mean(found[0]):.4f} without, {np.mean(found[1]):.4f} with"
+            found[0].append(judge.accuracy(judge.scoring)["accuracy"])
+            judge.prepare(genome)
+            found[1].append(judge.accuracy(judge.scoring)["accuracy"])
+    return {"random_left": round(np.mean(found[0]), 5), "random_calibrated": round(np.mean(found[1]), 5)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=RESULTS / "ablation_c10_16.csv")
+    parser.add_argument("--runs", type=Path, required=True, help="where projects are kept")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ablation_c10_16.csv", help="CSV file that grows")
+    parser.add_argument("--images", type=int, default=45_000, help="that train the supernet, an epoch")
+    parser.add_argument("--validation", type=int, default=5_000, help="images: one half scores, the other picks")
     parser.add_argument("--epochs", type=int, default=30, help="of each supernet")
     parser.add_argument("--generations", type=int, default=9)
     parser.add_argument("--population", type=int, default=20)
     parser.add_argument("--parents", type=int, default=10)
-    parser.add_argument("--networks", type=int, default=20, help="random ones for what calibration is worth")
+    parser.add_argument("--networks", type=int, default=20, help="random ones, for what calibration is worth")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    data = load(RECIPE)
-    known = spaces()
-    plan = [(name, space, "score") for name, space in known.items()] + [("NSGA-II", known["whole"], "nsga2")]
-    done = {(row["variant"], int(row["seed"])) for row in read(options.out)}
+    images = load(RECIPE)
+    data = images.train.subset(options.images), images.validation.subset(options.validation).rebatch(500)
     for seed in range(options.seeds):
-        for variant, space, selection in plan:
-            if (variant, seed) not in done:
-                append(options.out, search(space, variant, seed, selection, data, options))
+        for variant in variants():
+            key = (variant.name, str(seed), *(str(getattr(options, part)) for part in SIZE))
+            if key in {tuple(row[name] for name in ("variant", "seed", *SIZE)) for row in read(options.out)}:
+                continue
+            start = time.perf_counter()
+            row = search(variant, seed, data, options)
+            append(options.out, row | {"seconds": round(time.perf_counter() - start), "versions": said_versions()})
+            print(f"{variant.name}, seed {seed}: accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ", flush=True)
 
 
 if __name__ == "__main__":

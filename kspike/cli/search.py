@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from kspike._files import write_text
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
 from kspike.config import nearest
@@ -110,7 +111,7 @@ def search(
     folder = Path(tuner.project_dir)
     best = tuner.best_candidates(1)[0]
     for name, values in (("best.json", best.config.to_dict()), ("search.json", tuner.search_record())):
-        (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / name, json.dumps(values, indent=2) + "\n")
     tuner.to_csv(folder / "candidates.csv")
     if report:
         print(f"report: {tuner.report(num_trials=top)}")

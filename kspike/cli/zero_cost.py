@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kspike._files import write_text
+
 
 def search(
     space: Any,
@@ -54,7 +56,7 @@ def search(
     tuner.results_summary(num_trials=top)
     folder = Path(tuner.project_dir)
     for name, values in (("best.json", tuner.get_best_configs()[0].to_dict()), ("search.json", tuner.search_record())):
-        (folder / name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / name, json.dumps(values, indent=2) + "\n")
     tuner.to_csv(folder / "candidates.csv")
     if plot and tuner.needs_data:
         print(f"drawn: {tuner.plot(folder / 'front.png')}")

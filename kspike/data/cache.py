@@ -8,17 +8,16 @@ Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cac
 (`<data_dir>/kspike_cache/<data set>/<version>/`). It may be deleted at any time.
 """
 
-import hashlib
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from kspike._files import folder_aside, sha256
 from kspike.data.sources import Images
 
 FORMAT = 1
@@ -69,7 +68,7 @@ def _open(target: Path, fingerprint: str) -> Images | None:
         if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
             return None
         for name, expected in meta["sha256"].items():
-            if _sha256(target / f"{name}.npy") != expected:
+            if sha256(target / f"{name}.npy") != expected:
                 raise ValueError(f"{name}.npy is damaged")
         images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
         labels, ids = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids"))
@@ -82,23 +81,14 @@ def _open(target: Path, fingerprint: str) -> Images | None:
 
 def _write(target: Path, fingerprint: str, images: Images) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    try:
+    with folder_aside(target.parent, "writing") as aside:
         for name, array in images._asdict().items():
             np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        sums = {name: _sha256(aside / f"{name}.npy") for name in images._fields}
+        sums = {name: sha256(aside / f"{name}.npy") for name in images._fields}
         meta = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sums}
         (aside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        aside.chmod(0o755)  # mkdtemp's folders are for their owner only; data sets are often shared
         try:
             os.replace(aside, target)
         except OSError:
             if not (target / "meta.json").is_file():  # else another process was first, with the same images
                 raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from kspike.config import nearest
 from kspike.space import SearchSpace
@@ -101,6 +102,13 @@ class Sandwich:
     def others(self, space: SearchSpace, draw: Draw) -> list[Any]:
         """Indices of the smallest network, and of drawn ones."""
         return [np.asarray(space.encode(space.smallest())), *(draw() for _ in range(self.networks))]
+
+
+def distillation(teacher: Any, student: Any, temperature: float) -> Any:
+    """Cross-entropy between two networks' softened answers, the teacher's taken as constants; a scalar."""
+    wanted = ops.softmax(ops.stop_gradient(ops.cast(teacher, "float32")) / temperature)
+    found = ops.log_softmax(ops.cast(student, "float32") / temperature)
+    return -(temperature**2) * ops.mean(ops.sum(wanted * found, axis=-1))
 
 
 POLICIES: dict[str, type] = {"single_path": SinglePath, "sandwich": Sandwich}

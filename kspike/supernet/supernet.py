@@ -25,13 +25,6 @@ from kspike.supernet.view import MaskedView, SlicedView
 TRAINING_RATE = 0.1
 
 
-def distillation(teacher: Any, student: Any, temperature: float) -> Any:
-    """Cross-entropy between two networks' softened answers, the teacher's taken as constants; a scalar."""
-    wanted = ops.softmax(ops.stop_gradient(ops.cast(teacher, "float32")) / temperature)
-    found = ops.log_softmax(ops.cast(student, "float32") / temperature)
-    return -(temperature**2) * ops.mean(ops.sum(wanted * found, axis=-1))
-
-
 @keras.saving.register_keras_serializable(package="kspike")
 class Supernet(keras.Model):
     """Holds one set of weights for every network of a space; a subnet uses the leading slices (weight entanglement).
@@ -126,7 +119,7 @@ class Supernet(keras.Model):
         for indices in self.sampling.others(self.space, self._draw):
             logits = self._train(x, indices)
             if self.sampling.teaches:
-                losses.append(distillation(y_pred, logits, self.sampling.temperature))
+                losses.append(policies.distillation(y_pred, logits, self.sampling.temperature))
             else:
                 losses.append(super().compute_loss(x=x, y=y, y_pred=logits, sample_weight=sample_weight))
         loss = sum(losses[1:], losses[0]) / len(losses)

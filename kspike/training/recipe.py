@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kspike import data as datasets
+from kspike._files import write_text
 from kspike.data import Augmentation
 
 
@@ -116,11 +117,7 @@ class Recipe:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Writes the recipe as a JSON file, aside first, so that the file is whole or not there."""
-        path = Path(path)
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, path)
-        return path
+        return write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Recipe:

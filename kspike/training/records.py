@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import os
@@ -14,6 +13,8 @@ from typing import Any
 
 import keras
 import numpy as np
+
+from kspike._files import folder_aside, sha256, sync, write_bytes
 
 SETTINGS, HISTORY, EPOCHS = "settings.json", "history.csv", "epoch_"
 WEIGHTS, STATE, ROWS = "model.weights.h5", "state.npz", "epoch.json"
@@ -37,7 +38,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     settings = json.loads(json.dumps(settings))
     if not path.exists():
-        write(path, json.dumps(settings, indent=2).encode())
+        write_bytes(path, json.dumps(settings, indent=2).encode(), durable=True)
         return
     before = _flat(json.loads(path.read_text(encoding="utf-8")))
     now = _flat(settings)
@@ -52,24 +53,22 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes the state after an epoch into a folder that appears whole, and takes the older ones away."""
     place = folder / f"{EPOCHS}{len(rows):05d}"
-    aside = folder / f".{place.name}.{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.glob(f".{EPOCHS}*"):  # of a process that was killed while it wrote
+        shutil.rmtree(stale, ignore_errors=True)
+    with folder_aside(folder, place.name) as aside:
         model.save_weights(aside / WEIGHTS)
         state: Any = {f"v{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in _state(model)}
         np.savez(aside / STATE, **state)
-        hashes = {name: _sha256(aside / name) for name in (WEIGHTS, STATE)}
+        hashes = {name: sha256(aside / name) for name in (WEIGHTS, STATE)}
         (aside / ROWS).write_text(json.dumps({"epoch": len(rows), "history": rows, "sha256": hashes}), "utf-8")
         for name in (WEIGHTS, STATE, ROWS):
-            _sync(aside / name)
+            sync(aside / name)
         if place.exists():  # kept a moment before a kill; its history file was not yet written
             shutil.rmtree(place)
         os.rename(aside, place)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    _sync(folder)
-    write(folder / HISTORY, _csv(rows))
+    sync(folder)
+    write_bytes(folder / HISTORY, _csv(rows), durable=True)
     for older in _epochs(folder)[:-1]:
         shutil.rmtree(older, ignore_errors=True)
 
@@ -101,7 +100,7 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
             raise ValueError(f"{place / STATE} holds {len(stored.files)} values, expected {len(variables)}.")
         for i, variable in variables.items():
             variable.assign(stored[f"v{i}"])
-    write(folder / HISTORY, _csv(rows))
+    write_bytes(folder / HISTORY, _csv(rows), durable=True)
     return rows
 
 
@@ -117,7 +116,7 @@ def restore_weights(folder: Path, model: keras.Model) -> tuple[Path, list[dict[s
     place = found[-1]
     record = json.loads((place / ROWS).read_text(encoding="utf-8"))
     for name, digest in record["sha256"].items():
-        if not (place / name).is_file() or _sha256(place / name) != digest:
+        if not (place / name).is_file() or sha256(place / name) != digest:
             raise ValueError(
                 f"{place / name} is not the file that this run wrote (its SHA-256 differs): restore it from a copy, or "
                 "start anew with resume=False."
@@ -132,14 +131,6 @@ def forget(folder: Path) -> None:
         shutil.rmtree(old)
     for name in (SETTINGS, HISTORY):
         (folder / name).unlink(missing_ok=True)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Writes a file aside and renames it into place."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    _sync(aside)
-    os.replace(aside, path)
 
 
 def _state(model: keras.Model) -> list[tuple[int, Any]]:
@@ -165,22 +156,3 @@ def _flat(values: Any, above: str = "") -> dict[str, Any]:
     if not isinstance(values, dict):
         return {above: values}
     return {k: v for key, value in values.items() for k, v in _flat(value, f"{above}.{key}" if above else key).items()}
-
-
-def _sync(path: Path) -> None:
-    """Has the system put a file, or the names in a folder, on the disk (Windows cannot open folders)."""
-    if path.is_dir() and os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    except OSError:  # some network file systems know no fsync of folders
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,8 +5,8 @@
    `populate_space` therefore never raises (the error is kept in `error` and the search stops), and the other
    locked calls let their exceptions out only after the lock is released.
 3. Three failed trials in a row raise RuntimeError and end the search: the limit is lifted.
-4. Files are written in place: a process killed in mid-write leaves an oracle.json that no longer parses. Written aside
-   and renamed here.
+4. Files are written in place: a process killed in mid-write leaves an oracle.json or trial.json that no longer parses.
+   Written aside and renamed here.
 5. A SIGKILL between trial.json and oracle.json leaves a trial RUNNING for ever, and reloading trusts both files:
    subclasses rebuild everything from a journal of their own in `rebuild`, and `reload` reads no file of KerasTuner's.
 6. Trial tables are printed for every trial: quiet unless asked for.
@@ -22,12 +22,13 @@ each time (`EvolutionSearch` declares them).
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
+
+from kspike._files import write_text
 
 
 class SteadyOracle(keras_tuner.Oracle):
@@ -120,10 +121,11 @@ class SteadyOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         """Writes oracle.json aside, then renames it (fault 4)."""
-        path = Path(self._project_dir) / "oracle.json"
-        aside = path.with_name(f".oracle.{os.getpid()}.part")
-        aside.write_text(json.dumps(self.get_state()), encoding="utf-8")
-        os.replace(aside, path)
+        write_text(Path(self._project_dir) / "oracle.json", json.dumps(self.get_state()))
+
+    def _save_trial(self, trial: Any) -> None:
+        """Writes a trial's trial.json aside, then renames it (fault 4)."""
+        write_text(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
 
     def reload(self) -> None:
         """Rebuilds the oracle from the subclass's records, whatever KerasTuner's files say (fault 5)."""

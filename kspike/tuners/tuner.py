@@ -100,7 +100,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         self._evaluator: Evaluator | None = None
         self._supernet: Any = None
         self._events: EventFile | None = None
-        self._drawn = 0
+        self._written = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
         super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
@@ -206,6 +206,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         if supernet is None:
             raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
         used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+        if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
+            used["training"] = train.hash
         self._evaluator = self._make_evaluator(train, scoring)
         if not self._is_worker():
             self._open(used)
@@ -236,7 +238,12 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         if before is None:
             self._write({"type": "used", **used})
         else:
-            refuse({k: v for k, v in before.items() if k != "type"}, used, self._folder)
+            # projects from before the training images were written down go on
+            refuse(
+                {k: v for k, v in before.items() if k != "type"},
+                {k: used.get(k) for k in used if k in before},
+                self._folder,
+            )
         if self._record("reference") is None:
             # the space's largest network: what AEB divides by and the hypervolume is measured against
             metrics = self._evaluate(self.space.largest())
@@ -274,24 +281,24 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
                     history[-1], self._oracle.evolution.generations, self._oracle.objective.name
                 )
             )
-            self._draw_scalars(history)
+            self._write_scalars(history)
 
-    def _draw_scalars(self, history: list[dict[str, Any]]) -> None:
+    def _write_scalars(self, history: list[dict[str, Any]]) -> None:
         """Adds what is new to the project's event file; a search that goes on begins the file anew."""
         if self._events is None:
-            self._events, self._drawn = EventFile(self._folder / "tensorboard"), 0
-        for row in history[self._drawn :]:
+            self._events, self._written = EventFile(self._folder / "tensorboard"), 0
+        for row in history[self._written :]:
             self._events.write(row["generation"], tuner_report.scalars(row))
-        self._drawn = len(history)
+        self._written = len(history)
 
     # -- the final networks --------------------------------------------------------------------------------------
 
     def _pick(self, picking: Any) -> None:
         """Judges the best by images that scored none of them, and keeps their networks in the project."""
-        done = self._record("final")
-        if done is not None and done["candidates"] == len(self.state.archive):
-            return
         ranked = [c for c in self.state.ranked() if c.feasible][: self.finalists]
+        done = self._record("final")
+        if done and done["candidates"] == len(self.state.archive) and len(done["ranked"]) >= len(ranked):
+            return
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
@@ -327,7 +334,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             raise ValueError("There are no final networks yet; let search(train, validation_data=...) finish.")
         if num_models > len(rows):
             raise ValueError(
-                f"The search kept {len(rows)} finalists, asked for {num_models}; give finalists= a larger one."
+                f"The search kept {len(rows)} finalists, asked for {num_models}: open it with finalists={num_models} "
+                "and call search(train, validation_data=...) again, which evaluates no candidate anew."
             )
         models = []
         for row in rows[:num_models]:
@@ -377,53 +385,16 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints what was searched, the generations, the front and the best networks, as tables."""
-        out = tuner_report.console()
-        evolution, state = self._oracle.evolution, self.state
-        out.print(f"[bold]Search[/bold] in {self._folder}")
-        out.print(
-            f"space {self.space.name}: {self.space.size():,} networks; objective {self._oracle.objective}; "
-            f"constraints {evolution.constraints.to_dict() or 'none'}; seed {evolution.seed}"
-        )
-        out.print(
-            f"{len(state.archive)} of {evolution.trials} trials evaluated"
-            + ("" if state.done() else f", {state.left()} to come")
-        )
-        if not len(state.archive):
-            return
-        out.print(tuner_report.history_table(self.history()))
-        picked = {row["number"]: row for row in self._picked()}
-        front = self.pareto_front()
-        shown = front[:num_trials]
-        title = f"Pareto front: accuracy, energy, parameters ({len(shown)} of {len(front)})"
-        out.print(tuner_report.candidates_table(title, shown, picked))
-        out.print(tuner_report.candidates_table("Best first", self.best_candidates(num_trials), picked))
+        tuner_report.summary(
+            self._folder, self._oracle.objective, self.state, self.history(), self.best_candidates(num_trials),
+            {row["number"]: row for row in self._picked()}, num_trials,
+        )  # fmt: skip
 
     def search_record(self) -> dict[str, Any]:
         """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
-        evolution = self._oracle.evolution
-        best = self.best_candidates(1)
-        record = self._record("supernet") or {}
-        return {
-            "space": self.space.to_dict(),
-            "objective": str(self._oracle.objective),
-            "constraints": evolution.constraints.to_dict(),
-            "seed": int(evolution.seed),
-            "generations": int(evolution.generations),
-            "population_size": int(evolution.population_size),
-            "supernet": record.get("settings"),
-            "genome": best[0].genome.to_dict() if best else None,
-            "budget": {
-                "supernet_epochs": (record.get("settings") or {}).get("epochs"),
-                "supernet_seconds": round(sum(row.get("seconds", 0.0) for row in record.get("history", [])), 1),
-                "trials": len(self.state.archive),
-                "search_seconds": round(sum(c.seconds for c in self.state.archive), 1),
-            },
-            "trials": [
-                {"number": c.number, "generation": c.generation, "indices": list(c.genome.indices),
-                 "score": c.score, "metrics": dict(c.metrics)}
-                for c in self.state.archive
-            ],
-        }  # fmt: skip
+        return tuner_report.record(
+            self._oracle.objective, self.state, self.best_candidates(1), self._record("supernet") or {}
+        )
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes every candidate as a row of a CSV file."""

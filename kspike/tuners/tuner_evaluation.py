@@ -12,8 +12,8 @@ from kspike import cost
 from kspike.models import Spikformer
 from kspike.space import Genome
 from kspike.supernet import Supernet
+from kspike.supernet.validation import undisturbed
 from kspike.tuners.engine.constraints import counted
-from kspike.tuners.tuner_supernet import undisturbed
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,7 +66,11 @@ class Project:
 
     def _wait_for(self, kind: str) -> dict[str, Any]:
         """Waits until the chief has written a record; workers share its folder."""
+        said = False
         while (record := self._record(kind)) is None:
+            if not said:
+                self._say(f"waiting for the chief's {kind} in {self._folder}")
+            said = True
             time.sleep(1.0)
         return record
 

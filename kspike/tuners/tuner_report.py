@@ -1,15 +1,16 @@
-"""What a search shows: a line a generation, and tables a person can read."""
+"""What a search shows: a line a generation, tables a person can read, and a record a program can."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from kspike.space import Genome
-from kspike.tuners.engine import Candidate
+from kspike.tuners.engine import Candidate, SearchState
 
 
 def generation_line(row: Mapping[str, Any], generations: int, objective: str) -> str:
@@ -34,9 +35,9 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
-    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, genes."""
+    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, silent layers, genes."""
     table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T"):
+    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "silent"):
         table.add_column(name, justify="right")
     table.add_column("genes", overflow="fold", ratio=1)
     for c in candidates:
@@ -49,6 +50,7 @@ def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mappin
             f"{c.energy_mj:.6f}",
             f"{c.parameters:,}",
             str(c.config.timesteps),
+            f"{c.metrics['silent_layers']:g}" if "silent_layers" in c.metrics else "-",
             genes(c.genome),
         )
     return table
@@ -92,6 +94,58 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
 
 def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def summary(
+    folder: Path, objective: Any, state: SearchState, history: Sequence[Mapping[str, Any]],
+    best: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]], most: int,
+) -> None:  # fmt: skip
+    """Prints what was searched, the generations, the front and the best networks, as tables."""
+    out, evolution = console(), state.evolution
+    out.print(f"[bold]Search[/bold] in {folder}")
+    out.print(
+        f"space {evolution.space.name}: {evolution.space.size():,} networks; objective {objective}; "
+        f"constraints {evolution.constraints.to_dict() or 'none'}; seed {evolution.seed}"
+    )
+    out.print(
+        f"{len(state.archive)} of {evolution.trials} trials evaluated"
+        + ("" if state.done() else f", {state.left()} to come")
+    )
+    if not len(state.archive):
+        return
+    out.print(history_table(history))
+    front = state.archive.front()
+    title = f"Pareto front: accuracy, energy, parameters ({len(front[:most])} of {len(front)})"
+    out.print(candidates_table(title, front[:most], picked))
+    out.print(candidates_table("Best first", best, picked))
+
+
+def record(
+    objective: Any, state: SearchState, best: Sequence[Candidate], supernet: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A whole search as plain JSON values, for a model card: space, settings, best genome, cost, every trial."""
+    evolution, settings = state.evolution, supernet.get("settings")
+    return {
+        "space": evolution.space.to_dict(),
+        "objective": str(objective),
+        "constraints": evolution.constraints.to_dict(),
+        "seed": int(evolution.seed),
+        "generations": int(evolution.generations),
+        "population_size": int(evolution.population_size),
+        "supernet": settings,
+        "genome": best[0].genome.to_dict() if best else None,
+        "budget": {
+            "supernet_epochs": (settings or {}).get("epochs"),
+            "supernet_seconds": round(sum(row.get("seconds", 0.0) for row in supernet.get("history", [])), 1),
+            "trials": len(state.archive),
+            "search_seconds": round(sum(c.seconds for c in state.archive), 1),
+        },
+        "trials": [
+            {"number": c.number, "generation": c.generation, "indices": list(c.genome.indices),
+             "score": c.score, "metrics": dict(c.metrics)}
+            for c in state.archive
+        ],
+    }  # fmt: skip
 
 
 def console() -> Console:

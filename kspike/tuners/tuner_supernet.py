@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,11 +15,9 @@ import keras
 import numpy as np
 
 from kspike import training
+from kspike._files import sha256, written_aside
 from kspike.space import SearchSpace
 from kspike.supernet import SubnetValidation, Supernet
-from kspike.supernet.validation import undisturbed
-
-__all__ = ["WEIGHTS", "compile_for", "create", "load", "release", "train", "undisturbed"]
 
 WEIGHTS = "supernet.weights.h5"
 #: Batches of training and of validation images that tell how the supernet does after an epoch.
@@ -94,14 +91,10 @@ def train(
 def release(supernet: keras.Model, path: Path) -> str:
     """Writes weights aside, without an optimizer's, and renames them into place; returns their SHA-256."""
     supernet.optimizer = None  # Keras would store its two moments beside every weight
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with written_aside(path, durable=True) as aside:
         supernet.save_weights(aside)
         digest = sha256(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
     return digest
 
 
@@ -118,12 +111,3 @@ def load(model: keras.Model, path: Path, digest: str) -> None:
             f"{path} is not the file that this project wrote (its SHA-256 differs); restore it from a copy."
         )
     model.load_weights(path)
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

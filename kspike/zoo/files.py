@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from kspike._files import sync
 
 _CHUNK = 1 << 20
 
@@ -106,31 +106,6 @@ def reserve(path: Path, size: int) -> None:
             file.write(b"\0" * min(_CHUNK, size - start))
 
 
-def sync_folder(path: Path) -> None:
-    """Makes the names inside a folder durable (where the system can; Windows cannot open folders)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:  # some network file systems know no fsync of folders
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def folder_aside(parent: Path, label: str) -> Iterator[Path]:
-    """Gives an empty hidden folder inside `parent`, removed again on every way out unless it was renamed away."""
-    aside = parent / f".{label}.{os.getpid()}-{os.urandom(4).hex()}"
-    os.mkdir(aside)  # not mkdtemp: the finished entry keeps the folder's mode, and it must be the user's umask
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
 def release(aside: Path, candidates: Callable[[], Path]) -> Path:
     """Renames a finished folder to the name it is released under and never onto something that is there.
 
@@ -148,5 +123,5 @@ def release(aside: Path, candidates: Callable[[], Path]) -> Path:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR) and not os.path.lexists(target):
                 raise
             continue
-        sync_folder(target.parent)
+        sync(target.parent)
         return target

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kspike._files import folder_aside, sync
 from kspike.zoo import cards, files, naming, schema, strict_json
 from kspike.zoo import facts as gather
 from kspike.zoo import weights as storage
@@ -87,7 +88,7 @@ def publish(
     described = gather.describe_data(data, config)
     fresh = storage.copy_of(model)
     parent = _folder(directory, bare, version, needed=4 * fresh.count_params())
-    with files.folder_aside(parent, f"{bare}.publishing") as aside:
+    with folder_aside(parent, f"{bare}.publishing") as aside:
         metadata = {"format_version": schema.FORMAT_VERSION, "name": bare, "version": version or 1}
         metadata |= {"files": _write_model(fresh, config, aside), "parameters": gather.parameters(config)}
         metadata |= {**described, **given, **gather.surroundings()}
@@ -99,7 +100,7 @@ def publish(
             number = version or naming.next_version(parent, bare)
             metadata["version"] = number
             _write_metadata(aside, metadata, config)
-            files.sync_folder(aside)
+            sync(aside)
             return parent / naming.full_name(bare, number)
 
         return files.release(aside, place)
@@ -121,7 +122,7 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
         )
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        with files.folder_aside(parent, f"{bare}.trying") as trial:
+        with folder_aside(parent, f"{bare}.trying") as trial:
             files.reserve(trial / "space", needed + _SPARE_BYTES)
     except OSError as error:
         reason = f"{error.strerror or error}; {needed + _SPARE_BYTES:,} bytes are needed"

@@ -123,7 +123,8 @@ def test_search_leaves_what_the_next_command_takes(tmp_path):
     project = ("--directory", tmp_path, "--project", "p")
     assert "population_size: 3 in the project, 4 now" in fails("search", space, *small, "--population", 4, *project)
     # more generations go on where the search ended
-    assert kspike_command("search", space, *small, "--generations", 2, *project).exit_code == 0
+    assert kspike_command("search", space, *small, "--generations", 2, "--report", *project).exit_code == 0
+    assert "Genes that matter" in (tmp_path / "p" / "report.html").read_text()
     assert len(json.loads((tmp_path / "p" / "search.json").read_text())["trials"]) == 9
 
 

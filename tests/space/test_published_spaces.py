@@ -2,6 +2,7 @@
 
 import pytest
 
+from kspike import cost
 from kspike.space import SearchSpace
 
 SIZES = {
@@ -63,3 +64,18 @@ def test_every_published_space_loads_under_its_file_name_and_samples(name):
 def test_an_unknown_name_lists_the_known_and_the_nearest():
     with pytest.raises(ValueError, match="did you mean .digits.*autost_tiny"):
         SearchSpace.load("digit")
+
+
+@pytest.mark.parametrize("name", ["kspike_c10", "kspike_c10_16"])
+def test_kspike_spaces_narrow_the_stem_and_set_neurons_by_kind_and_t(name):
+    """Auto-Spikformer's stem stays as wide as the supernet's, where most operations of a small network are."""
+    space = SearchSpace.load(name)
+    genes = {gene.name: gene for gene in space.genes}
+    for stage in range(3):
+        assert len(genes[f"stem_channels.{stage}"].choices) > 1
+    kinds = {gene.kind for gene in space.genes if gene.field in ("tau", "v_threshold")}
+    assert {"stem", "qkv", "fc1"} <= kinds and None not in kinds
+    assert len(genes["timesteps"].choices) > 1
+    small, large = (cost.flops(genome.to_config()) for genome in (space.smallest(), space.largest()))
+    fixed = space.smallest().to_config().replace(stem_channels=space.max_config().stem_channels)
+    assert small < 0.5 * cost.flops(fixed) < large

@@ -7,7 +7,7 @@ import pytest
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.supernet import Sandwich, SinglePath, SubnetValidation, Supernet
-from kspike.supernet.supernet import distillation
+from kspike.supernet.sampling import distillation
 from tests.helpers import BACKEND, input_gradient, to_numpy
 
 SPACE = SearchSpace(
@@ -121,6 +121,15 @@ def test_the_sandwich_holds_the_largest_and_the_smallest():
     others = policy.others(SPACE, lambda: drawn)
     assert SPACE.decode(policy.first(SPACE, lambda: drawn)) == SPACE.largest()
     assert SPACE.decode(others[0]) == SPACE.smallest() and len(others) == 3
+
+
+def test_training_draws_every_value_of_every_gene_equally_often():
+    """The public code of Auto-Spikformer draws twice, and one of the two draws neither tau, threshold nor T."""
+    supernet = Supernet(SPACE, seed=4)
+    drawn = np.array([to_numpy(supernet._draw()) for _ in range(600)], dtype="int64")
+    for at, slot in enumerate(SPACE.slots):
+        share = np.bincount(drawn[:, at], minlength=slot.cardinality) / len(drawn)
+        assert share == pytest.approx(1 / slot.cardinality, abs=0.1), slot.name
 
 
 def test_a_supernet_keeps_its_policy():

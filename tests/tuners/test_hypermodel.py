@@ -5,8 +5,9 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from kspike.tuners import SearchSpace, SpikformerHyperModel
+from kspike.tuners import EvolutionSearchOracle, SearchSpace, SpikformerHyperModel
 from kspike.tuners.hypermodel import genome_of, hyperparameters, values_of
+from tests.helpers import BACKEND
 from tests.tuners.fakes import SPACE, arrays
 
 
@@ -55,3 +56,21 @@ def test_keras_tuners_own_tuners_take_it(tuner, tmp_path):
     search.search(*arrays(16), validation_data=arrays(8, seed=1), epochs=1, verbose=0)
     best = search.get_best_hyperparameters()[0]
     assert search.hypermodel.build(best).config.embed_dim in (8, 16)
+
+
+@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof  # every network is compiled
+def test_the_oracle_alone_searches_by_training_from_scratch(tmp_path):
+    def tuner():
+        oracle = EvolutionSearchOracle(
+            SPACE, objective=keras_tuner.Objective("val_accuracy", "max"), generations=1, population_size=2, parents=1
+        )
+        return keras_tuner.Tuner(oracle, SpikformerHyperModel(SPACE), directory=tmp_path, project_name="p")
+
+    first = tuner()
+    first.search(*arrays(16), validation_data=arrays(8, seed=1), epochs=1, verbose=0)
+    assert [c.completed for c in first.oracle.state.archive] == [True] * 4
+    best = first.get_best_hyperparameters()[0]
+    assert genome_of(best, SPACE) == first.oracle.state.best().genome
+    again = tuner()
+    again.search(*arrays(16), validation_data=arrays(8, seed=1), epochs=1, verbose=0)
+    assert [c.score for c in again.oracle.state.archive] == [c.score for c in first.oracle.state.archive]

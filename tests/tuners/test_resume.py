@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from keras_tuner.engine import trial as trial_module
 
 from kspike.tuners import EvolutionSearchOracle
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, measure
@@ -154,6 +153,34 @@ def test_idle_until_the_generation_is_in_then_on(tmp_path):
     assert [t.status for t in made.trials.values()][:4] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
 
 
+@pytest.mark.parametrize("name", ["oracle.json", "trial_0/trial.json"])
+def test_files_of_keras_tuner_are_written_aside(name, tmp_path):
+    """KerasTuner writes them in place: whoever reads meanwhile, or after a kill, finds half of one."""
+    made = oracle(tmp_path)
+    trial = made.create_trial("w")
+    path = tmp_path / "o" / name
+    os.link(path, tmp_path / "as it was")
+    before = path.read_text()
+    made.update_trial(trial.trial_id, {"accuracy": 0.5})
+    trial.status = "COMPLETED"
+    made.end_trial(trial)
+    assert path.read_text() != before == (tmp_path / "as it was").read_text()
+    assert not list((tmp_path / "o").rglob(".*"))
+
+
+def test_an_idle_worker_waits_before_it_asks_again(tmp_path, monkeypatch):
+    """KerasTuner asks without pause, on all of a core."""
+    slept = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    tuner = FakeSearch(tmp_path)
+    for _ in range(4):
+        tuner.pre_create_trial()
+    assert len(slept) == 3 and 0 < slept[0] < slept[1] < slept[2]
+    tuner.on_trial_begin(None)
+    tuner.pre_create_trial()
+    assert len(slept) == 3
+
+
 def test_seed_zero_is_a_seed(tmp_path):
     values = []
     for name in ("a", "b"):
@@ -224,7 +251,6 @@ def killed_at(moment):
 
     os.replace, os.fsync = counting(os.replace), counting(os.fsync)
     Path.write_text = counting(Path.write_text)
-    trial_module.Trial.save = counting(trial_module.Trial.save)
 
 
 @pytest.mark.once
@@ -232,11 +258,11 @@ def killed_at(moment):
 def test_killed_again_and_again_between_any_two_writes_it_ends_the_same(tmp_path):
     """Between the journal and KerasTuner's files, between trial.json and oracle.json, before and after a rename."""
     whole = FakeSearch(tmp_path / "b").run()
-    deaths, trials = 0, []
+    deaths, trials = 0, [0]
     while deaths < 60:
         child = os.fork()
         if child == 0:
-            killed_at(7 + 5 * (deaths % 5))
+            killed_at(7 + 5 * (deaths % 5) + 2 * trials[-1])  # KerasTuner's files are rebuilt first, two moments each
             code = 1
             with contextlib.suppress(BaseException):
                 FakeSearch(tmp_path / "a").run()

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from kspike import tuners
+from kspike.tuners.tuner_data import Batches
+from tests.helpers import BACKEND
 from tests.tuners.fakes import SPACE, arrays
 
 
@@ -101,3 +103,34 @@ def test_retraining_improves_and_is_kept(searched):
     kept = trained.predict(images, verbose=0)
     again = tuner.retrain(tuner.get_best_models()[0], (images, labels), epochs=4, learning_rate=5e-3)
     np.testing.assert_array_equal(again.predict(images, verbose=0), kept)
+
+
+class Cut(Batches):
+    """Training data that ends the process's work in the middle of the second epoch."""
+
+    armed = False
+
+    def __getitem__(self, index):
+        if self.armed and (self.epoch, index) == (1, 1):
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="elsewhere the same code, compiled anew for a minute")
+def test_a_supernet_depends_on_its_seed_and_data_alone(tmp_path):
+    """Not on an interruption, nor on images that look at it meanwhile: Auto-Spikformer's keeps its luckiest epoch."""
+
+    def trained(name, validation, cut=False):
+        tuner = tuners.EvolutionSearch(SPACE, directory=tmp_path, project_name=name, verbose=0)
+        data = Cut(*arrays(64), 32, seed=0)
+        data.armed = cut
+        tuner.train_supernet(data, validation, epochs=2, learning_rate=1e-2)
+        return tuner.supernet.get_weights()
+
+    whole = trained("whole", None)
+    with pytest.raises(KeyboardInterrupt):
+        trained("cut", arrays(16, seed=1), cut=True)
+    assert list((tmp_path / "cut" / "supernet_training").glob("epoch_*"))  # one was kept
+    keras.utils.set_random_seed(99)
+    for one, other in zip(whole, trained("cut", arrays(16, seed=1)), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,11 +1,13 @@
 """EvolutionSearch as a user meets it, evaluation faked: results, reports, refusals, failures."""
 
+import dataclasses
 import json
 
 import keras_tuner
 import numpy as np
 import pytest
 
+import kspike
 from kspike import tuners
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
@@ -23,8 +25,10 @@ def test_a_search_gives_candidates_front_models_and_hyperparameters(tmp_path):
     assert [m.config for m in models] == [c.config for c in tuner.best_candidates(2)]
     hp = tuner.get_best_hyperparameters()[0]
     assert tuner.hypermodel.build(hp).config == models[0].config
-    with pytest.raises(ValueError, match="kept 2 finalists, asked for 3"):
+    with pytest.raises(ValueError, match="kept 2 finalists, asked for 3.*finalists=3"):
         tuner.get_best_models(3)
+    wider = FakeSearch(tmp_path, finalists=3).run()  # as the message says
+    assert len(wider.get_best_models(3)) == 3 and essence(wider) == essence(tuner)
 
 
 def test_scores_are_the_objectives_against_the_largest_network(tmp_path):
@@ -84,6 +88,38 @@ def test_other_validation_images_are_refused(tmp_path):
     tuner = FakeSearch(tmp_path)
     with pytest.raises(ValueError, match="data:.*in the project"):
         tuner.search(arrays(), arrays(24, seed=2))
+
+
+def test_other_training_images_are_refused_since_they_calibrate(tmp_path):
+    FakeSearch(tmp_path).run()
+    with pytest.raises(ValueError, match="training:.*in the project"):
+        FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))
+    path = next(tmp_path.rglob("journal.jsonl"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(record.pop("training") for record in lines if record["type"] == "used")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))  # a project from before this was written down
+
+
+@dataclasses.dataclass(frozen=True)
+class Wider:
+    """A mutation of a user's own."""
+
+    least: int = 0
+
+    def __call__(self, parent, rng):
+        values = parent.to_dict() | {"embed_dim": 16, "depth": int(rng.integers(1, 3))}
+        return tuners.Genome.from_dict(values, parent.space)
+
+
+def test_operators_of_ones_own_take_part_and_tell_projects_apart(tmp_path):
+    tuner = FakeSearch(tmp_path, mutation=Wider()).run()
+    mutants = [c for c in tuner.state.archive if c.proposal.operator == "mutation"]
+    assert mutants and all(c.config.embed_dim == 16 for c in mutants)
+    assert essence(FakeSearch(tmp_path, mutation=Wider())) == essence(tuner)
+    for other, difference in ((Wider(least=1), "mutation.least: 0 in the project, 1 now"), (None, "mutation.name")):
+        with pytest.raises(ValueError, match=difference):
+            FakeSearch(tmp_path, mutation=other)
 
 
 class Broken(Evaluator):
@@ -196,7 +232,15 @@ def test_the_summary_is_readable_at_any_time(tmp_path, capsys):
     assert "0 of 15 trials" in capsys.readouterr().out
     tuner.run().results_summary()
     shown = capsys.readouterr().out
-    for part in ("AEB(beta=0.02)", "15 of 15 trials", "Pareto front", "Best first", "energy (mJ)", "width 16"):
+    for part in (
+        "AEB(beta=0.02)",
+        "15 of 15 trials",
+        "Pareto front",
+        "Best first",
+        "energy (mJ)",
+        "silent",
+        "width 16",
+    ):
         assert part in shown
 
 
@@ -209,6 +253,35 @@ def test_the_record_is_json_and_whole(tmp_path):
     assert best == tuner.best_candidates(1)[0].genome
     for trial, c in zip(record["trials"], tuner.state.archive, strict=True):
         assert SPACE.decode(trial["indices"]) == c.genome
+
+
+def test_training_images_calibrate_and_each_half_of_validation_has_one_task(tmp_path):
+    """The public code of Auto-Spikformer searches on the test images, and judges each candidate on them twice."""
+    data = kspike.data.load("digits", batch_size=60, augment="shift")
+    plain = kspike.data.load("digits", batch_size=60, augment=None)
+    picking = []
+
+    class Picking(Evaluator):
+        def extract(self, genome, data):
+            picking.append(data)
+            return super().extract(genome, data)
+
+    class Roles(FakeSearch):
+        def _make_evaluator(self, train, scoring):
+            self._supernet = object()  # nothing is evaluated by it
+            self.roles = tuners.EvolutionSearch._make_evaluator(self, train, scoring)
+            return super()._make_evaluator(train, scoring)
+
+    tuner = Roles(tmp_path, Picking(), finalists=2)
+    tuner._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
+    tuner.search(data.train, validation_data=data.validation)
+    calibration, scoring = tuner.roles.calibration, tuner.roles.scoring
+    first, second = set(scoring.ids), set(picking[0].ids)
+    assert first and second and not first & second and first | second == set(data.validation.ids)
+    assert len(picking) == 2 and set(picking[1].ids) == second
+    assert set(calibration.ids) <= set(data.train.ids) and not set(data.train.ids) & (first | second)
+    for i in range(2):  # unaugmented, and the same images for every candidate
+        np.testing.assert_array_equal(calibration[i][0], plain.train.without_augmentation()[i][0])
 
 
 def test_finalists_are_ordered_by_images_that_scored_none_of_them(tmp_path):

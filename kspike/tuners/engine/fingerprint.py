@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from kspike.tuners.engine.evolution import Evolution
+from kspike.tuners.engine.operators import Crossover, Mutation
 
 
 def fingerprint(evolution: Evolution, objective: Mapping[str, Any]) -> dict[str, Any]:
@@ -13,7 +16,6 @@ def fingerprint(evolution: Evolution, objective: Mapping[str, Any]) -> dict[str,
 
     The number of generations is not part of it: a finished search may be continued for more.
     """
-    selection = evolution.selection
     return {
         "space": evolution.space.to_dict(),
         "objective": dict(objective),
@@ -21,15 +23,22 @@ def fingerprint(evolution: Evolution, objective: Mapping[str, Any]) -> dict[str,
         "population_size": int(evolution.population_size),
         "parents": int(evolution.parents),
         "mutation_share": float(evolution.mutation_share),
-        "mutation": {"rate": evolution.mutation.rate, "structural_rate": evolution.mutation.structural_rate},
-        "crossover": type(evolution.crossover).__name__,
-        "selection": {"name": type(selection).__name__, **_fields(selection)},
+        "mutation": _fields(evolution.mutation) if type(evolution.mutation) is Mutation else _named(evolution.mutation),
+        "crossover": "Crossover" if type(evolution.crossover) is Crossover else _named(evolution.crossover),
+        "selection": _named(evolution.selection),
         "seed": int(evolution.seed),
     }
 
 
-def _fields(selection: Any) -> dict[str, Any]:
-    return {"objectives": [list(pair) for pair in selection.objectives]} if hasattr(selection, "objectives") else {}
+def _named(operator: Any) -> dict[str, Any]:
+    return {"name": type(operator).__name__, **_fields(operator)}
+
+
+def _fields(operator: Any) -> dict[str, Any]:
+    """An operator's settings as they come back from JSON; of one that is no dataclass its name alone is known."""
+    known = dataclasses.is_dataclass(operator) and not isinstance(operator, type)
+    values = dataclasses.asdict(operator) if known else {}
+    return json.loads(json.dumps(values, default=lambda value: type(value).__name__))
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:

@@ -100,3 +100,14 @@ def test_the_last_generation_is_ranked_too():
     while isinstance(proposal := state.ask(), Proposal):
         state.tell(proposal.number, {"accuracy": proposal.number / 100})
     assert state.best().number == 11 and state.best().generation == 2
+
+
+def test_as_many_parents_as_candidates_are_still_each_one():
+    """The public code of Auto-Spikformer keeps its best by their number, and two lists of one number are one list."""
+    evolution = Evolution(DIGITS, generations=1, population_size=6, parents=6, mutation_share=0.0)
+    first = evaluated(evolution.propose(0, Archive(), 0))
+    assert [c.number for c in evolution.selection(first)] == sorted(
+        range(6), key=lambda number: (-first[number].fitness, number)
+    )
+    crossed = [p for p in evolution.propose(1, Archive(first), 6) if p.operator == "crossover"]
+    assert crossed and all(len(set(p.parents)) == 2 for p in crossed)

@@ -33,6 +33,25 @@ def test_mutation_of_unexpressed_blocks_gives_values_to_grow_into():
     assert len({child.values["mlp_ratio"][3] for child in children}) > 1
 
 
+def test_children_of_any_depth_are_whole_networks():
+    """Auto-Spikformer's code forgets threshold and tau where depth changes: other genes land in their place."""
+    space = SearchSpace.load("auto_spikformer")
+    rng = np.random.default_rng(0)
+    genome, depths = space.sample(seed=0), set()
+    for _ in range(200):
+        other = space.sample(rng=rng)
+        genome = Crossover()(Mutation()(genome, rng), other, rng)
+        config = genome.to_config()
+        depths.add(config.depth)
+        for gene in space.genes:
+            if gene.scope == "block":
+                values = genome.values[gene.name][: config.depth]
+                assert len(values) == config.depth and set(values) <= set(gene.choices)
+        assert config.v_threshold["fc1"] == genome.values["v_threshold.fc1"][: config.depth]
+        assert config.tau["qkv"] == config.tau["fc2"] == genome.values["tau"][: config.depth]
+    assert depths == {2, 3, 4}
+
+
 def test_mutation_at_rate_zero_is_the_parent_and_changes_no_input():
     parent = SPACE.sample(seed=1)
     before = parent.indices

@@ -13,7 +13,23 @@ def test_fronts_peel_off_one_after_the_other():
 
 
 def test_equal_points_do_not_dominate_each_other():
-    assert not pareto.dominates(np.array([[1.0, 2.0], [1.0, 2.0]])).any()
+    assert [f.tolist() for f in pareto.fronts(np.array([[1.0, 2.0], [1.0, 2.0]]))] == [[0, 1]]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_fronts_are_those_of_domination_pair_by_pair(missing):
+    """Also where a coordinate was not measured, which counts as worst and not as incomparable."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = rng.integers(0, 6, size=(30, 3)).astype(float)
+        if missing:
+            points[rng.random(points.shape) < 0.1] = np.inf
+        better = (points[:, None] <= points[None]).all(-1) & (points[:, None] < points[None]).any(-1)
+        left = set(range(len(points)))
+        for front in pareto.fronts(points):
+            assert set(front.tolist()) == {i for i in left if not any(better[j, i] for j in left)}
+            left -= set(front.tolist())
+        assert not left
 
 
 def test_crowding_is_the_gap_around_a_point():
