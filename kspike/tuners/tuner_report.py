@@ -35,23 +35,36 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
     """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, genes."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T"):
-        table.add_column(name, justify="right")
-    table.add_column("genes", overflow="fold", ratio=1)
+    lines = []
     for c in candidates:
         second = picked.get(c.number, {}).get("accuracy")
-        table.add_row(
-            str(c.number) + ("" if c.feasible else " (outside)"),
-            f"{c.score:.4f}" if c.score is not None else "-",
-            f"{c.accuracy:.4f}",
-            f"{second:.4f}" if second is not None else "",
-            f"{c.energy_mj:.6f}",
-            f"{c.parameters:,}",
-            str(c.config.timesteps),
-            genes(c.genome),
+        lines.append(
+            [
+                str(c.number) + ("" if c.feasible else " (outside)"),
+                f"{c.score:.4f}" if c.score is not None else "-",
+                f"{c.accuracy:.4f}",
+                f"{second:.4f}" if second is not None else "",
+                f"{c.energy_mj:.6f}",
+                f"{c.parameters:,}",
+                str(c.config.timesteps),
+                genes(c.genome),
+            ]
         )
-    return table
+    names = ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "genes")
+    return table(title, names, lines)
+
+
+def table(title: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """A table; figures stand on the right, genes on the left and as wide as there is room."""
+    found = Table(title=title, title_justify="left", title_style="bold")
+    for name in names:
+        if name == "genes":
+            found.add_column(name, overflow="fold", ratio=1)
+        else:
+            found.add_column(name, justify="right")
+    for line in lines:
+        found.add_row(*line)
+    return found
 
 
 #: Genes in words, in the order in which they are shown; T has a column of its own.
@@ -81,13 +94,8 @@ def genes(genome: Genome) -> str:
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
     """Generations as rows."""
-    table = Table(title="Generations", title_justify="left", title_style="bold")
     columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in history:
-        table.add_row(*(_shown(row[name]) for name in columns))
-    return table
+    return table("Generations", columns, [[_shown(row[name]) for name in columns] for row in history])
 
 
 def _shown(value: Any) -> str:

@@ -139,6 +139,9 @@ def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_t
     record = json.loads((tmp_path / "p" / "search.json").read_text())
     assert record["method"] == "zero-cost" and len(record["trials"]) == 10
     assert (tmp_path / "p" / "candidates.csv").is_file()
+    result = kspike_command(*command, "--report")
+    assert result.exit_code == 0 and "What was ranked" in (tmp_path / "p" / "report.html").read_text()
+    assert "give --energy with it" in fails(*command, "--plot")
     assert "tie_break: 'attention' in the project, 'params' now" in fails(*command, "--tie-break", "params")
     assert "did you mean 'zero-cost'" in fails("search", "digits", "--method", "zerocost")
 

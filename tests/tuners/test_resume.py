@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from keras_tuner.engine import trial as trial_module
 
-from kspike.tuners import EvolutionSearchOracle
-from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, measure
+from kspike.tuners import EvolutionSearchOracle, tuner_shortlist
+from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
+from tests.tuners.test_zero_cost import Untrained, search
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +53,41 @@ def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
     assert essence(resumed) == essence(whole)
     assert [c.genome for c in resumed.pareto_front()] == [c.genome for c in whole.pareto_front()]
     assert [c.number for c in resumed.best_candidates()] == [c.number for c in whole.best_candidates()]
+
+
+FREE_CHILD = """
+import os, signal, sys
+from kspike.tuners import tuner_shortlist
+from tests.tuners.fakes import arrays
+from tests.tuners.test_zero_cost import Untrained, search
+
+class Dying(Untrained):
+    def __call__(self, *args, **options):
+        if len(self.calls) == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(*args, **options)
+
+tuner_shortlist.evaluate = Dying()
+search(sys.argv[1]).search(arrays())
+"""
+
+
+def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_most(tmp_path, monkeypatch):
+    done = subprocess.run(
+        [sys.executable, "-c", FREE_CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=300
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    rest = Untrained()
+    monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
+    resumed = search(tmp_path / "a")
+    assert len(resumed.state.archive) == 0
+    resumed.search(arrays())
+    assert rest.calls == resumed.ranking.top(20)[7:]
+    whole = search(tmp_path / "b")
+    whole.search(arrays())
+    assert essence(resumed) == essence(whole)
+    assert [c.genome for c in resumed.shortlisted()] == [c.genome for c in whole.shortlisted()]
+    assert [c.genome for c in resumed.pareto_front()] == [c.genome for c in whole.pareto_front()]
 
 
 class Counting(Evaluator):

@@ -70,15 +70,23 @@ class Constraints:
 
     def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
         """Which genomes, as indices (n, slots), keep all bounds that can be checked without evaluating them."""
-        kept = np.ones(len(indices), dtype=bool)
-        if any(name in EXACT for name, _ in self.bounds):
-            sizes = Sizes.of_space(space, indices)
-            for name, (low, high) in self.bounds:
-                if name in EXACT:
-                    count = EXACT[name](sizes)
-                    kept &= (count >= (-math.inf if low is None else low)) & (
-                        count <= (math.inf if high is None else high)
-                    )
+        bounded = [name for name, _ in self.bounds if name in EXACT]
+        if not bounded:
+            return np.ones(len(indices), dtype=bool)
+        sizes = Sizes.of_space(space, indices)
+        return self.inside({name: EXACT[name](sizes) for name in bounded})
+
+    def inside(self, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which networks keep the bounds on these quantities; bounds on others are not looked at.
+
+        Args:
+            counts: quantity -> `(n,)`; at least one.
+        """
+        kept = np.ones(len(next(iter(counts.values()))), dtype=bool)
+        for name, (low, high) in self.bounds:
+            if name in counts:
+                kept &= counts[name] >= (-math.inf if low is None else low)
+                kept &= counts[name] <= (math.inf if high is None else high)
         return kept
 
     def violation(self, metrics: Mapping[str, float]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Candidate, Proposal
+from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.constraints import Constraints, counted
 from kspike.tuners.engine.operators import Crossover, Mutation, check_rate
 from kspike.tuners.engine.selection import NSGA2, ByScore
@@ -62,9 +63,7 @@ class Evolution:
 
     def __post_init__(self) -> None:
         for name, least in (("generations", 0), ("population_size", 1), ("parents", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+            whole(name, getattr(self, name), least)
         check_rate(self.mutation_share, "mutation_share")
 
     @property
