@@ -25,7 +25,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from table import append, read, said_versions
+from rows import append, read
+from table import said_versions
 
 import kspike
 from kspike import cost, layers

@@ -107,7 +107,11 @@ class Shortlist:
         except Exception as error:
             lines = str(error).strip().splitlines() or ["no message"]
             return {"rejected": f"failed: {type(error).__name__}: {lines[0]}"}
-        return as_row(values, self.seed)
+        row = as_row(values, self.seed)
+        missing = [score.name for score in self.scores if score.name not in values]
+        if missing:
+            raise keras_tuner.errors.FatalError(f"Scores gave no value under their own names: {', '.join(missing)}.")
+        return row
 
 
 def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
@@ -117,8 +121,9 @@ def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
     for name, value in values.items():
         if name == "silent":
             continue
-        if not all(map(math.isfinite, value.values)):
-            row["rejected"] = f"{name} is {value.values[0]:g} at initialisation"
+        odd = [number for number in value.values if not math.isfinite(number)]
+        if odd:
+            row["rejected"] = f"{name} is {odd[0]:g} at initialisation"
             continue
         row[name] = value.mean
         if name != "silent_layers":

@@ -42,7 +42,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         score: "flops", "params" (the more the better), or a measured one: `kspike.tuners.scores.names()`.
         constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" exactly;
             "energy_mj" on the shortlist.
-        max_trials: how many networks are handed out.
+        max_trials: how many networks are handed out; where a shortlist is measured, no more than it leaves.
         energy_weight: weight of the energy against the score, 0 to 1, both normalised over the shortlist. None: the
             score alone ranks where no images are given, and the Pareto front of both where they are.
         shortlist: how many of the best by count are measured.
@@ -50,7 +50,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             "params", "flops" (fewer), a measured score, or None. What is still equal comes in the order of the genes.
         per_cost: at most so many networks of the same parameters, FLOPs and time steps on the shortlist and among the
             trials; None for all. Where many networks cost the same, 1 spreads the shortlist over different costs.
-        fitness: "normalised", or "autost": FLOPs / 1e9 + ld / energy, as its code has it.
+        fitness: "normalised", or "autost": FLOPs / 1e9 + ld / energy in mJ, as its code has it but for the unit.
         ld: AutoST's lambda, for fitness="autost".
         seeds: initialisations that a measured score is averaged over.
         images: images in the batch.
@@ -90,6 +90,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     ) -> None:
         self.score = score_names.get(score)
         self.weighing = Weighing(energy_weight, fitness, ld)
+        if fitness == "autost" and self.score.name != "flops":
+            raise ValueError(f"fitness='autost' is FLOPs / 1e9 + ld / energy; it takes no score={self.score.name!r}.")
         energy = Energy(convention)
         self._counted = self.score.name in COUNTED  # what the whole space is ranked by
         self._second = None if tie_break is None or tie_break in TIE_BREAKS else score_names.get(tie_break)

@@ -24,9 +24,9 @@ def standings_lines(ranking: Ranking, seconds: float) -> list[str]:
     """How many networks were ranked, in what time, and what happened to ties."""
     s = ranking.standings
     total = ranking.space.size()
-    how = "exactly" if s.exact else "a random sample of which was ranked, since it is too rich for every one to be"
+    how = "ranked" if s.exact else "too rich to be ranked whole: a random sample ranked"
     lines = [
-        f"space {ranking.space.name}: {total:,} networks, ranked by {ranking.score} {how}; "
+        f"space {ranking.space.name}: {total:,} networks, {how} by {ranking.score}{' exactly' * s.exact}; "
         f"{s.networks:,} inside the constraints, in {s.cells:,} different costs ({seconds:.3f} s)"
     ]
     if not s.exact:
@@ -103,7 +103,7 @@ def promise_of(score: Score) -> Promise:
 def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], list[list[str]]]:
     """Candidates as rows, and the names of the columns: the score, expected energy with its spread, sizes, genes."""
     measured = any("energy_mj" in c.metrics for c in candidates)
-    own = not score.counted and score.name != "energy"
+    own = score.metric not in ("parameters", "flops", "energy_mj")  # which have columns anyway
     names = [
         "place", *([score.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
         "parameters", "FLOPs", "T", "genes",

@@ -8,6 +8,7 @@ import pytest
 
 from kspike import cost, tuners
 from kspike.tuners import tuner_shortlist
+from kspike.tuners.engine import cells
 from kspike.tuners.scores import Value
 from tests.tuners.fakes import SPACE, arrays, essence
 
@@ -253,6 +254,8 @@ def test_other_images_are_refused_also_in_the_middle_of_a_shortlist(tmp_path, mo
         ({"tie_break": "head"}, "Unknown score 'head'"),
         ({"constraints": {"accuracy": (0.5, None)}}, "no accuracy can be constrained"),
         ({"seeds": 0}, "seeds must be a whole number"),
+        ({"max_trials": 0}, "max_trials must be a whole number"),
+        ({"score": "naswot", "fitness": "autost", "ld": 0.1}, "takes no score='naswot'"),
         ({"convention": "spikformr"}, "did you mean 'spikformer'"),
     ],
 )
@@ -305,6 +308,19 @@ def test_the_summary_says_how_the_order_came_about(tmp_path, untrained, capsys):
     tuner.search()
     tuner.results_summary()
     assert "exact: every network was ranked" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_space_too_rich_is_sampled_and_everything_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cells, "MOST_CELLS", 10)
+    tuner = search(tmp_path, verbose=1)
+    tuner.search()
+    tuner.results_summary()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "too rich to be ranked whole: a random sample ranked by flops" in shown
+    assert "ranked by flops, of a random sample" in shown and "why a sample: it has more than 10 different" in shown
+    page = tuner.report().read_text()
+    assert "of a random sample" in page and "exact" not in page.split("<h2>")[0].split("</style>")[1]
+    assert [c.flops for c in tuner.best_candidates()] == sorted((c.flops for c in tuner.state.archive), reverse=True)
 
 
 def test_the_record_and_the_table_are_whole(tmp_path, untrained):
