@@ -372,7 +372,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         out.print(f"[bold]Search[/bold] in {self._folder}")
         out.print(
             f"space {self.space.name}: {self.space.size():,} networks; objective {self._oracle.objective}; "
-            f"constraints {evolution.constraints.to_dict() or 'none'}; seed {evolution.seed}"
+            f"constraints {evolution.constraints}; seed {evolution.seed}"
         )
         out.print(
             f"{len(state.archive)} of {evolution.trials} trials evaluated"
@@ -426,7 +426,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
     def _page(self, num_trials: int) -> str:
         evolution = self._oracle.evolution
         facts = [
-            f"objective {self._oracle.objective}; constraints {evolution.constraints.to_dict() or 'none'}; "
+            f"objective {self._oracle.objective}; constraints {evolution.constraints}; "
             f"seed {evolution.seed}; {evolution.population_size} networks a generation",
             f"space {self.space.name}: {self.space.size():,} networks",
         ]

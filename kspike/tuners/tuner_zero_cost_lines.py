@@ -52,10 +52,7 @@ def summary_lines(
         record: of the ranking, from the journal; None where there is none yet.
     """
     space = ranking.space
-    lines = [
-        f"space {space.name}: {space.size():,} networks; "
-        f"constraints {ranking.constraints.to_dict() or 'none'}; seed {ranking.seed}"
-    ]
+    lines = [f"space {space.name}: {space.size():,} networks; constraints {ranking.constraints}; seed {ranking.seed}"]
     if record is None:
         return [*lines, "not yet ranked"]
     inside = f"{record['networks']:,} networks inside the constraints, ranked by {ranking.score}"
@@ -76,8 +73,8 @@ def summary_lines(
     if reasons:
         lines.append(f"{len(reasons)} of the shortlist rejected; the first: {reasons[0]}")
     lines.append(f"in order of {order_in_words(weighing)}")
-    costs = {row.get(COUNTED[ranking.score]) for row in rows}
-    if len(rows) > 1 and len(costs) == 1 and score.name == ranking.score:
+    costs = [row.get(COUNTED[ranking.score]) for row in rows if "rejected" not in row]
+    if len(costs) > 1 and len(set(costs)) == 1 and score.name == ranking.score:
         lines.append(
             f"{ranking.score} is the same for all of the shortlist, so that energy alone decides: a longer shortlist, "
             "per_cost=1 or tighter constraints bring in others"
@@ -96,8 +93,10 @@ def order_in_words(weighing: Weighing) -> str:
 
 
 def promise_of(score: Score) -> Promise:
-    """A score as what candidates are judged by."""
-    return Promise(score.name, lambda c: c.metrics[score.metric], ",.0f" if score.counted else ".4f")
+    """A score as what candidates are judged by, in a unit of few digits."""
+    units = {"flops": ("GFLOPs", 1e9), "parameters": ("million parameters", 1e6)}
+    name, unit = units.get(score.metric, (score.name, 1.0))
+    return Promise(name, lambda c: c.metrics[score.metric] / unit, ".6g")
 
 
 def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], list[list[str]]]:

@@ -40,12 +40,14 @@ def as_page(
     title = f"Search without training in {ranking.space.name}"
     if not best and not shortlisted:
         return document(title, facts, ["<p>No network has been ranked yet.</p>"])
-    parts = []
+    best_networks = section("Best networks", _table(best, score))
     if shortlisted:
-        told = f"{len(shortlisted):,} networks measured, {len(rejected)} rejected; {len(front)} on the front."
-        parts = [f"<p>{told}</p>", *_measured(score, shortlisted, front)]
+        told = f"{len(shortlisted):,} networks measured and kept, {len(rejected)} rejected; {len(front)} on the front."
+        scores, *others = _measured(score, shortlisted, front)
+        parts = [f"<p>{told}</p>", scores, best_networks, *others]
+    else:
+        parts = [best_networks]
     parts += [
-        section("Best networks", _table(best, score)),
         section(
             "What was ranked",
             _costs(ranking, [*shortlisted, *best]),
@@ -55,7 +57,7 @@ def as_page(
     ]
     if rejected:
         lines = [[genes(genome), why] for genome, why in rejected]
-        parts.append(section("Rejected", rows(("genes", "why"), lines, last="why")))
+        parts.append(section("Rejected", rows(("genes", "why"), lines, words=2)))
     return document(title, facts, parts)
 
 
@@ -78,7 +80,7 @@ def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Ca
 
 def _table(candidates: Sequence[Candidate], score: Score) -> str:
     names, lines = rows_of(candidates, score)
-    return rows(names, lines, last="genes")
+    return rows(names, lines, words=1)
 
 
 def _costs(ranking: Ranking, chosen: Sequence[Candidate]) -> str:

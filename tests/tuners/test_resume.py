@@ -11,8 +11,16 @@ import pytest
 from keras_tuner.engine import trial as trial_module
 
 from kspike.tuners import EvolutionSearchOracle, tuner_shortlist
-from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
-from tests.tuners.test_zero_cost import Untrained, search
+from tests.tuners.fakes import (
+    SPACE,
+    Evaluator,
+    FakeSearch,
+    Untrained,
+    arrays,
+    essence,
+    measure,
+    zero_cost_search,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,8 +66,7 @@ def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
 FREE_CHILD = """
 import os, signal, sys
 from kspike.tuners import tuner_shortlist
-from tests.tuners.fakes import arrays
-from tests.tuners.test_zero_cost import Untrained, search
+from tests.tuners.fakes import Untrained, arrays, zero_cost_search
 
 class Dying(Untrained):
     def __call__(self, *args, **options):
@@ -68,7 +75,7 @@ class Dying(Untrained):
         return super().__call__(*args, **options)
 
 tuner_shortlist.evaluate = Dying()
-search(sys.argv[1]).search(arrays())
+zero_cost_search(sys.argv[1]).search(arrays())
 """
 
 
@@ -79,11 +86,11 @@ def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_m
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     rest = Untrained()
     monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
-    resumed = search(tmp_path / "a")
+    resumed = zero_cost_search(tmp_path / "a")
     assert len(resumed.state.archive) == 0
     resumed.search(arrays())
     assert rest.calls == resumed.ranking.top(20)[7:]
-    whole = search(tmp_path / "b")
+    whole = zero_cost_search(tmp_path / "b")
     whole.search(arrays())
     assert essence(resumed) == essence(whole)
     assert [c.genome for c in resumed.shortlisted()] == [c.genome for c in whole.shortlisted()]

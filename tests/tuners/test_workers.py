@@ -11,8 +11,7 @@ import pytest
 
 from kspike.tuners import tuner_shortlist
 from kspike.tuners.engine import Journal
-from tests.tuners.fakes import FakeSearch, arrays, essence
-from tests.tuners.test_zero_cost import Untrained, search
+from tests.tuners.fakes import FakeSearch, Untrained, arrays, essence, zero_cost_search
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,12 +45,11 @@ FakeSearch(sys.argv[1], evaluator, lease=10.0).run()
 FREE = """
 import os, sys
 from kspike.tuners import tuner_shortlist
-from tests.tuners.fakes import arrays
-from tests.tuners.test_zero_cost import Untrained, search
+from tests.tuners.fakes import Untrained, arrays, zero_cost_search
 
 worker = os.environ["KERASTUNER_TUNER_ID"] != "chief"
 tuner_shortlist.evaluate = Untrained(raises={1: TypeError("a worker measured")} if worker else None)
-tuner = search(sys.argv[1], energy_weight=0.5, lease=60.0)
+tuner = zero_cost_search(sys.argv[1], energy_weight=0.5, lease=60.0)
 tuner.search(arrays())
 """
 
@@ -100,7 +98,7 @@ def test_a_zero_cost_search_of_a_chief_and_two_workers_finds_what_one_finds(tmp_
     codes, ends = distributed(FREE, tmp_path / "many", ("worker0", "worker1"))
     assert codes == {"chief": 0, "worker0": 0, "worker1": 0}, ends
     monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
-    many, one = search(tmp_path / "many", energy_weight=0.5), search(tmp_path / "one", energy_weight=0.5)
+    many, one = (zero_cost_search(tmp_path / name, energy_weight=0.5) for name in ("many", "one"))
     one.search(arrays())
     assert len(many.state.archive) == 6 and essence(many) == essence(one)
     assert [c.genome for c in many.pareto_front()] == [c.genome for c in one.pareto_front()]

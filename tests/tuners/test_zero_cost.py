@@ -9,50 +9,10 @@ import pytest
 from kspike import cost, tuners
 from kspike.tuners import tuner_shortlist
 from kspike.tuners.engine import cells
-from kspike.tuners.scores import Value
-from tests.tuners.fakes import SPACE, arrays, essence
+from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
+from tests.tuners.fakes import zero_cost_search as search
 
 MOST = max(cost.flops(genome) for genome in SPACE.genomes())
-
-
-def energy_of(genome):
-    """Widths cost more than they bring; thresholds of 0.6 fire more."""
-    config = genome.to_config()
-    return cost.flops(config) ** 1.5 / 1e9 * (2.0 - config.v_threshold["fc1"][0])
-
-
-class Untrained:
-    """Takes the place of kspike.tuners.scores.evaluate: counts, and may be interrupted, raise, or find silence."""
-
-    def __init__(self, stop=None, silent=lambda genome: False, raises=None, infinite=()):
-        self.calls, self.stop, self.silent = [], stop, silent
-        self.raises, self.infinite = raises or {}, infinite
-
-    def __call__(self, genome, data, scores, seeds, images, first_seed):
-        if len(self.calls) == self.stop:
-            raise KeyboardInterrupt
-        self.calls.append(genome)
-        if len(self.calls) in self.raises:
-            raise self.raises[len(self.calls)]
-        energy = float("nan") if len(self.calls) in self.infinite else energy_of(genome)
-        out = {
-            "energy": Value("energy", tuple(energy * (1 + 0.01 * s) for s in range(seeds))),
-            "silent": Value("silent", (0.0, *[float(self.silent(genome))] * (seeds - 1))),
-            "silent_layers": Value("silent_layers", (1.0,) * seeds),
-        }
-        for score in scores:
-            if score.name == "naswot":
-                out["naswot"] = Value("naswot", (100.0 - config_sum(genome),) * seeds)
-        return out
-
-
-def config_sum(genome):
-    return float(sum(genome.expressed))
-
-
-def search(folder, **options):
-    settings = {"space": SPACE, "max_trials": 6, "shortlist": 20, "seeds": 2, "verbose": 0, "project_name": "free"}
-    return tuners.ZeroCostSearch(directory=folder, **(settings | options))
 
 
 @pytest.fixture
@@ -346,7 +306,7 @@ def test_the_page_shows_the_front_how_exact_the_ranking_was_ties_and_what_was_re
     for part in (
         "ranked by flops, every one of them; what is measured, on a shortlist alone",
         "tie for the best flops: broken by attention", "a shortlist, not the space",
-        f"{len(shown)} networks measured, {20 - len(shown)} rejected; {len(edge)} on the front", "The front",
+        f"{len(shown)} networks measured and kept, {20 - len(shown)} rejected; {len(edge)} on the front", "The front",
         "Best networks", "Genes that matter", "Rejected", "silent at initialisation (seed 1)",
     ):  # fmt: skip
         assert part in page

@@ -93,9 +93,16 @@ class Constraints:
         """How far metrics lie outside the bounds, relative to each bound, summed; 0 inside."""
         return sum(_excess(metrics[name], *pair) for name, pair in self.bounds if name in metrics)
 
+    def __str__(self) -> str:
+        return ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds) or "none"
+
     def to_dict(self) -> dict[str, list[float | None]]:
         """Plain JSON values, for fingerprints and reports."""
         return {name: list(pair) for name, pair in self.bounds}
+
+
+def _open(bound: float | None) -> str:
+    return "anything" if bound is None else f"{bound:,.12g}"
 
 
 def _excess(value: float, low: float | None, high: float | None) -> float:

@@ -15,12 +15,14 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)
 body{padding:0 1rem}h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.3rem 0}
 .dim{color:var(--dim)}.wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:1.5rem}figure{margin:0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.15rem .6rem;text-align:right}
-td.genes{text-align:left}tr+tr td{border-top:1px solid var(--line)}figcaption{font-size:.85rem;color:var(--dim)}
+td{white-space:nowrap}td.left,th.left{text-align:left}td.words{white-space:normal;min-width:15rem}
+tr+tr td{border-top:1px solid var(--line)}figcaption{font-size:.85rem;color:var(--dim)}
 svg text{fill:var(--dim);font-size:11px}svg .axis{stroke:var(--line)}svg .dot{fill:var(--a);fill-opacity:.45}
 svg .spread{stroke:var(--a);stroke-opacity:.35}
 svg .out{fill:var(--c);fill-opacity:.4}svg .front{fill:none;stroke:var(--b);stroke-width:2}
 svg .line{fill:none;stroke:var(--a);stroke-width:2}
 .first{background:var(--c)}.last{background:var(--a)}.edge{background:var(--b)}.bars div{height:.55rem;min-width:1px}
+.share{display:flex;align-items:center;gap:.6rem}
 .key{display:inline-block;width:.8rem;height:.8rem;margin:0 .3rem 0 .8rem}
 """
 
@@ -54,14 +56,15 @@ def section(heading: str, inside: str, note: str = "") -> str:
 
 # -- drawings --------------------------------------------------------------------------------------------------------
 
-WIDTH, HEIGHT, LEFT, BELOW = 620, 300, 56, 34
+WIDTH, HEIGHT, LEFT, BELOW = 620, 300, 72, 34
 
 
 class Frame:
     """Maps numbers to places inside a drawing, and draws the axes."""
 
     def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:
-        self.x, self.y = _span(xs), _span(ys)
+        self.ends = (min(xs), max(xs)), (min(ys), max(ys))
+        self.x, self.y = _span(*self.ends[0]), _span(*self.ends[1])
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Pixels from the left and from the top."""
@@ -86,22 +89,23 @@ class Frame:
         return f'<polyline class="line" points="{places}"/>'
 
     def axes(self, below: str, beside: str) -> str:
-        """Both axes with their ends and names."""
-        base = HEIGHT - BELOW
-        return (
-            f'<path class="axis" fill="none" d="M{LEFT},10V{base}H{WIDTH - 10}"/>'
-            f'<text x="{LEFT}" y="{base + 14}">{self.x[0]:.4g}</text>'
-            f'<text x="{WIDTH - 10}" y="{base + 14}" text-anchor="end">{self.x[1]:.4g}</text>'
-            f'<text x="{(LEFT + WIDTH) / 2}" y="{base + 28}" text-anchor="middle">{html.escape(below)}</text>'
-            f'<text x="{LEFT - 4}" y="{base}" text-anchor="end">{self.y[0]:.3g}</text>'
-            f'<text x="{LEFT - 4}" y="18" text-anchor="end">{self.y[1]:.3g}</text>'
-            f'<text x="12" y="{base / 2}" text-anchor="middle" transform="rotate(-90 12 {base / 2})">'
-            f"{html.escape(beside)}</text>"
-        )
+        """Both axes with their names, and the least and the largest value where they lie."""
+        base, up = HEIGHT - BELOW, (HEIGHT - BELOW) / 2
+        parts = [
+            f'<path class="axis" fill="none" d="M{LEFT},10V{base}H{WIDTH - 10}"/>',
+            f'<text x="{(LEFT + WIDTH) / 2}" y="{base + 28}" text-anchor="middle">{html.escape(below)}</text>',
+            f'<text x="12" y="{up}" text-anchor="middle" transform="rotate(-90 12 {up})">{html.escape(beside)}</text>',
+        ]
+        for x in sorted(set(self.ends[0])):
+            across, _ = self.at(x, self.ends[1][0])
+            parts.append(f'<text x="{across:.1f}" y="{base + 14}" text-anchor="middle">{x:.4g}</text>')
+        for y in sorted(set(self.ends[1])):
+            _, down = self.at(self.ends[0][0], y)
+            parts.append(f'<text x="{LEFT - 4}" y="{down + 4:.1f}" text-anchor="end">{y:.3g}</text>')
+        return "".join(parts)
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
+def _span(low: float, high: float) -> tuple[float, float]:
     room = 0.04 * (high - low) or abs(high) * 0.1 or 1.0
     return low - room, high + room
 
@@ -115,29 +119,33 @@ def drawing(inside: str, label: str) -> str:
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
-def rows(names: Sequence[str], lines: Sequence[Sequence[str]], raw: bool = False, last: str = "") -> str:
-    """A table.
+def rows(names: Sequence[str], lines: Sequence[Sequence[str]], raw: bool = False, words: int = 0) -> str:
+    """A table; figures stand on the right.
 
     Args:
         names: of the columns; none, no head.
         lines: texts; HTML where `raw`.
-        raw: whether the cells are HTML already.
-        last: not empty where the last column is words, which stand on the left.
+        raw: whether the cells are HTML already: words first, then bars, which stand on the left.
+        words: how many of the last columns are words, which stand on the left and may break.
     """
-    head = f"<tr>{''.join(f'<th>{html.escape(name)}</th>' for name in names)}</tr>" if names else ""
-    body = []
-    for line in lines:
-        cells = [cell if raw else html.escape(cell) for cell in line]
-        tags = [f"<td>{cell}</td>" for cell in cells[:-1]]
-        tags.append(f'<td class="genes">{cells[-1]}</td>' if last or raw else f"<td>{cells[-1]}</td>")
-        body.append(f"<tr>{''.join(tags)}</tr>")
-    return f'<div class="wide"><table>{head}{"".join(body)}</table></div>'
+
+    def cell(tag: str, i: int, n: int, inside: str) -> str:
+        kinds = ["left", "words"] if i >= n - words else ["left"] if raw and i > 0 else []
+        return f'<{tag} class="{" ".join(kinds)}">{inside}</{tag}>' if kinds else f"<{tag}>{inside}</{tag}>"
+
+    head = [cell("th", i, len(names), html.escape(name)) for i, name in enumerate(names)]
+    body = [
+        [cell("td", i, len(line), inside if raw else html.escape(inside)) for i, inside in enumerate(line)]
+        for line in lines
+    ]
+    found = "".join(f"<tr>{''.join(line)}</tr>" for line in [*([head] if names else []), *body])
+    return f'<div class="wide"><table>{found}</table></div>'
 
 
 def bar(share: float, kind: str) -> str:
     """A share as a bar, and in figures."""
     inside = f'<div class="{kind}" style="width:{100 * share:.1f}%"></div>'
-    return f'<div class="bars" style="width:14rem">{inside}</div>{share:.2f}'
+    return f'<div class="share"><div class="bars" style="width:14rem">{inside}</div>{share:.2f}</div>'
 
 
 def shown(value: Any) -> str:

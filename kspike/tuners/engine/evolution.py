@@ -129,14 +129,9 @@ class Evolution:
 
 def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
     """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
-    bounds = ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in constraints.bounds)
     ends = []
     for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
         count = counted(genome.to_config())
         shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
         ends.append(f"the {which} network has {shown}")
-    return f"No network of space {space.name!r} was found within the constraints ({bounds}): {'; '.join(ends)}."
-
-
-def _open(bound: float | None) -> str:
-    return "anything" if bound is None else f"{bound:,g}"
+    return f"No network of space {space.name!r} was found within the constraints ({constraints}): {'; '.join(ends)}."

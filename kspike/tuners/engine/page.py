@@ -79,4 +79,4 @@ def _table(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, fl
         "trial", "score", "accuracy", "picking half", "energy, mJ", "parameters", "operations", "T", "silent layers",
         "genes",
     )  # fmt: skip
-    return rows(names, lines, last="genes")
+    return rows(names, lines, words=1)
