@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from table import RECIPE, append, load, read, said_versions
+from rows import append, read
+from table import RECIPE, load, said_versions
 
 from kspike.space import Genome, SearchSpace
 from kspike.supernet.validation import undisturbed

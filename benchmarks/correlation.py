@@ -3,7 +3,8 @@
 Joins docs/results/table_c10_16.csv (networks trained alone, two seeds) with the rows "alone" of inherited_c10_16.csv.
 Prints Kendall's tau-b and Spearman's rho of inherited against stand-alone accuracy (mean of the seeds) with 95 %
 intervals (bootstrap over architectures), and the ceiling: one seed of stand-alone training against the other. Beside
-them what needs no supernet at all: energy and parameters as if they were scores. Seconds; nothing is trained.
+them what needs no supernet at all: energy, parameters and operations as if they were scores. Seconds; nothing is
+trained.
 """
 
 from __future__ import annotations
@@ -13,19 +14,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
-from table import read
+from correlations import inconclusive, interval, kendall, spearman
+from rows import read
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-
-
-def interval(x: np.ndarray, y: np.ndarray, statistic: str) -> tuple[float, float, float]:
-    """A rank correlation and its interval over resampled architectures."""
-    of = {"tau": stats.kendalltau, "rho": stats.spearmanr}[statistic]
-    rng = np.random.default_rng(0)
-    drawn = [of(x[i], y[i]).statistic for i in rng.integers(0, len(x), (2000, len(x)))]
-    low, high = np.nanquantile(drawn, (0.025, 0.975))
-    return float(of(x, y).statistic), float(low), float(high)
 
 
 def main() -> None:
@@ -55,9 +47,10 @@ def main() -> None:
     print(f"accuracy alone {mean.min():.4f} to {mean.max():.4f}; seeds apart by {apart:.4f} on average")
     for name, x, y in comparisons:
         texts = []
-        for statistic in ("tau", "rho"):
-            value, low, high = interval(x, y, statistic)
-            texts.append(f"{statistic} {value:+.3f} ({low:+.3f} to {high:+.3f})")
+        for label, statistic in (("tau", kendall), ("rho", spearman)):
+            value, low, high = interval(statistic, [x, y])
+            nothing = inconclusive(len(x), low, high)
+            texts.append(f"{label} {value:+.3f} ({low:+.3f} to {high:+.3f}{'; ' * bool(nothing)}{nothing})")
         print(f"{name}, n = {len(x)}: {', '.join(texts)}")
 
 

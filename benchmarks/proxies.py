@@ -1,11 +1,9 @@
 """How well training-free scores order networks that were trained: correlations with intervals, and the ceiling.
 
-    python benchmarks/proxies.py table.csv --space kspike_c10_16 --data cifar10 --image-size 16
+    KERAS_BACKEND=torch python benchmarks/proxies.py
 
-The table: one row a network and seed, columns `genome` (JSON of its gene values; or `config`, JSON of a
-SpikformerConfig; or `id`, where --scores has its scores already), `seed`, `accuracy`, and `energy_mj` (or `energy`)
-after training where it is known. Scores are taken once for each network and appended to OUT_scores.csv: run again, it
-goes on. Then, over networks (accuracy is the mean over seeds):
+By default on docs/results/table_c10_16.csv, which benchmarks/table.py grows: when it has grown, run this again. Scores
+are taken once for each network and appended to OUT_scores.csv. Then, over networks (accuracy is the mean over seeds):
 
 - Kendall's tau-b and Spearman's rho of every score with accuracy, 95 % intervals by resampling networks.
 - The ceiling: the same between the accuracies of two seeds of the same networks. A perfect score reaches about that;
@@ -15,7 +13,8 @@ goes on. Then, over networks (accuracy is the mean over seeds):
 - All of it again inside a window of parameters, where counting them cannot help (--window, else the narrowest that
   holds a third of the networks).
 
-A score is called inconclusive where its interval holds 0, and at the ceiling where the two intervals overlap.
+A score is called inconclusive where its interval holds 0 or networks are too few, and at the ceiling where the two
+intervals overlap.
 Leaves OUT.md, OUT.png, OUT_scores.csv, OUT_correlations.csv.
 """
 
@@ -23,91 +22,20 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from correlations import RESAMPLED, brown, interval, kendall, partial, spearman
+from correlations import LEAST, RESAMPLED, brown, interval, kendall, partial, spearman
 from proxies_page import markdown, plot
+from proxies_table import read_table, score_networks
 
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 #: Scores of which less promises more.
 LESS = ("energy",)
-
-
-# -- the table ----------------------------------------------------------------------------------------------------
-
-
-def read_table(path: Path) -> dict[str, dict]:
-    """Network -> {"row": its first row, "accuracy": {seed: accuracy}, "energy_mj": [...]}.
-
-    Raises:
-        ValueError: a column is missing, or a network has a seed twice.
-    """
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    names = set(rows[0]) if rows else set()
-    if not {"seed", "accuracy"} <= names or not names & {"id", "genome", "config"}:
-        raise ValueError(
-            f"{path} must have columns seed, accuracy, and one of id, genome, config; it has {sorted(names)}."
-        )
-    found: dict[str, dict] = {}
-    for row in rows:
-        key = row.get("id") or row.get("genome") or row["config"]
-        entry = found.setdefault(key, {"row": row, "accuracy": {}, "energy_mj": []})
-        if row["seed"] in entry["accuracy"]:
-            raise ValueError(f"{path}: network {key} has seed {row['seed']} twice.")
-        entry["accuracy"][row["seed"]] = float(row["accuracy"])
-        energy = row.get("energy_mj") or row.get("energy")
-        if energy:
-            entry["energy_mj"].append(float(energy))
-    return found
-
-
-def score_networks(table: dict[str, dict], path: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Network -> scores; what the file does not have is measured and appended to it."""
-    known: dict[str, dict[str, float]] = {}
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                known[row["id"]] = {k: float(v) for k, v in row.items() if k != "id" and v}
-    missing = [key for key in table if key not in known]
-    if not missing:
-        return known
-    import kspike
-    from kspike.tuners import SearchSpace, scores
-
-    size = {"image_size": options.image_size} if options.image_size else {}
-    data = kspike.data.load(options.data, 64, 0, data_dir=options.data_dir, **size).train
-    for number, key in enumerate(missing, start=1):
-        row = table[key]["row"]
-        if row.get("config"):
-            config = kspike.SpikformerConfig.from_dict(json.loads(row["config"]))
-        elif row.get("genome") and options.space:
-            space = SearchSpace.load(options.space)
-            config = kspike.tuners.Genome.from_dict(json.loads(row["genome"]), space).to_config()
-        else:
-            raise ValueError(
-                f"Network {key} has no scores in {path}, and no config, or genome with --space, to take them of."
-            )
-        values = scores.evaluate(config, data, seeds=options.seeds, images=options.images)
-        found = {"width": float(config.embed_dim), "depth": float(config.depth), "timesteps": float(config.timesteps)}
-        for name, value in values.items():
-            found[name] = value.mean
-            if len(value.values) > 1:
-                found[f"{name}_std"] = value.std
-        new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["id", *found])
-            writer.writeheader() if new else None
-            writer.writerow({"id": key, **found})
-        known[key] = found
-        print(f"scores {number}/{len(missing)}", flush=True)
-    return known
-
-
-# -- correlations -------------------------------------------------------------------------------------------------
+#: Below this not even an inconclusive figure is worth a row.
+ROWS_FROM = 4
 
 
 def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys: list[str], where: str) -> list[dict]:
@@ -125,7 +53,7 @@ def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys:
 
     seeds = sorted({seed for k in keys for seed in table[k]["accuracy"]})
     pairs = [k for k in keys if len(table[k]["accuracy"]) >= 2]
-    if len(seeds) >= 2 and len(pairs) >= 4:
+    if len(seeds) >= 2 and len(pairs) >= ROWS_FROM:
         both = [sorted(table[k]["accuracy"].items())[:2] for k in pairs]
         columns = [np.array([b[i][1] for b in both]) for i in range(2)]
         add("seed against seed", "ceiling", columns, spearman, kendall)
@@ -135,16 +63,16 @@ def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys:
     for name in names:
         x = -values[name] if name in LESS else values[name]
         kept = np.isfinite(x)
-        if kept.sum() < 4 or len(set(x[kept])) < 2:
+        if kept.sum() < ROWS_FROM or len(set(x[kept])) < 2:
             continue  # a score that is the same for all, inside a window, orders nothing
         kind = "baseline" if name in ("params", "width", "depth", "timesteps") else "score"
         add(name, kind, [x[kept], accuracy[kept]], spearman, kendall)
-    if "energy" in values and "flops" in values:
+    if "energy" in values and "flops" in values and len(keys) >= ROWS_FROM:
         flops = values["flops"]
         add("energy given flops", "partial", [-values["energy"], accuracy, flops], partial, None)
         trained = np.array([np.mean(table[k]["energy_mj"]) if table[k]["energy_mj"] else np.nan for k in keys])
         known = np.isfinite(trained)
-        if known.sum() >= 4:
+        if known.sum() >= ROWS_FROM:
             columns = [values["energy"][known], trained[known], flops[known]]
             add("energy, with energy after training", "energy", columns[:2], spearman, kendall)
             add("flops, with energy after training", "energy", [columns[2], columns[1]], spearman, kendall)
@@ -153,10 +81,13 @@ def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys:
 
 
 def narrow(table: dict[str, dict], scores: dict[str, dict[str, float]], window: tuple[float, float] | None) -> tuple:
-    """(networks inside the window of parameters, its bounds); by default the narrowest that holds a third of them."""
+    """(networks inside the window of parameters, its bounds); by default the narrowest that holds a third of them.
+
+    A third, but as many as a correlation needs; where there are no more than that, the window holds all.
+    """
     sizes = sorted(scores[k]["params"] for k in table)
     if window is None:
-        n = max(4, len(sizes) // 3)
+        n = min(len(sizes), max(LEAST, len(sizes) // 3))
         start = min(range(len(sizes) - n + 1), key=lambda i: sizes[i + n - 1] / sizes[i])
         window = (sizes[start], sizes[start + n - 1])
     return [k for k in table if window[0] <= scores[k]["params"] <= window[1]], window
@@ -164,26 +95,25 @@ def narrow(table: dict[str, dict], scores: dict[str, dict[str, float]], window: 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--space", help="that genomes belong to")
-    parser.add_argument("--data", default="cifar10")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--image-size", type=int, nargs="+", help="pixels, one number or two")
+    parser.add_argument("table", type=Path, nargs="?", default=RESULTS / "table_c10_16.csv")
+    parser.add_argument("--space", default="kspike_c10_16", help="that genomes belong to")
+    parser.add_argument("--data", default="cifar10", help="training images that scores are measured on")
+    parser.add_argument("--data-dir", help="where TensorFlow Datasets prepared them; TFDS_DATA_DIR by default")
+    parser.add_argument("--image-size", type=int, nargs="+", default=[16], help="pixels, one number or two")
     parser.add_argument("--seeds", type=int, default=3, help="initialisations a score")
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--scores", type=Path, help="the file of scores; OUT_scores.csv by default")
     parser.add_argument("--window", type=float, nargs=2, metavar=("LOW", "HIGH"), help="of parameters")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/proxies"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "proxies")
     options = parser.parse_args(arguments)
-    if options.image_size:
-        options.image_size = (options.image_size[0], options.image_size[-1])
+    options.image_size = (options.image_size[0], options.image_size[-1])
     table = read_table(options.table)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     beside = lambda end: options.out.with_name(options.out.name + end)
     scores = score_networks(table, options.scores or beside("_scores.csv"), options)
     inside, window = narrow(table, scores, tuple(options.window) if options.window else None)
     parts = {f"All {len(table)} networks": list(table)}
-    if len(inside) >= 4:
+    if ROWS_FROM <= len(inside) < len(table):
         parts[f"{len(inside)} networks of {window[0]:,.0f} to {window[1]:,.0f} parameters"] = inside
     rows, text = [], ""
     for title, keys in parts.items():
@@ -194,7 +124,10 @@ def main(arguments: list[str] | None = None) -> None:
     for entry in table.values():
         seeds[len(entry["accuracy"])] += 1
     runs = ", ".join(f"{n} with {k} seed{'s' * (k > 1)}" for k, n in sorted(seeds.items()))
-    text = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks.\n\n" + text
+    about = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks."
+    if len(table) < LEAST:
+        about += f" Fewer than {LEAST} networks: none of this is a finding."
+    text = f"# Training-free scores against trained networks\n\n{about}\n\n{text}"
     beside(".md").write_text(text, encoding="utf-8")
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(beside("_correlations.csv"), "w", newline="", encoding="utf-8") as file:

@@ -5,30 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from correlations import inconclusive
 
 
 def verdict(row: dict, ceiling: dict | None) -> str:
-    """What the interval allows to say."""
-    if row["kind"] == "ceiling":
-        return "noise" if row["spearman_low"] <= 0 else ""
-    if row["spearman_low"] <= 0 <= row["spearman_high"]:
-        return "inconclusive: the interval holds 0"
-    if ceiling is not None and row["kind"] in ("score", "baseline"):
-        if ceiling["spearman_low"] <= 0:
-            return "inconclusive: the seeds do not agree with each other"
-        return "at the ceiling" if row["spearman_high"] >= ceiling["spearman_low"] else "below the ceiling"
-    return ""
+    """What the interval, and the number of networks, allow to say."""
+    nothing = inconclusive(row["networks"], row["spearman_low"], row["spearman_high"])
+    if nothing or row["kind"] not in ("score", "baseline") or ceiling is None:
+        return nothing
+    if inconclusive(ceiling["networks"], ceiling["spearman_low"], ceiling["spearman_high"]):
+        return "inconclusive: the seeds do not agree with each other"
+    return "at the ceiling" if row["spearman_high"] >= ceiling["spearman_low"] else "below the ceiling"
 
 
 def markdown(rows: list[dict], title: str) -> str:
     """Rows as a table in Markdown."""
     ceiling = next((row for row in rows if row["kind"] == "ceiling"), None)
     shown = lambda row, k: f"{row[k]:.2f} ({row[f'{k}_low']:.2f} to {row[f'{k}_high']:.2f})" if k in row else ""
-    lines = [f"## {title}", "", "| | Kendall's tau-b (95 %) | Spearman's rho (95 %) | |", "|---|---|---|---|"]
+    lines = [f"## {title}", "", "| | n | Kendall's tau-b (95 %) | Spearman's rho (95 %) | |"]
+    lines.append("|---|---|---|---|---|")
     order = {"ceiling": 0, "baseline": 1, "score": 2, "partial": 3, "energy": 4}
     for row in sorted(rows, key=lambda row: order[row["kind"]]):
         name = f"**{row['what']}**" if row["kind"] == "ceiling" else row["what"]
-        lines.append(f"| {name} | {shown(row, 'kendall')} | {shown(row, 'spearman')} | {verdict(row, ceiling)} |")
+        n = row["networks"]
+        lines.append(f"| {name} | {n} | {shown(row, 'kendall')} | {shown(row, 'spearman')} | {verdict(row, ceiling)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,46 +1,63 @@
 """Time to rank AutoST's small space, exactly, beside evaluating built networks as its code does.
 
-    KERAS_BACKEND=torch python benchmarks/ranking.py --networks 1050
+    KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/ranking.py --networks 1050
 
-One run on one machine, both in one process. The ranking: all 1.3e10 networks inside 11 to 12 million parameters, from
-the published file to the ten best, median of several. The other way: AutoST's search evaluates about 1,050 networks (50
+One machine, one process, one thread. The ranking: all 1.3e10 networks, those of 11 to 12 million parameters, from the
+published file to the ten best; the median of several. The other way: AutoST's search evaluates about 1,050 networks (50
 at first, 20 generations of 50), each built, hooked, and run forward on one batch of 32 images of ones, as the syops
 counter counts. Here the networks are drawn at random inside the same bounds, and counted by hooks on products,
-normalisation, neurons and pools; each count must equal the closed form. Rows are appended: run again, it goes on with
-what is missing. Fewer networks give an estimate, and it is printed as one.
+normalisation, neurons and pools; each count must equal the closed form.
+
+Seconds are the processor's, so that other processes on the machine count for neither side; elapsed ones stand beside
+them. A row a network is written as it ends: killed and run again, it goes on with what is missing. Fewer networks give
+an estimate, and it is called one. Writes OUT.csv (the networks) and OUT.md (what follows from them).
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
+import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from rows import append, read
+from table import said_versions
 
 import kspike
 from kspike import cost, layers
+from kspike._files import write_text
+from kspike.cost.recording import replaced
 from kspike.layers import sps
 from kspike.ops import jit
+from kspike.space import Genome
 from kspike.tuners import Constraints, SearchSpace
 from kspike.tuners.engine.ranking import Ranking
+from kspike.zoo.machine import hardware
 
 WINDOW = {"parameters": (11_000_000, 12_000_000)}
-IMAGES = 32
+#: What AutoST's search evaluates, and on how many images.
+EVALUATED, IMAGES = 1050, 32
+HOOKED = (keras.layers.Conv2D, keras.layers.Dense, layers.BatchNorm, layers.LIF, layers.PLIF)
 
 
-def rank(name: str) -> tuple[float, object]:
-    """Seconds from the published file to the ten best, and the best."""
-    start = time.perf_counter()
-    best = Ranking(SearchSpace.load(name), constraints=Constraints.of(WINDOW)).top(10)
-    return time.perf_counter() - start, best[0]
+def timed(call: Callable, *args: Any) -> tuple[Any, float, float]:
+    """(what it gives, processor seconds, elapsed seconds)."""
+    start, begun = time.perf_counter(), time.process_time()
+    result = call(*args)
+    return result, time.process_time() - begun, time.perf_counter() - start
 
 
-def drawn(space: SearchSpace, n: int, seed: int) -> list:
+def rank(name: str) -> list[Genome]:
+    """The ten best, from the published file."""
+    return Ranking(SearchSpace.load(name), constraints=Constraints.of(WINDOW)).top(10)
+
+
+def drawn(space: SearchSpace, n: int, seed: int) -> list[Genome]:
     """Random networks inside the window."""
     rng, constraints, found = np.random.default_rng(seed), Constraints.of(WINDOW), []
     while len(found) < n:
@@ -49,89 +66,94 @@ def drawn(space: SearchSpace, n: int, seed: int) -> list:
     return found[:n]
 
 
-def evaluate(genome: object) -> tuple[float, float, int]:
-    """(seconds to build, seconds to count, operations) of one network, counted by hooks in one forward pass."""
-    start = time.perf_counter()
-    model = kspike.Spikformer(genome.to_config())
-    built = time.perf_counter() - start
+def counted(model: kspike.Spikformer) -> int:
+    """Operations of one image, by hooks in one forward pass over a batch."""
     count = [0]
     size = lambda x: int(np.prod(x.shape))
 
-    def counting(layer, call):
-        def counted(x, *args, **kwargs):
+    def hooked(layer: Any, call: Callable) -> Callable:
+        def hook(x: Any, *args: Any, **kwargs: Any) -> Any:
             y = call(x, *args, **kwargs)
             if isinstance(layer, keras.layers.Conv2D):
                 count[0] += size(y) * 9 * x.shape[-1]
             elif isinstance(layer, keras.layers.Dense):
                 count[0] += size(x) * layer.units
-            elif isinstance(layer, layers.BatchNorm):
-                count[0] += 2 * size(y)
             else:
-                count[0] += size(y)
+                count[0] += size(y) * (2 if isinstance(layer, layers.BatchNorm) else 1)
             return y
 
-        return counted
+        return hook
 
-    kinds = (keras.layers.Conv2D, keras.layers.Dense, layers.BatchNorm, layers.LIF, layers.PLIF)
-    pool = sps.max_pool
-
-    def pooling(x):
+    def pooled(x: Any) -> Any:
         count[0] += size(x)
         return pool(x)
 
-    start = time.perf_counter()
-    sps.max_pool = pooling
-    try:
-        for layer in model._flatten_layers(include_self=False):
-            if isinstance(layer, kinds):
-                vars(layer)["call"] = counting(layer, layer.call)
+    found = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, HOOKED)]
+    pool = sps.max_pool
+    hooks = [(layer, "call", hooked(layer, layer.call)) for layer in found]
+    with replaced([*hooks, (sps, "max_pool", pooled)]):
         images = np.ones((IMAGES, *model.config.input_shape), "float32")
         keras.ops.convert_to_numpy(jit(lambda x: model(x, training=False), model.variables)(images))
-    finally:
-        sps.max_pool = pool
-    return built, time.perf_counter() - start, count[0] // IMAGES
+    return count[0] // IMAGES
+
+
+def page(space: SearchSpace, ranking: tuple[float, float], rounds: int, rows: list[dict[str, str]]) -> str:
+    """What was measured, in Markdown."""
+    each = [float(row["build_s"]) + float(row["count_s"]) for row in rows]
+    total = statistics.fmean(each) * EVALUATED
+    how = "measured" if len(each) >= EVALUATED else f"estimated from {len(each)} of them"
+    spread = f"{statistics.fmean(each):.2f} s each, standard deviation {statistics.pstdev(each):.2f} s"
+    return f"""# Ranking a space beside evaluating built networks
+
+`{space.name}`, {space.size():,} networks, 11 to 12 million parameters. Processor seconds of one thread on one machine.
+
+| what | seconds | |
+|---|---|---|
+| exact ranking, from the file to the ten best | {ranking[0]:.4f} | median of {rounds} ({ranking[1]:.4f} s elapsed) |
+| {EVALUATED:,} networks built and counted by hooks on {IMAGES} images | {total:,.0f} | {how}: {spread} |
+| ratio | {total / ranking[0]:,.0f} | |
+
+Every count by hooks equals the closed form. {rows[-1]["versions"]}; {rows[-1]["processor"]}.
+`KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/ranking.py --networks {EVALUATED}`; data: `ranking.csv`.
+"""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="autost_small")
-    parser.add_argument("--networks", type=int, default=1050)
+    parser.add_argument("--networks", type=int, default=EVALUATED)
     parser.add_argument("--rounds", type=int, default=20, help="of the ranking")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/ranking.csv"))
+    parser.add_argument("--seed", type=int, default=0, help="of the networks that are built")
+    parser.add_argument("--out", type=Path, default=Path("docs/results/ranking"))
     options = parser.parse_args()
-    space = SearchSpace.load(options.space)
-    rounds = [rank(options.space) for _ in range(options.rounds)]
-    ranking = statistics.median(seconds for seconds, _ in rounds)
-    print(f"ranking {space.size():,} networks of {space.name}: {1e3 * ranking:.1f} ms, median of {options.rounds}")
-    print(f"best: {rounds[0][1]}")
-    done = []
-    if options.out.exists():
-        with open(options.out, newline="") as file:
-            done = [row for row in csv.DictReader(file) if row["space"] == space.name]
-    genomes = drawn(space, options.networks, options.seed)
-    for number, genome in enumerate(genomes):
-        if number < len(done):
+    space, table = SearchSpace.load(options.space), options.out.with_suffix(".csv")
+    if any((row["space"], row["seed"]) != (space.name, str(options.seed)) for row in read(table)):
+        raise SystemExit(f"error: {table} holds another space's networks, or another seed's; give another --out.")
+    rounds = [timed(rank, options.space) for _ in range(options.rounds)]
+    ranking = statistics.median(r[1] for r in rounds), statistics.median(r[2] for r in rounds)
+    print(f"ranking {space.size():,} networks of {space.name}: {1e3 * ranking[0]:.1f} ms of the processor")
+    print(f"best: {rounds[0][0][0]}")
+    for number, genome in enumerate(drawn(space, options.networks, options.seed)):
+        if number < len(read(table)):
             continue
-        built, counted, operations = evaluate(genome)
+        model, built, waited = timed(kspike.Spikformer, genome.to_config())
+        operations, ran, also = timed(counted, model)
         if operations != cost.flops(genome):
             raise SystemExit(f"{genome}: hooks count {operations}, the closed form {cost.flops(genome)}.")
-        row = {"space": space.name, "network": number, "build_s": round(built, 4), "count_s": round(counted, 4),
-               "flops": operations, "backend": keras.backend.backend(), "ranking_s": round(ranking, 5)}  # fmt: skip
-        new = not options.out.exists()
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            writer.writeheader() if new else None
-            writer.writerow(row)
-        done.append({k: str(v) for k, v in row.items()})
-        print(f"{number + 1}/{options.networks}: built in {built:.2f} s, counted in {counted:.2f} s", flush=True)
-    each = [float(row["build_s"]) + float(row["count_s"]) for row in done]
-    total = sum(each) * 1050 / len(each)
-    how = "measured" if len(each) >= 1050 else f"estimated from {len(each)}"
-    summary = {"ranking_s": ranking, "networks_s": total, "networks": len(each), "times": total / ranking}
-    print(f"1,050 built networks: {total:.0f} s ({how}); the ranking is {total / ranking:,.0f} times faster")
-    print(json.dumps(summary))
+        row = {
+            "space": space.name, "seed": options.seed, "network": number, "build_s": round(built, 4),
+            "count_s": round(ran, 4), "elapsed_s": round(waited + also, 4), "flops": operations,
+            "threads": os.environ.get("OMP_NUM_THREADS", ""), "processor": hardware()["processor"],
+            "versions": said_versions(),
+        }  # fmt: skip
+        append(table, row)
+        print(f"{number + 1}/{options.networks}: built in {built:.2f} s, counted in {ran:.2f} s", flush=True)
+    rows = read(table)
+    if not rows:
+        return
+    text = page(space, ranking, options.rounds, rows)
+    write_text(options.out.with_suffix(".md"), text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import read
 from scipy import stats
-from table import SPACE, embedded, key_of, read, subspace
+from table import SPACE, embedded, key_of, subspace
 
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, ByScore, Evolution, Proposal, SearchState

@@ -15,11 +15,8 @@ replayed. Both may be killed at any moment: the same command goes on after the l
 from __future__ import annotations
 
 import argparse
-import csv
 import fcntl
-import io
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -27,6 +24,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from rows import append, read
 
 import kspike
 from kspike import SpikformerConfig, cost
@@ -107,33 +105,6 @@ def embedded(genome: Genome, space: SearchSpace) -> Genome:
     if there.to_config() != config:
         raise ValueError(f"{genome} is another network in {space.name}: {there}")
     return there
-
-
-# -- rows ------------------------------------------------------------------------------------------------------------
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows that are there."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """Adds a row: the whole file is written aside and renamed, so that it is never half there."""
-    rows = [*read(path), row]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(aside, "w", newline="", encoding="utf-8") as file:
-        file.write(text.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
 
 
 def key_of(genome: Genome) -> str:

@@ -38,6 +38,28 @@ def test_correlations_are_those_worked_by_hand(proxies):
     assert low < value < high and 0 < low
 
 
+def test_intervals_at_their_edges(proxies):
+    interval, inconclusive, LEAST = proxies.interval, sys.modules["correlations"].inconclusive, proxies.LEAST
+    x = np.arange(8.0)
+    assert interval(proxies.spearman, [x, x]) == pytest.approx((1.0, 1.0, 1.0))
+    assert interval(proxies.kendall, [x, -x]) == pytest.approx((-1.0, -1.0, -1.0))
+    assert interval(proxies.kendall, [x, np.ones(8)]) == (0.0, 0.0, 0.0)  # nothing to order by is no correlation
+    assert interval(proxies.spearman, [x, np.sin(x)]) == interval(proxies.spearman, [x, np.sin(x)])  # by its seed
+    value, low, high = interval(proxies.kendall, [np.arange(3.0), np.array([0.0, 0.0, 1.0])])  # ties, and three alone
+    assert (value, low, high) == pytest.approx(((2 / 3) ** 0.5, 0.0, 1.0))
+    for columns, says in (
+        ([x[:2], x[:2]], "at least three networks"),
+        ([x, x[:5]], "all alike"),
+        ([x, np.append(x[:-1], np.nan)], "finite numbers"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            interval(proxies.spearman, columns)
+    assert inconclusive(LEAST - 1, 0.5, 0.9) == "inconclusive: 9 networks, 10 are needed"
+    assert (
+        inconclusive(LEAST, -0.1, 0.9) == "inconclusive: the interval holds 0" and inconclusive(LEAST, 0.1, 0.9) == ""
+    )
+
+
 @pytest.fixture
 def table(tmp_path):
     """Twelve networks whose accuracy follows their FLOPs, with noise between the seeds; scores beside it."""
@@ -75,6 +97,16 @@ def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, capsys):
         "inconclusive: the interval holds 0 |"
     )
     assert (table / "proxies.png").stat().st_size > 1000
+
+
+def test_a_table_of_few_networks_is_no_finding(proxies, table):
+    rows = (table / "table.csv").read_text().splitlines()
+    (table / "few.csv").write_text("\n".join(rows[:9]) + "\n")
+    proxies.main([str(table / "few.csv"), "--out", str(table / "proxies")])
+    page = (table / "proxies.md").read_text()
+    assert "Fewer than 10 networks: none of this is a finding" in page and "parameters\n" not in page
+    verdicts = [line for line in page.splitlines() if line.startswith("| ") and "(" in line and "95 %" not in line]
+    assert len(verdicts) > 4 and all("inconclusive: 4 networks, 10 are needed" in line for line in verdicts)
 
 
 def test_a_table_without_its_columns_is_refused(proxies, tmp_path):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kspike._files import write_text
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
+from kspike.cli.results import leave
 from kspike.config import nearest
 
 METHODS = ("evolution", "zero-cost")
@@ -35,12 +34,15 @@ def search(
     augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
-    report: Annotated[bool, typer.Option("--report", help="evolution: leave a web page of it, report.html.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Leave a web page of it, report.html.")] = False,
     plot: Annotated[bool, typer.Option(help="Draw the front as a picture (needs matplotlib).")] = False,
     method: Annotated[str, typer.Option(help="evolution (supernet), or zero-cost (nothing is trained).")] = "evolution",
     min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default="")] = None,
     max_flops: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
     score: Annotated[str, typer.Option(help="zero-cost: flops, params, synflow, naswot, grad_norm, energy.")] = "flops",
+    energy: Annotated[
+        bool, typer.Option("--energy", help="zero-cost: measure a shortlist's energy, untrained, and give the front.")
+    ] = False,
     energy_weight: Annotated[
         float | None, typer.Option(help="zero-cost: of energy against the score, 0 to 1.", show_default="")
     ] = None,
@@ -50,7 +52,8 @@ def search(
 ) -> None:
     """Search a space of spiking transformers, balancing accuracy against energy.
 
-    With --method zero-cost nothing is trained: the space is ranked by what is known of untrained networks, in seconds.
+    With --method zero-cost nothing is trained: the whole space is ranked by FLOPs, in seconds; --energy weighs them
+    against the energy of untrained networks on a shortlist, by the training images.
 
     Else a supernet is trained, then networks of the space are judged by its weights, generation by generation; training
     images and two halves of the validation images are used, the test images never.
@@ -68,6 +71,8 @@ def search(
         kspike search kspike_c10_small --data cifar10 --augment standard --epochs 50
 
         kspike search autost_small --method zero-cost --min-parameters 11000000 --max-parameters 12000000
+
+        kspike search digits --method zero-cost --energy --report
     """
     import kspike
     from kspike import tuners
@@ -86,12 +91,11 @@ def search(
         return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
 
     if method == "zero-cost":
-        if report:
-            raise ValueError("--report shows how a supernet's search went; --method zero-cost has none: leave it out.")
-        zero_cost.search(
-            genes, lambda: load().train, constraints, score, energy_weight, shortlist, tie_break, trials, seed,
-            directory, project, top, plot, data,
+        tuner = zero_cost.search(
+            genes, lambda: load().train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
+            directory, project, plot,
         )  # fmt: skip
+        leave(tuner, data, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(
@@ -107,14 +111,4 @@ def search(
     )
     tuner.train_supernet(images.train, images.validation, epochs=epochs, learning_rate=learning_rate)
     tuner.search(images.train, validation_data=images.validation)
-    tuner.results_summary(num_trials=top)
-    folder = Path(tuner.project_dir)
-    best = tuner.best_candidates(1)[0]
-    for name, values in (("best.json", best.config.to_dict()), ("search.json", tuner.search_record())):
-        write_text(folder / name, json.dumps(values, indent=2) + "\n")
-    tuner.to_csv(folder / "candidates.csv")
-    if report:
-        print(f"report: {tuner.report(num_trials=top)}")
-    if plot:
-        print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
-    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")
+    leave(tuner, data, top, report, plot)

@@ -1,13 +1,13 @@
-"""kspike search --method zero-cost: a space ranked without training, and its best architecture as a file."""
+"""kspike search --method zero-cost: a space ranked without training."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kspike._files import write_text
+if TYPE_CHECKING:
+    from kspike.tuners import ZeroCostSearch
 
 
 def search(
@@ -15,6 +15,7 @@ def search(
     train: Callable[[], Any],
     constraints: dict[str, tuple[float | None, float | None]],
     score: str,
+    energy: bool,
     energy_weight: float | None,
     shortlist: int,
     tie_break: str,
@@ -22,10 +23,8 @@ def search(
     seed: int,
     directory: Path,
     project: str | None,
-    top: int,
     plot: bool,
-    data: str,
-) -> None:
+) -> ZeroCostSearch:
     """Ranks a space; reads images only where something is measured on them.
 
     Args:
@@ -33,10 +32,12 @@ def search(
         train: opens the training images.
         constraints: quantity -> (lower, upper).
         score, energy_weight, shortlist, tie_break, trials, seed: as `kspike.tuners.ZeroCostSearch`.
+        energy: whether a shortlist is measured where nothing else asks for it.
         directory, project: where the project is kept.
-        top: networks in the tables.
-        plot: whether front.png is drawn.
-        data: name of the images, for the line at the end.
+        plot: whether the front is to be drawn, which there must be one for.
+
+    Raises:
+        ValueError: before any work: a picture of nothing.
     """
     from kspike import tuners
 
@@ -52,12 +53,8 @@ def search(
         directory=directory,
         project_name=project or f"{space.name}_zero_cost",
     )
-    tuner.search(train() if tuner.needs_data else None)
-    tuner.results_summary(num_trials=top)
-    folder = Path(tuner.project_dir)
-    for name, values in (("best.json", tuner.get_best_configs()[0].to_dict()), ("search.json", tuner.search_record())):
-        write_text(folder / name, json.dumps(values, indent=2) + "\n")
-    tuner.to_csv(folder / "candidates.csv")
-    if plot and tuner.needs_data:
-        print(f"drawn: {tuner.plot(folder / 'front.png')}")
-    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")
+    measured = energy or tuner.needs_data
+    if plot and not measured:
+        raise ValueError("--plot draws scores against energy, which is not measured here: give --energy with it.")
+    tuner.search(train() if measured else None)
+    return tuner

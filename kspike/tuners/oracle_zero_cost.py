@@ -10,6 +10,7 @@ import keras_tuner
 from kspike.space import SearchSpace
 from kspike.tuners import objectives
 from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.ranked_trials import RankedTrials
 from kspike.tuners.engine.ranking import Ranking
 from kspike.tuners.oracle import EvolutionSearchOracle
 
@@ -56,17 +57,18 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         lease: float = 3600.0,
     ) -> None:
         bounds = Constraints.of(constraints)
-        ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, max_trials, seed, per_cost)
+        ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, seed, per_cost)
         if isinstance(objective, str) and objective in objectives.DIRECTIONS:
             objective = objectives.resolve(objective)
         #: What else a project is recognised by.
         self.settings: dict[str, Any] = {}
-        self._start(ranking, FITNESS if objective is None else objective, lease)
+        trials = RankedTrials(ranking, max_trials)
+        self._start(trials, FITNESS if objective is None else objective, lease)
 
     @property
     def ranking(self) -> Ranking:
         """The ranking that trials come from."""
-        return self.evolution
+        return self.evolution.ranking
 
     def _fingerprint(self) -> dict[str, Any]:
-        return {**self.ranking.describe(), "objective": objectives.describe(self.objective), **self.settings}
+        return {**self.evolution.describe(), "objective": objectives.describe(self.objective), **self.settings}

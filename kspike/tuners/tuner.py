@@ -13,21 +13,19 @@ import keras
 import keras_tuner
 
 from kspike import training
-from kspike._files import write_text
 from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
 from kspike.tuners.engine import Candidate, export, page
+from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.events import EventFile
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import Project
+from kspike.tuners.tuner_project import MISTAKES, Project
 
-#: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a trial.
-MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
 CALIBRATION_IMAGES = 1024
 ENERGY_IMAGES = 512
@@ -152,9 +150,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         Raises:
             ValueError: the data does not fit the space, or the project's supernet was trained with other settings.
         """
-        if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or int(epochs) < 1:
-            raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}.")
-        settings: dict[str, Any] = {"epochs": int(epochs)}
+        settings: dict[str, Any] = {"epochs": whole("epochs", epochs, 1)}
         settings |= {"learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
         policy = sampling_policies.resolve(sampling)
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
@@ -216,9 +212,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         super().search()
         if self._is_worker():
             return
-        if self._oracle.error is not None:
-            error = self._oracle.error
-            raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
+        self._raise_kept()
         self._pick(picking)
 
     def _make_evaluator(self, train: Any, scoring: Any) -> Evaluator:
@@ -234,16 +228,7 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         )
 
     def _open(self, used: dict[str, Any]) -> None:
-        before = self._record("used")
-        if before is None:
-            self._write({"type": "used", **used})
-        else:
-            # projects from before the training images were written down go on
-            refuse(
-                {k: v for k, v in before.items() if k != "type"},
-                {k: used.get(k) for k in used if k in before},
-                self._folder,
-            )
+        self._use(used)
         if self._record("reference") is None:
             # the space's largest network: what AEB divides by and the hypervolume is measured against
             metrics = self._evaluate(self.space.largest())
@@ -404,21 +389,14 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         """Draws accuracy against energy with the front, and the hypervolume by generation."""
         return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
 
-    def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
-        """Writes a web page of the search: front, history, genes chosen, genes that matter, best networks.
-
-        Args:
-            path: the file; report.html in the project's folder where None.
-            num_trials: how many of the best are shown.
-        """
+    def _page(self, num_trials: int) -> str:
         evolution = self._oracle.evolution
         facts = [
-            f"objective {self._oracle.objective}; constraints {evolution.constraints.to_dict() or 'none'}; "
+            f"objective {self._oracle.objective}; constraints {evolution.constraints}; "
             f"seed {evolution.seed}; {evolution.population_size} networks a generation",
             f"space {self.space.name}: {self.space.size():,} networks",
         ]
-        text = page.as_page(
+        return page.as_page(
             f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
             self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
         )  # fmt: skip
-        return write_text(self._folder / "report.html" if path is None else path, text)

@@ -8,8 +8,13 @@ from typing import Any
 
 import keras_tuner
 
+from kspike._files import write_text
 from kspike.config import SpikformerConfig
 from kspike.tuners.engine import Candidate, Journal, SearchState
+from kspike.tuners.engine.fingerprint import refuse
+
+#: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a network.
+MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
 
 
 class Project:
@@ -39,6 +44,25 @@ class Project:
     def state(self) -> SearchState:
         """Where the search stands."""
         return self._oracle.state
+
+    def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
+        """Writes a web page of the search as it stands: how it went, the front, genes, the best networks.
+
+        Args:
+            path: the file; report.html in the project's folder where None.
+            num_trials: how many of the best are shown.
+        """
+        return write_text(self._folder / "report.html" if path is None else path, self._page(num_trials))
+
+    def _page(self, num_trials: int) -> str:
+        """The search as a page."""
+        raise NotImplementedError
+
+    def _raise_kept(self) -> None:
+        """Raises what the oracle kept while KerasTuner's lock was held."""
+        error = self._oracle.error
+        if error is not None:
+            raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
 
     # -- KerasTuner's loop --------------------------------------------------------------------------------------
 
@@ -76,6 +100,16 @@ class Project:
 
     def _write(self, record: dict[str, Any]) -> None:
         self.state.journal.append(record)  # type: ignore[union-attr]
+
+    def _use(self, used: dict[str, Any]) -> None:
+        """Notes what the results will be measured with; refuses to go on with anything else."""
+        before = self._record("used")
+        if before is None:
+            self._write({"type": "used", **used})
+        else:
+            # projects from before something was written down go on
+            now = {name: value for name, value in used.items() if name in before}
+            refuse({name: value for name, value in before.items() if name != "type"}, now, self._folder)
 
     def _say(self, line: str) -> None:
         if self.report_level:

@@ -36,24 +36,37 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
     """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, silent layers, genes."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "silent"):
-        table.add_column(name, justify="right")
-    table.add_column("genes", overflow="fold", ratio=1)
+    lines = []
     for c in candidates:
         second = picked.get(c.number, {}).get("accuracy")
-        table.add_row(
-            str(c.number) + ("" if c.feasible else " (outside)"),
-            f"{c.score:.4f}" if c.score is not None else "-",
-            f"{c.accuracy:.4f}",
-            f"{second:.4f}" if second is not None else "",
-            f"{c.energy_mj:.6f}",
-            f"{c.parameters:,}",
-            str(c.config.timesteps),
-            f"{c.metrics['silent_layers']:g}" if "silent_layers" in c.metrics else "-",
-            genes(c.genome),
+        lines.append(
+            [
+                str(c.number) + ("" if c.feasible else " (outside)"),
+                f"{c.score:.4f}" if c.score is not None else "-",
+                f"{c.accuracy:.4f}",
+                f"{second:.4f}" if second is not None else "",
+                f"{c.energy_mj:.6f}",
+                f"{c.parameters:,}",
+                str(c.config.timesteps),
+                f"{c.metrics['silent_layers']:g}" if "silent_layers" in c.metrics else "-",
+                genes(c.genome),
+            ]
         )
-    return table
+    names = ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "silent", "genes")
+    return table(title, names, lines)
+
+
+def table(title: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    """A table; figures stand on the right, genes on the left and as wide as there is room."""
+    found = Table(title=title, title_justify="left", title_style="bold")
+    for name in names:
+        if name == "genes":
+            found.add_column(name, overflow="fold", ratio=1)
+        else:
+            found.add_column(name, justify="right")
+    for line in lines:
+        found.add_row(*line)
+    return found
 
 
 #: Genes in words, in the order in which they are shown; T has a column of its own.
@@ -83,13 +96,8 @@ def genes(genome: Genome) -> str:
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
     """Generations as rows."""
-    table = Table(title="Generations", title_justify="left", title_style="bold")
     columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in history:
-        table.add_row(*(_shown(row[name]) for name in columns))
-    return table
+    return table("Generations", columns, [[_shown(row[name]) for name in columns] for row in history])
 
 
 def _shown(value: Any) -> str:
@@ -105,7 +113,7 @@ def summary(
     out.print(f"[bold]Search[/bold] in {folder}")
     out.print(
         f"space {evolution.space.name}: {evolution.space.size():,} networks; objective {objective}; "
-        f"constraints {evolution.constraints.to_dict() or 'none'}; seed {evolution.seed}"
+        f"constraints {evolution.constraints}; seed {evolution.seed}"
     )
     out.print(
         f"{len(state.archive)} of {evolution.trials} trials evaluated"

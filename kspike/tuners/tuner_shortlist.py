@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras_tuner
 import numpy as np
 
 from kspike.config import SpikformerConfig
@@ -16,6 +17,7 @@ from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.scores import Score, Value, evaluate
 from kspike.tuners.scores.evaluating import batch_of
+from kspike.tuners.tuner_project import MISTAKES
 from kspike.tuners.tuner_report import genes
 
 
@@ -38,14 +40,14 @@ class Shortlist:
         """Settings as plain JSON values."""
         return {"shortlist": self.size, "seeds": self.seeds, "images": self.images}
 
-    def open(self, data: Any, config: SpikformerConfig) -> str:
-        """Reads the batch; gives a hash of it.
+    def open(self, data: Any, config: SpikformerConfig) -> dict[str, Any]:
+        """Reads the batch; says what it is: how many images (fewer where the data has no more), and a hash of them.
 
         Raises:
             ValueError: the data cannot be used.
         """
         self._batch = batch_of(data, config, self.images)
-        return tuner_data.describe([self._batch])
+        return {"images": len(self._batch[1]), "data": tuner_data.describe([self._batch])}
 
     def measure(
         self,
@@ -53,35 +55,63 @@ class Shortlist:
         records: Sequence[Mapping[str, Any]],
         write: Callable[[dict[str, Any]], None],
         say: Callable[[str], None],
-    ) -> list[dict[str, Any]]:
-        """One row a genome: means over the seeds, `_std` beside them, and "rejected" with the reason.
+    ) -> tuple[list[dict[str, Any]], float]:
+        """Measures what was not measured before, one network after another.
+
+        A network that cannot be measured (it raises, memory runs out) is rejected, as a trial of an evolution fails.
 
         Args:
             genomes: what to measure.
             records: the journal: what was measured before is taken from it.
             write: takes a record.
             say: takes a line of progress.
+
+        Returns:
+            One row a genome (means over the seeds, `_std` beside them, "rejected" with the reason), and the seconds
+            that all of them took, in earlier processes too.
+
+        Raises:
+            keras_tuner.errors.FatalError: a mistake in code, ours or of a score, which no network is to blame for.
         """
-        known = {tuple(r["indices"]): r["row"] for r in records if r["type"] == "measured"}
-        rows = []
+        known = {tuple(r["indices"]): r for r in records if r["type"] == "measured"}
+        rows, spent = [], 0.0
         for number, genome in enumerate(genomes, start=1):
-            row = known.get(genome.indices)
-            if row is None:
+            record = known.get(genome.indices)
+            if record is None:
                 start = time.perf_counter()
-                values = evaluate(
-                    genome, self._batch, self.scores, seeds=self.seeds, images=self.images, first_seed=self.seed
-                )
-                row = as_row(values, self.seed)
-                write({"type": "measured", "indices": list(genome.indices), "row": row})
-                seconds = time.perf_counter() - start
+                row = self._row(genome)
+                seconds = round(time.perf_counter() - start, 3)
+                record = {"type": "measured", "indices": list(genome.indices), "row": row, "seconds": seconds}
+                write(record)
                 shown = row.get("rejected") or ", ".join(f"{s.name} {row[s.name]:.4g}" for s in self.scores)
                 left = seconds * (len(genomes) - number)
                 say(
                     f"shortlist {number}/{len(genomes)}: {shown} ({seconds:.1f} s, about {left:.0f} s left); "
                     f"{genes(genome)}"
                 )
-            rows.append(dict(row))
-        return rows
+            rows.append(dict(record["row"]))
+            spent += record["seconds"]
+        return rows, spent
+
+    def _row(self, genome: Genome) -> dict[str, Any]:
+        try:
+            values = evaluate(
+                genome, self._batch, self.scores, seeds=self.seeds, images=self.images, first_seed=self.seed
+            )
+        except keras_tuner.errors.FatalError:
+            raise
+        except MISTAKES as error:
+            raise keras_tuner.errors.FatalError(
+                f"The shortlist met a mistake in code, not a bad network: {type(error).__name__}: {error} ({genome})"
+            ) from error
+        except Exception as error:
+            lines = str(error).strip().splitlines() or ["no message"]
+            return {"rejected": f"failed: {type(error).__name__}: {lines[0]}"}
+        row = as_row(values, self.seed)
+        missing = [score.name for score in self.scores if score.name not in values]
+        if missing:
+            raise keras_tuner.errors.FatalError(f"Scores gave no value under their own names: {', '.join(missing)}.")
+        return row
 
 
 def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
@@ -91,8 +121,9 @@ def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
     for name, value in values.items():
         if name == "silent":
             continue
-        if not all(map(math.isfinite, value.values)):
-            row["rejected"] = f"{name} is {value.values[0]:g} at initialisation"
+        odd = [number for number in value.values if not math.isfinite(number)]
+        if odd:
+            row["rejected"] = f"{name} is {odd[0]:g} at initialisation"
             continue
         row[name] = value.mean
         if name != "silent_layers":
@@ -132,7 +163,7 @@ def order_rows(
             f"No network of the shortlist of {len(rows)} is left; the first: {rows[0]['rejected']}. Give a longer "
             "shortlist, other constraints, or a space with lower v_threshold and tau."
         )
-    turned = lambda s, i: (1 if s.direction == "max" else -1) * rows[i]["energy_mj" if s.name == "energy" else s.name]
+    turned = lambda s, i: (1 if s.direction == "max" else -1) * rows[i][s.metric]
     energies = [rows[i]["energy_mj"] for i in kept] if "energy_mj" in rows[kept[0]] else None
     fitness = dict(zip(kept, weighing([turned(score, i) for i in kept], energies).tolist(), strict=True))
     order = sorted(kept, key=lambda i: (-fitness[i], -turned(second, i) if second else 0.0, i))

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 import kspike
 from kspike.cli import app
 from kspike.space import SearchSpace
+from kspike.tuners import tuner_shortlist
+from tests.tuners.fakes import Untrained
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = kspike.SpikformerConfig(
@@ -140,8 +142,22 @@ def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_t
     record = json.loads((tmp_path / "p" / "search.json").read_text())
     assert record["method"] == "zero-cost" and len(record["trials"]) == 10
     assert (tmp_path / "p" / "candidates.csv").is_file()
+    result = kspike_command(*command, "--report")
+    assert result.exit_code == 0 and "What was ranked" in (tmp_path / "p" / "report.html").read_text()
+    assert "give --energy with it" in fails(*command, "--plot")
     assert "tie_break: 'attention' in the project, 'params' now" in fails(*command, "--tie-break", "params")
     assert "did you mean 'zero-cost'" in fails("search", "digits", "--method", "zerocost")
+
+
+def test_zero_cost_search_measures_energy_where_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    options = ("--shortlist", 6, "--trials", 3, "--directory", tmp_path, "--project", "e")
+    result = kspike_command("search", "digits", "--method", "zero-cost", "--energy", "--report", "--plot", *options)
+    assert result.exit_code == 0, result.output
+    assert "Pareto front of the shortlist" in result.stdout
+    assert "Score and expected energy" in (tmp_path / "e" / "report.html").read_text()
+    assert (tmp_path / "e" / "pareto.png").stat().st_size > 1000
+    assert len((tmp_path / "e" / "candidates.csv").read_text().splitlines()) == 7
 
 
 def test_mistakes_are_named_in_one_line(run, tmp_path):

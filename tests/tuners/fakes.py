@@ -1,4 +1,4 @@
-"""A search whose evaluation is arithmetic: everything of the tuner but the supernet, in milliseconds."""
+"""Searches whose evaluation is arithmetic: everything of the tuners but what is built or trained, in milliseconds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 import kspike
+from kspike import cost
 from kspike.models import Spikformer
-from kspike.tuners import EvolutionSearch
+from kspike.tuners import EvolutionSearch, ZeroCostSearch
 from kspike.tuners.engine.constraints import counted
+from kspike.tuners.scores import Value
 
 SPACE = kspike.space.SearchSpace(
     kspike.SpikformerConfig(input_shape=(8, 8, 1), num_classes=4, stem_pool=(False, False, True, True), num_heads=2),
@@ -81,3 +83,45 @@ class FakeSearch(EvolutionSearch):
 def essence(tuner: Any) -> list:
     """What a search found, without what time it took."""
     return [(c.number, c.genome.indices, c.score, dict(c.metrics)) for c in tuner.state.archive]
+
+
+def energy_of(genome: Any) -> float:
+    """Widths cost more than they bring; thresholds of 0.6 fire more."""
+    config = genome.to_config()
+    return cost.flops(config) ** 1.5 / 1e9 * (2.0 - config.v_threshold["fc1"][0])
+
+
+class Untrained:
+    """Takes the place of kspike.tuners.scores.evaluate: counts, and may be interrupted, raise, or find silence."""
+
+    def __init__(self, stop=None, silent=lambda genome: False, raises=None, infinite=()):
+        self.calls, self.stop, self.silent = [], stop, silent
+        self.raises, self.infinite = raises or {}, infinite
+
+    def __call__(self, genome, data, scores, seeds, images, first_seed):
+        if len(self.calls) == self.stop:
+            raise KeyboardInterrupt
+        self.calls.append(genome)
+        if len(self.calls) in self.raises:
+            raise self.raises[len(self.calls)]
+        energy = float("nan") if len(self.calls) in self.infinite else energy_of(genome)
+        out = {
+            "energy": Value("energy", tuple(energy * (1 + 0.01 * s) for s in range(seeds))),
+            "silent": Value("silent", (0.0, *[float(self.silent(genome))] * (seeds - 1))),
+            "silent_layers": Value("silent_layers", (1.0,) * seeds),
+        }
+        for score in scores:
+            if score.name == "naswot":
+                out["naswot"] = Value("naswot", (100.0 - config_sum(genome),) * seeds)
+        return out
+
+
+def config_sum(genome: Any) -> float:
+    """A number that no cost decides."""
+    return float(sum(genome.expressed))
+
+
+def zero_cost_search(folder: Any, **options: Any) -> ZeroCostSearch:
+    """A ZeroCostSearch of the small space; put an `Untrained` in place of `tuner_shortlist.evaluate`."""
+    settings = {"space": SPACE, "max_trials": 6, "shortlist": 20, "seeds": 2, "verbose": 0, "project_name": "free"}
+    return ZeroCostSearch(directory=folder, **(settings | options))

@@ -9,8 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from kspike.tuners import EvolutionSearchOracle
-from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, measure
+from kspike.tuners import EvolutionSearchOracle, tuner_shortlist
+from tests.tuners.fakes import (
+    SPACE,
+    Evaluator,
+    FakeSearch,
+    Untrained,
+    arrays,
+    essence,
+    measure,
+    zero_cost_search,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +47,7 @@ FakeSearch(sys.argv[1], Dying(7)).run()
 
 def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=300
+        [sys.executable, "-c", CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     resumed = FakeSearch(tmp_path / "a")
@@ -51,6 +60,40 @@ def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
     assert essence(resumed) == essence(whole)
     assert [c.genome for c in resumed.pareto_front()] == [c.genome for c in whole.pareto_front()]
     assert [c.number for c in resumed.best_candidates()] == [c.number for c in whole.best_candidates()]
+
+
+FREE_CHILD = """
+import os, signal, sys
+from kspike.tuners import tuner_shortlist
+from tests.tuners.fakes import Untrained, arrays, zero_cost_search
+
+class Dying(Untrained):
+    def __call__(self, *args, **options):
+        if len(self.calls) == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(*args, **options)
+
+tuner_shortlist.evaluate = Dying()
+zero_cost_search(sys.argv[1]).search(arrays())
+"""
+
+
+def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_most(tmp_path, monkeypatch):
+    done = subprocess.run(
+        [sys.executable, "-c", FREE_CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    rest = Untrained()
+    monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
+    resumed = zero_cost_search(tmp_path / "a")
+    assert len(resumed.state.archive) == 0
+    resumed.search(arrays())
+    assert rest.calls == resumed.ranking.top(20)[7:]
+    whole = zero_cost_search(tmp_path / "b")
+    whole.search(arrays())
+    assert essence(resumed) == essence(whole)
+    assert [c.genome for c in resumed.shortlisted()] == [c.genome for c in whole.shortlisted()]
+    assert [c.genome for c in resumed.pareto_front()] == [c.genome for c in whole.pareto_front()]
 
 
 class Counting(Evaluator):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kspike.tuners import tuner_shortlist
 from kspike.tuners.engine import Journal
-from tests.tuners.fakes import FakeSearch, essence
+from tests.tuners.fakes import FakeSearch, Untrained, arrays, essence, zero_cost_search
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,21 +41,33 @@ FakeSearch(sys.argv[1], evaluator, lease=10.0).run()
 """
 
 
-@pytest.mark.slow
-@pytest.mark.once
-def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
+#: The chief alone measures the shortlist; a worker that tried to would die of it.
+FREE = """
+import os, sys
+from kspike.tuners import tuner_shortlist
+from tests.tuners.fakes import Untrained, arrays, zero_cost_search
+
+worker = os.environ["KERASTUNER_TUNER_ID"] != "chief"
+tuner_shortlist.evaluate = Untrained(raises={1: TypeError("a worker measured")} if worker else None)
+tuner = zero_cost_search(sys.argv[1], energy_weight=0.5, lease=60.0)
+tuner.search(arrays())
+"""
+
+
+def distributed(script, folder, workers):
+    """Runs KerasTuner's chief and workers as processes; name -> exit code, and what they printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     running = {}
-    for name in ("chief", "worker0", "worker1", "worker2"):
+    for name in ("chief", *workers):
         env = os.environ | {
             "KERASTUNER_TUNER_ID": name,
             "KERASTUNER_ORACLE_IP": "127.0.0.1",
             "KERASTUNER_ORACLE_PORT": port,
         }
         running[name] = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path / "many")], cwd=ROOT, env=env,
+            [sys.executable, "-W", "ignore", "-c", script, str(folder)], cwd=ROOT, env=env,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
@@ -62,7 +75,13 @@ def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
     finally:
         for process in running.values():
             process.kill()
-    codes = {name: process.returncode for name, process in running.items()}
+    return {name: process.returncode for name, process in running.items()}, ends
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
+    codes, ends = distributed(SCRIPT, tmp_path / "many", ("worker0", "worker1", "worker2"))
     assert codes == {"chief": 0, "worker0": 0, "worker1": 0, "worker2": -signal.SIGKILL}, ends
     many, one = FakeSearch(tmp_path / "many"), FakeSearch(tmp_path / "one").run()
     assert essence(many) == essence(one)
@@ -71,3 +90,15 @@ def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
         r["number"] for r in Journal(tmp_path / "many" / "fake" / "journal.jsonl").read() if r["type"] == "result"
     ]
     assert sorted(results) == list(range(15))
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_a_zero_cost_search_of_a_chief_and_two_workers_finds_what_one_finds(tmp_path, monkeypatch):
+    codes, ends = distributed(FREE, tmp_path / "many", ("worker0", "worker1"))
+    assert codes == {"chief": 0, "worker0": 0, "worker1": 0}, ends
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    many, one = (zero_cost_search(tmp_path / name, energy_weight=0.5) for name in ("many", "one"))
+    one.search(arrays())
+    assert len(many.state.archive) == 6 and essence(many) == essence(one)
+    assert [c.genome for c in many.pareto_front()] == [c.genome for c in one.pareto_front()]

@@ -2,52 +2,17 @@
 
 import json
 
+import keras_tuner
 import numpy as np
 import pytest
 
 from kspike import cost, tuners
 from kspike.tuners import tuner_shortlist
-from kspike.tuners.scores import Value
-from tests.tuners.fakes import SPACE, arrays, essence
+from kspike.tuners.engine import cells
+from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
+from tests.tuners.fakes import zero_cost_search as search
 
 MOST = max(cost.flops(genome) for genome in SPACE.genomes())
-
-
-def energy_of(genome):
-    """Widths cost more than they bring; thresholds of 0.6 fire more."""
-    config = genome.to_config()
-    return cost.flops(config) ** 1.5 / 1e9 * (2.0 - config.v_threshold["fc1"][0])
-
-
-class Untrained:
-    """Takes the place of kspike.tuners.scores.evaluate: counts, and may be interrupted or find silence."""
-
-    def __init__(self, stop=None, silent=lambda genome: False):
-        self.calls, self.stop, self.silent = [], stop, silent
-
-    def __call__(self, genome, data, scores, seeds, images, first_seed):
-        if len(self.calls) == self.stop:
-            raise KeyboardInterrupt
-        self.calls.append(genome)
-        energy = energy_of(genome)
-        out = {
-            "energy": Value("energy", tuple(energy * (1 + 0.01 * s) for s in range(seeds))),
-            "silent": Value("silent", (0.0, *[float(self.silent(genome))] * (seeds - 1))),
-            "silent_layers": Value("silent_layers", (1.0,) * seeds),
-        }
-        for score in scores:
-            if score.name == "naswot":
-                out["naswot"] = Value("naswot", (100.0 - config_sum(genome),) * seeds)
-        return out
-
-
-def config_sum(genome):
-    return float(sum(genome.expressed))
-
-
-def search(folder, **options):
-    settings = {"space": SPACE, "max_trials": 6, "shortlist": 20, "seeds": 2, "verbose": 0, "project_name": "free"}
-    return tuners.ZeroCostSearch(directory=folder, **(settings | options))
 
 
 @pytest.fixture
@@ -160,6 +125,39 @@ def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, caps
         search(tmp_path, project_name="none").search(arrays())
 
 
+def test_a_network_that_cannot_be_measured_is_recorded_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    memory = RuntimeError("CUDA out of memory\nTried to allocate 3 GiB")
+    broken = Untrained(raises={2: memory, 3: MemoryError(), 4: ValueError("too few tokens")}, infinite=(5,))
+    monkeypatch.setattr(tuner_shortlist, "evaluate", broken)
+    tuner = search(tmp_path)
+    tuner.search(arrays())
+    assert [why for _, why in tuner.rejected()] == [
+        "failed: RuntimeError: CUDA out of memory", "failed: MemoryError: no message",
+        "failed: ValueError: too few tokens", "energy is nan at initialisation",
+    ]  # fmt: skip
+    assert [g for g, _ in tuner.rejected()] == tuner.ranking.top(20)[1:5]
+    assert len(tuner.shortlisted()) == 16 and len(tuner.state.archive) == 6
+    tuner.results_summary()
+    assert "4 of the shortlist rejected; the first: failed: RuntimeError" in " ".join(capsys.readouterr().out.split())
+    again = Untrained(stop=0)  # what failed is known, as a trial of an evolution is
+    monkeypatch.setattr(tuner_shortlist, "evaluate", again)
+    search(tmp_path).search(arrays())
+
+
+@pytest.mark.parametrize("mistake", [TypeError("no such argument"), keras_tuner.errors.FatalError("stop")])
+def test_a_mistake_in_code_stops_the_search_and_blames_no_network(tmp_path, monkeypatch, mistake):
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(raises={3: mistake}))
+    tuner = search(tmp_path)
+    with pytest.raises(keras_tuner.errors.FatalError, match=str(mistake)):
+        tuner.search(arrays())
+    assert tuner.rejected() == [] and len(tuner.state.archive) == 0
+    mended = Untrained()  # and once it is mended, the search goes on
+    monkeypatch.setattr(tuner_shortlist, "evaluate", mended)
+    tuner = search(tmp_path)
+    tuner.search(arrays())
+    assert mended.calls == tuner.ranking.top(20)[2:] and len(tuner.state.archive) == 6
+
+
 def test_interrupted_it_goes_on_where_it_stood(tmp_path, monkeypatch):
     first = Untrained(stop=7)
     monkeypatch.setattr(tuner_shortlist, "evaluate", first)
@@ -198,10 +196,15 @@ def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, untra
         search(tmp_path, **options)
 
 
-def test_other_images_are_refused(tmp_path, untrained):
-    search(tmp_path).search(arrays())
-    with pytest.raises(ValueError, match="data:.*in the project"):
-        search(tmp_path).search(arrays(seed=3))
+def test_other_images_are_refused_also_in_the_middle_of_a_shortlist(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(stop=7))
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path).search(arrays())
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    for _ in range(2):
+        with pytest.raises(ValueError, match="data:.*in the project"):
+            search(tmp_path).search(arrays(seed=3))
+        search(tmp_path).search(arrays())
 
 
 @pytest.mark.parametrize(
@@ -211,6 +214,8 @@ def test_other_images_are_refused(tmp_path, untrained):
         ({"tie_break": "head"}, "Unknown score 'head'"),
         ({"constraints": {"accuracy": (0.5, None)}}, "no accuracy can be constrained"),
         ({"seeds": 0}, "seeds must be a whole number"),
+        ({"max_trials": 0}, "max_trials must be a whole number"),
+        ({"score": "naswot", "fitness": "autost", "ld": 0.1}, "takes no score='naswot'"),
         ({"convention": "spikformr"}, "did you mean 'spikformer'"),
     ],
 )
@@ -251,13 +256,31 @@ def test_the_summary_says_how_the_order_came_about(tmp_path, untrained, capsys):
     assert "shortlist 20/20: energy" in shown
     tuner.results_summary(4)
     shown = " ".join(capsys.readouterr().out.split())
-    for part in ("a shortlist, not the space", "normalised over it", "Pareto front of the shortlist", "Best first"):
+    for part in (
+        "a shortlist, not the space",
+        "normalised over the shortlist",
+        "Pareto front of the shortlist",
+        "Best first",
+    ):
         assert part in shown
     assert "exact: every network" not in shown
     tuner = search(tmp_path, project_name="counted", verbose=0)
     tuner.search()
     tuner.results_summary()
     assert "exact: every network was ranked" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_space_too_rich_is_sampled_and_everything_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cells, "MOST_CELLS", 10)
+    tuner = search(tmp_path, verbose=1)
+    tuner.search()
+    tuner.results_summary()
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "too rich to be ranked whole: a random sample ranked by flops" in shown
+    assert "ranked by flops, of a random sample" in shown and "why a sample: it has more than 10 different" in shown
+    page = tuner.report().read_text()
+    assert "of a random sample" in page and "exact" not in page.split("<h2>")[0].split("</style>")[1]
+    assert [c.flops for c in tuner.best_candidates()] == sorted((c.flops for c in tuner.state.archive), reverse=True)
 
 
 def test_the_record_and_the_table_are_whole(tmp_path, untrained):
@@ -270,3 +293,32 @@ def test_the_record_and_the_table_are_whole(tmp_path, untrained):
     lines = tuner.to_csv(tmp_path / "shortlist.csv").read_text().splitlines()
     assert len(lines) == 21 and "energy_mj_std" in lines[0]
     assert tuner.plot(tmp_path / "front.png").stat().st_size > 1000
+
+
+def test_the_page_shows_the_front_how_exact_the_ranking_was_ties_and_what_was_rejected(tmp_path, monkeypatch):
+    silent = lambda genome: genome.to_config().v_threshold["fc1"][0] == 1.0
+    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=silent))
+    tuner = search(tmp_path)
+    assert "No network has been ranked" in tuner.report().read_text()
+    tuner.search(arrays())
+    page = tuner.report(num_trials=4).read_text()
+    shown, edge = tuner.shortlisted(), tuner.pareto_front()
+    for part in (
+        "ranked by flops, every one of them; what is measured, on a shortlist alone",
+        "tie for the best flops: broken by attention", "a shortlist, not the space",
+        f"{len(shown)} networks measured and kept, {20 - len(shown)} rejected; {len(edge)} on the front", "The front",
+        "Best networks", "Genes that matter", "Rejected", "silent at initialisation (seed 1)",
+    ):  # fmt: skip
+        assert part in page
+    every = len(tuner.ranking.costs(1500)) + len({(c.parameters, c.flops) for c in shown})
+    assert page.count("<circle") == len(shown) + len(edge) + every
+    assert page.count('class="spread"') == len(shown)
+    assert tuner.report() == tmp_path / "free" / "report.html"
+
+
+def test_the_page_of_a_ranking_without_images_shows_what_was_ranked(tmp_path, untrained):
+    tuner = search(tmp_path, score="params", tie_break=None)
+    tuner.search()
+    page = tuner.report().read_text()
+    assert "What was ranked" in page and "Score and expected energy" not in page and "Rejected" not in page
+    assert f"{tuner.best_candidates(1)[0].parameters:,}" in page

@@ -5,24 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from kspike.cost import Sizes
 from kspike.space import Gene, Genome, SearchSpace
+from kspike.tuners.engine.block_sums import BlockSums, TooRich
 from kspike.tuners.engine.quantities import Quantity, quantity
 
-#: Above these, a space counts as too rich: networks counted one by one; cells; sums of blocks under way.
+#: Above these, a space counts as too rich: networks counted one by one; cells.
 MOST_COUNTED = 300_000
 MOST_CELLS = 2_000_000
-MOST_SUMS = 100_000
-
-Sums = dict[tuple[int, ...], int]
-
-
-class TooRich(ValueError):
-    """A space has more different costs than are enumerated."""
 
 
 class CostCells:
@@ -87,28 +80,25 @@ class CostCells:
         groups: dict[bytes, list[int]] = {}
         for net in range(len(self._nets)):
             groups.setdefault(patterns[:, net].tobytes(), []).append(net)
-        #: For every pattern, one table a number of blocks: sum of steps -> sequences of block kinds that have it.
-        self._tables: list[list[Sums]] = []
-        self._steps: list[list[tuple[int, ...]]] = []
+        self._sums: list[BlockSums] = []  # one a pattern
         columns: list[list[np.ndarray]] = [[] for _ in self.quantities]
         self.counts: list[int] = []
         self._keys: list[tuple[int, int, int]] = []  # pattern, net, depth; then the place of the sum
         places: list[np.ndarray] = []
         total = 0
         for number, nets in enumerate(groups.values()):
-            kinds = [tuple(int(p) for p in patterns[:, nets[0], k]) for k in range(len(self._kinds))]
-            tables = _tables(kinds, self.depths[-1])
-            self._steps.append(kinds)
-            self._tables.append(tables)
+            added = [tuple(int(p) for p in patterns[:, nets[0], k]) for k in range(len(self._kinds))]
+            self._sums.append(BlockSums(added, self.depths[-1]))
             for at, depth in enumerate(self.depths):
-                sums = np.array(list(tables[depth]), np.int64)  # (sums, quantities)
+                found = self._sums[-1].of(depth)
+                sums = np.array(list(found), np.int64)  # (sums, quantities)
                 total += len(nets) * len(sums)
                 if total > MOST_CELLS:
                     raise TooRich(f"it has more than {MOST_CELLS:,} different costs.")
                 for q, column in enumerate(columns):
                     column.append((bases[q, nets, at][:, None] + units[q, nets][:, None] * sums[:, q]).ravel())
                 free = self._free(depth)
-                self.counts += [ways * free for ways in tables[depth].values()] * len(nets)
+                self.counts += [ways * free for ways in found.values()] * len(nets)
                 self._keys += [(number, net, at) for net in nets]
                 places.append(np.tile(np.arange(len(sums)), len(nets)))
         starts = np.flatnonzero(np.concatenate(places) == 0)
@@ -163,50 +153,24 @@ class CostCells:
         """
         number, net, at = self._keys[self._key_of[cell]]
         depth = self.depths[at]
-        tables = self._tables[number]
-        target = next(itertools.islice(tables[depth], int(self._place[cell]), None))
+        sums = self._sums[number]
+        target = next(itertools.islice(sums.of(depth), int(self._place[cell]), None))
         kinds_in_block = [(gene, block) for block in range(depth) for gene in self._free_block]
         outer = [(gene, gene.name) for gene in self._free_net]
         outer += [(gene, f"{gene.name}/{block}") for gene, block in kinds_in_block]
         for chosen in itertools.product(*(_usual_first(gene) for gene, _ in outer)):
-            for kinds in self._sequences(number, depth, target):
+            for kinds in sums.sequences(depth, target):
                 indices = self._indices(self._nets[net], depth, [self._kinds[k] for k in kinds])
                 for (_, name), i in zip(outer, chosen, strict=True):
                     indices[self._columns[name]] = i
                 yield self.space.decode(indices)
-
-    def _sequences(self, number: int, depth: int, target: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """Block kinds, first block first, whose steps add up to the target."""
-        if depth == 0:
-            yield ()
-            return
-        for kind, step in enumerate(self._steps[number]):
-            rest = tuple(t - s for t, s in zip(target, step, strict=True))
-            if rest in self._tables[number][depth - 1]:
-                for others in self._sequences(number, depth - 1, rest):
-                    yield (kind, *others)
 
 
 def _split(genes: Sequence[Gene], ignored: frozenset[str]) -> tuple[list[Gene], list[Gene]]:
     return [g for g in genes if g.field not in ignored], [g for g in genes if g.field in ignored]
 
 
-def _tables(steps: list[tuple[int, ...]], depth: int) -> list[Sums]:
-    """For 0 to `depth` blocks: every sum of steps, and how many sequences of block kinds have it."""
-    tables: list[Sums] = [{tuple([0] * len(steps[0])): 1}]
-    for _ in range(depth):
-        following: Sums = {}
-        for before, ways in tables[-1].items():
-            for step in steps:
-                after = tuple(b + s for b, s in zip(before, step, strict=True))
-                following[after] = following.get(after, 0) + ways
-            if len(following) > MOST_SUMS:
-                raise TooRich(f"its blocks add up to more than {MOST_SUMS:,} different sums.")
-        tables.append(following)
-    return tables
-
-
-def _usual_first(gene: Any) -> list[int]:
+def _usual_first(gene: Gene) -> list[int]:
     """Choices from the usual value outwards for neuron genes, in order for others."""
     order = range(len(gene.choices))
     if gene.field not in ("tau", "v_threshold"):

@@ -70,24 +70,39 @@ class Constraints:
 
     def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
         """Which genomes, as indices (n, slots), keep all bounds that can be checked without evaluating them."""
-        kept = np.ones(len(indices), dtype=bool)
-        if any(name in EXACT for name, _ in self.bounds):
-            sizes = Sizes.of_space(space, indices)
-            for name, (low, high) in self.bounds:
-                if name in EXACT:
-                    count = EXACT[name](sizes)
-                    kept &= (count >= (-math.inf if low is None else low)) & (
-                        count <= (math.inf if high is None else high)
-                    )
+        bounded = [name for name, _ in self.bounds if name in EXACT]
+        if not bounded:
+            return np.ones(len(indices), dtype=bool)
+        sizes = Sizes.of_space(space, indices)
+        return self.inside({name: EXACT[name](sizes) for name in bounded})
+
+    def inside(self, counts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Which networks keep the bounds on these quantities; bounds on others are not looked at.
+
+        Args:
+            counts: quantity -> `(n,)`; at least one.
+        """
+        kept = np.ones(len(next(iter(counts.values()))), dtype=bool)
+        for name, (low, high) in self.bounds:
+            if name in counts:
+                kept &= counts[name] >= (-math.inf if low is None else low)
+                kept &= counts[name] <= (math.inf if high is None else high)
         return kept
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """How far metrics lie outside the bounds, relative to each bound, summed; 0 inside."""
         return sum(_excess(metrics[name], *pair) for name, pair in self.bounds if name in metrics)
 
+    def __str__(self) -> str:
+        return ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds) or "none"
+
     def to_dict(self) -> dict[str, list[float | None]]:
         """Plain JSON values, for fingerprints and reports."""
         return {name: list(pair) for name, pair in self.bounds}
+
+
+def _open(bound: float | None) -> str:
+    return "anything" if bound is None else f"{bound:,.12g}"
 
 
 def _excess(value: float, low: float | None, high: float | None) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Candidate, Proposal
+from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.constraints import Constraints, counted
 from kspike.tuners.engine.operators import Crossover, Mutation, check_rate
 from kspike.tuners.engine.selection import NSGA2, ByScore
@@ -62,9 +63,7 @@ class Evolution:
 
     def __post_init__(self) -> None:
         for name, least in (("generations", 0), ("population_size", 1), ("parents", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+            whole(name, getattr(self, name), least)
         check_rate(self.mutation_share, "mutation_share")
 
     @property
@@ -130,14 +129,9 @@ class Evolution:
 
 def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
     """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
-    bounds = ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in constraints.bounds)
     ends = []
     for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
         count = counted(genome.to_config())
         shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
         ends.append(f"the {which} network has {shown}")
-    return f"No network of space {space.name!r} was found within the constraints ({bounds}): {'; '.join(ends)}."
-
-
-def _open(bound: float | None) -> str:
-    return "anything" if bound is None else f"{bound:,g}"
+    return f"No network of space {space.name!r} was found within the constraints ({constraints}): {'; '.join(ends)}."

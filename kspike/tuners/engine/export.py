@@ -1,4 +1,4 @@
-"""Export: candidates as CSV, and the Pareto front with its hypervolume as a picture."""
+"""Export: candidates as CSV, and fronts as pictures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
+from kspike.tuners.engine.sections import Promise
 
 COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
 
@@ -44,11 +45,7 @@ def plot(
     Raises:
         ImportError: matplotlib is not installed; says how to install it.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'kspike[plot]'.") from error
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = _figure(10)
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     shown = [c for c in candidates if c.completed]
     inside = [c for c in shown if c.feasible]
@@ -81,6 +78,37 @@ def plot(
     right.locator_params(axis="x", integer=True)
     figure.savefig(path, dpi=120)
     return Path(path)
+
+
+def plot_promise(
+    candidates: Sequence[Candidate], front: Sequence[Candidate], promise: Promise, path: str | Path
+) -> Path:
+    """Draws what untrained networks promise against their energy and its spread, with the front (needs matplotlib).
+
+    Raises:
+        ImportError: matplotlib is not installed; says how to install it.
+    """
+    figure = _figure(6.4)
+    axes = figure.subplots()
+    spreads = [c.metrics.get("energy_mj_std", 0.0) for c in candidates]
+    axes.errorbar(
+        _energies(candidates), [promise.of(c) for c in candidates], xerr=spreads, fmt="o", color="0.5", ms=4,
+        label="shortlist, spread over initialisations",
+    )  # fmt: skip
+    edge = [promise.of(c) for c in front]
+    axes.scatter(_energies(front), edge, s=80, facecolors="none", edgecolors="crimson", zorder=3, label="front")
+    axes.set(xlabel="expected energy of one image (mJ), untrained", ylabel=promise.name)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    return Path(path)
+
+
+def _figure(width: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'kspike[plot]'.") from error
+    return Figure(figsize=(width, 4.2), layout="constrained")
 
 
 def _energies(candidates: Sequence[Candidate]) -> list[float]:

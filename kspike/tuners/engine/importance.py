@@ -49,7 +49,7 @@ def _groups(candidates: Sequence[Candidate], gene: Gene) -> np.ndarray:
 def _share(y: np.ndarray, total: float, groups: np.ndarray) -> float:
     levels = np.unique(groups)
     n, k = len(y), len(levels)
-    if total == 0.0 or k < 2 or n <= k:
+    if np.ptp(y) <= 1e-12 * np.abs(y).max() or k < 2 or n <= k:  # what is left of equal numbers is rounding
         return 0.0
     between = sum((groups == level).sum() * (y[groups == level].mean() - y.mean()) ** 2 for level in levels)
     return float(np.clip(1 - (n - 1) / (n - k) * (1 - between / total), 0.0, 1.0))

@@ -33,6 +33,11 @@ class Score:
     counted: ClassVar[bool] = False
     source: ClassVar[str]
 
+    @property
+    def metric(self) -> str:
+        """What its value is called among a candidate's metrics."""
+        return self.name
+
     def of(self, config: Any) -> int:
         """The value of a counted score.
 

@@ -15,6 +15,10 @@ class Params(Score):
     counted = True
     source = "kspike.cost.parameters, closed form"
 
+    @property
+    def metric(self) -> str:
+        return "parameters"
+
     def of(self, config: Any) -> int:
         return cost.parameters(config)
 

@@ -41,6 +41,10 @@ class Energy(Score):
     def __init__(self, convention: str | Convention = "spikformer") -> None:
         self.convention = get(convention)
 
+    @property
+    def metric(self) -> str:
+        return "energy_mj"
+
     def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
         probe = _Untrained(model)
         config = config_of(model)

@@ -11,6 +11,7 @@ import numpy as np
 
 from kspike.cost.tables import as_config
 from kspike.models import Spikformer
+from kspike.tuners.engine.checks import whole
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.registry import get
 from kspike.tuners.tuner_supernet import seeded
@@ -82,8 +83,7 @@ def evaluate(
     if not measured:
         return out
     for name, value in (("seeds", seeds), ("images", images)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        whole(name, value, 1)
     batch, labels = batch_of(data, config, images)
     with seeded(first_seed):
         model = Spikformer(config)
@@ -91,8 +91,9 @@ def evaluate(
     found: dict[str, list[float]] = {}
     for seed in range(first_seed, first_seed + seeds):
         with seeded(seed):
-            # the same layers with fresh weights: a program that was compiled for them still serves
-            model.set_weights(Spikformer(config).get_weights())
+            if seed > first_seed:
+                # the same layers with fresh weights: a program that was compiled for them still serves
+                model.set_weights(Spikformer(config).get_weights())
             for run in bound:
                 for name, number in run().items():
                     found.setdefault(name, []).append(float(number))

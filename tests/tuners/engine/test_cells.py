@@ -6,8 +6,10 @@ import pytest
 
 from kspike import cost
 from kspike.space import SearchSpace
+from kspike.tuners.engine import block_sums
 from kspike.tuners.engine import cells as module
-from kspike.tuners.engine.cells import CostCells, TooRich
+from kspike.tuners.engine.block_sums import TooRich
+from kspike.tuners.engine.cells import CostCells
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.quantities import QUANTITIES
 from tests.tuners.engine.spaces import SPACES
@@ -70,7 +72,7 @@ def test_networks_of_a_cell_come_with_usual_neurons_first():
 @pytest.mark.parametrize("limit, says", [("MOST_CELLS", "different costs"), ("MOST_SUMS", "different sums"),
                                          ("MOST_COUNTED", "one by one")])  # fmt: skip
 def test_a_space_too_rich_is_said_to_be(monkeypatch, limit, says):
-    monkeypatch.setattr(module, limit, 3)
+    monkeypatch.setattr(block_sums if limit == "MOST_SUMS" else module, limit, 3)
     with pytest.raises(TooRich, match=says):
         CostCells(SPACES["autost"])
 

@@ -7,7 +7,9 @@ from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Archive, Constraints, cells
 from kspike.tuners.engine.quantities import QUANTITIES
-from kspike.tuners.engine.ranking import COUNTED, SAMPLE, TIE_BREAKS, Ranking
+from kspike.tuners.engine.ranked_trials import RankedTrials
+from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS, Ranking
+from kspike.tuners.engine.sample import DRAWN, Sample
 from tests.tuners.engine.spaces import SPACES
 
 
@@ -73,7 +75,7 @@ def test_a_space_too_rich_is_sampled_and_says_so(monkeypatch):
     space = SPACES["autost"]
     ranking = Ranking(space, constraints=Constraints.of({"parameters": (None, 20_000)}))
     standings = ranking.standings
-    assert not standings.exact and "different costs" in standings.reason and standings.networks <= SAMPLE
+    assert not standings.exact and "different costs" in standings.reason and 0 < standings.networks <= DRAWN
     found = ranking.top(20)
     flops = [cost.flops(g) for g in found]
     assert len(set(found)) == 20 and flops == sorted(flops, reverse=True)
@@ -93,12 +95,37 @@ def test_a_cost_may_be_held_to_a_few_networks():
     assert list(Ranking(space, per_cost=2).genomes()) == expected and len(expected) < len(whole)
 
 
+def test_a_sample_holds_each_network_once_whatever_its_unexpressed_blocks():
+    space = SPACES["autost"]
+    sample = Sample(space, ("parameters", "flops"), seed=0)
+    genomes = [next(sample.genomes(i)) for i in range(len(sample.counts))]
+    assert len(genomes) == len(set(genomes)) <= space.size()
+    for i in (0, len(genomes) // 2, len(genomes) - 1):
+        assert cost.flops(genomes[i]) == sample.values["flops"][i]
+
+
+def test_a_sample_without_a_network_inside_says_that_it_was_one(monkeypatch):
+    monkeypatch.setattr(cells, "MOST_CELLS", 10)
+    with pytest.raises(ValueError, match="random sample of .* was looked at: it has more than 10 different costs"):
+        Ranking(SPACES["autost"], constraints=Constraints.of({"parameters": (None, 10)})).top(1)
+
+
+def test_costs_inside_are_all_or_evenly_spaced():
+    ranking = Ranking(SearchSpace.load("autost_small"), constraints=Constraints.of({"parameters": (11e6, 12e6)}))
+    every = ranking.costs(1000)
+    assert len(every) == ranking.standings.cells and all(11e6 <= p <= 12e6 for p, _ in every)
+    few = ranking.costs(5)
+    assert len(few) == 5 and few[0] == every[0] and few[-1] == every[-1] and set(few) <= set(every)
+
+
 def test_trials_are_the_best_in_order():
-    ranking = Ranking(SPACES["autost"], max_trials=5)
-    proposals = ranking.propose(0, Archive(), 0)
+    trials = RankedTrials(Ranking(SPACES["autost"]), max_trials=5)
+    proposals = trials.propose(0, Archive(), 0)
     assert [p.number for p in proposals] == [0, 1, 2, 3, 4] and {p.operator for p in proposals} == {"ranking"}
-    assert [p.genome for p in proposals] == ranking.top(5)
-    assert len(Ranking(SPACES["one_network"], max_trials=5).propose(0, Archive(), 0)) == 1
+    assert [p.genome for p in proposals] == trials.ranking.top(5)
+    assert len(RankedTrials(Ranking(SPACES["one_network"]), max_trials=5).propose(0, Archive(), 0)) == 1
+    with pytest.raises(ValueError, match="max_trials must be a whole number"):
+        RankedTrials(Ranking(SPACES["autost"]), max_trials=0)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +134,7 @@ def test_trials_are_the_best_in_order():
         ({"score": "flop"}, "did you mean 'flops'"),
         ({"tie_break": "heads"}, "tie_break must be one of"),
         ({"tie_break": "flops"}, "cannot break its ties"),
-        ({"max_trials": 0}, "max_trials must be a whole number"),
+        ({"per_cost": 0}, "per_cost must be a whole number"),
         ({"seed": -1}, "seed must be a whole number"),
     ],
 )

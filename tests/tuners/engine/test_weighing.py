@@ -15,7 +15,7 @@ def order(weighing):
 def test_the_weight_goes_from_the_score_alone_to_the_energy_alone():
     assert order(Weighing(energy_weight=0.0)) == [0, 1, 2, 3]
     assert order(Weighing(energy_weight=1.0)) == [3, 2, 1, 0]
-    assert order(Weighing(energy_weight=0.5)) == [1, 2, 3, 0] or order(Weighing(energy_weight=0.5))[0] == 1
+    assert order(Weighing(energy_weight=0.5))[:2] == [1, 2]
 
 
 def test_both_terms_are_normalised_over_the_shortlist():

@@ -1,0 +1,32 @@
+"""What every search leaves in its folder, and how it says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kspike._files import write_text
+
+
+def leave(tuner: Any, data: str, top: int, report: bool, plot: bool) -> None:
+    """Prints a finished search and leaves best.json, search.json, candidates.csv, and what else was asked for.
+
+    Args:
+        tuner: a `kspike.tuners` search.
+        data: name of the images, for the line at the end.
+        top: networks in the tables.
+        report: whether report.html is written.
+        plot: whether pareto.png is drawn.
+    """
+    tuner.results_summary(num_trials=top)
+    folder = Path(tuner.project_dir)
+    best = tuner.get_best_configs()[0]
+    for name, values in (("best.json", best.to_dict()), ("search.json", tuner.search_record())):
+        write_text(folder / name, json.dumps(values, indent=2) + "\n")
+    tuner.to_csv(folder / "candidates.csv")
+    if report:
+        print(f"report: {tuner.report(num_trials=top)}")
+    if plot:
+        print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
+    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")

@@ -1,0 +1,16 @@
+"""Checks of arguments that searches share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`, as it came.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+    return int(value)
