@@ -15,6 +15,8 @@ from keras import ops
 from kspike.cost.convention import Convention
 from kspike.cost.found import Product
 from kspike.layers import RateDecoding
+from kspike.layers._parts import fold_time, unfold_time
+from kspike.models.anytime import running_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +72,14 @@ class Reader:
             return None
         if len(seen) != 1 or seen[0].shape[1] is None:
             return ops.expand_dims(ops.cast(outputs, "float32"), 1)
-        readings = []
-        for t in range(1, int(seen[0].shape[1])):
-            x = self._decoding.call(seen[0][:, :t])  # type: ignore[union-attr]
-            for layer in self._tail:
-                x = layer(x)
-            readings.append(x)
-        return ops.stack([ops.cast(x, "float32") for x in (*readings, outputs)], axis=1)
+        last = ops.expand_dims(ops.cast(outputs, "float32"), 1)
+        before = running_mean(seen[0])[:, :-1]
+        if not before.shape[1]:
+            return last
+        x = ops.cast(fold_time(before), self._decoding.compute_dtype)  # type: ignore[union-attr]
+        for layer in self._tail:
+            x = layer(x)
+        return ops.concatenate([unfold_time(ops.cast(x, "float32"), before.shape[1]), last], axis=1)
 
 
 def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:

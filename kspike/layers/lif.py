@@ -39,6 +39,9 @@ class _Neuron(keras.layers.Layer):
         self.supports_masking = True
         #: Takes the spikes of every call, for metrics; a function, or None.
         self.listener: Callable[[Any], None] | None = None
+        #: Potentials that a call starts from, and puts its last ones in place of; None, as ever but while a network is
+        #: run step by step (`kspike.models.early_exit`): every call starts from v_reset, and nothing is kept.
+        self.potentials: Any = None
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
@@ -49,9 +52,18 @@ class _Neuron(keras.layers.Layer):
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
         time_constant = self.time_constant(inputs.shape[-1])
-        spikes = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype)
+        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
+        spikes = self.kept(found)
         if self.listener is not None:
             self.listener(spikes)
+        return spikes
+
+    def kept(self, found: Any) -> Any:
+        """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
+        if self.potentials is None:
+            return found
+        # into the instance's own dict: a traced tensor is nothing for Keras to track
+        spikes, vars(self)["potentials"] = found
         return spikes
 
     def fired(self, spikes: Any) -> None:

@@ -1,6 +1,8 @@
 """Models: a config becomes a keras.Model."""
 
 from kspike.models.anytime import anytime
+from kspike.models.early_exit import EarlyExit, early_exit
+from kspike.models.exit_curve import Exit, ExitCurve, exit_curve
 from kspike.models.spikformer import Spikformer
 
-__all__ = ["Spikformer", "anytime"]
+__all__ = ["EarlyExit", "Exit", "ExitCurve", "Spikformer", "anytime", "early_exit", "exit_curve"]

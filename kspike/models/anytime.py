@@ -10,6 +10,21 @@ from keras import ops
 from kspike.models.spikformer import Spikformer
 
 
+def running_mean(x: Any) -> Any:
+    """(batch, time, tokens, channels) -> (batch, time, channels), float32: over tokens, then over the steps so far."""
+    x = ops.mean(ops.cast(x, "float32"), axis=2)
+    steps = ops.arange(1, x.shape[1] + 1, dtype="float32")
+    return ops.cumsum(x, axis=1) / ops.reshape(steps, (1, -1, 1))
+
+
+def with_head(model: Any, name: str) -> None:
+    """Refuses what is no Spikformer with its head, by ValueError in the name of a function."""
+    if not isinstance(model, Spikformer):
+        raise ValueError(f"{name} expects a kspike.Spikformer, got {type(model).__name__}; extract a supernet's first.")
+    if not model.include_top:
+        raise ValueError(f"{name} expects a Spikformer with its head; this one was made with include_top=False.")
+
+
 @keras.saving.register_keras_serializable(package="kspike")
 class AnytimeDecoding(keras.layers.Layer):
     """Averages over tokens, then over the steps so far: y[t] = mean over s <= t of the mean over tokens of x[s].
@@ -18,9 +33,7 @@ class AnytimeDecoding(keras.layers.Layer):
     """
 
     def call(self, inputs: Any) -> Any:
-        x = ops.mean(ops.cast(inputs, "float32"), axis=2)
-        steps = ops.arange(1, x.shape[1] + 1, dtype="float32")
-        return ops.cast(ops.cumsum(x, axis=1) / ops.reshape(steps, (1, -1, 1)), self.compute_dtype)
+        return ops.cast(running_mean(inputs), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], input_shape[1], input_shape[3])
@@ -32,6 +45,8 @@ def anytime(model: Spikformer) -> keras.Model:
     Step t answers as the network with T = t, these weights and *these* normalisation statistics would: neurons look
     back alone. They are the statistics of the whole run, so a network of a shorter T that recalibrated its own
     (`Supernet.calibrate`) is another network, and as a rule the better one; a search never judges a short T this way.
+
+    All T steps are run. `early_exit` stops where the answer is decided; `exit_curve` says what that costs in accuracy.
 
     Args:
         model: a `Spikformer` with its head.
@@ -46,12 +61,7 @@ def anytime(model: Spikformer) -> keras.Model:
         >>> anytime(kspike.Spikformer(config)).predict(np.zeros((2, 8, 8, 1)), verbose=0).shape
         (2, 3, 10)
     """
-    if not isinstance(model, Spikformer):
-        raise ValueError(
-            f"anytime expects a kspike.Spikformer, got {type(model).__name__}; extract a supernet's first."
-        )
-    if not model.include_top:
-        raise ValueError("anytime expects a Spikformer with its head; this one was made with include_top=False.")
+    with_head(model, "anytime")
     decoding, head = model.get_layer("decoding"), model.get_layer("head")
     features = AnytimeDecoding(dtype=decoding.dtype_policy, name="anytime_decoding")(decoding.input)
     return keras.Model(model.input, head(features), name=f"{model.name}_anytime")

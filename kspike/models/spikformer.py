@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.models.parts import infer
 
 
 def check_images(images: Any, config: SpikformerConfig) -> None:
@@ -131,7 +133,8 @@ class Spikformer(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         check_images(inputs, self.config)
-        return super().call(inputs, training=training, mask=mask)
+        forward = functools.partial(super().call, training=training, mask=mask)
+        return forward(inputs) if training else infer(self, self.config, self._policy.compute_dtype, forward, inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {

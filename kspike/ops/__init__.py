@@ -11,7 +11,9 @@ convolutions, that XLA compiles well there (`xla`).
 from kspike.ops.dispatch import (
     attend,
     batch_norm,
+    by_parts,
     compilation_counter,
+    compiles,
     convolve,
     gradients,
     jit,
@@ -27,7 +29,9 @@ from kspike.ops.dispatch import (
 __all__ = [
     "attend",
     "batch_norm",
+    "by_parts",
     "compilation_counter",
+    "compiles",
     "convolve",
     "gradients",
     "jit",

@@ -64,8 +64,9 @@ def lif(
     detach_reset: bool = True,
     surrogate: Any = "sigmoid",
     dtype: str | None = None,
+    v: Any = None,
 ) -> Any:
-    """Runs leaky integrate-and-fire neurons over axis 1; every call starts from v_reset (0 for a soft reset).
+    """Runs leaky integrate-and-fire neurons over axis 1, from v_reset (0 for a soft reset) on.
 
     Args:
         x: input currents `(batch, time, ...)`. Half-precision input is integrated in float32.
@@ -73,9 +74,10 @@ def lif(
         inverse_tau: in place of tau, a tensor of 1 / tau (how a learned tau comes).
         v_threshold, v_reset, decay_input, detach_reset, surrogate: as `kspike.layers.LIF`.
         dtype: of the spikes; None for that of x.
+        v: potentials to start from instead, a float or `(batch, ...)`, a tensor that may be written over.
 
     Returns:
-        Spikes, 0.0 or 1.0, in the shape of x.
+        Spikes, 0.0 or 1.0, in the shape of x; with `v`, (spikes, the potentials after the last step).
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
@@ -89,22 +91,26 @@ def lif(
         "detach_reset": detach_reset,
         "surrogate": surrogate,
     }
-    fast = _fast("lif")
+    fast = _fast("lif" if v is None else "lif_from")
     if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _runs(x) and x.shape[1]:
-        spikes = fast(x, inverse_tau=inverse_tau, dtype=dtype, **args)
-        if spikes is not None:
-            return spikes
+        start = {} if v is None else {"v": v, "norm": None}
+        found = fast(x, inverse_tau=inverse_tau, dtype=dtype, **start, **args)
+        if found is not None:
+            return found
     x = x if keras.backend.standardize_dtype(x.dtype) in ("float32", "float64") else ops.cast(x, "float32")
     if inverse_tau is not None:
         inverse_tau = ops.cast(inverse_tau, x.dtype)
-    spikes = reference.lif(x, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, **args)
-    return ops.cast(spikes, dtype)
+    spikes, last = reference.lif(x, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, v=v, **args)
+    spikes = ops.cast(spikes, dtype)
+    return spikes if v is None else (spikes, last)
 
 
 def norm_lif(
-    x: Any, gamma: Any, beta: Any, moments: tuple | None, epsilon: float, *, dtype: str, **neuron: Any
+    x: Any, gamma: Any, beta: Any, moments: tuple | None, epsilon: float, *, dtype: str, v: Any = None, **neuron: Any
 ) -> tuple | None:
     """Normalises the last axis and runs `lif` on it in one pass each way: (spikes, mean, variance).
+
+    With `v`, potentials to start from, ((spikes, the potentials after the last step), mean, variance).
 
     Args:
         x: `(batch, time, ..., channels)`.
@@ -118,11 +124,14 @@ def norm_lif(
     Returns:
         None where this backend, device or dtype has no such pass: call `batch_norm` and `lif` then.
     """
-    fast = _fast("norm_lif")
+    fast = _fast("norm_lif" if v is None else "lif_from")
     neuron = {"tau": None, "inverse_tau": None, **neuron}
     if fast is None or not _runs(x) or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x):
         return None
-    return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
+    if v is None:
+        return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
+    found = None if moments is None else fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
+    return found and (found, *moments)
 
 
 def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:
@@ -177,12 +186,31 @@ def convolve(x: Any, kernel: Any) -> Any:
     return reference.convolve(x, kernel) if y is None else y
 
 
+def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
+    """fn(x) for a function that treats images alike: a part of the batch after the other, where that is faster.
+
+    Args:
+        fn: takes `(batch, ...)`, returns one tensor of the same batch.
+        x: `(batch, ...)`.
+        numbers: how many numbers the largest tensor inside holds for one image.
+        dtype: of those.
+    """
+    fast = _fast("by_parts")
+    y = fast(fn, x, numbers, dtype) if fast is not None and _runs(x) else None
+    return fn(x) if y is None else y
+
+
 _compilations = [0]
 
 
 def compilation_counter() -> int:
     """How many programs `jit` has traced in this process; a search must not raise it from candidate to candidate."""
     return _compilations[0]
+
+
+def compiles() -> bool:
+    """Whether `jit` compiles on this backend: a program for each shape that comes."""
+    return backend.COMPILES
 
 
 def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:

@@ -41,10 +41,12 @@ def lif(
     surrogate: Any,
     spike: Callable,
     divide: Callable,
-) -> Any:
-    """Runs the neuron over axis 1 of a float32 tensor; the gradient is that of the equations, step by step.
+    v: Any = None,
+) -> tuple[Any, Any]:
+    """Runs the neuron over axis 1 of a float32 tensor: (spikes, potentials after the last step).
 
-    `spike` and `divide` are the backend's: the step with its surrogate, and a quotient that no compiler rewrites.
+    It starts from v, or from v_reset; the gradient is that of the equations, step by step. `spike` and `divide` are the
+    backend's: the step with its surrogate, and a quotient that no compiler rewrites.
     """
 
     def scale(y: Any) -> Any:
@@ -56,18 +58,18 @@ def lif(
         return reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset), s
 
     timesteps = x.shape[1]
-    if timesteps is None:  # only known when it runs
-        first = ops.full_like(x[:, 0], v_reset or 0.0)
-        _, spikes = ops.scan(step, first, ops.swapaxes(x, 0, 1))
-        return ops.swapaxes(spikes, 0, 1)
     if timesteps == 0:
-        return x
-    v = ops.full_like(x[:, 0], v_reset or 0.0)
+        return x, v
+    v = v_reset or 0.0 if v is None else v
+    v = ops.full_like(x[:, 0], v) if isinstance(v, float) else ops.cast(v, x.dtype)
+    if timesteps is None:  # only known when it runs
+        v, spikes = ops.scan(step, v, ops.swapaxes(x, 0, 1))
+        return ops.swapaxes(spikes, 0, 1), v
     spikes = []
     for t in range(timesteps):
         v, s = step(v, x[:, t])
         spikes.append(s)
-    return ops.stack(spikes, axis=1)
+    return ops.stack(spikes, axis=1), v
 
 
 def linear(x: Any, kernel: Any, bias: Any = None) -> Any:

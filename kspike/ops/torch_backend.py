@@ -121,6 +121,17 @@ def _neuron(tau: Any, v_threshold: Any, v_reset: float | None, decay_input: bool
     return np.float32(1.0 if tau is None else tau), learned, *fixed
 
 
+def _affine(gamma: Any, beta: Any, moments: Any, epsilon: float, channels: int) -> tuple:
+    """(scale, shift, mean, 1 / deviation) of a normalisation, for the compiled loops; of none without moments."""
+    if moments is None:
+        mean, inverse = np.zeros(channels, "float32"), np.ones(channels, "float32")
+        return inverse, mean, mean, inverse
+    mean, variance = (_array(m).copy() for m in moments)
+    inverse = (1.0 / np.sqrt(variance.astype("float64") + epsilon)).astype("float32")
+    scale = _array(gamma) * inverse
+    return scale, _array(beta) - mean * scale, mean, inverse
+
+
 def _rows(x: torch.Tensor, channels: int | None = None) -> torch.Tensor:
     """(batch, time, ..., channels) -> (batch, time, places, channels), contiguous.
 
@@ -144,20 +155,11 @@ class _FusedLIF(torch.autograd.Function):
         ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: Any, batch: bool, epsilon: float,
         neuron: tuple, slope: tuple, dtype: torch.dtype,
     ) -> torch.Tensor:  # fmt: skip
-        kernels, threads = _kernels(), torch.get_num_threads()
-        channels = x.shape[-1]
-        if moments is None:
-            mean, inverse = np.zeros(channels, "float32"), np.ones(channels, "float32")
-            scale, shift = inverse, mean
-        else:
-            mean, variance = (_array(m).copy() for m in moments)
-            inverse = (1.0 / np.sqrt(variance.astype("float64") + epsilon)).astype("float32")
-            scale = _array(gamma) * inverse
-            shift = _array(beta) - mean * scale
+        affine = _affine(gamma, beta, moments, epsilon, x.shape[-1])
         out = torch.empty(x.shape, dtype=dtype)
-        kernels.fire(_array(x), scale, shift, neuron, _array(out), threads)
+        _kernels().fire(_array(x), *affine[:2], neuron, _array(out), torch.get_num_threads())
         ctx.save_for_backward(x)
-        ctx.affine, ctx.neuron, ctx.slope = (scale, shift, mean, inverse), neuron, slope
+        ctx.affine, ctx.neuron, ctx.slope = affine, neuron, slope
         ctx.batch, ctx.normalised, ctx.learned = batch, moments is not None, inverse_tau is not None
         return out
 
@@ -297,6 +299,45 @@ def lif(
     return _LIF.apply(x, tau, v_threshold, (v_reset, decay_input, detach_reset, surrogate)).to(getattr(torch, dtype))
 
 
+def lif_from(
+    x: torch.Tensor,
+    *,
+    v: Any,
+    norm: tuple | None,
+    tau: Any,
+    inverse_tau: Any,
+    v_threshold: Any,
+    v_reset: float | None,
+    decay_input: bool,
+    detach_reset: bool,
+    surrogate: Any,
+    dtype: str,
+) -> tuple | None:
+    """The neuron from the potentials v on, after norm = (gamma, beta, moments, epsilon) or none: (spikes, potentials).
+
+    The new potentials are written over the old. None where gradients are recorded, or the compiled loops cannot be had.
+    """
+    kernels = kernels_for(x)
+    if kernels is None or torch.is_grad_enabled() or not x.numel() or dtype not in ("float32", "bfloat16"):
+        return None
+    rows = _rows(x, x.shape[-1] if x.ndim > 2 else None)
+    places = rows[:, 0].shape
+    v = torch.full(places, v) if isinstance(v, float) else v.float().contiguous().reshape(places)
+    out = torch.empty(rows.shape, dtype=getattr(torch, dtype))
+    given = (None, None, None, 0.0)
+    if norm is not None:
+        gamma, beta, moments, epsilon = norm
+        gamma, beta, *moments = (ops.convert_to_tensor(a).detach().float() for a in (gamma, beta, *moments))
+        given = gamma, beta, moments, epsilon
+    learned = _by_channel(inverse_tau, rows.shape[-1])
+    neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
+    kernels.fire(
+        _array(rows), *_affine(*given, rows.shape[-1])[:2], neuron, _array(out), torch.get_num_threads(),
+        _array(v), _array(v),
+    )  # fmt: skip
+    return out.reshape(x.shape), v.reshape(x[:, 0].shape)
+
+
 class _BatchNorm(torch.autograd.Function):
     """Normalisation of (rows, channels) by moments in two passes, with PyTorch's own fused backward.
 
@@ -389,23 +430,46 @@ def max_pool(x: torch.Tensor) -> torch.Tensor:
 
 
 class _Attend(torch.autograd.Function):
-    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies."""
+    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies.
+
+    Those copies, heads first, are made for some images at a time, and stay in the cache until they are used up.
+    """
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        mixed = _heads_first(k).transpose(-1, -2) @ _heads_first(v)
+        y = torch.empty(q.shape, dtype=torch.float32, device=q.device)
+        mixed = y.new_empty((*q.shape[:2], q.shape[3], q.shape[4], q.shape[4]))
+        for some in _few(q):
+            mixed[some] = _heads_first(k[some]).transpose(-1, -2) @ _heads_first(v[some])
+            y[some] = (_heads_first(q[some]) @ mixed[some]).transpose(2, 3)
         ctx.save_for_backward(q, k, v, mixed)
-        return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], q.shape[3] * q.shape[4])
+        return y.reshape(*q.shape[:3], q.shape[3] * q.shape[4])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         q, k, v, mixed = ctx.saved_tensors
-        upstream = _heads_first(upstream.reshape(q.shape))
-        to_mixed = _heads_first(q).transpose(-1, -2) @ upstream
-        to_q = upstream @ mixed.transpose(-1, -2)
-        to_k, to_v = _heads_first(v) @ to_mixed.transpose(-1, -2), _heads_first(k) @ to_mixed
-        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (to_q, to_k, to_v))
+        upstream = upstream.reshape(q.shape)
+        grads = tuple(torch.empty(q.shape, dtype=q.dtype, device=q.device) for _ in range(3))
+        for some in _few(q):
+            above = _heads_first(upstream[some])
+            to_mixed = _heads_first(q[some]).transpose(-1, -2) @ above
+            to_q = above @ mixed[some].transpose(-1, -2)
+            to_k, to_v = _heads_first(v[some]) @ to_mixed.transpose(-1, -2), _heads_first(k[some]) @ to_mixed
+            for grad, found in zip(grads, (to_q, to_k, to_v), strict=True):
+                grad[some] = found.transpose(2, 3)
+        return grads
+
+
+#: Bytes of the float32 copy of q that attention makes at a time on a CPU.
+ATTENTION = 2 * 2**20
+
+
+def _few(q: torch.Tensor) -> list[slice]:
+    """The batch in parts; whole where it is not on a CPU."""
+    images = len(q)
+    each = max(1, ATTENTION * images // max(1, 4 * q.numel())) if q.device.type == "cpu" else max(1, images)
+    return [slice(first, first + each) for first in range(0, images, each)]
 
 
 def _heads_first(x: torch.Tensor) -> torch.Tensor:
@@ -419,6 +483,22 @@ def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
     if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
         return None
     return _Attend.apply(q, k, v)
+
+
+#: Bytes of the largest tensor of a part of a batch. The C library keeps blocks of up to 32 MB for the next layer; it
+#: maps larger ones anew each time, and their first touch costs as much as a layer. A part also stays in the cache.
+PART = 24 * 2**20
+
+
+def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> torch.Tensor | None:
+    """fn part by part of the batch, without gradients on a CPU; None where one part does, or gradients are recorded."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    x = ops.convert_to_tensor(x)
+    if x.device.type != "cpu":
+        return None
+    parts = min(x.shape[0], math.ceil(x.shape[0] * numbers * getattr(torch, dtype).itemsize / PART))
+    return torch.cat([fn(part) for part in x.tensor_split(parts)]) if parts > 1 else None
 
 
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from keras import ops
 
 from kspike.config import SpikformerConfig
 from kspike.models import Spikformer
+from kspike.models.parts import infer
 from kspike.models.spikformer import check_images
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
@@ -106,7 +108,8 @@ class Supernet(keras.Model):
             return self._forward(inputs, self._active_view(), self._forced)
         if training:
             return self._train(inputs, self.sampling.first(self.space, self._draw))
-        return self._forward(inputs, self._active_view(), Statistics())
+        forward = functools.partial(self._forward, view=self._active_view(), statistics=Statistics())
+        return infer(self, self.config, self.compute_dtype, forward, inputs)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True

@@ -1,0 +1,135 @@
+"""Accuracy against the time steps that images need: what leaving early costs, from one full run."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kspike._files import write_text
+from kspike.models.anytime import anytime, with_head
+from kspike.models.early_exit import confidence_of
+from kspike.models.spikformer import Spikformer
+
+#: Where a curve is read when nothing else is asked for.
+CONFIDENCES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exit:
+    """How a network does where images leave above a confidence.
+
+    Args:
+        confidence: as `early_exit` takes it.
+        mean_steps: time steps an image.
+        accuracy: share of images whose label has the largest logit when they leave.
+    """
+
+    confidence: float
+    mean_steps: float
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ExitCurve:
+    """What `early_exit` does for each of several confidences, and what stopping every image at one step does.
+
+    Args:
+        images: how many there were.
+        exits: one a confidence, in rising order.
+        fixed: accuracy where all images stop after 1, 2, ..., T steps.
+    """
+
+    images: int
+    exits: tuple[Exit, ...]
+    fixed: tuple[float, ...]
+
+    def __str__(self) -> str:
+        lines = ["confidence   mean steps   accuracy"]
+        lines += [f"{e.confidence:10.3g} {e.mean_steps:12.2f} {100 * e.accuracy:9.2f} %" for e in self.exits]
+        lines += [f"{'all stop':>10} {t:12.2f} {100 * a:9.2f} %" for t, a in enumerate(self.fixed, 1)]
+        return "\n".join(lines)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Writes a row a confidence; rows without one are those where all images stop after so many steps."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["confidence", "mean_steps", "accuracy", "images"])
+        for e in self.exits:
+            writer.writerow([e.confidence, e.mean_steps, e.accuracy, self.images])
+        for t, accuracy in enumerate(self.fixed, 1):
+            writer.writerow(["", t, accuracy, self.images])
+        return write_text(path, text.getvalue())
+
+    def plot(self, path: str | Path) -> Path:
+        """Draws accuracy against mean time steps (needs matplotlib, extra "plot").
+
+        Raises:
+            ImportError: matplotlib is not installed; says how to install it.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError("Plots need matplotlib: pip install 'kspike[plot]'.") from error
+        figure = Figure(figsize=(5.2, 3.8), layout="constrained")
+        axes = figure.subplots()
+        steps = range(1, len(self.fixed) + 1)
+        axes.plot(steps, [100 * a for a in self.fixed], "s--", c="0.6", label="all images stop")
+        axes.plot([e.mean_steps for e in self.exits], [100 * e.accuracy for e in self.exits], "o-", label="early exit")
+        axes.set(xlabel="time steps, mean of the images", ylabel="accuracy, %", xticks=steps)
+        axes.legend(loc="lower right")
+        figure.savefig(path, dpi=120)
+        return Path(path)
+
+
+def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] = CONFIDENCES) -> ExitCurve:
+    """Reads off one full run how accurate `early_exit` is, and how many steps it runs, at each of several confidences.
+
+    Choose a confidence by validation images; the test images are looked at once, with the one chosen.
+
+    Args:
+        model: a `Spikformer` with its head.
+        data: batches of `(images, labels)`, as a part of `kspike.data.load(...)`; training images unaugmented.
+        confidences: each from 0 to 1.
+
+    Raises:
+        ValueError: something else than a Spikformer with its head, a confidence out of range, or no batch of images.
+
+    Example:
+        >>> import kspike, numpy as np
+        >>> from kspike.models import exit_curve
+        >>> config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=16, depth=1, num_heads=2, timesteps=3)
+        >>> curve = exit_curve(kspike.Spikformer(config), [(np.zeros((2, 8, 8, 1)), np.zeros(2))], [0.0, 1.0])
+        >>> [exit.mean_steps for exit in curve.exits]
+        [1.0, 3.0]
+    """
+    with_head(model, "exit_curve")
+    if not len(confidences) or not all(0.0 <= c <= 1.0 for c in confidences):
+        raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
+    data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
+    reader = anytime(model)
+    found: list[tuple[Any, Any]] = []
+    for images, labels in data:
+        readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
+        found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
+    if not found:
+        raise ValueError("exit_curve got no batch of (images, labels).")
+    sure, right = (np.concatenate(each) for each in zip(*found, strict=True))
+    return ExitCurve(
+        images=len(sure),
+        exits=tuple(_exit(float(c), sure, right) for c in sorted(confidences)),
+        fixed=tuple(float(share) for share in right.mean(axis=0)),
+    )
+
+
+def _exit(confidence: float, sure: np.ndarray, right: np.ndarray) -> Exit:
+    """From (images, time): how sure each reading is, and whether it is right."""
+    leaves = sure > confidence
+    leaves[:, -1] = True
+    last = leaves.argmax(axis=1)
+    return Exit(confidence, float(last.mean() + 1), float(right[np.arange(len(right)), last].mean()))
