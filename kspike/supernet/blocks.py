@@ -10,7 +10,7 @@ from keras import ops
 
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
-from kspike.ops import lif, max_pool
+from kspike.ops import attend, lif, max_pool
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticNorm, Statistics
 
 
@@ -42,19 +42,36 @@ class ElasticPart(keras.layers.Layer):
                 autocast=False,
             )
 
-    def fire(self, x: Any, name: str, extent: Any, values: dict, time_mask: Any) -> Any:
-        """Spikes of one neuron layer, zero in inactive channels and time steps."""
+    def neuron(self, name: str, values: dict, channels: int) -> dict[str, Any]:
+        """A neuron as `kspike.ops.lif` takes it."""
         if name in self.learned:
             inverse = ops.sigmoid(ops.convert_to_tensor(self.learned[name]))
             groups = self.learned[name].shape[0]
-            time_constant = {"inverse_tau": ops.repeat(inverse, x.shape[-1] // groups) if groups > 1 else inverse}
+            time_constant = {"inverse_tau": ops.repeat(inverse, channels // groups) if groups > 1 else inverse}
         else:
             time_constant = {"tau": values["tau"]}
-        y = lif(ops.cast(x, "float32"), v_threshold=values["v_threshold"], **time_constant, **self.neuron_arguments)
+        return {**time_constant, "v_threshold": values["v_threshold"], **self.neuron_arguments}
+
+    def fire(self, x: Any, name: str, extent: Any, values: dict, time_mask: Any) -> Any:
+        """Spikes of one neuron layer, zero in inactive channels and time steps."""
+        y = lif(ops.cast(x, "float32"), **self.neuron(name, values, x.shape[-1]))
         y = extent.mask(ops.cast(y, self.compute_dtype))
         if time_mask is None:
             return y
         return y * ops.cast(ops.reshape(time_mask, (1, -1, *([1] * (len(y.shape) - 2)))), y.dtype)
+
+    def normalise_and_fire(
+        self, norm: ElasticNorm, x: Any, name: str, extent: Any, values: dict, *, statistics: Statistics,
+        time_mask: Any, active: Any = None,
+    ) -> Any:  # fmt: skip
+        """Spikes after a normalisation: in one pass where x is a slice, the backend has one, and nobody listens."""
+        if extent.sliced and "fire" not in vars(self):
+            neuron = self.neuron(name, values, x.shape[-1])
+            spikes = norm.then_fire(x, extent, statistics, dtype=self.compute_dtype, **neuron)
+            if spikes is not None:
+                return spikes
+        x = norm(x, extent=extent, statistics=statistics, time_mask=time_mask, active=active)
+        return self.fire(x, name, extent, values, time_mask)
 
 
 class ElasticSPS(ElasticPart):
@@ -82,19 +99,24 @@ class ElasticSPS(ElasticPart):
         x = fold_time(ops.cast(x, self.compute_dtype))
         for i, (conv, norm) in enumerate(zip(self.conv_layers, self.norm_layers, strict=True)):
             x = unfold_time(conv(x, inputs=extents[i], outputs=extents[i + 1]), view.timesteps)
-            x = norm(x, extent=extents[i + 1], statistics=statistics, time_mask=time)
-            pool = self.config.stem_pool[i]
-            if pool and self.config.pool_after == "norm":
-                x = unfold_time(max_pool(fold_time(x)), view.timesteps)
-            if i < self.neurons:
-                x = self.fire(x, f"neuron_{i}", extents[i + 1], values, time)
+            pool, fires = self.config.stem_pool[i], i < self.neurons
+            how = {"statistics": statistics, "time_mask": time}
+            if fires and not (pool and self.config.pool_after == "norm"):
+                x = self.normalise_and_fire(norm, x, f"neuron_{i}", extents[i + 1], values, **how)
+            else:
+                x = norm(x, extent=extents[i + 1], **how)
+                if pool and self.config.pool_after == "norm":
+                    x = unfold_time(max_pool(fold_time(x)), view.timesteps)
+                if fires:
+                    x = self.fire(x, f"neuron_{i}", extents[i + 1], values, time)
             x = fold_time(x)
             if pool and self.config.pool_after == "neuron":
                 x = max_pool(x)
         position = unfold_time(self.rpe_conv(x, inputs=view.embed, outputs=view.embed), view.timesteps)
-        position = self.rpe_norm(position, extent=view.embed, statistics=statistics, time_mask=time)
-        if not self.membrane:
-            position = self.fire(position, "rpe_neuron", view.embed, values, time)
+        if self.membrane:
+            position = self.rpe_norm(position, extent=view.embed, statistics=statistics, time_mask=time)
+        else:
+            position = self.normalise_and_fire(self.rpe_norm, position, "rpe_neuron", view.embed, values, **how)
         x = unfold_time(x, view.timesteps) + position
         return ops.reshape(x, (-1, view.timesteps, x.shape[2] * x.shape[3], x.shape[4]))
 
@@ -127,16 +149,11 @@ class ElasticSSA(ElasticPart):
         `heads` is a number, or for every channel the head it belongs to: then k^T v is formed over all channels and
         kept only within heads, which is exact and needs no shape to change.
         """
-        q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
         if isinstance(heads, int):
             shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
-            qh, kh, vh = (ops.reshape(a, shape) for a in (q, k, v))
-            if q.shape[2] > shape[-1]:
-                y = ops.einsum("btnhd,bthde->btnhe", qh, ops.einsum("btnhd,btnhe->bthde", kh, vh))
-            else:
-                y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", qh, kh), vh)
-            y = ops.reshape(y, (-1, *q.shape[1:]))
+            y = attend(*(ops.reshape(a, shape) for a in (q, k, v)))
         else:
+            q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
             same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
             y = ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
         return y * self.config.scale
@@ -146,12 +163,14 @@ class ElasticSSA(ElasticPart):
         how = {"statistics": statistics, "time_mask": time, "active": active}
         if self.membrane:
             x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
-        x = self.qkv_norm(self.qkv(x, inputs=d, outputs=d), extent=d, **how)
-        spikes = self.fire(x, "qkv_neuron", d, view.neuron("qkv", b), time)
+        x = self.qkv(x, inputs=d, outputs=d)
+        spikes = self.normalise_and_fire(self.qkv_norm, x, "qkv_neuron", d, view.neuron("qkv", b), **how)
         y = self.attend(*ops.split(spikes, 3, axis=-1), view.heads(b))
         y = self.fire(y, "attention_neuron", d, view.neuron("attention", b), time)
-        y = self.proj_norm(self.proj(y, inputs=d, outputs=d), extent=d, **how)
-        return y if self.membrane else self.fire(y, "proj_neuron", d, view.neuron("proj", b), time)
+        y = self.proj(y, inputs=d, outputs=d)
+        if self.membrane:
+            return self.proj_norm(y, extent=d, **how)
+        return self.normalise_and_fire(self.proj_norm, y, "proj_neuron", d, view.neuron("proj", b), **how)
 
 
 class ElasticMLP(ElasticPart):
@@ -180,10 +199,12 @@ class ElasticMLP(ElasticPart):
         how = {"statistics": statistics, "time_mask": time, "active": active}
         if self.membrane:
             x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
-        x = self.fc1_norm(self.fc1(x, inputs=d, outputs=hidden), extent=hidden, **how)
-        x = self.fire(x, "fc1_neuron", hidden, view.neuron("fc1", b), time)
-        x = self.fc2_norm(self.fc2(x, inputs=hidden, outputs=d), extent=d, **how)
-        return x if self.membrane else self.fire(x, "fc2_neuron", d, view.neuron("fc2", b), time)
+        x = self.fc1(x, inputs=d, outputs=hidden)
+        x = self.normalise_and_fire(self.fc1_norm, x, "fc1_neuron", hidden, view.neuron("fc1", b), **how)
+        x = self.fc2(x, inputs=hidden, outputs=d)
+        if self.membrane:
+            return self.fc2_norm(x, extent=d, **how)
+        return self.normalise_and_fire(self.fc2_norm, x, "fc2_neuron", d, view.neuron("fc2", b), **how)
 
 
 class ElasticBlock(ElasticPart):

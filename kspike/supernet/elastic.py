@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kspike.layers._parts import conv_initializer, linear_initializer
-from kspike.ops import batch_norm, convolve, linear
+from kspike.ops import batch_norm, convolve, linear, norm_lif
 
 EPSILON = 1e-5
 
@@ -89,8 +89,7 @@ class ElasticNorm(keras.layers.Layer):
         )
 
     def call(self, x: Any, extent: Any, statistics: Statistics, time_mask: Any = None, active: Any = None) -> Any:
-        taken = [extent.take(ops.convert_to_tensor(v), 1) for v in self._variables()]
-        gamma, beta, mean, variance = (ops.reshape(v, (-1,)) for v in taken)
+        gamma, beta, mean, variance = self._taken(extent)
         if not statistics.batch:
             y = ops.batch_normalization(ops.cast(x, "float32"), mean, variance, -1, beta, gamma, EPSILON)
             return extent.mask(ops.cast(y, x.dtype))
@@ -100,6 +99,23 @@ class ElasticNorm(keras.layers.Layer):
             y, mean, variance = _masked_batch_norm(x, gamma, beta, time_mask)
         self._remember(extent, mean, variance, statistics.rate, active)
         return extent.mask(y)
+
+    def then_fire(self, x: Any, extent: Any, statistics: Statistics, **neuron: Any) -> Any:
+        """Normalises and fires in one pass each way, as `kspike.layers.BatchNorm` does; None where there is none.
+
+        On slices alone: there, the same pass makes the same spikes as the network taken out, to the last bit.
+        """
+        gamma, beta, mean, variance = self._taken(extent)
+        done = norm_lif(x, gamma, beta, None if statistics.batch else (mean, variance), EPSILON, **neuron)
+        if done is None:
+            return None
+        spikes, mean, variance = done
+        if statistics.batch:
+            self._remember(extent, mean, variance, statistics.rate, None)
+        return spikes
+
+    def _taken(self, extent: Any) -> tuple:
+        return tuple(ops.reshape(extent.take(ops.convert_to_tensor(v), 1), (-1,)) for v in self._variables())
 
     def _variables(self) -> tuple:
         return self.gamma, self.beta, self.moving_mean, self.moving_variance

@@ -33,10 +33,11 @@ def small(name, masked):
 
 
 def prove(supernet, images, genomes):
-    """Compares every genome; the space as a whole may have few images flipped."""
+    """Compares every genome; the space as a whole may have few images flipped, on slices none."""
     rows = [proof.compare(supernet, genome, images) for genome in genomes]
     flipped, seen = sum(row["flipped"] for row in rows), sum(row["images"] for row in rows)
-    assert flipped <= max(1, proof.FLIPPED * seen), f"{flipped} of {seen} images flipped"
+    allowed = max(1, proof.FLIPPED * seen) if supernet.masked else 0  # slices go through the same passes
+    assert flipped <= allowed, f"{flipped} of {seen} images flipped"
     assert all(row["spread"] > 1e-3 for row in rows)  # a silent network would prove nothing
     return {"networks": len(rows), "images": seen, "flipped": flipped, "worst": max(row["worst"] for row in rows)}
 
