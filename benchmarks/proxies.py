@@ -111,6 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     beside = lambda end: options.out.with_name(options.out.name + end)
     scores = score_networks(table, options.scores or beside("_scores.csv"), options)
+    if len(table) < ROWS_FROM:
+        raise SystemExit(
+            f"error: {options.table} holds {len(table)} networks; the scores are kept, run this again later."
+        )
     inside, window = narrow(table, scores, tuple(options.window) if options.window else None)
     parts = {f"All {len(table)} networks": list(table)}
     if ROWS_FROM <= len(inside) < len(table):
@@ -124,7 +128,8 @@ def main(arguments: list[str] | None = None) -> None:
     for entry in table.values():
         seeds[len(entry["accuracy"])] += 1
     runs = ", ".join(f"{n} with {k} seed{'s' * (k > 1)}" for k, n in sorted(seeds.items()))
-    about = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks."
+    about = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks. "
+    about += "Less energy promises more: against accuracy its sign is turned."
     if len(table) < LEAST:
         about += f" Fewer than {LEAST} networks: none of this is a finding."
     text = f"# Training-free scores against trained networks\n\n{about}\n\n{text}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from correlations import inconclusive
+from correlations import LEAST, inconclusive
 
 
 def verdict(row: dict, ceiling: dict | None) -> str:
@@ -35,16 +35,20 @@ def markdown(rows: list[dict], title: str) -> str:
 def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], inside: list[str], path: Path) -> None:
     """Accuracy against the main scores, and every correlation with its interval beside the ceiling."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.4))
-    window = set(inside)
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    found = figure.subplot_mosaic([["flops", "params", "energy"], ["all", "all", "all"]], height_ratios=(1, 1.2))
+    axes = [found[name] for name in ("flops", "params", "energy", "all")]
+    window = set(inside) if len(inside) < len(table) else set()
     keys = list(table)
     for axis, name in zip(axes[:3], ("flops", "params", "energy"), strict=True):
         for group, colour, label in (
             ([k for k in keys if k not in window], "0.6", "others"),
             ([k for k in keys if k in window], "crimson", "inside the window"),
         ):
+            if not group:
+                continue
             seeds = [list(table[k]["accuracy"].values()) for k in group]
             x = [scores[k][name] for k in group]
             means = np.array([np.mean(s) for s in seeds])
@@ -52,7 +56,9 @@ def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], insi
             axis.errorbar(x, means, yerr=spread, fmt="o", ms=4, color=colour, label=label)
         axis.set(xlabel=name + (" (mJ, untrained)" if name == "energy" else ""), ylabel="accuracy, trained alone")
         axis.set_xscale("log")
-    axes[0].legend(fontsize=8)
+        axis.xaxis.set_minor_formatter(NullFormatter())  # within one decade they would run into each other
+    if window:
+        axes[0].legend(fontsize=8)
     bars = [row for row in rows if row["kind"] in ("ceiling", "baseline", "score") and row["where"] == rows[0]["where"]]
     for i, row in enumerate(bars):
         value = row["spearman"]
@@ -62,8 +68,12 @@ def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], insi
         )
         if row["kind"] == "ceiling":
             axes[3].axvspan(row["spearman_low"], row["spearman_high"], color="0.9", zorder=0)
-    axes[3].set_yticks(range(len(bars)), [row["what"] for row in bars])
+    axes[3].set_yticks(
+        range(len(bars)), [row["what"].replace(" against the mean", "\nagainst the mean") for row in bars]
+    )
     axes[3].axvline(0, color="k", lw=0.8)
-    axes[3].set(xlabel="Spearman's rho with accuracy, 95 %; grey: the ceiling")
+    axes[3].set(xlabel="Spearman's rho with accuracy, 95 % interval; grey band: the ceiling")
+    if rows[0]["networks"] < LEAST:
+        axes[3].set_title(f"{rows[0]['networks']} networks, {LEAST} are needed: no finding", fontsize=10)
     axes[3].invert_yaxis()
     figure.savefig(path, dpi=120)

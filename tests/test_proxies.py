@@ -108,6 +108,10 @@ def test_a_table_of_few_networks_is_no_finding(proxies, table):
     verdicts = [line for line in page.splitlines() if line.startswith("| ") and "(" in line and "95 %" not in line]
     assert len(verdicts) > 4 and all("inconclusive: 4 networks, 10 are needed" in line for line in verdicts)
 
+    (table / "fewer.csv").write_text("\n".join(rows[:7]) + "\n")
+    with pytest.raises(SystemExit, match="holds 3 networks"):
+        proxies.main([str(table / "fewer.csv"), "--out", str(table / "proxies")])
+
 
 def test_a_table_without_its_columns_is_refused(proxies, tmp_path):
     (tmp_path / "t.csv").write_text("id,accuracy\na,0.5\n")

@@ -40,13 +40,19 @@ def standings_lines(ranking: Ranking, seconds: float) -> list[str]:
 
 
 def summary_lines(
-    ranking: Ranking, score: Score, weighing: Weighing, seeds: int, record: Mapping[str, Any] | None
+    ranking: Ranking,
+    score: Score,
+    second: Score | None,
+    weighing: Weighing,
+    seeds: int,
+    record: Mapping[str, Any] | None,
 ) -> list[str]:
     """What was searched, and by what the order is.
 
     Args:
         ranking: by count.
         score: what ranks, counted or measured.
+        second: a measured score that breaks ties on the shortlist, or None.
         weighing: of the score and the energy.
         seeds: initialisations that a measured score is averaged over.
         record: of the ranking, from the journal; None where there is none yet.
@@ -72,7 +78,8 @@ def summary_lines(
     reasons = [row["rejected"] for row in rows if "rejected" in row]
     if reasons:
         lines.append(f"{len(reasons)} of the shortlist rejected; the first: {reasons[0]}")
-    lines.append(f"in order of {order_in_words(weighing)}")
+    equal = f", equal ones by {second.name}" if second else ""
+    lines.append(f"in order of {order_in_words(weighing)}{equal}")
     costs = [row.get(COUNTED[ranking.score]) for row in rows if "rejected" not in row]
     if len(costs) > 1 and len(set(costs)) == 1 and score.name == ranking.score:
         lines.append(
@@ -85,7 +92,7 @@ def summary_lines(
 def order_in_words(weighing: Weighing) -> str:
     """What orders a shortlist."""
     if weighing.fitness == "autost":
-        return f"fitness GFLOPs + {weighing.ld:g} / energy in mJ, as in AutoST's code"
+        return f"fitness GFLOPs + {weighing.ld:g} / energy in mJ, as in AutoST's code, whose unit is not known"
     if weighing.energy_weight is None:
         return "the Pareto front of score and energy"
     w = weighing.energy_weight

@@ -24,6 +24,7 @@ class ZeroCostResults(Project):
 
     space: SearchSpace
     score: Score
+    _second: Score | None
     weighing: Weighing
     constraints: Constraints
     _shortlist: Shortlist
@@ -108,7 +109,9 @@ class ZeroCostResults(Project):
             out.print(tuner_report.table("Best first", *rows_of(self.best_candidates(num_trials), self.score)))
 
     def _lines(self) -> list[str]:
-        return summary_lines(self.ranking, self.score, self.weighing, self._shortlist.seeds, self._record("ranking"))
+        return summary_lines(
+            self.ranking, self.score, self._second, self.weighing, self._shortlist.seeds, self._record("ranking")
+        )
 
     def _front(self) -> list[Candidate]:
         """The front, empty where no energy was measured."""

@@ -86,13 +86,15 @@ def test_autosts_fitness_is_there_by_name(tmp_path, untrained):
     assert best.score == pytest.approx(max(expected.values()), rel=1e-6)
 
 
-def test_a_measured_score_orders_the_shortlist_and_breaks_ties(tmp_path, untrained):
+def test_a_measured_score_orders_the_shortlist_and_breaks_ties(tmp_path, untrained, capsys):
     tuner = search(tmp_path, score="naswot", energy_weight=0.0)
     tuner.search(arrays())
     sums = [config_sum(c.genome) for c in tuner.best_candidates()]
     assert sums == sorted(config_sum(g) for g in tuner.ranking.top(20))[:6]
     tuner = search(tmp_path, tie_break="naswot", energy_weight=0.0, project_name="ties")
     tuner.search(arrays())
+    tuner.results_summary()
+    assert "equal ones by naswot" in " ".join(capsys.readouterr().out.split())
     keys = [(-c.flops, config_sum(c.genome)) for c in tuner.best_candidates()]
     assert keys == sorted((-cost.flops(g), config_sum(g)) for g in tuner.ranking.top(20))[:6]
 

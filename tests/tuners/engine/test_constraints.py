@@ -56,3 +56,16 @@ def test_violation_is_relative_and_summed():
 def test_bad_constraints_say_what_is_wrong(spec, message):
     with pytest.raises(ValueError, match=message):
         Constraints.of(spec)
+
+
+def test_bounds_are_said_in_words():
+    bounds = Constraints.of({"parameters": (11_000_000, 12e6), "energy_mj": (None, 0.5)})
+    assert str(bounds) == "energy_mj from anything to 0.5, parameters from 11,000,000 to 12,000,000"
+    assert str(Constraints()) == "none"
+
+
+def test_counts_are_held_to_their_bounds_and_to_no_others():
+    bounds = Constraints.of({"parameters": (2, 3), "flops": (None, 10), "energy_mj": (None, 0.5)})
+    counts = {"parameters": np.array([1, 2, 3, 3]), "flops": np.array([5, 10, 10, 11])}
+    assert bounds.inside(counts).tolist() == [False, True, True, False]
+    assert bounds.inside({"timesteps": np.array([1, 2])}).tolist() == [True, True]
