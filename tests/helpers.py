@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -43,6 +43,38 @@ def input_gradient(fn: Callable, x: np.ndarray, upstream: np.ndarray) -> tuple[n
         out = fn(x)
         total = tf.reduce_sum(out * tf.cast(upstream, out.dtype))
     return to_numpy(out), to_numpy(tape.gradient(total, x))
+
+
+def pullback(fn: Callable, arrays: Sequence[Any], upstream: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """fn(*arrays), and the gradients of sum(fn(*arrays)[0] * upstream) with respect to the arrays.
+
+    In the form in which `ops.jit` runs it: compiled under jax, in a graph under TensorFlow.
+    """
+    arrays, upstream = [keras.ops.convert_to_tensor(a) for a in arrays], keras.ops.convert_to_tensor(upstream)
+    if BACKEND == "torch":
+        arrays = [a.detach().requires_grad_(True) for a in arrays]
+        out = fn(*arrays)
+        (out[0] * upstream).sum().backward()
+        gradients = [0 * a.detach() if a.grad is None else a.grad for a in arrays]
+        return [to_numpy(a.detach()) for a in out], [to_numpy(g) for g in gradients]
+
+    def both(upstream: Any, *arrays: Any) -> tuple:
+        if BACKEND == "jax":
+            import jax
+
+            out, back = jax.vjp(lambda *arrays: tuple(fn(*arrays)), *arrays)
+            zeros = [jax.numpy.zeros_like(a) for a in out[1:]]
+            return out, back((upstream.astype(out[0].dtype), *zeros))
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(arrays)
+            out = fn(*arrays)
+            total = tf.reduce_sum(out[0] * tf.cast(upstream, out[0].dtype))
+        return out, tape.gradient(total, arrays)
+
+    out, gradients = ops.jit(both)(upstream, *arrays)
+    return [to_numpy(a) for a in out], [to_numpy(a) for a in gradients]
 
 
 def weight_gradients(layer: keras.Layer, x: Any, loss: Callable, training: bool = True) -> tuple[Any, dict]:

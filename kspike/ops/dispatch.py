@@ -126,7 +126,12 @@ def norm_lif(
     """
     fast = _fast("norm_lif" if v is None else "lif_from")
     neuron = {"tau": None, "inverse_tau": None, **neuron}
-    if fast is None or not _runs(x) or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x):
+    if (
+        fast is None
+        or not _runs(x)
+        or len(x.shape) < 3
+        or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x)
+    ):
         return None
     if v is None:
         return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)

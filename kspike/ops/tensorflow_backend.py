@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
-from kspike.ops import reference, xla
+from kspike.ops import cpu_pass, reference, xla
 
 COMPILES = True
+_KNOWN = (tf.float32, tf.bfloat16)
 
 
 def spike(u: Any, surrogate: Any) -> Any:
@@ -43,6 +46,126 @@ def _on_cpu() -> bool:
     return not tf.config.list_logical_devices("GPU") and not tf.config.list_logical_devices("TPU")
 
 
+#: Names of the functions that Keras' trainer traces, and `jit` and `gradients` below: they run in this process and are
+#: never saved. A function that may be saved holds no call into Python, which its reader would not find.
+_STEPS = {"one_step_on_data", "one_step_on_data_distributed", "multi_step_on_iterator", "multi_step_on_data"}
+_STEPS.add("kspike_compiled")
+
+
+def _in_xla() -> bool:
+    """Whether XLA is to compile what is being traced."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def _calls_python() -> bool:
+    """Whether what runs, or is being traced, may call compiled loops: on this machine's CPU, by TensorFlow itself."""
+    if not _on_cpu() or tf.distribute.has_strategy():
+        return False
+    names, graph = set(), tf.compat.v1.get_default_graph()
+    while graph is not None:
+        names.add(getattr(graph, "name", None))
+        graph = getattr(graph, "outer_graph", None)
+    return (tf.executing_eagerly() or bool(names & _STEPS)) and not _in_xla() and cpu_pass.kernels() is not None
+
+
+def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
+    """The pass by compiled loops; None where they cannot take it: a tau or threshold, too, that is a tensor here."""
+    numbers = all(a is None or isinstance(a, (int, float, np.generic)) for a in (neuron["tau"], neuron["v_threshold"]))
+    if not numbers or x.dtype not in _KNOWN or dtype not in ("float32", "bfloat16") or not _calls_python():
+        return None
+    return cpu_pass.described(**neuron)
+
+
+def _call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
+    """fn(arrays) -> arrays, of the dtypes and static shapes of `like`; bfloat16 goes as uint16. Moves no memory."""
+    bits = [tf.bitcast(a, tf.uint16) if a.dtype == tf.bfloat16 else a for a in tensors]
+    dtypes = [tf.uint16 if dtype == tf.bfloat16 else dtype for dtype, _ in like]
+    found = tf.numpy_function(fn, bits, dtypes, stateful=False)
+    for out, (_, shape) in zip(found, like, strict=True):
+        out.set_shape(shape)
+    return [tf.bitcast(out, tf.bfloat16) if d == tf.bfloat16 else out for out, (d, _) in zip(found, like, strict=True)]
+
+
+def _fused(x: tf.Tensor, given: Sequence[Any], one: cpu_pass.Pass, dtype: tf.DType) -> tuple:
+    """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
+
+    `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them.
+    """
+    half, channels = dtype == tf.bfloat16, x.shape[-1:] if one.normalised else (0,)
+
+    def fire(x: np.ndarray, *given: np.ndarray) -> tuple:
+        out = cpu_pass.empty(x.shape, "uint16" if half else "float32")
+        return out, *cpu_pass.forward(one, x, *given, out, cpu_pass.cores())
+
+    def back(upstream: np.ndarray, x: np.ndarray, *given: np.ndarray) -> tuple:
+        grad = cpu_pass.empty(x.shape, x.dtype)
+        return grad, *cpu_pass.backward(one, upstream, x, *given, grad, cpu_pass.cores())
+
+    @tf.custom_gradient
+    def run(x: tf.Tensor, *given: tf.Tensor) -> tuple:
+        numbers = (tf.float32, channels)
+        spikes, mean, variance = _call(fire, (x, *given), [(dtype, x.shape), numbers, numbers])
+
+        def backward(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
+            gamma, beta, _, _, learned = given
+            like = [(x.dtype, x.shape), numbers, numbers, (tf.float32, learned.shape)]
+            grad, to_gamma, to_beta, to_learned = _call(back, (upstream, x, gamma, beta, mean, variance, learned), like)
+            return grad, to_gamma, to_beta, None, None, to_learned
+
+        return (spikes, mean, variance), backward
+
+    empty = tf.zeros(0)
+    return run(x, *(empty if a is None else tf.cast(a, tf.float32) for a in given))
+
+
+def norm_lif(
+    x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str, **neuron: Any
+) -> tuple | None:  # fmt: skip
+    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
+    x = tf.convert_to_tensor(x)
+    one = _described(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    if one is None:
+        return None
+    return _fused(x, (gamma, beta, *(moments or (None, None)), inverse_tau), one, tf.as_dtype(dtype))
+
+
+def lif(x: Any, *, inverse_tau: Any, dtype: str, **neuron: Any) -> tf.Tensor | None:
+    """The neuron over axis 1 by compiled loops; None where they cannot be had."""
+    x = tf.convert_to_tensor(x)
+    one = _described(x, dtype, **neuron)
+    return None if one is None else _fused(x, (None, None, None, None, inverse_tau), one, tf.as_dtype(dtype))[0]
+
+
+@tf.custom_gradient
+def _attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tuple:
+    mixed = tf.matmul(_heads_first(k), _heads_first(v), transpose_a=True)
+
+    def backward(upstream: tf.Tensor) -> list:
+        upstream = _heads_first(tf.reshape(upstream, tf.shape(q)))
+        to_mixed = tf.matmul(_heads_first(q), upstream, transpose_a=True)
+        to_q = tf.matmul(upstream, mixed, transpose_b=True)
+        to_k, to_v = tf.matmul(_heads_first(v), to_mixed, transpose_b=True), tf.matmul(_heads_first(k), to_mixed)
+        return [tf.transpose(tf.cast(grad, q.dtype), (0, 1, 3, 2, 4)) for grad in (to_q, to_k, to_v)]
+
+    return tf.transpose(tf.matmul(_heads_first(q), mixed), (0, 1, 3, 2, 4)), backward
+
+
+def _heads_first(x: tf.Tensor) -> tf.Tensor:
+    """(batch, time, tokens, heads, head_dim) -> (batch, time, heads, tokens, head_dim), float32."""
+    return tf.cast(tf.transpose(x, (0, 1, 3, 2, 4)), tf.float32)
+
+
+def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
+    """Attention as three products of matrices; None where q k^T comes first, in 64 bits, and under XLA.
+
+    Without XLA an einsum lays out each of its operands anew, and its gradient does so once more.
+    """
+    q, k, v = (tf.convert_to_tensor(a) for a in (q, k, v))
+    if q.dtype not in _KNOWN or None in q.shape[1:] or q.shape[2] <= q.shape[4] or not _on_cpu() or _in_xla():
+        return None
+    return tf.reshape(_attend(q, k, v), (-1, *q.shape[1:3], q.shape[3] * q.shape[4]))
+
+
 @tf.custom_gradient
 def _max_pool(x: tf.Tensor) -> tuple:
     def backward(upstream: tf.Tensor) -> tf.Tensor:
@@ -52,23 +175,27 @@ def _max_pool(x: tf.Tensor) -> tuple:
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that XLA compiles well for a CPU; None on other devices."""
-    return _max_pool(tf.convert_to_tensor(x)) if _on_cpu() else None
+    """The pool with a gradient that XLA compiles well for a CPU; None on other devices, and without XLA."""
+    return _max_pool(tf.convert_to_tensor(x)) if _on_cpu() and _in_xla() else None
 
 
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     """tf.function, which reads and assigns variables by itself."""
-    return tf.function(fn, reduce_retracing=False)
+
+    def kspike_compiled(*args: Any) -> Any:
+        return fn(*args)
+
+    return tf.function(kspike_compiled, reduce_retracing=False)
 
 
 def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any]) -> Callable:
     """tf.GradientTape under tf.function."""
 
     @tf.function(reduce_retracing=False)
-    def run(*args: Any) -> tuple:
+    def kspike_compiled(*args: Any) -> tuple:
         with tf.GradientTape() as tape:
             total, aux = fn(*args)
         found = tape.gradient(total, [v.value for v in of], unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return aux, found
 
-    return run
+    return kspike_compiled

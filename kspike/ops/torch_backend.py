@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +10,7 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike import surrogate as surrogates
-from kspike.ops import reference
+from kspike.ops import cpu_pass, reference
 
 COMPILES = False
 
@@ -76,24 +73,6 @@ def _backward(
     return torch.stack(grads[::-1], 1)
 
 
-@functools.cache
-def _kernels() -> Any:
-    """The compiled loops for a CPU, or None where numba is missing or does not work: slower, never wrong."""
-    try:
-        from kspike.ops import cpu_kernels
-
-        probe = np.zeros((1, 1, 1, 1), "float32")
-        cpu_kernels.fire(probe, probe[0, 0, 0], probe[0, 0, 0], _neuron(2.0, 1.0, 0.0, True), probe.copy(), 1)
-        return cpu_kernels
-    except Exception as error:
-        warnings.warn(
-            f"kspike: neurons run step by step, several times slower, for numba does not work here ({error!s:.200}). "
-            "pip install numba, or set KSPIKE_REFERENCE_OPS=1 to do without and without this warning.",
-            stacklevel=2,
-        )
-        return None
-
-
 def kernels_for(x: Any) -> Any:
     """The compiled loops where they can take this tensor: dense, on the CPU, float32 or bfloat16, not being traced."""
     if (
@@ -105,146 +84,68 @@ def kernels_for(x: Any) -> Any:
         or torch._C._functorch.peek_interpreter_stack() is not None
     ):
         return None
-    return _kernels()
+    return cpu_pass.kernels()
 
 
-def _array(x: torch.Tensor) -> np.ndarray:
-    """The same memory as a NumPy array; bfloat16 as uint16."""
+def _array(x: torch.Tensor | None) -> np.ndarray:
+    """The same memory as a NumPy array; bfloat16 as uint16; an empty one for None."""
+    if x is None:
+        return np.empty(0, "float32")
     x = x.detach()
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
-def _neuron(tau: Any, v_threshold: Any, v_reset: float | None, decay_input: bool, learned: Any = None) -> tuple:
-    """A neuron's parameters as the compiled loops take them; `learned` is 1 / tau by channel, in place of tau."""
-    learned = np.empty(0, "float32") if learned is None else _array(learned).copy()
-    fixed = np.float32(v_threshold), np.float32(v_reset or 0.0), v_reset is None, bool(decay_input)
-    return np.float32(1.0 if tau is None else tau), learned, *fixed
-
-
-def _affine(gamma: Any, beta: Any, moments: Any, epsilon: float, channels: int) -> tuple:
-    """(scale, shift, mean, 1 / deviation) of a normalisation, for the compiled loops; of none without moments."""
-    if moments is None:
-        mean, inverse = np.zeros(channels, "float32"), np.ones(channels, "float32")
-        return inverse, mean, mean, inverse
-    mean, variance = (_array(m).copy() for m in moments)
-    inverse = (1.0 / np.sqrt(variance.astype("float64") + epsilon)).astype("float32")
-    scale = _array(gamma) * inverse
-    return scale, _array(beta) - mean * scale, mean, inverse
-
-
-def _rows(x: torch.Tensor, channels: int | None = None) -> torch.Tensor:
-    """(batch, time, ..., channels) -> (batch, time, places, channels), contiguous.
-
-    Without `channels`, rows are what is quick: a neuron alone does not care which channel it is.
-    """
-    each = math.prod(x.shape[2:])
-    if channels is None:
-        channels = x.shape[-1] if x.ndim > 2 and x.shape[-1] >= 32 else each
-    return x.contiguous().reshape(*x.shape[:2], each // channels if channels else 0, channels)
-
-
 class _FusedLIF(torch.autograd.Function):
-    """Neurons by compiled loops, after x * scale + shift by channel, or after the batch's own normalisation.
+    """Neurons by compiled loops, of x as it is or normalised (`cpu_pass`): (spikes, mean, variance).
 
-    Keeps x alone. `moments` is None for x as it is, else (mean, variance), whose gradient is taken where `batch` says
-    that they are x's own.
+    Keeps x, and numbers by channel.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: Any, batch: bool, epsilon: float,
-        neuron: tuple, slope: tuple, dtype: torch.dtype,
-    ) -> torch.Tensor:  # fmt: skip
-        affine = _affine(gamma, beta, moments, epsilon, x.shape[-1])
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: cpu_pass.Pass,
+        dtype: torch.dtype,
+    ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
-        _kernels().fire(_array(x), *affine[:2], neuron, _array(out), torch.get_num_threads())
+        # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
+        given = [_array(a).copy() for a in (gamma, beta, *moments, inverse_tau)]
+        given[2:4] = cpu_pass.forward(one, _array(x), *given, _array(out), torch.get_num_threads())
         ctx.save_for_backward(x)
-        ctx.affine, ctx.neuron, ctx.slope = affine, neuron, slope
-        ctx.batch, ctx.normalised, ctx.learned = batch, moments is not None, inverse_tau is not None
-        return out
+        ctx.one, ctx.given = one, given
+        mean, variance = (torch.from_numpy(a) for a in given[2:4])
+        ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
-        kernels, threads = _kernels(), torch.get_num_threads()
+    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
-        scale, _, mean, inverse = ctx.affine
         if upstream.dtype not in (torch.float32, torch.bfloat16):
             upstream = upstream.float()
         # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
         grad = torch.empty(x.shape, dtype=x.dtype)
-        array, rows = _array(x), (-1, x.shape[-1])
-        upstream = _array(upstream.contiguous())
-        sums = kernels.fire_back(
-            upstream, array, ctx.affine, ctx.neuron, ctx.slope, _array(grad), ctx.normalised, threads
-        )
-        to_beta, to_gamma, to_tau = (torch.from_numpy(s.astype("float32")) for s in sums)
-        to_tau = to_tau if ctx.learned else None
-        if not ctx.normalised:
-            return grad, None, None, to_tau, *[None] * 6
-        if ctx.batch:
-            count = max(1, x.numel() // x.shape[-1])
-            kernels.norm_back(
-                _array(grad).reshape(rows), array.reshape(rows), scale, mean, inverse, sums[:2] / count, threads
-            )
-        else:
-            grad *= torch.from_numpy(scale).to(grad.dtype)
-        return grad, to_gamma, to_beta, to_tau, *[None] * 6
-
-
-def _slope(surrogate: Any, detach_reset: bool) -> tuple | None:
-    """A surrogate as the compiled loops take it; None where they do not know it."""
-    known = _kernels().SURROGATES
-    if surrogate.name not in known or type(surrogate) is not surrogates._KNOWN[surrogate.name]:
-        return None
-    return bool(detach_reset), known.index(surrogate.name), np.float32(surrogate.alpha)
-
-
-def _by_channel(inverse_tau: Any, channels: int) -> torch.Tensor | None:
-    """1 / tau, one number or one a channel, as float32 one a channel."""
-    return None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float().reshape(-1).expand(channels)
+        arrays = _array(upstream.contiguous()), _array(x)
+        found = cpu_pass.backward(ctx.one, *arrays, *ctx.given, _array(grad), torch.get_num_threads())
+        wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
+        return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
 
 def norm_lif(
-    x: torch.Tensor,
-    gamma: Any,
-    beta: Any,
-    moments: Any,
-    epsilon: float,
-    *,
-    tau: Any,
-    inverse_tau: Any,
-    v_threshold: Any,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: Any,
-    dtype: str,
-) -> tuple | None:
+    x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str, **neuron: Any
+) -> tuple | None:  # fmt: skip
     """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had.
 
     `moments` is (mean, variance) to normalise by, or None for the batch's own.
     """
-    kernels = kernels_for(x)
-    if kernels is None or not x.numel():
+    if kernels_for(x) is None or not x.numel() or dtype not in ("float32", "bfloat16"):
         return None
-    slope = _slope(surrogate, detach_reset)
-    if slope is None or dtype not in ("float32", "bfloat16"):
+    one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
+    if one is None or any(a.dtype != torch.float32 for a in given):
         return None
-    rows = _rows(x, x.shape[-1])
-    gamma, beta = (ops.convert_to_tensor(a) for a in (gamma, beta))
-    batch = moments is None
-    if batch:
-        found = kernels.moments(_array(rows).reshape(-1, x.shape[-1]), torch.get_num_threads())
-        moments = tuple(torch.from_numpy(m.astype("float32")) for m in found)
-    else:
-        moments = tuple(ops.convert_to_tensor(m).detach() for m in moments)
-    learned = _by_channel(inverse_tau, x.shape[-1])
-    if any(a.dtype != torch.float32 for a in (gamma, beta, *moments)):
-        return None
-    neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
-    spikes = _FusedLIF.apply(rows, gamma, beta, learned, moments, batch, epsilon, neuron, slope, getattr(torch, dtype))
-    return spikes.reshape(x.shape), *moments
+    learned = None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float()
+    moments = tuple(given[2:]) or (None, None)
+    return _FusedLIF.apply(x.contiguous(), *given[:2], learned, moments, one, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -283,15 +184,18 @@ def lif(
 
     None for a learned time constant where the compiled loops cannot be had.
     """
-    kernels = kernels_for(x)
-    slope = _slope(surrogate, detach_reset) if kernels is not None else None
-    if slope is not None and dtype in ("float32", "bfloat16"):
-        one = inverse_tau is None or math.prod(inverse_tau.shape) == 1
-        rows = _rows(x, None if one else x.shape[-1])
-        learned = _by_channel(inverse_tau, rows.shape[-1])
-        neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
-        spikes = _FusedLIF.apply(rows, None, None, learned, None, False, 0.0, neuron, slope, getattr(torch, dtype))
-        return spikes.reshape(x.shape)
+    fixed = {
+        "tau": tau,
+        "v_threshold": v_threshold,
+        "v_reset": v_reset,
+        "decay_input": decay_input,
+        "detach_reset": detach_reset,
+        "surrogate": surrogate,
+    }
+    one = cpu_pass.described(**fixed) if kernels_for(x) is not None else None
+    if one is not None and dtype in ("float32", "bfloat16"):
+        learned = None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float()
+        return _FusedLIF.apply(x.contiguous(), None, None, learned, (None, None), one, getattr(torch, dtype))[0]
     if inverse_tau is not None:
         return None
     if x.dtype not in (torch.float32, torch.float64):
@@ -317,25 +221,21 @@ def lif_from(
 
     The new potentials are written over the old. None where gradients are recorded, or the compiled loops cannot be had.
     """
-    kernels = kernels_for(x)
-    if kernels is None or torch.is_grad_enabled() or not x.numel() or dtype not in ("float32", "bfloat16"):
+    if kernels_for(x) is None or torch.is_grad_enabled() or not x.numel() or dtype not in ("float32", "bfloat16"):
         return None
-    rows = _rows(x, x.shape[-1] if x.ndim > 2 else None)
-    places = rows[:, 0].shape
-    v = torch.full(places, v) if isinstance(v, float) else v.float().contiguous().reshape(places)
-    out = torch.empty(rows.shape, dtype=getattr(torch, dtype))
-    given = (None, None, None, 0.0)
-    if norm is not None:
-        gamma, beta, moments, epsilon = norm
-        gamma, beta, *moments = (ops.convert_to_tensor(a).detach().float() for a in (gamma, beta, *moments))
-        given = gamma, beta, moments, epsilon
-    learned = _by_channel(inverse_tau, rows.shape[-1])
-    neuron = _neuron(tau, v_threshold, v_reset, decay_input, learned)
-    kernels.fire(
-        _array(rows), *_affine(*given, rows.shape[-1])[:2], neuron, _array(out), torch.get_num_threads(),
-        _array(v), _array(v),
+    gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
+    one = cpu_pass.described(
+        tau=tau, v_threshold=v_threshold, v_reset=v_reset, decay_input=decay_input, detach_reset=detach_reset,
+        surrogate=surrogate, epsilon=epsilon, normalised=norm is not None,
     )  # fmt: skip
-    return out.reshape(x.shape), v.reshape(x[:, 0].shape)
+    if one is None:
+        return None
+    numbers = (None if a is None else ops.convert_to_tensor(a).float() for a in (gamma, beta, *moments, inverse_tau))
+    v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
+    out = torch.empty(x.shape, dtype=getattr(torch, dtype))
+    given = (_array(a) for a in numbers)
+    cpu_pass.forward(one, _array(x.contiguous()), *given, _array(out), torch.get_num_threads(), _array(v), _array(v))
+    return out, v
 
 
 class _BatchNorm(torch.autograd.Function):

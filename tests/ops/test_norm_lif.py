@@ -10,9 +10,9 @@ import pytest
 
 from kspike import layers, ops, surrogate
 from kspike.ops import dispatch
-from tests.helpers import BACKEND, to_numpy
+from tests.helpers import BACKEND, pullback, run, to_numpy
 
-pytestmark = pytest.mark.skipif(BACKEND != "torch", reason="the torch backend alone has such a pass")
+pytestmark = pytest.mark.skipif(not hasattr(dispatch.backend, "norm_lif"), reason="this backend has no such pass")
 
 NEURON = dict(
     tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, detach_reset=True, surrogate=surrogate.get("sigmoid")
@@ -64,10 +64,8 @@ def inputs(shape, seed=0):
 
 def outcome(fn, x, gamma, beta, upstream):
     """Spikes, statistics, and the gradients of x, gamma and beta."""
-    tensors = [keras.ops.convert_to_tensor(a).requires_grad_(True) for a in (x, gamma, beta)]
-    spikes, mean, variance = fn(*tensors)
-    (spikes * keras.ops.convert_to_tensor(upstream)).sum().backward()
-    return [to_numpy(a) for a in (spikes.detach(), mean.detach(), variance.detach(), *(t.grad for t in tensors))]
+    out, gradients = pullback(fn, (x, gamma, beta), upstream)
+    return [*out, *gradients]
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["batch", "stored"])
@@ -95,18 +93,19 @@ def test_a_learned_time_constant(case, normalised):
     x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
 
     def gradients(reference):
-        tensors = [keras.ops.convert_to_tensor(a).requires_grad_(True) for a in (x, gamma, beta, inverse)]
-        a, g, b, k = tensors
-        if not normalised:
+        def fire(a, k, *affine):
+            if reference and normalised:
+                return apart(a, *affine, None, inverse_tau=k, **neuron)
+            if normalised:
+                return ops.norm_lif(a, *affine, None, 1e-5, dtype="float32", inverse_tau=k, **neuron)
             ops.use_reference(reference)
-            spikes = ops.lif(a, inverse_tau=k, **neuron)
-            ops.use_reference(False)
-        elif reference:
-            spikes = apart(a, g, b, None, inverse_tau=k, **neuron)[0]
-        else:
-            spikes = ops.norm_lif(a, g, b, None, 1e-5, dtype="float32", inverse_tau=k, **neuron)[0]
-        (spikes * keras.ops.convert_to_tensor(upstream)).sum().backward()
-        return [to_numpy(t.grad) for t in (tensors if normalised else (a, k))], to_numpy(spikes.detach())
+            try:
+                return (ops.lif(a, inverse_tau=k, **neuron),)
+            finally:
+                ops.use_reference(False)
+
+        out, found = pullback(fire, (x, inverse, gamma, beta)[: 4 if normalised else 2], upstream)
+        return found, out[0]
 
     (found, spikes), (expected, same) = gradients(False), gradients(True)
     assert 0.02 < same.mean() < 0.98
@@ -127,6 +126,7 @@ def test_odd_shapes(shape):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="arrays of the others are contiguous")
 def test_memory_in_another_order():
     x, gamma, beta, upstream = inputs((3, 4, 6, 5))
     turned = np.ascontiguousarray(x.transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
@@ -143,14 +143,34 @@ def test_half_precision_is_computed_in_float32():
     half = keras.ops.cast(keras.ops.convert_to_tensor(x), "bfloat16")
     exact = to_numpy(half)
     expected = outcome(functools.partial(apart, moments=None, **NEURON), exact, gamma, beta, upstream)
-    tensor = half.requires_grad_(True)
-    a, b = (keras.ops.convert_to_tensor(p).requires_grad_(True) for p in (gamma, beta))
-    spikes, _, _ = ops.norm_lif(tensor, a, b, None, 1e-5, dtype="bfloat16", **NEURON)
-    assert keras.backend.standardize_dtype(spikes.dtype) == "bfloat16"
-    spikes.backward(keras.ops.cast(keras.ops.convert_to_tensor(upstream), "bfloat16"))
-    np.testing.assert_array_equal(to_numpy(spikes.detach()), expected[0])
-    np.testing.assert_allclose(to_numpy(tensor.grad), expected[3], atol=0.02)
-    np.testing.assert_allclose(to_numpy(a.grad), expected[4], rtol=0.02, atol=0.3)
+    dtypes = []
+
+    def fire(x, gamma, beta):
+        out = ops.norm_lif(x, gamma, beta, None, 1e-5, dtype="bfloat16", **NEURON)
+        dtypes.append(keras.backend.standardize_dtype(out[0].dtype))
+        return out
+
+    found = outcome(fire, half, gamma, beta, keras.ops.cast(upstream, "bfloat16"))
+    assert dtypes == ["bfloat16"]
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[3], expected[3], atol=0.02)
+    np.testing.assert_allclose(found[4], expected[4], rtol=0.02, atol=0.3)
+
+
+def test_no_images():
+    x, gamma, beta, _ = inputs((3, 4, 5, 8))
+    found = outcome(functools.partial(first_of, **NEURON), x[:0], gamma, beta, np.zeros((0, 4, 5, 8), "float32"))
+    assert found[0].shape == found[3].shape == (0, 4, 5, 8)
+    assert np.isfinite(np.concatenate([found[1], found[2], *found[4:]])).all()
+
+
+def first_of(x, gamma, beta, **neuron):
+    """The pass, or what layers do where there is none (torch, of no images)."""
+    out = ops.norm_lif(x, gamma, beta, None, 1e-5, dtype="float32", **neuron)
+    if out is not None:
+        return out
+    y, mean, variance = ops.batch_norm(x, gamma, beta, 1e-5)
+    return ops.lif(y, **neuron), mean, variance
 
 
 def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits():
@@ -189,35 +209,45 @@ def test_layers_use_it_unless_somebody_listens(monkeypatch):
     monkeypatch.setattr("kspike.layers.norm.norm_lif", counted)
     mlp = layers.SpikingMLP(2.0)
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).integers(0, 2, (2, 3, 4, 8)).astype("float32"))
-    quick = to_numpy(mlp(x, training=True).detach())
+    quick = run(mlp, x, training=True)
     assert len(calls) == 2
     seen = []
-    handle = mlp.fc1_neuron.register_forward_hook(lambda module, args, out: seen.append(out))
-    slow = to_numpy(mlp(x, training=True).detach())
+    own = mlp.fc1_neuron.call
+    mlp.fc1_neuron.call = lambda x: seen.append(x) or own(x)
+    slow = run(mlp, x, training=True)
     assert len(calls) == 3 and len(seen) == 1
     np.testing.assert_array_equal(slow, quick)
-    handle.remove()
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the others have no hooks")
+def test_a_hook_hears_what_the_neuron_is_given():
+    mlp, seen = layers.SpikingMLP(2.0), []
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).integers(0, 2, (2, 3, 4, 8)).astype("float32"))
+    quick = run(mlp, x, training=True)
+    mlp.fc1_neuron.register_forward_hook(lambda module, args, out: seen.append(out))
+    np.testing.assert_array_equal(run(mlp, x, training=True), quick)
+    assert len(seen) == 1
 
 
 def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
-    from kspike.ops import torch_backend
+    from kspike.ops import cpu_pass
 
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32"))
     expected = to_numpy(ops.lif(x, tau=2.0))
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "kspike.ops.cpu_kernels", raising=False)
     monkeypatch.delattr("kspike.ops.cpu_kernels", raising=False)
-    torch_backend._kernels.cache_clear()
+    cpu_pass.kernels.cache_clear()
     try:
         with pytest.warns(UserWarning, match="pip install numba"):
             np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
         np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)  # a second warning would be an error
         ops.use_reference(True)
-        torch_backend._kernels.cache_clear()
+        cpu_pass.kernels.cache_clear()
         np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
     finally:
         ops.use_reference(False)
-        torch_backend._kernels.cache_clear()
+        cpu_pass.kernels.cache_clear()
 
 
 def test_a_whole_network_has_the_gradients_of_the_reference():
