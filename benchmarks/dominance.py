@@ -15,7 +15,6 @@ accuracy when a run ends, and nothing is chosen by it. About 60 runs of 3 to 20 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import json
 import math
@@ -26,18 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from table import (
-    RECIPE,
-    SPACE,
-    SUPERNET_EPOCHS,
-    append,
-    judge_of,
-    key_of,
-    one,
-    read,
-    said_versions,
-    trained_supernet,
-)
+from rows import append, read, write
+from table import RECIPE, SPACE, SUPERNET_EPOCHS, judge_of, key_of, one, said_versions, trained_supernet
 
 from kspike import SpikformerConfig
 from kspike.regularizers import FiringRate
@@ -107,16 +96,6 @@ def front_of(rows: list[dict[str, Any]], accuracy: str) -> list[dict[str, Any]]:
         if not found or float(row[accuracy]) > float(found[-1][accuracy]):
             found.append(row)
     return found
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes rows as CSV, aside and renamed."""
-    aside = path.with_name(f".{path.name}")
-    with open(aside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    aside.replace(path)
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=torch OMP_NUM_THREADS=1 python benchmarks/ranking.py --networks 1050
 
-One machine, one process, one thread. The ranking: all 1.3e10 networks, those of 11 to 12 million parameters, from the
+One machine, one thread. The ranking: all 1.3e10 networks, those of 11 to 12 million parameters, from the
 published file to the ten best; the median of several. The other way: AutoST's search evaluates about 1,050 networks (50
 at first, 20 generations of 50), each built, hooked, and run forward on one batch of 32 images of ones, as the syops
 counter counts. Here the networks are drawn at random inside the same bounds, and counted by hooks on products,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from pathlib import Path
 from typing import Any
+
+from kspike._files import write_bytes
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -18,16 +19,15 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-    """Adds a row: the whole file is written aside and renamed, so that it is never half there."""
-    rows = [*read(path), row]
+    """Adds a row; it names the columns."""
+    write(path, [*read(path), row])
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes a whole table aside, to the disk, and renames it into place: it is never half there."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[-1]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(aside, "w", newline="", encoding="utf-8") as file:
-        file.write(text.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    write_bytes(path, text.getvalue().encode(), durable=True)

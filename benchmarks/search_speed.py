@@ -19,7 +19,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from table import append, said_versions
+from rows import append
+from table import said_versions
 
 import kspike
 from kspike import cost
