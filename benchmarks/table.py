@@ -8,8 +8,9 @@ read: accuracy is that on the 5,000 validation images (`alone`), or on the half 
 
 `alone` trains 36 architectures, spread evenly over the operations of what the space holds below 25 million, two seeds
 one after the other, ten epochs of 45,000 images. `inherited` trains one supernet, or takes the trained one that lies
-beside this file, then evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small enough to be walked through, on which searches can be
-replayed. Both may be killed at any moment: the same command goes on after the last whole epoch, or row.
+beside this file, then evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small
+enough to be walked through, on which searches can be replayed. Both may be killed at any moment: the same command goes
+on after the last whole epoch, or row.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ PRECISION = "mixed_bfloat16"
 CALIBRATION_IMAGES = 1024
 ENERGY_IMAGES = 512
 RANDOM = 300
-#: The supernet that the rows in docs/results are of: 76 minutes of one core. Taken away, it is trained again.
+#: The supernet that the rows in docs/results are of, 40 minutes of one core. Taken away, it is trained again.
 TRAINED = Path(__file__).with_name("supernet_c10_16.weights.h5")
 PARTS = ("alone", "random", "walked")
 #: Genes of the subspace that is walked through; every other gene keeps the base's value.
