@@ -117,6 +117,7 @@ class _FusedLIF(torch.autograd.Function):
         return out, mean, variance
 
     @staticmethod
+    @torch.compiler.disable  # it would trace NumPy's part as tensors, where the loss is compiled and this layer is not
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
