@@ -126,6 +126,7 @@ def said_versions() -> str:
 def alone(options: argparse.Namespace) -> None:
     space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.epochs)
     plan = [(i, genome, seed) for i, genome in enumerate(architectures(space)) for seed in SEEDS]
+    plan = plan[options.share[0] :: options.share[1]]
     done = {(row["genome"], int(row["seed"]), int(row["epochs"])) for row in read(options.out)}
     for i, genome, seed in plan[: options.most]:
         if (key_of(genome), seed, recipe.epochs) in done:
@@ -247,7 +248,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of `inherited`: only these")
     parser.add_argument(
         "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
-        help="every N-th network from the I-th on, for N processes with a --runs and an --out each",
+        help="every N-th run, or network, from the I-th on, for N processes with a --runs and an --out each",
     )  # fmt: skip
     parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
     options = parser.parse_args()
