@@ -126,6 +126,8 @@ def said_versions() -> str:
 def alone(options: argparse.Namespace) -> None:
     space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.epochs)
     plan = [(i, genome, seed) for i, genome in enumerate(architectures(space)) for seed in SEEDS]
+    if options.shortest_first:
+        plan.sort(key=lambda run: counted(run[1].to_config())["flops"])
     plan = plan[options.share[0] :: options.share[1]]
     done = {(row["genome"], int(row["seed"]), int(row["epochs"])) for row in read(options.out)}
     for i, genome, seed in plan[: options.most]:
@@ -250,6 +252,7 @@ def main() -> None:
         "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
         help="every N-th run, or network, from the I-th on, for N processes with a --runs and an --out each",
     )  # fmt: skip
+    parser.add_argument("--shortest-first", action="store_true", help="of `alone`: the cheapest networks first")
     parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
     options = parser.parse_args()
     results = Path(__file__).resolve().parent.parent / "docs" / "results"
