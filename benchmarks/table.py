@@ -6,11 +6,12 @@
 CIFAR-10 averaged to 16x16 (TensorFlow Datasets; TFDS_DATA_DIR says where), space `kspike_c10_16`. Test images are never
 read: accuracy is that on the 5,000 validation images (`alone`), or on the half of them that scores (`inherited`).
 
-`alone` trains 36 architectures, spread evenly over the operations of what the space holds below 25 million, two seeds
-one after the other, ten epochs of 45,000 images. `inherited` trains one supernet, or takes the trained one that lies
-beside this file, then evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small
-enough to be walked through, on which searches can be replayed. Both may be killed at any moment: the same command goes
-on after the last whole epoch, or row.
+`alone` trains 36 architectures, spread evenly over the operations of what the space holds below 25 million, and eight
+more of about 60,000 parameters, among which counting parameters tells nothing; two seeds one after the other, ten
+epochs of 45,000 images. `inherited` trains one supernet, or takes the trained one that lies beside this file, then
+evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small enough to be walked
+through, on which searches can be replayed. Both may be killed at any moment: the same command goes on after the last
+whole epoch, or row.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ SPACE = "kspike_c10_16"
 #: Operations of an image, over all time steps, up to which a network trains alone at hundreds of images a second.
 MOST_FLOPS = 25e6
 ARCHITECTURES = 36
+#: Parameters between which there are `WINDOWED` more.
+WINDOW = (56_500, 62_000)
+WINDOWED = 8
 SEEDS = (0, 1)
 #: What befalls every network alike.
 RECIPE = Recipe(
@@ -71,19 +75,34 @@ WALKED: dict[str, Any] = {
 
 
 def architectures(space: SearchSpace) -> list[Genome]:
-    """A fixed list spread evenly over the logarithm of operations, any beginning of which is spread too."""
-    rng = np.random.default_rng(2026)
-    drawn = {genome.expressed: genome for genome in (space.sample(rng=rng) for _ in range(4000))}
-    flops = {g: counted(g.to_config())["flops"] for g in drawn.values()}
-    small = sorted((g for g in flops if flops[g] <= MOST_FLOPS), key=lambda g: flops[g])
-    wanted = np.exp(np.linspace(np.log(flops[small[0]]), np.log(flops[small[-1]]), ARCHITECTURES))
-    chosen: list[Genome] = []
-    for target in wanted:
-        left = [g for g in small if g not in chosen]
-        chosen.append(min(left, key=lambda g: abs(np.log(flops[g] / target))))
+    """A fixed list, spread evenly over the logarithm of operations (so is any beginning of it), and the window's."""
+    small = {g: sizes for g, sizes in drawn(space, 4000, 2026).items() if sizes["flops"] <= MOST_FLOPS}
+    chosen = spread(small, ARCHITECTURES)
     bits = (ARCHITECTURES - 1).bit_length()
     turned = [int(f"{i:0{bits}b}"[::-1], 2) for i in range(2**bits)]  # 0, 32, 16, 48, ...: coarse first, then between
-    return [chosen[i] for i in turned if i < ARCHITECTURES]
+    chosen = [chosen[i] for i in turned if i < ARCHITECTURES]
+    low, high = WINDOW
+    inside = {g: sizes for g, sizes in drawn(space, 20000, 2027).items() if low <= sizes["parameters"] <= high}
+    known = {g.expressed for g in chosen}
+    return chosen + spread({g: sizes for g, sizes in inside.items() if g.expressed not in known}, WINDOWED)
+
+
+def drawn(space: SearchSpace, count: int, seed: int) -> dict[Genome, dict[str, int]]:
+    """Random networks of the space, each once, with their sizes."""
+    rng = np.random.default_rng(seed)
+    found = {genome.expressed: genome for genome in (space.sample(rng=rng) for _ in range(count))}
+    return {g: counted(g.to_config()) for g in found.values()}
+
+
+def spread(sizes: dict[Genome, dict[str, int]], count: int) -> list[Genome]:
+    """So many of these networks, evenly over the logarithm of operations, fewest first."""
+    left = sorted(sizes, key=lambda g: sizes[g]["flops"])
+    ends = [np.log(sizes[g]["flops"]) for g in (left[0], left[-1])]
+    chosen: list[Genome] = []
+    for target in np.exp(np.linspace(*ends, count)):
+        chosen.append(min(left, key=lambda g: abs(np.log(sizes[g]["flops"] / target))))
+        left.remove(chosen[-1])
+    return chosen
 
 
 def subspace(space: SearchSpace) -> SearchSpace:
