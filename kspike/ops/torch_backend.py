@@ -87,6 +87,15 @@ def kernels_for(x: Any) -> Any:
     return cpu_pass.kernels()
 
 
+def _loops_take(x: Any, dtype: str) -> bool:
+    """Whether the compiled loops can take this tensor and write spikes of this dtype."""
+    return kernels_for(x) is not None and x.numel() > 0 and dtype in ("float32", "bfloat16")
+
+
+def _float32(a: Any) -> torch.Tensor | None:
+    return None if a is None else ops.convert_to_tensor(a).float()
+
+
 def _array(x: torch.Tensor | None) -> np.ndarray:
     """The same memory as a NumPy array; bfloat16 as uint16; an empty one for None."""
     if x is None:
@@ -138,15 +147,14 @@ def norm_lif(
 
     `moments` is (mean, variance) to normalise by, or None for the batch's own.
     """
-    if kernels_for(x) is None or not x.numel() or dtype not in ("float32", "bfloat16"):
+    if not _loops_take(x, dtype):
         return None
     one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if one is None or any(a.dtype != torch.float32 for a in given):
         return None
-    learned = None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float()
     moments = tuple(given[2:]) or (None, None)
-    return _FusedLIF.apply(x.contiguous(), *given[:2], learned, moments, one, getattr(torch, dtype))
+    return _FusedLIF.apply(x.contiguous(), *given[:2], _float32(inverse_tau), moments, one, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -169,72 +177,39 @@ class _LIF(torch.autograd.Function):
         return grad.reshape(upstream.shape), None, None, None
 
 
-def lif(
-    x: torch.Tensor,
-    *,
-    tau: Any,
-    inverse_tau: Any,
-    v_threshold: Any,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: Any,
-    dtype: str,
-) -> torch.Tensor | None:
+def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
     """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
 
     None for a learned time constant where the compiled loops cannot be had.
     """
-    fixed = {
-        "tau": tau,
-        "v_threshold": v_threshold,
-        "v_reset": v_reset,
-        "decay_input": decay_input,
-        "detach_reset": detach_reset,
-        "surrogate": surrogate,
-    }
-    one = cpu_pass.described(**fixed) if kernels_for(x) is not None else None
-    if one is not None and dtype in ("float32", "bfloat16"):
-        learned = None if inverse_tau is None else ops.convert_to_tensor(inverse_tau).float()
-        return _FusedLIF.apply(x.contiguous(), None, None, learned, (None, None), one, getattr(torch, dtype))[0]
+    one = cpu_pass.described(**neuron) if _loops_take(x, dtype) else None
+    if one is not None:
+        given = _float32(inverse_tau), (None, None), one, getattr(torch, dtype)
+        return _FusedLIF.apply(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None:
         return None
     if x.dtype not in (torch.float32, torch.float64):
         x = x.float()
-    return _LIF.apply(x, tau, v_threshold, (v_reset, decay_input, detach_reset, surrogate)).to(getattr(torch, dtype))
+    options = tuple(neuron[name] for name in ("v_reset", "decay_input", "detach_reset", "surrogate"))
+    return _LIF.apply(x, neuron["tau"], neuron["v_threshold"], options).to(getattr(torch, dtype))
 
 
 def lif_from(
-    x: torch.Tensor,
-    *,
-    v: Any,
-    norm: tuple | None,
-    tau: Any,
-    inverse_tau: Any,
-    v_threshold: Any,
-    v_reset: float | None,
-    decay_input: bool,
-    detach_reset: bool,
-    surrogate: Any,
-    dtype: str,
-) -> tuple | None:
+    x: torch.Tensor, *, v: Any, norm: tuple | None, inverse_tau: Any, dtype: str, **neuron: Any
+) -> tuple | None:  # fmt: skip
     """The neuron from the potentials v on, after norm = (gamma, beta, moments, epsilon) or none: (spikes, potentials).
 
     The new potentials are written over the old. None where gradients are recorded, or the compiled loops cannot be had.
     """
-    if kernels_for(x) is None or torch.is_grad_enabled() or not x.numel() or dtype not in ("float32", "bfloat16"):
+    if torch.is_grad_enabled() or not _loops_take(x, dtype):
         return None
     gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
-    one = cpu_pass.described(
-        tau=tau, v_threshold=v_threshold, v_reset=v_reset, decay_input=decay_input, detach_reset=detach_reset,
-        surrogate=surrogate, epsilon=epsilon, normalised=norm is not None,
-    )  # fmt: skip
+    one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=norm is not None)
     if one is None:
         return None
-    numbers = (None if a is None else ops.convert_to_tensor(a).float() for a in (gamma, beta, *moments, inverse_tau))
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
-    given = (_array(a) for a in numbers)
+    given = (_array(_float32(a)) for a in (gamma, beta, *moments, inverse_tau))
     cpu_pass.forward(one, _array(x.contiguous()), *given, _array(out), torch.get_num_threads(), _array(v), _array(v))
     return out, v
 

@@ -96,11 +96,11 @@ class ElasticSPS(ElasticPart):
     def call(self, x: Any, view: Any, statistics: Statistics) -> Any:
         values, time = view.neuron("stem"), view.time_mask
         extents = (None, *view.stem, view.embed)
+        how = {"statistics": statistics, "time_mask": time}
         x = fold_time(ops.cast(x, self.compute_dtype))
         for i, (conv, norm) in enumerate(zip(self.conv_layers, self.norm_layers, strict=True)):
             x = unfold_time(conv(x, inputs=extents[i], outputs=extents[i + 1]), view.timesteps)
             pool, fires = self.config.stem_pool[i], i < self.neurons
-            how = {"statistics": statistics, "time_mask": time}
             if fires and not (pool and self.config.pool_after == "norm"):
                 x = self.normalise_and_fire(norm, x, f"neuron_{i}", extents[i + 1], values, **how)
             else:
@@ -114,7 +114,7 @@ class ElasticSPS(ElasticPart):
                 x = max_pool(x)
         position = unfold_time(self.rpe_conv(x, inputs=view.embed, outputs=view.embed), view.timesteps)
         if self.membrane:
-            position = self.rpe_norm(position, extent=view.embed, statistics=statistics, time_mask=time)
+            position = self.rpe_norm(position, extent=view.embed, **how)
         else:
             position = self.normalise_and_fire(self.rpe_norm, position, "rpe_neuron", view.embed, values, **how)
         x = unfold_time(x, view.timesteps) + position
