@@ -55,6 +55,10 @@ class Pass(NamedTuple):
     normalised: bool
     batch: bool
 
+    def at(self, tau: Any, v_threshold: Any) -> Pass:
+        """The same with another time constant and threshold."""
+        return self._replace(tau=float(tau), v_threshold=float(v_threshold))
+
     def neuron(self, learned: np.ndarray, channels: int) -> tuple:
         """As the compiled loops take it; `learned` is 1 / tau, one or one a channel, in place of tau, or empty."""
         if learned.size:
@@ -113,15 +117,26 @@ def _rows(one: Pass, x: np.ndarray, learned: np.ndarray) -> tuple:
     return (*x.shape[:2], each // channels if channels else 0, channels)
 
 
+def _first(x: np.ndarray, steps: int) -> np.ndarray:
+    return np.ascontiguousarray(x[:, :steps])
+
+
 def forward(
     one: Pass, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray,
     learned: np.ndarray, out: np.ndarray, threads: int, start: np.ndarray | None = None, end: np.ndarray | None = None,
+    steps: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Writes the spikes of x `(batch, time, ..., channels)` into `out`; returns the moments it was normalised by.
 
     Those are `mean` and `variance`, unless they are the batch's own. Potentials `(batch, ..., channels)`, float32, are
-    v_reset, or `start`; those after the last step are written into `end`.
+    v_reset, or `start`; those after the last step are written into `end`. Of the steps, the first `steps` run: the
+    others enter no moment, and have no spikes.
     """
+    if steps is not None and steps < x.shape[1]:
+        part = np.empty((x.shape[0], steps, *x.shape[2:]), out.dtype)
+        found = forward(one, _first(x, steps), gamma, beta, mean, variance, learned, part, threads, start, end)
+        out[:, :steps], out[:, steps:] = part, 0
+        return found
     shape = _rows(one, x, learned)
     channels = shape[-1]
     if one.batch and x.size:
@@ -139,9 +154,15 @@ def forward(
 
 def backward(
     one: Pass, upstream: np.ndarray, x: np.ndarray, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray,
-    variance: np.ndarray, learned: np.ndarray, grad: np.ndarray, threads: int,
+    variance: np.ndarray, learned: np.ndarray, grad: np.ndarray, threads: int, steps: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Writes the gradient of x into `grad`; returns those of gamma, beta and `learned`, float32, in their shapes."""
+    if steps is not None and steps < x.shape[1]:
+        part = np.empty((x.shape[0], steps, *x.shape[2:]), grad.dtype)
+        arrays = _first(upstream, steps), _first(x, steps)
+        found = backward(one, *arrays, gamma, beta, mean, variance, learned, part, threads)
+        grad[:, :steps], grad[:, steps:] = part, 0
+        return found
     shape = _rows(one, x, learned)
     channels = shape[-1]
     if not x.size:

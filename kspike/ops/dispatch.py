@@ -71,7 +71,8 @@ def lif(
     Args:
         x: input currents `(batch, time, ...)`. Half-precision input is integrated in float32.
         tau: membrane time constant in time steps, a number or a tensor that broadcasts over `(batch, ...)`.
-        inverse_tau: in place of tau, a tensor of 1 / tau (how a learned tau comes).
+        inverse_tau: in place of tau, a tensor of 1 / tau: how a learned tau comes, for tau and v_threshold are taken as
+            constants wherever the backend has a form of its own.
         v_threshold, v_reset, decay_input, detach_reset, surrogate: as `kspike.layers.LIF`.
         dtype: of the spikes; None for that of x.
         v: potentials to start from instead, a float or `(batch, ...)`, a tensor that may be written over.
@@ -106,7 +107,16 @@ def lif(
 
 
 def norm_lif(
-    x: Any, gamma: Any, beta: Any, moments: tuple | None, epsilon: float, *, dtype: str, v: Any = None, **neuron: Any
+    x: Any,
+    gamma: Any,
+    beta: Any,
+    moments: tuple | None,
+    epsilon: float,
+    *,
+    dtype: str,
+    v: Any = None,
+    time_mask: Any = None,
+    **neuron: Any,
 ) -> tuple | None:
     """Normalises the last axis and runs `lif` on it in one pass each way: (spikes, mean, variance).
 
@@ -118,6 +128,8 @@ def norm_lif(
         moments: (mean, variance) to normalise by; None for the batch's own, which are returned.
         epsilon: added to the variance.
         dtype: of the spikes.
+        time_mask: `(time,)`: 1.0 for steps that run, which are the first ones, else 0.0: those enter no moment, and
+            have no spikes. None where all run.
         **neuron: tau (one number) or inverse_tau (one, or one a channel), v_threshold (one number), v_reset,
             decay_input, detach_reset, surrogate of `lif`.
 
@@ -133,6 +145,8 @@ def norm_lif(
         or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x)
     ):
         return None
+    if time_mask is not None:
+        neuron["time_mask"] = time_mask
     if v is None:
         return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
     found = None if moments is None else fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)

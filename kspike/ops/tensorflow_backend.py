@@ -69,11 +69,10 @@ def _calls_python() -> bool:
 
 
 def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
-    """The pass by compiled loops; None where they cannot take it: a tau or threshold, too, that is a tensor here."""
-    numbers = all(a is None or isinstance(a, (int, float, np.generic)) for a in (neuron["tau"], neuron["v_threshold"]))
-    if not numbers or x.dtype not in _KNOWN or dtype not in ("float32", "bfloat16") or not _calls_python():
+    """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
+    if x.dtype not in _KNOWN or dtype not in ("float32", "bfloat16") or not _calls_python():
         return None
-    return cpu_pass.described(**neuron)
+    return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
 
 
 def _call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
@@ -86,54 +85,78 @@ def _call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
     return [tf.bitcast(out, tf.bfloat16) if d == tf.bfloat16 else out for out, (d, _) in zip(found, like, strict=True)]
 
 
-def _fused(x: tf.Tensor, given: Sequence[Any], one: cpu_pass.Pass, dtype: tf.DType) -> tuple:
+def _fused(
+    x: tf.Tensor, given: Sequence[Any], one: cpu_pass.Pass, dtype: tf.DType, *, tau: Any, v_threshold: Any,
+    time_mask: Any = None,
+) -> tuple:  # fmt: skip
     """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
 
-    `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them.
+    `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them. tau, the threshold and the time mask
+    come into the loops as they are at each call: numbers, or tensors, as a supernet's genes make them.
     """
     half, channels = dtype == tf.bfloat16, x.shape[-1:] if one.normalised else (0,)
+    numbers = (tf.float32, channels)
 
-    def fire(x: np.ndarray, *given: np.ndarray) -> tuple:
+    def fire(x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray, *given: np.ndarray) -> tuple:
         out = cpu_pass.empty(x.shape, "uint16" if half else "float32")
-        return out, *cpu_pass.forward(one, x, *given, out, cpu_pass.cores())
+        pass_ = one.at(tau, v_threshold)
+        return out, *cpu_pass.forward(pass_, x, *given, out, cpu_pass.cores(), steps=_steps(mask))
 
-    def back(upstream: np.ndarray, x: np.ndarray, *given: np.ndarray) -> tuple:
+    def back(
+        upstream: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
+        *given: np.ndarray,
+    ) -> tuple:  # fmt: skip
         grad = cpu_pass.empty(x.shape, x.dtype)
-        return grad, *cpu_pass.backward(one, upstream, x, *given, grad, cpu_pass.cores())
+        pass_ = one.at(tau, v_threshold)
+        return grad, *cpu_pass.backward(pass_, upstream, x, *given, grad, cpu_pass.cores(), steps=_steps(mask))
 
     @tf.custom_gradient
-    def run(x: tf.Tensor, *given: tf.Tensor) -> tuple:
-        numbers = (tf.float32, channels)
-        spikes, mean, variance = _call(fire, (x, *given), [(dtype, x.shape), numbers, numbers])
+    def run(x: tf.Tensor, tau: tf.Tensor, v_threshold: tf.Tensor, mask: tf.Tensor, *given: tf.Tensor) -> tuple:
+        chosen = tau, v_threshold, mask
+        spikes, mean, variance = _call(fire, (x, *chosen, *given), [(dtype, x.shape), numbers, numbers])
 
         def backward(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
             gamma, beta, _, _, learned = given
             like = [(x.dtype, x.shape), numbers, numbers, (tf.float32, learned.shape)]
-            grad, to_gamma, to_beta, to_learned = _call(back, (upstream, x, gamma, beta, mean, variance, learned), like)
-            return grad, to_gamma, to_beta, None, None, to_learned
+            arrays = upstream, x, *chosen, gamma, beta, mean, variance, learned
+            grad, to_gamma, to_beta, to_learned = _call(back, arrays, like)
+            return grad, None, None, None, to_gamma, to_beta, None, None, to_learned
 
         return (spikes, mean, variance), backward
 
     empty = tf.zeros(0)
-    return run(x, *(empty if a is None else tf.cast(a, tf.float32) for a in given))
+    chosen = (1.0 if tau is None else tau, v_threshold, empty if time_mask is None else time_mask)
+    return run(
+        x, *(tf.cast(a, tf.float32) for a in chosen), *(empty if a is None else tf.cast(a, tf.float32) for a in given)
+    )
+
+
+def _steps(mask: np.ndarray) -> int | None:
+    """How many steps run, the first ones; None for all."""
+    return int(mask.sum()) if mask.size else None
 
 
 def norm_lif(
-    x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str, **neuron: Any
+    x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any, v_threshold: Any,
+    dtype: str, time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
     """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
     x = tf.convert_to_tensor(x)
     one = _described(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     if one is None:
         return None
-    return _fused(x, (gamma, beta, *(moments or (None, None)), inverse_tau), one, tf.as_dtype(dtype))
+    given = gamma, beta, *(moments or (None, None)), inverse_tau
+    return _fused(x, given, one, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold, time_mask=time_mask)
 
 
-def lif(x: Any, *, inverse_tau: Any, dtype: str, **neuron: Any) -> tf.Tensor | None:
+def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any) -> tf.Tensor | None:
     """The neuron over axis 1 by compiled loops; None where they cannot be had."""
     x = tf.convert_to_tensor(x)
     one = _described(x, dtype, **neuron)
-    return None if one is None else _fused(x, (None, None, None, None, inverse_tau), one, tf.as_dtype(dtype))[0]
+    if one is None:
+        return None
+    given = None, None, None, None, inverse_tau
+    return _fused(x, given, one, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold)[0]
 
 
 @tf.custom_gradient

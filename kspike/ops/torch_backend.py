@@ -141,13 +141,15 @@ class _FusedLIF(torch.autograd.Function):
 
 
 def norm_lif(
-    x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str, **neuron: Any
+    x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str,
+    time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
     """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had.
 
-    `moments` is (mean, variance) to normalise by, or None for the batch's own.
+    `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for programs that are
+    compiled: here a slice of x does.
     """
-    if not _loops_take(x, dtype):
+    if not _loops_take(x, dtype) or time_mask is not None:
         return None
     one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]

@@ -64,13 +64,14 @@ class ElasticPart(keras.layers.Layer):
         self, norm: ElasticNorm, x: Any, name: str, extent: Any, values: dict, *, statistics: Statistics,
         time_mask: Any, active: Any = None,
     ) -> Any:  # fmt: skip
-        """Spikes after a normalisation: in one pass where x is a slice, the backend has one, and nobody listens."""
-        if extent.sliced and "fire" not in vars(self):
+        """Spikes after a normalisation: in one pass where the backend has one, and nobody listens."""
+        how = {"extent": extent, "statistics": statistics, "time_mask": time_mask, "active": active}
+        if "fire" not in vars(self):
             neuron = self.neuron(name, values, x.shape[-1])
-            spikes = norm.then_fire(x, extent, statistics, dtype=self.compute_dtype, **neuron)
+            spikes = norm.then_fire(x, dtype=self.compute_dtype, **how, **neuron)
             if spikes is not None:
                 return spikes
-        x = norm(x, extent=extent, statistics=statistics, time_mask=time_mask, active=active)
+        x = norm(x, **how)
         return self.fire(x, name, extent, values, time_mask)
 
 

@@ -100,19 +100,22 @@ class ElasticNorm(keras.layers.Layer):
         self._remember(extent, mean, variance, statistics.rate, active)
         return extent.mask(y)
 
-    def then_fire(self, x: Any, extent: Any, statistics: Statistics, **neuron: Any) -> Any:
+    def then_fire(
+        self, x: Any, extent: Any, statistics: Statistics, time_mask: Any = None, active: Any = None, **neuron: Any
+    ) -> Any:
         """Normalises and fires in one pass each way, as `kspike.layers.BatchNorm` does; None where there is none.
 
-        On slices alone: there, the same pass makes the same spikes as the network taken out, to the last bit.
+        The pass is that of the network taken out: on slices, it makes the same spikes to the last bit.
         """
         gamma, beta, mean, variance = self._taken(extent)
-        done = norm_lif(x, gamma, beta, None if statistics.batch else (mean, variance), EPSILON, **neuron)
+        moments = None if statistics.batch else (mean, variance)
+        done = norm_lif(x, gamma, beta, moments, EPSILON, time_mask=time_mask, **neuron)
         if done is None:
             return None
         spikes, mean, variance = done
         if statistics.batch:
-            self._remember(extent, mean, variance, statistics.rate, None)
-        return spikes
+            self._remember(extent, mean, variance, statistics.rate, active)
+        return extent.mask(spikes)
 
     def _taken(self, extent: Any) -> tuple:
         return tuple(ops.reshape(extent.take(ops.convert_to_tensor(v), 1), (-1,)) for v in self._variables())

@@ -23,7 +23,6 @@ class Leading:
     """The first `size` channels of an axis, by slicing."""
 
     size: int
-    sliced = True
 
     def take(self, x: Any, axis: int) -> Any:
         """The active part of a weight."""
@@ -41,7 +40,6 @@ class Masked:
     """The first channels of an axis, by a mask of ones and zeros over all of them."""
 
     ones: Any
-    sliced = False
 
     def take(self, x: Any, axis: int) -> Any:
         """Weights stay whole: what they multiply is zero beyond the active channels."""

@@ -23,9 +23,9 @@ def calls(monkeypatch):
     def counted(name):
         original = getattr(cpu_pass, name)
 
-        def fn(*args):
+        def fn(*args, **kwargs):
             counts[name] += 1
-            return original(*args)
+            return original(*args, **kwargs)
 
         return fn
 
@@ -90,12 +90,19 @@ def test_a_function_of_a_users_own_does_not(calls):
     assert calls["forward"] > 0
 
 
-def test_a_time_constant_that_is_a_tensor_does_not(calls):
-    """A supernet's are chosen by its genome: they are known when the graph runs."""
-    tau = keras.Variable(np.float32(2.0))
+def test_a_time_constant_and_a_threshold_that_are_tensors(calls):
+    """A supernet's are chosen by its genome: they are known when the graph runs, and one graph serves them all."""
+    tau, threshold = keras.Variable(np.float32(2.0)), keras.Variable(np.float32(1.0))
     x = np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32")
-    expected = ops.lif(x, tau=2.0)
-    assert calls["forward"] == 1
-    fire = ops.jit(lambda x: ops.lif(x, tau=keras.ops.convert_to_tensor(tau)), [tau])
-    np.testing.assert_array_equal(fire(x), expected)
-    assert calls["forward"] == 1
+    chosen = lambda: {"tau": keras.ops.convert_to_tensor(tau), "v_threshold": keras.ops.convert_to_tensor(threshold)}
+    fire = ops.jit(lambda x: ops.lif(x, **chosen()), [tau, threshold])
+    before = ops.compilation_counter()
+    for values in ((2.0, 1.0), (1.25, 0.6)):
+        tau.assign(np.float32(values[0]))
+        threshold.assign(np.float32(values[1]))
+        calls["forward"] = 0
+        found = fire(x)
+        assert calls["forward"] == 1
+        np.testing.assert_array_equal(found, ops.lif(x, tau=values[0], v_threshold=values[1]))
+        assert 0 < np.mean(found) < 1
+    assert ops.compilation_counter() == before + 1

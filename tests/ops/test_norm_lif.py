@@ -114,6 +114,27 @@ def test_a_learned_time_constant(case, normalised):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="runs eagerly, on slices of x")
+@pytest.mark.parametrize("stored", [False, True], ids=["batch", "stored"])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_under_a_time_mask_the_first_steps_alone_run(steps, stored):
+    """Spikes, moments and gradients are those of the first steps; the others have none, and enter nothing."""
+    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+    moments = None
+    if stored:
+        moments = tuple(keras.ops.convert_to_tensor(np.full(7, a, "float32")) for a in (0.5, 2.0))
+    pass_ = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **NEURON)
+    mask = keras.ops.convert_to_tensor((np.arange(4) < steps).astype("float32"))
+    found = outcome(functools.partial(pass_, time_mask=mask), x, gamma, beta, upstream)
+    expected = outcome(pass_, x[:, :steps], gamma, beta, upstream[:, :steps])
+    assert expected[0].any()
+    for a, b in zip(found, expected, strict=True):
+        if a.ndim == 5:
+            assert not a[:, steps:].any()
+            a = a[:, :steps]
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 3), (5, 3, 1, 1), (1, 16, 70, 33), (2, 2, 3, 3, 64)])
 def test_odd_shapes(shape):
     x, gamma, beta, upstream = inputs(shape)
