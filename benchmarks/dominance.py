@@ -32,6 +32,7 @@ from kspike import SpikformerConfig
 from kspike.regularizers import FiringRate
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, Evolution, Proposal, SearchState
+from kspike.tuners.engine.constraints import counted
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 WIDTHS, TIMESTEPS = (32, 64, 96, 128), (1, 2, 4)
@@ -149,7 +150,8 @@ def train(options: argparse.Namespace) -> None:
     done = {(r["group"], r["config"], float(r["penalty"]), int(r["seed"]), int(r["epochs"])) for r in rows}
     plan = [(seed, contestant) for seed in SEEDS for contestant in contestants(options)]
     if options.shortest_first:
-        plan.sort(key=lambda p: (p[0], p[1].config.timesteps * p[1].config.embed_dim))
+        plan.sort(key=lambda p: (p[0], counted(p[1].config)["flops"]))
+    plan = plan[options.share[0] :: options.share[1]]
     for seed, c in plan[: options.most]:
         config = json.dumps(c.config.to_dict())
         if (c.group, config, c.penalty, seed, recipe.epochs) in done:
@@ -252,6 +254,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
     parser.add_argument("--most", type=int, help="stop after this many runs")
     parser.add_argument("--shortest-first", action="store_true", help="within a seed, small networks first")
+    parser.add_argument(
+        "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
+        help="every N-th run from the I-th on, for N processes with a --runs and an --out each",
+    )  # fmt: skip
     options = parser.parse_args()
     if options.what != "page" and options.runs is None:
         parser.error("--runs is needed: where table.py keeps its supernet, and checkpoints go")
