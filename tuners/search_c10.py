@@ -1,11 +1,13 @@
-"""Searches a spiking transformer on CIFAR-10, trains it and a hand-made one alike, publishes both: a budget you choose.
+"""Finds spiking transformers for CIFAR-10 in two ways, trains them and a hand-made one alike, publishes all three.
 
-    python tuners/search_c10.py --supernet-epochs 50 --epochs 100
-    python tuners/search_c10.py --space kspike_c10 --batch-size 128 --data-dir ~/tensorflow_datasets
+    python tuners/search_c10.py --supernet-epochs 50
+    python tuners/search_c10.py --space kspike_c10 --recipe mine.json --data-dir ~/tensorflow_datasets
 
-Ctrl-C or kill it at any time: the same command goes on where it stood. The found network and the hand-made one are
-trained by one recipe, both from fresh weights, or, with --inherit, the found one from the supernet's weights and the
-hand-made one for --supernet-epochs more. Test images are read once for each entry, when it is published.
+Evolution over a supernet gives `auto_spikformer_c10`. Ranking by operations, without training, among networks of no
+more parameters than that one gives `autost_c10`. The space's base is `spikformer_c10`, the hand-made one. All are
+trained by one recipe (tuners/recipes/c10.json) from fresh weights; or, with --inherit, the first from the supernet's
+weights and the others for --supernet-epochs more. Test images are read once for each entry, when it is published.
+Ctrl-C or kill it at any time: the same command goes on where it stood.
 """
 
 import argparse
@@ -13,28 +15,24 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
+import side_by_side
 from rich.console import Console
-from rich.table import Table
 
 import kspike
-from kspike import tuners
+from kspike import cost, tuners
 from kspike.training import Recipe, read_history, train
+
+RECIPE = Path(__file__).with_name("recipes") / "c10.json"
 
 
 def main(given: argparse.Namespace) -> None:
     """Runs every step that is not done yet, then prints the cards side by side."""
     console = Console()
     directory, zoo = given.directory, given.directory / "my_zoo"
-    recipe = Recipe(
-        epochs=given.epochs,
-        batch_size=given.batch_size,
-        learning_rate=given.learning_rate,
-        warmup_epochs=min(given.warmup_epochs, given.epochs / 2),
-        weight_decay=given.weight_decay,
-        label_smoothing=given.label_smoothing,
-        augment=given.augment,
-        seed=given.seed,
-    )
+    recipe = Recipe.load(given.recipe)
+    if given.epochs is not None:
+        recipe = recipe.replace(epochs=given.epochs, warmup_epochs=min(recipe.warmup_epochs, given.epochs / 2))
     data = recipe.load_data("cifar10", data_dir=given.data_dir)
 
     console.rule("[bold]Supernet", align="left")
@@ -46,7 +44,7 @@ def main(given: argparse.Namespace) -> None:
         population_size=given.population,
         parents=min(given.parents, given.population),
         finalists=given.finalists,
-        seed=given.seed,
+        seed=recipe.seed,
         directory=directory,
         project_name="search",
     )
@@ -62,43 +60,46 @@ def main(given: argparse.Namespace) -> None:
         console.print(str(error))
 
     found = tuner.best_candidates(1)[0].config
+    console.rule("[bold]Ranking without training", align="left")
+    ranking = tuners.ZeroCostSearch(
+        given.space,
+        score="flops",
+        constraints={"parameters": (None, int(cost.parameters(found)))},
+        seed=recipe.seed,
+        directory=directory,
+        project_name="ranking",
+    )
+    ranking.search()
+    ranking.results_summary(3)
+
     base = tuner.space.base
-    hand_made = base if given.hand_made is None else base.replace(**given.hand_made)
     longer = recipe.replace(epochs=recipe.epochs + given.supernet_epochs) if given.inherit else recipe
     entries = (
-        (f"auto_spikformer_c10{given.suffix}", found, recipe),
-        (f"spikformer_c10{given.suffix}", hand_made, longer),
+        ("auto_spikformer_c10", found, recipe, tuner),
+        ("autost_c10", ranking.get_best_configs()[0], longer, ranking),
+        ("spikformer_c10", base if given.hand_made is None else base.replace(**given.hand_made), longer, None),
     )
-    for name, config, plan in entries:
+    cards = {}
+    for name, config, plan, search in entries:
+        name += given.suffix
         console.rule(f"[bold]Training {name}: {plan.epochs} epochs", align="left")
         keras.utils.set_random_seed(plan.seed)
-        inherit = given.inherit and config is found
-        model = tuner.get_best_models()[0] if inherit else kspike.Spikformer(config)
+        model = kspike.Spikformer(config, dtype=given.precision)
+        inherit = given.inherit and search is tuner
+        if inherit:
+            model.set_weights(tuner.get_best_models()[0].get_weights())
         train(model, data, plan, directory=directory / name, verbose=2 if given.bar else 1)
-        if zoo.is_dir() and name in kspike.zoo.list_models(directory=zoo):
-            continue
-        seconds = sum(row["seconds"] for row in read_history(directory / name))
-        training = {"recipe": plan.to_dict(), "seconds": round(seconds), "weights": "supernet" if inherit else "fresh"}
-        about = {"training": training, "seed": plan.seed, "search": tuner if config is found else None}
-        about |= {"license": "apache-2.0", "backends": given.backends}
-        kspike.zoo.publish(model, name, directory=zoo, data=data, **about)
-    console.print(comparison({name: kspike.zoo.card(name, directory=zoo) for name, *_ in entries}))
-    console.print(f"The zoo is in {zoo}.")
-
-
-def comparison(cards: dict) -> Table:
-    """The cards of the entries side by side."""
-    table = Table("", *cards, title="CIFAR-10, test images", title_justify="left")
-    rows = {
-        "test accuracy": lambda c: f"{100 * c['accuracy']:.2f} %",
-        "energy, mJ an image": lambda c: f"{c['energy_mj']:.6f}",
-        "parameters": lambda c: f"{c['parameters']:,}",
-        "training epochs": lambda c: str(c["training"]["recipe"]["epochs"]),
-        "training seconds": lambda c: f"{c['training']['seconds']:,}",
-    }
-    for title, cell in rows.items():
-        table.add_row(title, *(cell(card) for card in cards.values()))
-    return table
+        if not (zoo.is_dir() and name in kspike.zoo.list_models(directory=zoo)):
+            seconds = sum(row["seconds"] for row in read_history(directory / name))
+            training = {"recipe": plan.to_dict(), "precision": given.precision, "seconds": round(seconds)}
+            training["weights"] = "supernet" if inherit else "fresh"
+            about = {"training": training, "seed": plan.seed, "search": search}
+            about |= {"license": "apache-2.0", "backends": given.backends}
+            kspike.zoo.publish(model, name, directory=zoo, data=data, **about)
+        cards[name] = kspike.zoo.card(name, directory=zoo)
+    console.print(side_by_side.table(cards))
+    side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
+    console.print(f"The zoo is in {zoo}; paired tests and plot in {directory / 'side_by_side.md'}.")
 
 
 def changes(text: str) -> dict:
@@ -127,19 +128,14 @@ def arguments() -> argparse.Namespace:
     add("--finalists", type=int, default=10, help="networks among which the second half of the validation data picks")
     add("--beta", type=float, default=0.02, help="weight of energy against accuracy")
     add("--max-parameters", type=int, default=None)
-    add("--epochs", type=int, default=100, help="that train each of the two networks")
-    add("--batch-size", type=int, default=128)
-    add("--learning-rate", type=float, default=3e-3)
-    add("--warmup-epochs", type=float, default=5)
-    add("--weight-decay", type=float, default=0.02)
-    add("--label-smoothing", type=float, default=0.0)
-    add("--augment", default="flip_shift")
+    add("--recipe", type=Path, default=RECIPE, help="a JSON file: how each network, and the supernet, is trained")
+    add("--epochs", type=int, default=None, help="that train each network, in place of the recipe's")
+    add("--precision", default="float32", help="of training: float32, or mixed_bfloat16; entries are float32")
     add("--hand-made", type=changes, default=None, help="changes of the space's base: embed_dim=64,depth=2")
     add("--inherit", action="store_true", help="train the found network further, from the supernet's weights")
     add("--suffix", default="", help="of the entries' names")
     add("--backends", nargs="*", default=[], help="on which the entries are loaded and measured as well")
     add("--bar", action="store_true", help="a progress bar in each epoch of training")
-    add("--seed", type=int, default=0)
     return parser.parse_args()
 
 

@@ -1,0 +1,64 @@
+"""Entries side by side, as tuners/search_c10.py writes them: exact paired tests, a page, a picture."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kspike.zoo import evaluating
+
+pytestmark = pytest.mark.once
+LABELS = np.arange(40) % 10
+
+
+@pytest.fixture(scope="module")
+def side_by_side():
+    folder = str(Path(__file__).resolve().parents[1] / "tuners")
+    sys.path.insert(0, folder)
+    try:
+        import side_by_side
+    finally:
+        sys.path.remove(folder)
+    return side_by_side
+
+
+def card(wrong, energy=0.001):
+    logits = np.eye(10, dtype="float32")[LABELS]
+    logits[wrong] = np.roll(logits[wrong], 1, axis=1)
+    measured = evaluating.Measured(logits, LABELS)
+    return {
+        "accuracy": measured.accuracy,
+        "evaluation": {"interval": evaluating.interval(measured.correct, measured.n)},
+        "energy_mj": energy,
+        "parameters": 1234,
+        "training": {"recipe": {"epochs": 3}, "seconds": 60},
+        "predictions": evaluating.pack(measured),
+    }
+
+
+def test_the_paired_test_counts_images_that_one_alone_has_right(side_by_side):
+    """Eight to one of nine: (1 + 9) / 2^9, twice. What both have right, or wrong, says nothing."""
+    cards = {"a.v1": card([0, 20, 21]), "b.v1": card([1, 2, 3, 4, 5, 6, 7, 8, 20, 21])}
+    (row,) = side_by_side.paired(cards, LABELS)
+    assert (row["first"], row["second"], row["only_first"], row["only_second"]) == ("a.v1", "b.v1", 8, 1)
+    assert row["p"] == pytest.approx(20 / 512)
+    assert side_by_side.binomial(5, 5) == side_by_side.binomial(0, 0) == 1.0
+    assert 0 < side_by_side.binomial(1200, 1000) < 1e-4  # large numbers neither overflow nor vanish
+
+
+def test_entries_of_other_images_are_refused(side_by_side):
+    with pytest.raises(ValueError, match=r"b\.v1 to hold the classes of these 40 test images"):
+        side_by_side.paired({"a.v1": card([0]), "b.v1": {"predictions": None}}, LABELS)
+    with pytest.raises(ValueError, match="test images"):
+        side_by_side.paired({"a.v1": card([0]), "b.v1": card([1])}, LABELS[::-1])
+
+
+def test_a_page_and_a_picture(side_by_side, tmp_path):
+    pytest.importorskip("matplotlib")
+    cards = {"a.v1": card([0, 1]), "b.v1": card(list(range(8)), 0.002), "c.v1": card([5], 0.003)}
+    side_by_side.write(cards, LABELS, tmp_path)
+    text = (tmp_path / "side_by_side.md").read_text()
+    assert "| test accuracy | 95.00 % | 80.00 % | 97.50 % |" in text
+    assert "| `a.v1`, `b.v1` | 6 | 0 | 0.031 |" in text  # 2 / 2^6
+    assert (tmp_path / "side_by_side.png").stat().st_size > 5000
