@@ -32,8 +32,6 @@ from proxies_page import markdown, plot
 from proxies_table import read_table, score_networks
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-#: Scores of which less promises more.
-LESS = ("energy",)
 #: Below this not even an inconclusive figure is worth a row.
 ROWS_FROM = 4
 
@@ -61,7 +59,7 @@ def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys:
     names = [n for n in scores[keys[0]] if not n.endswith("_std") and n not in ("silent", "silent_layers")]
     values = {n: np.array([scores[k].get(n, np.nan) for k in keys]) for n in names}
     for name in names:
-        x = -values[name] if name in LESS else values[name]
+        x = values[name]
         kept = np.isfinite(x)
         if kept.sum() < ROWS_FROM or len(set(x[kept])) < 2:
             continue  # a score that is the same for all, inside a window, orders nothing
@@ -69,7 +67,7 @@ def correlate(table: dict[str, dict], scores: dict[str, dict[str, float]], keys:
         add(name, kind, [x[kept], accuracy[kept]], spearman, kendall)
     if "energy" in values and "flops" in values and len(keys) >= ROWS_FROM:
         flops = values["flops"]
-        add("energy given flops", "partial", [-values["energy"], accuracy, flops], partial, None)
+        add("energy given flops", "partial", [values["energy"], accuracy, flops], partial, None)
         trained = np.array([np.mean(table[k]["energy_mj"]) if table[k]["energy_mj"] else np.nan for k in keys])
         known = np.isfinite(trained)
         if known.sum() >= ROWS_FROM:
@@ -129,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
         seeds[len(entry["accuracy"])] += 1
     runs = ", ".join(f"{n} with {k} seed{'s' * (k > 1)}" for k, n in sorted(seeds.items()))
     about = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks. "
-    about += "Less energy promises more: against accuracy its sign is turned."
+    about += "Energy is the untrained network's; above 0, what takes more of it is more accurate once trained."
     if len(table) < LEAST:
         about += f" Fewer than {LEAST} networks: none of this is a finding."
     text = f"# Training-free scores against trained networks\n\n{about}\n\n{text}"
