@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from kspike._files import write_text
 from kspike.zoo import evaluating
 
 ROWS = {
@@ -96,4 +95,4 @@ def write(cards: dict[str, dict], labels: np.ndarray, folder: Path) -> None:
         text += "\n![Test accuracy against energy of an image](side_by_side.png)\n"
     except ImportError:
         text += "\n(`pip install matplotlib` for the plot.)\n"
-    write_text(folder / "side_by_side.md", text)
+    (folder / "side_by_side.md").write_text(text, encoding="utf-8")

@@ -172,7 +172,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         supernet, folder = self.supernet, self._folder / "supernet_training"
         supernet.sampling = policy
         recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+        with self._at_work():
+            rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
         digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
         tuner_supernet.compile_for(supernet)
         self._write({"type": "supernet", "sha256": digest, "settings": settings, "history": rows})
@@ -206,7 +207,8 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             used["training"] = train.hash
         self._evaluator = self._make_evaluator(train, scoring)
         if not self._is_worker():
-            self._open(used)
+            with self._at_work():
+                self._open(used)
         reference = self._record("reference") or self._wait_for("reference")
         self.reference: dict[str, float] = reference["metrics"]
         super().search()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from kspike._files import write_text
 from kspike.config import SpikformerConfig
 from kspike.tuners.engine import Candidate, Journal, SearchState
 from kspike.tuners.engine.fingerprint import refuse
+from kspike.tuners.engine.heartbeat import Patience, beating
 
 #: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a network.
 MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
@@ -88,13 +91,31 @@ class Project:
     def _record(self, kind: str) -> dict[str, Any] | None:
         return next((r for r in reversed(self._records()) if r["type"] == kind), None)
 
+    @property
+    def _sign(self) -> Path:
+        return self._folder / "chief.alive"
+
+    def _at_work(self) -> contextlib.AbstractContextManager:
+        """Shows workers that the chief lives while it makes what they wait for; nothing where it is alone."""
+        return beating(self._sign) if "KERASTUNER_ORACLE_IP" in os.environ else contextlib.nullcontext()
+
     def _wait_for(self, kind: str) -> dict[str, Any]:
-        """Waits until the chief has written a record; workers share its folder."""
+        """Waits until the chief has written a record; workers share its folder.
+
+        Raises:
+            keras_tuner.errors.FatalError: the chief gave no sign of life for `lease` seconds.
+        """
+        patience = Patience(self._sign, self._oracle.lease)
         said = False
         while (record := self._record(kind)) is None:
             if not said:
                 self._say(f"waiting for the chief's {kind} in {self._folder}")
             said = True
+            if patience.ended():
+                raise keras_tuner.errors.FatalError(
+                    f"The chief has given no sign of life in {self._folder} for {self._oracle.lease:g} seconds, and "
+                    f"its {kind} is not there: it has failed, or was never started. See its output; start all again."
+                )
             time.sleep(1.0)
         return record
 

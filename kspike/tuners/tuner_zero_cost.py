@@ -150,7 +150,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             )
         used = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
         self._use(used)
-        self._read(self._record("ranking") or self._rank(used))
+        with self._at_work():
+            self._read(self._record("ranking") or self._rank(used))
         super().search()
         self._raise_kept()
 
