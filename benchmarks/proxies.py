@@ -2,8 +2,14 @@
 
     KERAS_BACKEND=torch python benchmarks/proxies.py
 
-By default on docs/results/table_c10_16.csv, which benchmarks/table.py grows: when it has grown, run this again. Scores
-are taken once for each network and appended to OUT_scores.csv. Then, over networks (accuracy is the mean over seeds):
+By default on docs/results/table_c10_16.csv, which benchmarks/table.py grows: when it has grown, run this again. On
+networks with inherited weights, which are many (and judged by one supernet, so that there is no ceiling):
+
+    KERAS_BACKEND=torch python benchmarks/proxies.py docs/results/inherited_c10_16.csv --part random --seeds 1 \
+        --out docs/results/proxies_inherited
+
+Scores are taken once for each network and appended to OUT_scores.csv. Then, over networks (accuracy is the mean over
+seeds):
 
 - Kendall's tau-b and Spearman's rho of every score with accuracy, 95 % intervals by resampling networks.
 - The ceiling: the same between the accuracies of two seeds of the same networks. A perfect score reaches about that;
@@ -94,6 +100,7 @@ def narrow(table: dict[str, dict], scores: dict[str, dict[str, float]], window: 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path, nargs="?", default=RESULTS / "table_c10_16.csv")
+    parser.add_argument("--part", help="of a table of inherited accuracies: only these rows")
     parser.add_argument("--space", default="kspike_c10_16", help="that genomes belong to")
     parser.add_argument("--data", default="cifar10", help="training images that scores are measured on")
     parser.add_argument("--data-dir", help="where TensorFlow Datasets prepared them; TFDS_DATA_DIR by default")
@@ -105,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "proxies")
     options = parser.parse_args(arguments)
     options.image_size = (options.image_size[0], options.image_size[-1])
-    table = read_table(options.table)
+    table = read_table(options.table, options.part)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     beside = lambda end: options.out.with_name(options.out.name + end)
     scores = score_networks(table, options.scores or beside("_scores.csv"), options)
@@ -126,18 +133,21 @@ def main(arguments: list[str] | None = None) -> None:
     for entry in table.values():
         seeds[len(entry["accuracy"])] += 1
     runs = ", ".join(f"{n} with {k} seed{'s' * (k > 1)}" for k, n in sorted(seeds.items()))
-    about = f"{len(table)} networks ({runs}); intervals from {RESAMPLED:,} resamplings of networks. "
+    judged = runs if options.part is None else "accuracy with a supernet's weights, not their own"
+    about = f"{len(table)} networks ({judged}); intervals from {RESAMPLED:,} resamplings of networks. "
     about += "Energy is the untrained network's; above 0, what takes more of it is more accurate once trained."
     if len(table) < LEAST:
         about += f" Fewer than {LEAST} networks: none of this is a finding."
-    text = f"# Training-free scores against trained networks\n\n{about}\n\n{text}"
+    against = "trained networks" if options.part is None else "inherited accuracy"
+    text = f"# Training-free scores against {against}\n\n{about}\n\n{text}"
     beside(".md").write_text(text, encoding="utf-8")
     names = list(dict.fromkeys(name for row in rows for name in row))
     with open(beside("_correlations.csv"), "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
-    plot(table, scores, rows, inside, beside(".png"))
+    weights = "trained alone" if options.part is None else "inherited weights"
+    plot(table, scores, rows, inside, weights, beside(".png"))
     print(text)
 
 

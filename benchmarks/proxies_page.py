@@ -32,8 +32,13 @@ def markdown(rows: list[dict], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], inside: list[str], path: Path) -> None:
-    """Accuracy against the main scores, and every correlation with its interval beside the ceiling."""
+def plot(
+    table: dict[str, dict], scores: dict[str, dict], rows: list[dict], inside: list[str], weights: str, path: Path
+) -> None:
+    """Accuracy against the main scores, and every correlation with its interval beside the ceiling.
+
+    `weights` says with which the accuracy is: "trained alone", or inherited.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullFormatter
 
@@ -54,7 +59,7 @@ def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], insi
             means = np.array([np.mean(s) for s in seeds])
             spread = np.array([[m - min(s), max(s) - m] for m, s in zip(means, seeds, strict=True)]).reshape(-1, 2).T
             axis.errorbar(x, means, yerr=spread, fmt="o", ms=4, color=colour, label=label)
-        axis.set(xlabel=name + (" (mJ, untrained)" if name == "energy" else ""), ylabel="accuracy, trained alone")
+        axis.set(xlabel=name + (" (mJ, untrained)" if name == "energy" else ""), ylabel=f"accuracy, {weights}")
         axis.set_xscale("log")
         axis.xaxis.set_minor_formatter(NullFormatter())  # within one decade they would run into each other
     if window:
@@ -72,7 +77,8 @@ def plot(table: dict[str, dict], scores: dict[str, dict], rows: list[dict], insi
         range(len(bars)), [row["what"].replace(" against the mean", "\nagainst the mean") for row in bars]
     )
     axes[3].axvline(0, color="k", lw=0.8)
-    axes[3].set(xlabel="Spearman's rho with accuracy, 95 % interval; grey band: the ceiling")
+    band = "; grey band: the ceiling" if any(row["kind"] == "ceiling" for row in bars) else ""
+    axes[3].set(xlabel=f"Spearman's rho with accuracy, 95 % interval{band}")
     if rows[0]["networks"] < LEAST:
         axes[3].set_title(f"{rows[0]['networks']} networks, {LEAST} are needed: no finding", fontsize=10)
     axes[3].invert_yaxis()

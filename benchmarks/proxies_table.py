@@ -14,13 +14,17 @@ from pathlib import Path
 from rows import append, read
 
 
-def read_table(path: Path) -> dict[str, dict]:
+def read_table(path: Path, part: str | None = None) -> dict[str, dict]:
     """Network -> {"row": its first row, "accuracy": {seed: accuracy}, "energy_mj": [...]}.
+
+    With `part`, of a table of inherited accuracies the rows of that part; they have one seed, the supernet's.
 
     Raises:
         ValueError: a column is missing, or a network has a seed twice.
     """
     rows = read(path)
+    if part is not None:
+        rows = [{"seed": "supernet", **row} for row in rows if row.get("part") == part]
     names = set(rows[0]) if rows else set()
     if not {"seed", "accuracy"} <= names or not names & {"id", "genome", "config"}:
         raise ValueError(
