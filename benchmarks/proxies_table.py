@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from rows import append, read
+from rows import read, write
 
 
 def read_table(path: Path, part: str | None = None) -> dict[str, dict]:
@@ -44,33 +45,45 @@ def read_table(path: Path, part: str | None = None) -> dict[str, dict]:
 
 
 def score_networks(table: dict[str, dict], path: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Network -> scores; what the file does not have is measured and appended to it."""
+    """Network -> scores; what the file does not have, of a network or of all, is measured and written into it."""
     known = {row["id"]: {k: float(v) for k, v in row.items() if k != "id" and v} for row in read(path)}
-    missing = [key for key in table if key not in known]
-    if not missing:
+    from kspike.tuners import scores
+
+    wanted = {key: [name for name in scores.names() if name not in known.get(key, {})] for key in table}
+    wanted = {
+        key: names for key, names in wanted.items() if names and (key not in known or _config(table[key], options))
+    }
+    if not wanted:
         return known
     import kspike
-    from kspike.tuners import SearchSpace, scores
 
     data = kspike.data.load(options.data, 64, 0, data_dir=options.data_dir, image_size=options.image_size).train
-    for number, key in enumerate(missing, start=1):
-        row = table[key]["row"]
-        if row.get("config"):
-            config = kspike.SpikformerConfig.from_dict(json.loads(row["config"]))
-        elif row.get("genome") and options.space:
-            space = SearchSpace.load(options.space)
-            config = kspike.tuners.Genome.from_dict(json.loads(row["genome"]), space).to_config()
-        else:
+    for number, (key, names) in enumerate(wanted.items(), start=1):
+        config = _config(table[key], options)
+        if config is None:
             raise ValueError(
                 f"Network {key} has no scores in {path}, and no config, or genome with --space, to take them of."
             )
-        values = scores.evaluate(config, data, seeds=options.seeds, images=options.images)
         found = {"width": float(config.embed_dim), "depth": float(config.depth), "timesteps": float(config.timesteps)}
-        for name, value in values.items():
+        for name, value in scores.evaluate(config, data, names, seeds=options.seeds, images=options.images).items():
             found[name] = value.mean
             if len(value.values) > 1:
                 found[f"{name}_std"] = value.std
-        append(path, {"id": key, **found})
-        known[key] = found
-        print(f"scores {number}/{len(missing)}", flush=True)
+        known[key] = {**known.get(key, {}), **found}
+        columns = dict.fromkeys(name for row in known.values() for name in row)
+        write(path, [{"id": k, **{name: row.get(name, "") for name in columns}} for k, row in known.items()])
+        print(f"scores {number}/{len(wanted)}", flush=True)
     return known
+
+
+def _config(entry: dict, options: argparse.Namespace) -> Any:
+    """The architecture of a network of the table; None where it is known by its name alone."""
+    import kspike
+
+    row = entry["row"]
+    if row.get("config"):
+        return kspike.SpikformerConfig.from_dict(json.loads(row["config"]))
+    if row.get("genome") and options.space:
+        space = kspike.tuners.SearchSpace.load(options.space)
+        return kspike.tuners.Genome.from_dict(json.loads(row["genome"]), space).to_config()
+    return None

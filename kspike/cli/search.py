@@ -39,7 +39,9 @@ def search(
     method: Annotated[str, typer.Option(help="evolution (supernet), or zero-cost (nothing is trained).")] = "evolution",
     min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default="")] = None,
     max_flops: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
-    score: Annotated[str, typer.Option(help="zero-cost: flops, params, synflow, naswot, grad_norm, energy.")] = "flops",
+    score: Annotated[
+        str, typer.Option(help="zero-cost: flops, params, synflow, naswot, grad_norm, synops, energy.")
+    ] = "flops",
     energy: Annotated[
         bool, typer.Option("--energy", help="zero-cost: measure a shortlist's energy, untrained, and give the front.")
     ] = False,

@@ -126,6 +126,7 @@ def test_energy_is_that_of_measuring_with_the_batchs_own_statistics(batch):
     jit(lambda x: model(x, training=True), model.variables)(batch[0])
     report = cost.measure(model, batch[0], progress=False)
     assert found["energy"] == pytest.approx(report.energy_mj, rel=1e-3)
+    assert scores.get("synops").on(model, *batch)()["synops"] == pytest.approx(report.total("ac"), rel=1e-3)
     assert found["silent_layers"] == len(report.silent) and found["silent"] == 0
     assert len(stored.silent) > len(report.silent)  # the trap: as stored at first, an untrained network is silent
 
@@ -134,6 +135,13 @@ def test_a_network_that_cannot_fire_is_silent(batch):
     config = CONFIG.replace(v_threshold={"stem": 0.6, "qkv": 90.0, "proj": 90.0, "fc1": 90.0, "fc2": 90.0})
     values = scores.evaluate(config, arrays(12), ["energy"], seeds=1, images=12)
     assert values["silent"].values == (1.0,)
+
+
+def test_a_network_that_fires_more_has_more_synops_and_no_more_flops():
+    eager = CONFIG.replace(v_threshold={"stem": 0.4, "qkv": 0.4, "proj": 0.4, "fc1": 0.4, "fc2": 0.4})
+    lazy, eager = (scores.evaluate(c, arrays(12), ["flops", "synops"], seeds=1, images=12) for c in (CONFIG, eager))
+    assert eager["synops"].mean > 1.5 * lazy["synops"].mean and eager["flops"] == lazy["flops"]
+    assert scores.get("synops").direction == "max"
 
 
 def test_a_score_is_taken_for_every_initialisation_and_repeats(batch):

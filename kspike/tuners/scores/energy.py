@@ -1,7 +1,8 @@
-"""energy: what an untrained network is expected to spend on an image, by its firing on real ones."""
+"""energy and synops: what an untrained network spends on an image, and how much it does, by its firing on real ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from kspike.cost.activity import Statistics, collect
 from kspike.cost.convention import Convention, get
 from kspike.cost.probe import Probe, config_of
 from kspike.cost.recording import Recorder
-from kspike.cost.rows import NeuronRow, neuron_rows, product_rows
+from kspike.cost.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
 from kspike.tuners.scores.base import Bound, Score
 
 
@@ -57,12 +58,42 @@ class Energy(Score):
             rows = product_rows(products, self.convention)
             silent = [row for row in neuron_rows(neurons) if row.silent]
             return {
-                "energy": sum(row.energy_uj for row in rows) * 1e-3,
+                self.name: self._total(rows),
                 "silent_layers": float(len(silent)),
                 "silent": float(is_silent(neuron_rows(neurons), config)),
             }
 
         return measure
+
+    def _total(self, rows: Sequence[EnergyRow]) -> float:
+        return sum(row.energy_uj for row in rows) * 1e-3
+
+
+class Synops(Energy):
+    """Counts the accumulations of one image in an untrained network: its synaptic operations; more promises more.
+
+    A dense count of operations knows nothing of thresholds and time constants; this one does, for it weighs each
+    product by the spikes that arrive. How well it ranks is in docs/results/proxies_inherited.md. It is near to `energy`
+    with the sign turned, for a network that fires more costs more: bound the energy, or weigh it, to keep that in hand.
+
+    Gives `silent_layers` and `silent` besides, as `Energy`.
+
+    Source: ours.
+
+    Args:
+        convention: what is an accumulation (`kspike.cost.conventions()`).
+    """
+
+    name = "synops"
+    direction = "max"
+    source = "ours: accumulations as kspike.cost counts them, before training"
+
+    @property
+    def metric(self) -> str:
+        return self.name
+
+    def _total(self, rows: Sequence[EnergyRow]) -> float:
+        return sum(row.acs for row in rows)
 
 
 class _Untrained(Probe):

@@ -43,7 +43,7 @@ class Value:
 def evaluate(
     network: Any,
     data: Any = None,
-    scores: Sequence[str | Score] = ("params", "flops", "synflow", "naswot", "grad_norm", "energy"),
+    scores: Sequence[str | Score] = ("params", "flops", "synflow", "naswot", "grad_norm", "synops", "energy"),
     seeds: int = 3,
     images: int = 64,
     first_seed: int = 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kspike.config import nearest
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.counts import Flops, Params
-from kspike.tuners.scores.energy import Energy
+from kspike.tuners.scores.energy import Energy, Synops
 from kspike.tuners.scores.grad_norm import GradNorm
 from kspike.tuners.scores.naswot import Naswot
 from kspike.tuners.scores.synflow import Synflow
@@ -48,5 +48,5 @@ def get(score: str | Score) -> Score:
     return _REGISTRY[score]
 
 
-for _score in (Params(), Flops(), Synflow(), Naswot(), GradNorm(), Energy()):
+for _score in (Params(), Flops(), Synflow(), Naswot(), GradNorm(), Synops(), Energy()):
     register(_score)
