@@ -101,7 +101,7 @@ def order_in_words(weighing: Weighing) -> str:
 
 def promise_of(score: Score) -> Promise:
     """A score as what candidates are judged by, in a unit of few digits."""
-    units = {"flops": ("GFLOPs", 1e9), "parameters": ("million parameters", 1e6)}
+    units = {"flops": ("GFLOPs", 1e9), "parameters": ("million parameters", 1e6), "synops": ("million synops", 1e6)}
     name, unit = units.get(score.metric, (score.name, 1.0))
     return Promise(name, lambda c: c.metrics[score.metric] / unit, ".6g")
 
@@ -110,13 +110,14 @@ def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], l
     """Candidates as rows, and the names of the columns: the score, expected energy with its spread, sizes, genes."""
     measured = any("energy_mj" in c.metrics for c in candidates)
     own = score.metric not in ("parameters", "flops", "energy_mj")  # which have columns anyway
+    promise = promise_of(score)
     names = [
-        "place", *([score.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
+        "place", *([promise.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
         "parameters", "FLOPs", "T", "genes",
     ]  # fmt: skip
     lines = []
     for c in candidates:
-        cells = [str(c.number), *([f"{c.metrics[score.metric]:.4f}"] if own else [])]
+        cells = [str(c.number), *([format(promise.of(c), promise.digits)] if own else [])]
         if measured:
             spread, silent = c.metrics.get("energy_mj_std", 0.0), c.metrics.get("silent_layers", 0.0)
             cells += [f"{c.energy_mj:.6f} ± {spread:.6f}", f"{c.score:.4f}", f"{silent:.3g}"]
