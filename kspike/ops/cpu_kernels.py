@@ -5,7 +5,7 @@ walked through, and the way back computes the potentials again instead of having
 as it lies in memory (uint16 here), and computed in float32. Every expression is the reference's, in its order and
 without fused multiply-adds, so that spikes are the same bit for bit.
 
-Arrays are `(batch, time, places, channels)`, contiguous. Work is cut into `CHUNKS` pieces whatever the number of
+Arrays are `(batch, time, places, channels)`, contiguous. Work is cut into pieces by its size, whatever the number of
 threads, and sums are added up in float64 piece by piece: results do not depend on the machine's cores.
 """
 
@@ -26,12 +26,15 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-CHUNKS = 16
+#: At most so many pieces, of no fewer than so many numbers: a call of a loop costs some 20 microseconds.
+CHUNKS, PIECE = 16, 1 << 14
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64
 #: Numbers walked through at a time. Each loop over a row costs some 30 ns before it begins; a row's potentials need to
 #: fit the second-level cache alone.
 ROW = 3072
+#: The same where what is summed by number has to be added up by channel afterwards.
+SUMMED = 256
 #: Surrogates that the way back knows, by their name.
 SURROGATES = (
     "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
@@ -281,10 +284,13 @@ def _sum_up(reached, x, mean, inverse, plain, scaled):
 
 @_compiled
 def _flush(part, total):
-    """Adds float32 sums to float64 ones, and begins them anew."""
-    for c in range(part.shape[0]):
-        total[c] += part[c]
-        part[c] = F(0)
+    """Adds float32 sums, of places side by side, to the float64 ones of their channels, and begins them anew."""
+    channels = total.shape[0]
+    for first in range(0, part.shape[0], channels):
+        place = part[first : first + channels]
+        for c in range(channels):
+            total[c] += place[c]
+            place[c] = F(0)
 
 
 @_compiled
@@ -295,7 +301,7 @@ def _fire_back(
     """The gradient of the normalised input, for rows from first to last; and its sums for the normalisation's own.
 
     sums[0] is over all rows and steps of it, sums[1] of it times the normalised input before scale and shift, sums[2]
-    is the gradient of 1 / tau.
+    is the gradient of 1 / tau; each by channel, of which a row holds several places.
     """
     _, steps, places, channels = x.shape
     v, back, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
@@ -374,9 +380,10 @@ def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="kspike")
 
 
-def _run(work: Callable[[int, int, int], None], rows: int, threads: int) -> None:
-    """Calls work(chunk, first, last) over all rows, on several threads; the loops hold no lock."""
-    bounds = [rows * i // CHUNKS for i in range(CHUNKS + 1)]
+def _run(work: Callable[[int, int, int], None], rows: int, size: int, threads: int) -> None:
+    """Calls work(chunk, first, last) over all rows, `size` numbers, on several threads; the loops hold no lock."""
+    count = max(1, min(CHUNKS, rows, size // PIECE))
+    bounds = [rows * i // count for i in range(count + 1)]
     chunks = [(i, a, b) for i, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)) if b > a]
     threads = min(threads, len(chunks))
     if threads < 2:
@@ -395,9 +402,9 @@ def _run(work: Callable[[int, int, int], None], rows: int, threads: int) -> None
         other.result()
 
 
-def _side_by_side(places: int, channels: int) -> int:
+def _side_by_side(places: int, channels: int, row: int = ROW) -> int:
     """How many places are taken as one long row: few channels alone make loops that are over before they are fast."""
-    most = max(1, ROW // max(1, channels))
+    most = max(1, row // max(1, channels))
     return next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
 
 
@@ -432,7 +439,7 @@ def fire(
     neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
     one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
-    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, start, end, a, b), rows, threads)
+    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, start, end, a, b), rows, x.size, threads)
 
 
 def fire_back(
@@ -454,24 +461,28 @@ def fire_back(
     affine = tuple(np.tile(a, together) for a in affine)
     neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
-    sums = np.zeros((CHUNKS, 3, x.shape[-1]))
-    _run(lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b), rows, threads)
-    return sums.sum(0).reshape(3, together, channels).sum(1)
+    sums = np.zeros((CHUNKS, 3, channels))
+    work = lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b)
+    _run(work, rows, x.size, threads)
+    return sums.sum(0)
 
 
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (rows, channels), float64."""
-    parts = np.zeros((CHUNKS, 2, x.shape[-1]))
-    counts = np.zeros(CHUNKS)
+    rows, channels = x.shape
+    together = _side_by_side(rows, channels, SUMMED)
+    x = x.reshape(rows // together, together * channels)
+    parts = np.zeros((CHUNKS, 2, x.shape[1]))
+    counts = np.zeros((CHUNKS, 1, 1))
 
     def work(i: int, first: int, last: int) -> None:
         counts[i] = last - first
         _moments(x, parts[i], first, last)
 
-    _run(work, x.shape[0], threads)
-    mean = (parts[:, 0] * counts[:, None]).sum(0) / x.shape[0]
-    spread = parts[:, 1].sum(0) + (np.square(parts[:, 0] - mean) * counts[:, None]).sum(0)
-    return mean, spread / x.shape[0]
+    _run(work, len(x), x.size, threads)
+    means, spreads = parts.reshape(CHUNKS, 2, together, channels).swapaxes(0, 1)
+    mean = (means * counts).sum((0, 1)) / rows
+    return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
 
 
 def norm_back(
@@ -479,5 +490,8 @@ def norm_back(
     threads: int,
 ) -> None:  # fmt: skip
     """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
-    plain, scaled = means.astype("float32")
-    _run(lambda _, a, b: _norm_back(grad, x, scale, mean, inverse, plain, scaled, a, b), x.shape[0], threads)
+    rows, channels = x.shape
+    together = _side_by_side(rows, channels)
+    grad, x = (a.reshape(rows // together, together * channels) for a in (grad, x))
+    numbers = [np.tile(a, together) for a in (scale, mean, inverse, *means.astype("float32"))]
+    _run(lambda _, a, b: _norm_back(grad, x, *numbers, a, b), len(x), x.size, threads)

@@ -2,6 +2,9 @@
 
 PyTorch's own keeps the whole input and eight bytes an output. Arrays are `(images, height, width, channels)`,
 contiguous, float32, or bfloat16 as uint16.
+
+Few channels make short loops, so that what surrounds them counts: arrays are walked through flat, for a view of one
+costs tens of nanoseconds, by unsigned indices, for a signed one may count from the end, and then nothing vectorises.
 """
 
 from __future__ import annotations
@@ -10,67 +13,101 @@ import numpy as np
 
 from kspike.ops.cpu_kernels import F, _compiled, _load, _run, _store
 
-
-@_compiled
-def _larger(row, k, best, place):
-    """Keeps the larger of two rows of channels, and whose it is: the first of equals; nan wins."""
-    for c in range(row.shape[0]):
-        x = _load(row[c])
-        taken = (x > best[c]) | (x != x)
-        best[c] = x if taken else best[c]
-        place[c] = k if taken else place[c]
+U = np.uintp
+#: Row of a column that is not there: no place beside it comes later.
+NOWHERE = 100
 
 
 @_compiled
-def _pool_rows(x, out, places, first, last):
-    height, width, channels = x.shape[1:]
-    best, place = np.empty(channels, np.float32), np.empty(channels, np.int32)
+def _down(x, at, first, best, place, start, count):
+    """Takes a row of the image into the largest of its columns: `place` is 3 times the window's row that it is from."""
+    for c in range(count):
+        v = _load(x[at + c])
+        taken = (v > best[start + c]) | (v != v)
+        best[start + c] = v if taken else best[start + c]
+        place[start + c] = first if taken else place[start + c]
+
+
+@_compiled
+def _across(best, place, at, channels, out, places, to):
+    """The largest of three columns, and which of the nine numbers it is: the first of equals; nan wins."""
+    middle, right = at + channels, at + U(2) * channels
+    for c in range(channels):
+        v, k = best[middle + c], place[middle + c] + np.int32(1)
+        w, other = best[at + c], place[at + c]
+        taken = (w > v) | ((w == v) & (other < k)) | (w != w)
+        v = w if taken else v
+        k = other if taken else k
+        w, other = best[right + c], place[right + c] + np.int32(2)
+        taken = (w > v) | ((w == v) & (other < k)) | (w != w)
+        _store(out, to + c, w if taken else v)
+        places[to + c] = other if taken else k
+
+
+@_compiled
+def _pool_rows(x, shape, out, places, first, last):
+    height, width, channels = shape
+    rows, columns, size = (height + 1) // 2, (width + 1) // 2, width * channels
+    # a column before the first and, where the width is odd, one after the last
+    best, place = np.empty((2 * columns + 1) * channels, F), np.empty((2 * columns + 1) * channels, np.int32)
     for r in range(first, last):
-        image, row = r // out.shape[1], r % out.shape[1]
-        for column in range(out.shape[2]):
-            best[:] = F(-np.inf)
-            place[:] = 4  # the middle, which is always there
-            for k in range(9):
-                y, z = 2 * row + k // 3 - 1, 2 * column + k % 3 - 1
-                if 0 <= y < height and 0 <= z < width:
-                    _larger(x[image, y, z], np.int32(k), best, place)
-            into, at = out[image, row, column], places[image, row, column]
-            for c in range(channels):
-                _store(into, c, best[c])
-                at[c] = place[c]
+        image, row = r // rows, r % rows
+        best[:] = F(-np.inf)
+        place[:] = NOWHERE
+        place[channels : channels + size] = 3  # the middle row, which is always there
+        for i in range(3):
+            y = 2 * row + i - 1
+            if 0 <= y < height:
+                _down(x, U((image * height + y) * size), np.int32(3 * i), best, place, U(channels), U(size))
+        for column in range(columns):
+            to = U((r * columns + column) * channels)
+            _across(best, place, U(2 * column * channels), U(channels), out, places, to)
 
 
 @_compiled
-def _reached(upstream, places, k, total):
-    for c in range(total.shape[0]):
-        total[c] += _load(upstream[c]) if places[c] == k else F(0)
+def _back_across(upstream, places, at, first, total, to, channels):
+    """Adds an output's gradient where its largest number was, if that was in the window's row of `first`."""
+    middle, right = to + channels, to + U(2) * channels
+    for c in range(channels):
+        g, column = _load(upstream[at + c]), np.int32(places[at + c]) - first
+        total[to + c] += g if column == 0 else F(0)
+        total[middle + c] += g if column == 1 else F(0)
+        total[right + c] += g if column == 2 else F(0)
 
 
 @_compiled
-def _gradient_rows(upstream, places, grad, first, last):
-    rows, columns, channels = places.shape[1:]
-    total = np.empty(channels, np.float32)
+def _write(total, start, grad, at, count):
+    for c in range(count):
+        _store(grad, at + c, total[start + c])
+
+
+@_compiled
+def _gradient_rows(upstream, places, shape, grad, first, last):
+    height, width, channels = shape
+    rows, columns, size = (height + 1) // 2, (width + 1) // 2, width * channels
+    total = np.empty((2 * columns + 1) * channels, F)
     for r in range(first, last):
-        image, y = r // grad.shape[1], r % grad.shape[1]
-        for z in range(grad.shape[2]):
-            total[:] = F(0)
-            # an even row is the middle of one window; an odd one the last of a window and the first of the next
-            for i in range(1 if y % 2 == 0 else 0, 2 if y % 2 == 0 else 3, 2):
-                row = (y + 1 - i) // 2
-                for j in range(1 if z % 2 == 0 else 0, 2 if z % 2 == 0 else 3, 2):
-                    column = (z + 1 - j) // 2
-                    if row < rows and column < columns:
-                        _reached(upstream[image, row, column], places[image, row, column], 3 * i + j, total)
-            into = grad[image, y, z]
-            for c in range(channels):
-                _store(into, c, total[c])
+        image, y = r // height, r % height
+        total[:] = F(0)
+        # an even row is the middle of one window; an odd one the last of a window and the first of the next
+        for i in range(1 if y % 2 == 0 else 0, 2 if y % 2 == 0 else 3, 2):
+            row = (y + 1 - i) // 2
+            if row < rows:
+                for column in range(columns):
+                    at = U(((image * rows + row) * columns + column) * channels)
+                    to = U(2 * column * channels)
+                    _back_across(upstream, places, at, np.int32(3 * i), total, to, U(channels))
+        _write(total, U(channels), grad, U(r * size), U(size))
 
 
 def pool(x: np.ndarray, out: np.ndarray, places: np.ndarray, threads: int) -> None:
     """Writes the largest of each window into `out`, and which of its nine numbers that is into `places` (uint8)."""
-    _run(lambda _, a, b: _pool_rows(x, out, places, a, b), out.shape[0] * out.shape[1], threads)
+    shape, flat = x.shape[1:], [a.reshape(-1) for a in (x, out, places)]
+    _run(lambda _, a, b: _pool_rows(flat[0], shape, *flat[1:], a, b), out.shape[0] * out.shape[1], x.size, threads)
 
 
 def gradient(upstream: np.ndarray, places: np.ndarray, grad: np.ndarray, threads: int) -> None:
     """Writes the gradient of `pool`'s input into `grad`; sums, of at most four numbers, are in float32."""
-    _run(lambda _, a, b: _gradient_rows(upstream, places, grad, a, b), grad.shape[0] * grad.shape[1], threads)
+    shape, flat = grad.shape[1:], [a.reshape(-1) for a in (upstream, places, grad)]
+    work = lambda _, a, b: _gradient_rows(*flat[:2], shape, flat[2], a, b)
+    _run(work, grad.shape[0] * grad.shape[1], grad.size, threads)

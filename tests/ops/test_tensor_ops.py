@@ -57,7 +57,14 @@ def test_max_pool_hands_the_gradient_of_equal_values_to_the_first(form):
     np.testing.assert_array_equal(grad[0, :, :, 0], expected)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (3, 7, 5, 2), (1, 1, 3, 1), (0, 4, 4, 2)])
+@pytest.mark.skipif(BACKEND != "torch", reason="of the compiled loops")
+@pytest.mark.parametrize("shape", [(1, 5, 5, 2), (2, 4, 4, 3)])
+def test_max_pool_of_nothing_but_minus_infinity_keeps_its_gradient_inside(shape):
+    out, grad = input_gradient(ops.max_pool, np.full(shape, -np.inf, "float32"), np.ones(pooled(np.zeros(shape)).shape))
+    assert np.isneginf(out).all() and grad.sum() == out.size
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (3, 7, 5, 2), (1, 1, 3, 1), (0, 4, 4, 2), (2, 6, 7, 40)])
 def test_the_fast_pool_is_the_references_on_spikes_and_on_no_images(shape):
     rng = np.random.default_rng(0)
     x = (rng.random(shape) < 0.3).astype("float32")
