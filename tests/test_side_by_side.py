@@ -1,26 +1,46 @@
 """Entries side by side, as tuners/search_c10.py writes them: exact paired tests, a page, a picture."""
 
+import importlib.util
+import json
+import shlex
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kspike.training import Recipe
 from kspike.zoo import evaluating
 
 pytestmark = pytest.mark.once
+ROOT = Path(__file__).resolve().parents[1]
 LABELS = np.arange(40) % 10
 
 
 @pytest.fixture(scope="module")
 def side_by_side():
-    folder = str(Path(__file__).resolve().parents[1] / "tuners")
+    folder = str(ROOT / "tuners")
     sys.path.insert(0, folder)
     try:
         import side_by_side
     finally:
         sys.path.remove(folder)
     return side_by_side
+
+
+def test_the_command_on_a_card_is_one_that_its_script_takes(side_by_side, monkeypatch):
+    """What a published network was trained by: the recipe that its card states."""
+    pytest.importorskip("rich")
+    path = ROOT / "tuners" / "search_c10.py"
+    monkeypatch.setitem(sys.modules, "side_by_side", side_by_side)
+    spec = importlib.util.spec_from_file_location("search_c10", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    stated = json.loads((ROOT / "zoo" / "auto_spikformer_c10.v1" / "metadata.json").read_text())
+    words = shlex.split(stated["reproduce"])
+    monkeypatch.setattr(sys, "argv", words[words.index("tuners/search_c10.py") :])
+    given = script.arguments()
+    assert script.changed(Recipe.load(given.recipe), given).to_dict() == stated["training"]["recipe"]
 
 
 def card(wrong, energy=0.001):

@@ -24,15 +24,24 @@ from kspike import cost, tuners
 from kspike.training import Recipe, read_history, train
 
 RECIPE = Path(__file__).with_name("recipes") / "c10.json"
+#: What of a recipe can be given by itself.
+CHANGEABLE = {
+    "epochs": int,
+    "batch_size": int,
+    "learning_rate": float,
+    "warmup_epochs": float,
+    "weight_decay": float,
+    "label_smoothing": float,
+    "augment": str,
+    "seed": int,
+}
 
 
 def main(given: argparse.Namespace) -> None:
     """Runs every step that is not done yet, then prints the cards side by side."""
     console = Console()
     directory, zoo = given.directory, given.directory / "my_zoo"
-    recipe = Recipe.load(given.recipe)
-    if given.epochs is not None:
-        recipe = recipe.replace(epochs=given.epochs, warmup_epochs=min(recipe.warmup_epochs, given.epochs / 2))
+    recipe = changed(Recipe.load(given.recipe), given)
     data = recipe.load_data("cifar10", data_dir=given.data_dir)
 
     console.rule("[bold]Supernet", align="left")
@@ -102,6 +111,12 @@ def main(given: argparse.Namespace) -> None:
     console.print(f"The zoo is in {zoo}; paired tests and plot in {directory / 'side_by_side.md'}.")
 
 
+def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
+    """The recipe with what the user gave in place of its own; a warm-up is at most half of the epochs."""
+    values = recipe.to_dict() | {name: getattr(given, name) for name in CHANGEABLE if getattr(given, name) is not None}
+    return Recipe.from_dict({**values, "warmup_epochs": min(values["warmup_epochs"], values["epochs"] / 2)})
+
+
 def changes(text: str) -> dict:
     """Reads "embed_dim=64,depth=2" as changes of the space's base network."""
     try:
@@ -129,7 +144,8 @@ def arguments() -> argparse.Namespace:
     add("--beta", type=float, default=0.02, help="weight of energy against accuracy")
     add("--max-parameters", type=int, default=None)
     add("--recipe", type=Path, default=RECIPE, help="a JSON file: how each network, and the supernet, is trained")
-    add("--epochs", type=int, default=None, help="that train each network, in place of the recipe's")
+    for name, kind in CHANGEABLE.items():
+        add(f"--{name.replace('_', '-')}", type=kind, default=None, help="in place of the recipe's")
     add("--precision", default="float32", help="of training: float32, or mixed_bfloat16; entries are float32")
     add("--hand-made", type=changes, default=None, help="changes of the space's base: embed_dim=64,depth=2")
     add("--inherit", action="store_true", help="train the found network further, from the supernet's weights")
