@@ -145,10 +145,8 @@ def norm_lif(
         or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x)
     ):
         return None
-    if time_mask is not None:
-        neuron["time_mask"] = time_mask
     if v is None:
-        return fast(x, gamma, beta, moments, epsilon, dtype=dtype, **neuron)
+        return fast(x, gamma, beta, moments, epsilon, dtype=dtype, time_mask=time_mask, **neuron)
     found = None if moments is None else fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
     return found and (found, *moments)
 

@@ -125,10 +125,8 @@ def _fused(
         return (spikes, mean, variance), backward
 
     empty = tf.zeros(0)
-    chosen = (1.0 if tau is None else tau, v_threshold, empty if time_mask is None else time_mask)
-    return run(
-        x, *(tf.cast(a, tf.float32) for a in chosen), *(empty if a is None else tf.cast(a, tf.float32) for a in given)
-    )
+    everything = 1.0 if tau is None else tau, v_threshold, time_mask, *given
+    return run(x, *(empty if a is None else tf.cast(a, tf.float32) for a in everything))
 
 
 def _steps(mask: np.ndarray) -> int | None:
