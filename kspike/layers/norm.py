@@ -56,8 +56,11 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _remember(self, mean: Any, variance: Any) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            batch = ops.cast(ops.stop_gradient(batch), moving.dtype)
-            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            batch = ops.stop_gradient(batch)
+            if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
+                batch = ops.cast(batch, moving.dtype)
+            # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
+            moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
 
 
 def watched(layer: Any) -> bool:

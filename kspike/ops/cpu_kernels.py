@@ -2,8 +2,13 @@
 
 One pass over the input each way, whatever T: a row of channels stays in the first-level cache while its time steps are
 walked through, and the way back computes the potentials again instead of having kept them. bfloat16 is read and written
-as it lies in memory (uint16 here), and computed in float32. Every expression is the reference's, in its order and
-without fused multiply-adds, so that spikes are the same bit for bit.
+as it lies in memory (uint16 here), and computed in float32. Every expression that a spike depends on is the reference's,
+in its order and without fused multiply-adds, so that spikes are the same bit for bit.
+
+A row's numbers are walked through by several short loops, each in a function of its own: beside other code, or over so
+many arrays that the compiler would need more than eight comparisons to tell them apart, a loop is not vectorised. What
+every paper of this family uses (hard reset, decayed input, one tau; on the way back sigmoid and detached reset) has
+loops that do more at once.
 
 Arrays are `(batch, time, places, channels)`, contiguous. Work is cut into pieces by its size, whatever the number of
 threads, and sums are added up in float64 piece by piece: results do not depend on the machine's cores.
@@ -26,13 +31,13 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-#: At most so many pieces, of no fewer than so many numbers: a call of a loop costs some 20 microseconds.
+#: At most so many pieces, of no fewer than so many numbers: a thread is worth waking for some 20 microseconds of work.
 CHUNKS, PIECE = 16, 1 << 14
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64
-#: Numbers walked through at a time. Each loop over a row costs some 30 ns before it begins; a row's potentials need to
-#: fit the second-level cache alone.
-ROW = 3072
+#: Numbers walked through at a time. Each loop over a row costs some 30 ns before it begins; what several loops hand on
+#: to each other is quicker in the first-level cache.
+ROW = 1536
 #: The same where what is summed by number has to be added up by channel afterwards.
 SUMMED = 256
 #: Surrogates that the way back knows, by their name.
@@ -91,16 +96,16 @@ def _store_as(array, at, x):
     return narrow if array.dtype == types.uint16 else whole
 
 
-def _compiled(fn: Callable) -> Callable:
+def _compiled(fn: Callable, **options: Any) -> Callable:
     """njit, kept on the disk; what is kept is written by one process at a time.
 
     numba 0.68 writes the code and the index that names it one after the other, under names that two processes compiling
     for different types may both choose: the index could then name the other's code.
     """
     try:
-        compiled = njit(fn, nogil=True, cache=True, error_model="numpy")
+        compiled = njit(fn, nogil=True, cache=True, error_model="numpy", **options)
     except RuntimeError:  # neither the package's folder nor the user's own can be written
-        return njit(fn, nogil=True, error_model="numpy")
+        return njit(fn, nogil=True, error_model="numpy", **options)
     kept = getattr(compiled, "_cache", None)
     if fcntl is not None and hasattr(kept, "save_overload"):
         save = kept.save_overload
@@ -115,9 +120,12 @@ def _compiled(fn: Callable) -> Callable:
     return compiled
 
 
-@_compiled
+@functools.partial(_compiled, fastmath={"contract"})
 def _exp(x):
-    """e^x to 2 units in the last place, of operations that vectorise (Cephes' reduction and polynomial)."""
+    """e^x to 2 units in the last place, of operations that vectorise (Cephes' reduction and polynomial).
+
+    With fused multiply-adds where the processor has them: no spike depends on it, and it is half of the way back.
+    """
     x = min(max(x, F(-87.0)), F(88.0))
     k = np.floor(x * F(1.44269504) + F(0.5))
     f = x - k * F(0.693359375) + k * F(2.12194440e-4)
@@ -199,9 +207,28 @@ def _reset(h, threshold, rest, soft, v):
 
 
 @_compiled
+def _usual_charge(x, scale, shift, v, tau, threshold, rest, h):
+    """`_charge` with decayed input and one tau, and `_reset` to v_reset."""
+    for c in range(h.shape[0]):
+        p = v[c] + ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+        h[c] = p
+        v[c] = rest if p >= threshold else p
+
+
+@_compiled
+def _usual_fire(x, scale, shift, v, tau, threshold, rest, one, spikes):
+    """The spikes of a row beside `_usual_charge`; the potentials before them are not kept."""
+    for c in range(v.shape[0]):
+        p = v[c] + ((_load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+        spikes[c] = one if p >= threshold else 0
+        v[c] = rest if p >= threshold else p
+
+
+@_compiled
 def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one, out, start, end, first, last):
     """Spikes of the rows (batch x places) from first to last."""
     _, steps, places, channels = x.shape
+    usual = decay_input and not soft and learned.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
     for row in range(first, last):
         n, s = row // places, row % places
@@ -210,8 +237,11 @@ def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one
         else:
             v[:] = rest
         for t in range(steps):
-            _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
             spikes = out[n, t, s]
+            if usual:
+                _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, one, spikes)
+                continue
+            _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
             for c in range(channels):
                 spikes[c] = one if h[c] >= threshold else 0
             _reset(h, threshold, rest, soft, v)
@@ -275,11 +305,24 @@ def _out(back, tau, learned, decay_input, grad, reached):
 
 
 @_compiled
-def _sum_up(reached, x, mean, inverse, plain, scaled):
+def _usual_back(alpha, upstream, h, threshold, tau, back, grad):
+    """`_slopes` of the sigmoid, `_through` a detached hard reset, and `_out`; what reaches the input replaces h."""
+    for c in range(h.shape[0]):
+        p = h[c]
+        s = F(1) / (F(1) + _exp(-alpha * (p - threshold)))
+        b = _load(upstream[c]) * (alpha * s * (F(1) - s)) + (F(0) if p >= threshold else back[c])
+        q = b / tau
+        h[c] = q
+        _store(grad, c, q)
+        back[c] = b - q
+
+
+@_compiled
+def _sum_up(reached, x, mean, plain, scaled):
     """Adds a row to the sums that a normalisation's gradient needs."""
     for c in range(reached.shape[0]):
         plain[c] += reached[c]
-        scaled[c] += reached[c] * ((_load(x[c]) - mean[c]) * inverse[c])
+        scaled[c] += reached[c] * (_load(x[c]) - mean[c])
 
 
 @_compiled
@@ -295,15 +338,16 @@ def _flush(part, total):
 
 @_compiled
 def _fire_back(
-    upstream, x, scale, shift, mean, inverse, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind,
-    alpha, summed, grad, sums, first, last,
+    upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
+    summed, grad, sums, first, last,
 ):  # fmt: skip
     """The gradient of the normalised input, for rows from first to last; and its sums for the normalisation's own.
 
-    sums[0] is over all rows and steps of it, sums[1] of it times the normalised input before scale and shift, sums[2]
-    is the gradient of 1 / tau; each by channel, of which a row holds several places.
+    sums[0] is over all rows and steps of it, sums[1] of it times x - mean, sums[2] is the gradient of 1 / tau; each by
+    channel, of which a row holds several places.
     """
     _, steps, places, channels = x.shape
+    usual = decay_input and not soft and learned.shape[0] == 0
     v, back, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
     potentials = np.empty((steps, channels), F)
     plain, scaled, taus = np.zeros(channels, F), np.zeros(channels, F), np.zeros(channels, F)
@@ -311,11 +355,19 @@ def _fire_back(
         n, s = row // places, row % places
         v[:] = rest
         for t in range(steps):
-            _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, potentials[t])
-            _reset(potentials[t], threshold, rest, soft, v)
+            if usual:
+                _usual_charge(x[n, t, s], scale, shift, v, tau, threshold, rest, potentials[t])
+            else:
+                _charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, potentials[t])
+                _reset(potentials[t], threshold, rest, soft, v)
         back[:] = F(0)  # d loss / d v[t]
         for later in range(steps):
             t = steps - 1 - later
+            if usual and detach_reset and kind == 0:
+                _usual_back(alpha, upstream[n, t, s], potentials[t], threshold, tau, back, grad[n, t, s])
+                if summed:
+                    _sum_up(potentials[t], x[n, t, s], mean, plain, scaled)
+                continue
             _slopes(kind, alpha, potentials[t], threshold, slope)
             _through(upstream[n, t, s], potentials[t], slope, threshold, rest, soft, detach_reset, back)
             if learned.shape[0]:
@@ -325,11 +377,24 @@ def _fire_back(
                 _to_learned(back, x[n, t, s], scale, shift, v, rest, decay_input, taus)
             _out(back, tau, learned, decay_input, grad[n, t, s], slope)
             if summed:
-                _sum_up(slope, x[n, t, s], mean, inverse, plain, scaled)
+                _sum_up(slope, x[n, t, s], mean, plain, scaled)
         if (row - first) % BLOCK == BLOCK - 1 or row == last - 1:
             _flush(plain, sums[0])
             _flush(scaled, sums[1])
             _flush(taus, sums[2])
+
+
+@_compiled
+def _fire_back_pieces(upstream, x, affine, neuron, slope, summed, grad, sums, bounds, first, last):
+    """Pieces from first to last, each with sums of its own."""
+    scale, shift, mean = affine
+    tau, learned, threshold, rest, soft, decay_input = neuron
+    detach_reset, kind, alpha = slope
+    for i in range(first, last):
+        _fire_back(
+            upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
+            summed, grad, sums[i], bounds[i], bounds[i + 1],
+        )  # fmt: skip
 
 
 @_compiled
@@ -364,6 +429,12 @@ def _moments(x, out, first, last):
 
 
 @_compiled
+def _moments_pieces(x, out, bounds, first, last):
+    for i in range(first, last):
+        _moments(x, out[i], bounds[i], bounds[i + 1])
+
+
+@_compiled
 def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
     """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
     channels = x.shape[1]
@@ -380,24 +451,20 @@ def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="kspike")
 
 
-def _run(work: Callable[[int, int, int], None], rows: int, size: int, threads: int) -> None:
-    """Calls work(chunk, first, last) over all rows, `size` numbers, on several threads; the loops hold no lock."""
+def _run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, threads: int) -> None:
+    """Cuts rows, `size` numbers, into pieces, and calls work(bounds, first, last) once a thread for some of them.
+
+    Piece i is rows bounds[i] to bounds[i + 1]; the loops hold no lock.
+    """
     count = max(1, min(CHUNKS, rows, size // PIECE))
-    bounds = [rows * i // count for i in range(count + 1)]
-    chunks = [(i, a, b) for i, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)) if b > a]
-    threads = min(threads, len(chunks))
+    bounds = np.arange(count + 1) * rows // count
+    threads = min(threads, count)
     if threads < 2:
-        for chunk in chunks:
-            work(*chunk)
+        work(bounds, 0, count)
         return
-
-    def several(mine: list) -> None:
-        for chunk in mine:
-            work(*chunk)
-
-    shares = [chunks[len(chunks) * i // threads : len(chunks) * (i + 1) // threads] for i in range(threads)]
-    others = [_pool(os.getpid(), threads - 1).submit(several, share) for share in shares[1:]]
-    several(shares[0])
+    shares = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
+    others = [_pool(os.getpid(), threads - 1).submit(work, bounds, *share) for share in shares[1:]]
+    work(bounds, *shares[0])
     for other in others:
         other.result()
 
@@ -410,6 +477,11 @@ def _side_by_side(places: int, channels: int, row: int = ROW) -> int:
 
 def _joined(x: np.ndarray, together: int) -> np.ndarray:
     return x.reshape(*x.shape[:2], x.shape[2] // together, x.shape[3] * together)
+
+
+def _repeated(a: np.ndarray, together: int) -> np.ndarray:
+    """Numbers by channel, for so many places: np.tile in a third of its time."""
+    return np.broadcast_to(a, (together, a.size)).reshape(-1)
 
 
 #: No potentials to start from, or to keep.
@@ -435,11 +507,15 @@ def fire(
     together = _side_by_side(*x.shape[2:])
     x, out = _joined(x, together), _joined(out, together)
     start, end = (a.reshape(a.shape[0], *x.shape[2:]) if a.size else a for a in (start, end))
-    scale, shift = np.tile(scale, together), np.tile(shift, together)
-    neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
+    scale, shift = _repeated(scale, together), _repeated(shift, together)
+    neuron = (neuron[0], _repeated(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
     one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
-    _run(lambda _, a, b: _fire(x, scale, shift, *neuron, one, out, start, end, a, b), rows, x.size, threads)
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _fire(x, scale, shift, *neuron, one, out, start, end, bounds[first], bounds[last])
+
+    _run(work, rows, x.size, threads)
 
 
 def fire_back(
@@ -458,13 +534,17 @@ def fire_back(
     """
     channels, together = x.shape[-1], _side_by_side(*x.shape[2:])
     upstream, x, grad = (_joined(a, together) for a in (upstream, x, grad))
-    affine = tuple(np.tile(a, together) for a in affine)
-    neuron = (neuron[0], np.tile(neuron[1], together), *neuron[2:])
-    rows = x.shape[0] * x.shape[2]
+    rows_of = tuple(_repeated(a, together) for a in affine[:3])
+    neuron = (neuron[0], _repeated(neuron[1], together), *neuron[2:])
     sums = np.zeros((CHUNKS, 3, channels))
-    work = lambda i, a, b: _fire_back(upstream, x, *affine, *neuron, *slope, summed, grad, sums[i], a, b)
-    _run(work, rows, x.size, threads)
-    return sums.sum(0)
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _fire_back_pieces(upstream, x, rows_of, neuron, slope, summed, grad, sums, bounds, first, last)
+
+    _run(work, x.shape[0] * x.shape[2], x.size, threads)
+    found = sums.sum(0)
+    found[1] *= affine[3]
+    return found
 
 
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
@@ -475,9 +555,9 @@ def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     parts = np.zeros((CHUNKS, 2, x.shape[1]))
     counts = np.zeros((CHUNKS, 1, 1))
 
-    def work(i: int, first: int, last: int) -> None:
-        counts[i] = last - first
-        _moments(x, parts[i], first, last)
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        counts[first:last, 0, 0] = bounds[first + 1 : last + 1] - bounds[first:last]
+        _moments_pieces(x, parts, bounds, first, last)
 
     _run(work, len(x), x.size, threads)
     means, spreads = parts.reshape(CHUNKS, 2, together, channels).swapaxes(0, 1)
@@ -493,5 +573,9 @@ def norm_back(
     rows, channels = x.shape
     together = _side_by_side(rows, channels)
     grad, x = (a.reshape(rows // together, together * channels) for a in (grad, x))
-    numbers = [np.tile(a, together) for a in (scale, mean, inverse, *means.astype("float32"))]
-    _run(lambda _, a, b: _norm_back(grad, x, *numbers, a, b), len(x), x.size, threads)
+    numbers = [_repeated(a, together) for a in (scale, mean, inverse, *means.astype("float32"))]
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _norm_back(grad, x, *numbers, bounds[first], bounds[last])
+
+    _run(work, len(x), x.size, threads)

@@ -103,11 +103,18 @@ def _gradient_rows(upstream, places, shape, grad, first, last):
 def pool(x: np.ndarray, out: np.ndarray, places: np.ndarray, threads: int) -> None:
     """Writes the largest of each window into `out`, and which of its nine numbers that is into `places` (uint8)."""
     shape, flat = x.shape[1:], [a.reshape(-1) for a in (x, out, places)]
-    _run(lambda _, a, b: _pool_rows(flat[0], shape, *flat[1:], a, b), out.shape[0] * out.shape[1], x.size, threads)
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _pool_rows(flat[0], shape, *flat[1:], bounds[first], bounds[last])
+
+    _run(work, out.shape[0] * out.shape[1], x.size, threads)
 
 
 def gradient(upstream: np.ndarray, places: np.ndarray, grad: np.ndarray, threads: int) -> None:
     """Writes the gradient of `pool`'s input into `grad`; sums, of at most four numbers, are in float32."""
     shape, flat = grad.shape[1:], [a.reshape(-1) for a in (upstream, places, grad)]
-    work = lambda _, a, b: _gradient_rows(*flat[:2], shape, flat[2], a, b)
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _gradient_rows(*flat[:2], shape, flat[2], bounds[first], bounds[last])
+
     _run(work, grad.shape[0] * grad.shape[1], grad.size, threads)

@@ -217,6 +217,15 @@ def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
     return fn(x) if y is None else y
 
 
+def clip_each(gradients: Sequence[Any], longest: float) -> list[Any] | None:
+    """Gradients, each shortened to the L2 norm `longest` where it is longer; None where this backend has no fast form.
+
+    Keras' own does it one variable after the other, which under eager torch is a tenth of a small network's step.
+    """
+    fast = _fast("clip_each")
+    return fast(gradients, longest) if fast is not None else None
+
+
 _compilations = [0]
 
 

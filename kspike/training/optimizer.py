@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import keras
 
+from kspike.ops import clip_each
 from kspike.training.recipe import Recipe
 
 
@@ -34,7 +38,19 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     undecayed = [v for v in model.trainable_variables if len(v.shape) < 2]
     if undecayed:
         optimizer.exclude_from_weight_decay(var_list=undecayed)
+    # on this optimizer alone, which stays Keras' AdamW in every file
+    optimizer._clip_gradients = functools.partial(_clip, optimizer)
     return optimizer
+
+
+def _clip(optimizer: keras.optimizers.Optimizer, gradients: list[Any]) -> list[Any]:
+    """What Keras' optimizer does with `clipnorm`, for all gradients at once where the backend can."""
+    there = [g for g in gradients if g is not None]
+    clipped = clip_each(there, optimizer.clipnorm) if there and optimizer.clipnorm else None
+    if clipped is None:
+        return type(optimizer)._clip_gradients(optimizer, gradients)
+    left = iter(clipped)
+    return [None if g is None else next(left) for g in gradients]
 
 
 def make_loss(soft: bool, label_smoothing: float = 0.0) -> keras.losses.Loss:
