@@ -7,7 +7,9 @@ Evolution over a supernet gives `auto_spikformer_c10`. Ranking by operations, wi
 more parameters than that one gives `autost_c10`. The space's base is `spikformer_c10`, the hand-made one. All are
 trained by one recipe (tuners/recipes/c10.json) from fresh weights; or, with --inherit, the first from the supernet's
 weights and the others for --supernet-epochs more. Test images are read once for each entry, when it is published.
-Ctrl-C or kill it at any time: the same command goes on where it stood.
+Ctrl-C or kill it at any time: the same command goes on where it stood. On a machine with cores to spare, train the
+networks at once: the same command with --only NAME in a process for each trains that one alone and publishes nothing
+(spikformer_c10 needs no search, and can begin before it); then the command itself finds them trained.
 """
 
 import argparse
@@ -37,18 +39,51 @@ CHANGEABLE = {
 }
 
 
+SEARCHED, RANKED, HAND_MADE = "auto_spikformer_c10", "autost_c10", "spikformer_c10"
+
+
 def main(given: argparse.Namespace) -> None:
     """Runs every step that is not done yet, then prints the cards side by side."""
     console = Console()
-    directory, zoo = given.directory, given.directory / "my_zoo"
+    directory = given.directory
     recipe = changed(Recipe.load(given.recipe), given)
     data = recipe.load_data("cifar10", data_dir=given.data_dir)
+    searches = {HAND_MADE: None} if given.only == HAND_MADE else searched(given, recipe, data, console)
+    configs = {HAND_MADE: tuners.SearchSpace.load(given.space).base.replace(**given.hand_made)}
+    if searches.keys() - {HAND_MADE}:
+        configs[SEARCHED] = searches[SEARCHED].best_candidates(1)[0].config
+        configs[RANKED] = searches[RANKED].get_best_configs()[0]
+    longer = recipe.replace(epochs=recipe.epochs + given.supernet_epochs) if given.inherit else recipe
+    cards = {}
+    for name, search in searches.items():
+        if given.only not in (None, name):
+            continue
+        plan = recipe if name == SEARCHED else longer
+        console.rule(f"[bold]Training {name}: {plan.epochs} epochs", align="left")
+        keras.utils.set_random_seed(plan.seed)
+        model = kspike.Spikformer(configs[name], dtype=given.precision)
+        inherit = given.inherit and name == SEARCHED
+        if inherit:
+            model.set_weights(search.get_best_models()[0].get_weights())
+        train(model, data, plan, directory=directory / name, verbose=2 if given.bar else 1)
+        if given.only is None:
+            about = {"search": search, "weights": "supernet" if inherit else "fresh"}
+            cards[name] = published(model, name, plan, about, given, data)
+    if given.only is None:
+        console.print(side_by_side.table(cards))
+        side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
+        console.print(f"The zoo is in {directory / 'my_zoo'}; tests and plot in {directory / 'side_by_side.md'}.")
 
+
+def searched(given: argparse.Namespace, recipe: Recipe, data: kspike.data.Dataset, console: Console) -> dict:
+    """Runs both searches; gives what found each entry, None for the hand-made one."""
+    directory = given.directory
+    bounds = {"parameters": (None, given.max_parameters), "energy_mj": (None, given.max_energy_mj)}
     console.rule("[bold]Supernet", align="left")
     tuner = tuners.EvolutionSearch(
         space=given.space,
         objective=tuners.AEB(beta=given.beta),
-        constraints={} if given.max_parameters is None else {"parameters": (None, given.max_parameters)},
+        constraints={name: pair for name, pair in bounds.items() if pair[1] is not None},
         generations=given.generations,
         population_size=given.population,
         parents=min(given.parents, given.population),
@@ -81,34 +116,21 @@ def main(given: argparse.Namespace) -> None:
     ranking.search()
     ranking.results_summary(3)
 
-    base = tuner.space.base
-    longer = recipe.replace(epochs=recipe.epochs + given.supernet_epochs) if given.inherit else recipe
-    entries = (
-        ("auto_spikformer_c10", found, recipe, tuner),
-        ("autost_c10", ranking.get_best_configs()[0], longer, ranking),
-        ("spikformer_c10", base if given.hand_made is None else base.replace(**given.hand_made), longer, None),
-    )
-    cards = {}
-    for name, config, plan, search in entries:
-        name += given.suffix
-        console.rule(f"[bold]Training {name}: {plan.epochs} epochs", align="left")
-        keras.utils.set_random_seed(plan.seed)
-        model = kspike.Spikformer(config, dtype=given.precision)
-        inherit = given.inherit and search is tuner
-        if inherit:
-            model.set_weights(tuner.get_best_models()[0].get_weights())
-        train(model, data, plan, directory=directory / name, verbose=2 if given.bar else 1)
-        if not (zoo.is_dir() and name in kspike.zoo.list_models(directory=zoo)):
-            seconds = sum(row["seconds"] for row in read_history(directory / name))
-            training = {"recipe": plan.to_dict(), "precision": given.precision, "seconds": round(seconds)}
-            training["weights"] = "supernet" if inherit else "fresh"
-            about = {"training": training, "seed": plan.seed, "search": search}
-            about |= {"license": "apache-2.0", "backends": given.backends}
-            kspike.zoo.publish(model, name, directory=zoo, data=data, **about)
-        cards[name] = kspike.zoo.card(name, directory=zoo)
-    console.print(side_by_side.table(cards))
-    side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
-    console.print(f"The zoo is in {zoo}; paired tests and plot in {directory / 'side_by_side.md'}.")
+    return {SEARCHED: tuner, RANKED: ranking, HAND_MADE: None}
+
+
+def published(
+    model: keras.Model, name: str, plan: Recipe, about: dict, given: argparse.Namespace, data: kspike.data.Dataset
+) -> dict:
+    """The card of an entry, which is published first if it is not there yet."""
+    zoo, folder, name = given.directory / "my_zoo", given.directory / name, name + given.suffix
+    if not (zoo.is_dir() and name in kspike.zoo.list_models(directory=zoo)):
+        seconds = sum(row["seconds"] for row in read_history(folder))
+        training = {"recipe": plan.to_dict(), "precision": given.precision, "seconds": round(seconds)}
+        training["weights"] = about["weights"]
+        more = {"license": "apache-2.0", "backends": given.backends, "search": about["search"], "seed": plan.seed}
+        kspike.zoo.publish(model, name, directory=zoo, data=data, training=training, **more)
+    return kspike.zoo.card(name, directory=zoo)
 
 
 def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
@@ -142,13 +164,15 @@ def arguments() -> argparse.Namespace:
     add("--parents", type=int, default=10)
     add("--finalists", type=int, default=10, help="networks among which the second half of the validation data picks")
     add("--beta", type=float, default=0.02, help="weight of energy against accuracy")
-    add("--max-parameters", type=int, default=None)
+    add("--max-parameters", type=int, default=None, help="of the network that evolution finds")
+    add("--max-energy-mj", type=float, default=None, help="of it too, an image, with the supernet's weights")
     add("--recipe", type=Path, default=RECIPE, help="a JSON file: how each network, and the supernet, is trained")
     for name, kind in CHANGEABLE.items():
         add(f"--{name.replace('_', '-')}", type=kind, default=None, help="in place of the recipe's")
     add("--precision", default="float32", help="of training: float32, or mixed_bfloat16; entries are float32")
-    add("--hand-made", type=changes, default=None, help="changes of the space's base: embed_dim=64,depth=2")
+    add("--hand-made", type=changes, default={}, help="changes of the space's base: embed_dim=64,depth=2")
     add("--inherit", action="store_true", help="train the found network further, from the supernet's weights")
+    add("--only", choices=(SEARCHED, RANKED, HAND_MADE), help="train this one alone, publish nothing")
     add("--suffix", default="", help="of the entries' names")
     add("--backends", nargs="*", default=[], help="on which the entries are loaded and measured as well")
     add("--bar", action="store_true", help="a progress bar in each epoch of training")
