@@ -28,14 +28,24 @@ def side_by_side():
     return side_by_side
 
 
-def test_the_command_on_a_card_is_one_that_its_script_takes(side_by_side, monkeypatch):
-    """What a published network was trained by: the recipe that its card states."""
+@pytest.fixture
+def script(side_by_side, monkeypatch):
     pytest.importorskip("rich")
-    path = ROOT / "tuners" / "search_c10.py"
     monkeypatch.setitem(sys.modules, "side_by_side", side_by_side)
-    spec = importlib.util.spec_from_file_location("search_c10", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    spec = importlib.util.spec_from_file_location("search_c10", ROOT / "tuners" / "search_c10.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_card_shows_the_command_without_the_machine(script):
+    words = ["--epochs", "3", "--directory", "/here/c10", "--data-dir=/there", "--hand-made", "embed_dim=64,depth=1"]
+    shown = script.command(words).split(" ", 1)[1]
+    assert shown == "python tuners/search_c10.py --epochs 3 --hand-made embed_dim=64,depth=1"
+
+
+def test_the_command_on_a_card_is_one_that_its_script_takes(script, monkeypatch):
+    """What a published network was trained by: the recipe that its card states."""
     stated = json.loads((ROOT / "zoo" / "auto_spikformer_c10.v1" / "metadata.json").read_text())
     words = shlex.split(stated["reproduce"])
     monkeypatch.setattr(sys, "argv", words[words.index("tuners/search_c10.py") :])

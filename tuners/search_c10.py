@@ -13,6 +13,7 @@ networks at once: the same command with --only NAME in a process for each trains
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def main(given: argparse.Namespace) -> None:
     if given.only is None:
         console.print(side_by_side.table(cards))
         side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
-        console.print(f"The zoo is in {directory / 'my_zoo'}; tests and plot in {directory / 'side_by_side.md'}.")
+        console.print(f"Paired tests and plot are in {directory / 'side_by_side.md'}.")
 
 
 def searched(given: argparse.Namespace, recipe: Recipe, data: kspike.data.Dataset, console: Console) -> dict:
@@ -122,15 +123,30 @@ def searched(given: argparse.Namespace, recipe: Recipe, data: kspike.data.Datase
 def published(
     model: keras.Model, name: str, plan: Recipe, about: dict, given: argparse.Namespace, data: kspike.data.Dataset
 ) -> dict:
-    """The card of an entry, which is published first if it is not there yet."""
-    zoo, folder, name = given.directory / "my_zoo", given.directory / name, name + given.suffix
-    if not (zoo.is_dir() and name in kspike.zoo.list_models(directory=zoo)):
-        seconds = sum(row["seconds"] for row in read_history(folder))
+    """The card of an entry, which is published as the zoo's next version, unless this directory's has been."""
+    zoo = given.directory / "my_zoo" if given.release is None else given.release
+    record = given.directory / f"{name}{given.suffix}.published"
+    entry = Path(record.read_text()) if record.exists() else None
+    if entry is None or entry.parent != zoo.resolve() or not entry.is_dir():
+        seconds = sum(row["seconds"] for row in read_history(given.directory / name))
         training = {"recipe": plan.to_dict(), "precision": given.precision, "seconds": round(seconds)}
         training["weights"] = about["weights"]
         more = {"license": "apache-2.0", "backends": given.backends, "search": about["search"], "seed": plan.seed}
-        kspike.zoo.publish(model, name, directory=zoo, data=data, training=training, **more)
-    return kspike.zoo.card(name, directory=zoo)
+        more["reproduce"] = command(sys.argv[1:])
+        entry = kspike.zoo.publish(model, name + given.suffix, directory=zoo, data=data, training=training, **more)
+        record.write_text(str(entry.resolve()))
+    return kspike.zoo.card(entry)
+
+
+def command(words: list[str]) -> str:
+    """The line that makes the entries again, without where things lie on this machine."""
+    places = ("--directory", "--data-dir", "--release")
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if before not in places and word.partition("=")[0] not in places
+    ]
+    return f"KERAS_BACKEND={keras.backend.backend()} {shlex.join(['python', 'tuners/search_c10.py', *kept])}"
 
 
 def changed(recipe: Recipe, given: argparse.Namespace) -> Recipe:
@@ -174,6 +190,7 @@ def arguments() -> argparse.Namespace:
     add("--inherit", action="store_true", help="train the found network further, from the supernet's weights")
     add("--only", choices=(SEARCHED, RANKED, HAND_MADE), help="train this one alone, publish nothing")
     add("--suffix", default="", help="of the entries' names")
+    add("--release", type=Path, help="the zoo folder to publish in, in place of my_zoo in the directory")
     add("--backends", nargs="*", default=[], help="on which the entries are loaded and measured as well")
     add("--bar", action="store_true", help="a progress bar in each epoch of training")
     return parser.parse_args()

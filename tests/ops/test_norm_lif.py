@@ -206,6 +206,25 @@ def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits()
     np.testing.assert_allclose(found[0][1], x.astype("float64").var(0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("case", ["spikformer", "soft reset"])
+def test_spikes_and_gradients_do_not_depend_on_the_number_of_threads(case):
+    """Six pieces of work, for one, two and five threads; the sums are added up in the pieces' order."""
+    from kspike.ops import cpu_pass
+
+    x, gamma, beta, upstream = inputs((8, 2, 64, 96))
+    one = cpu_pass.described(**{**NEURON, **CASES[case]}, epsilon=1e-5, normalised=True, batch=True)
+    none, found = np.empty(0, "float32"), []
+    for threads in (1, 2, 5):
+        spikes, grad = np.empty_like(x), np.empty_like(x)
+        moments = cpu_pass.forward(one, x, gamma, beta, none, none, none, spikes, threads)
+        sums = cpu_pass.backward(one, upstream, x, gamma, beta, *moments, none, grad, threads)
+        found.append([spikes, grad, *sums[:2]])
+    assert 0.02 < found[0][0].mean() < 0.98
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_several_threads_of_a_program_may_call_it_at_once():
     x, gamma, beta, _ = inputs((8, 4, 64, 32))
     tensors = [keras.ops.convert_to_tensor(a) for a in (x, gamma, beta)]
