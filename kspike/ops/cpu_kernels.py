@@ -2,7 +2,7 @@
 
 One pass over the input each way, whatever T: a row of channels stays in the first-level cache while its time steps are
 walked through, and the way back computes the potentials again instead of having kept them. bfloat16 is read and written
-as it lies in memory (uint16 here), and computed in float32. Every expression that a spike depends on is the reference's,
+as it lies in memory (uint16 here), and computed in float32. What a spike depends on is written as the reference has it,
 in its order and without fused multiply-adds, so that spikes are the same bit for bit.
 
 A row's numbers are walked through by several short loops, each in a function of its own: beside other code, or over so
@@ -392,8 +392,8 @@ def _fire_back_pieces(upstream, x, affine, neuron, slope, summed, grad, sums, bo
     detach_reset, kind, alpha = slope
     for i in range(first, last):
         _fire_back(
-            upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
-            summed, grad, sums[i], bounds[i], bounds[i + 1],
+            upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind,
+            alpha, summed, grad, sums[i], bounds[i], bounds[i + 1],
         )  # fmt: skip
 
 

@@ -36,6 +36,16 @@ def kernels() -> Any:
         return None
 
 
+@functools.cache
+def attention() -> Any:
+    """The compiled loops of attention, or None where there are none."""
+    if kernels() is None:
+        return None
+    from kspike.ops import cpu_attention
+
+    return cpu_attention
+
+
 def cores() -> int:
     """How many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
