@@ -1,4 +1,4 @@
-"""TensorFlow's own forms: the spike with a custom gradient, and compiled inference."""
+"""TensorFlow's own forms: the spike with a custom gradient, compiled inference, and the way into the compiled loops."""
 
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ def _call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
     bits = [tf.bitcast(a, tf.uint16) if a.dtype == tf.bfloat16 else a for a in tensors]
     dtypes = [tf.uint16 if dtype == tf.bfloat16 else dtype for dtype, _ in like]
     found = tf.numpy_function(fn, bits, dtypes, stateful=False)
+    found = found if isinstance(found, (list, tuple)) else [found]  # one alone comes bare in eager code
     for out, (_, shape) in zip(found, like, strict=True):
         out.set_shape(shape)
     return [tf.bitcast(out, tf.bfloat16) if d == tf.bfloat16 else out for out, (d, _) in zip(found, like, strict=True)]
@@ -176,12 +177,46 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.transpose(x, (0, 1, 3, 2, 4)), tf.float32)
 
 
-def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
-    """Attention as three products of matrices; None where q k^T comes first, in 64 bits, and under XLA.
+def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
+    """Attention by compiled loops, in either order of the products."""
+    tokens, heads, dim = size = tuple(q.shape[2:])
+    loops, shape = cpu_pass.attention(), (None, q.shape[1], tokens, heads * dim)
 
-    Without XLA an einsum lays out each of its operands anew, and its gradient does so once more.
+    def rows(*arrays: np.ndarray) -> list[tuple[np.ndarray, int]]:
+        return [(a.reshape(-1), heads * dim) for a in arrays]
+
+    def forward(*arrays: np.ndarray) -> list[np.ndarray]:
+        y = cpu_pass.empty((len(arrays[0]), *shape[1:]), "float32")
+        if y.size:
+            loops.attend(*rows(*arrays), *size, y.reshape(-1), cpu_pass.cores())
+        return [y]
+
+    def back(upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        grads = tuple(cpu_pass.empty(a.shape, a.dtype) for a in arrays)
+        if upstream.size:
+            flat = tuple(grad.reshape(-1) for grad in grads)
+            loops.attend_back(*rows(*arrays), *size, upstream.reshape(-1), flat, cpu_pass.cores())
+        return grads
+
+    @tf.custom_gradient
+    def run(*parts: tf.Tensor) -> tuple:
+        (y,) = _call(forward, parts, [(tf.float32, shape)])
+        like = [(a.dtype, a.shape) for a in parts]
+        return y, lambda upstream: _call(back, (tf.cast(upstream, tf.float32), *parts), like)
+
+    return run(q, k, v)
+
+
+def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
+    """Attention by compiled loops, or as three products of matrices.
+
+    None, for einsums, under XLA, in 64 bits, and where q k^T comes first and loops cannot be had. Without XLA an einsum
+    lays out each of its operands anew, and its gradient does so once more.
     """
     q, k, v = (tf.convert_to_tensor(a) for a in (q, k, v))
+    whole = None not in q.shape[1:] and q.dtype == k.dtype == v.dtype and q.dtype in _KNOWN
+    if whole and _calls_python() and q.shape[4] % cpu_pass.attention().LEAST == 0:
+        return _attend_in_loops(q, k, v)
     if q.dtype not in _KNOWN or None in q.shape[1:] or q.shape[2] <= q.shape[4] or not _on_cpu() or _in_xla():
         return None
     return tf.reshape(_attend(q, k, v), (-1, *q.shape[1:3], q.shape[3] * q.shape[4]))
