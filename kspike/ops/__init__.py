@@ -4,8 +4,8 @@
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
 On a CPU torch and tensorflow run neurons, the normalisation before them and attention as loops compiled by numba
-(`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`), and linear products in oneDNN; where XLA compiles, pools have gradients
-that it compiles well there, under jax also convolutions (`xla`).
+(`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`), and linear products in oneDNN; where XLA
+compiles, pools have gradients that it compiles well there, under jax also convolutions (`xla`).
 """
 
 from kspike.ops.dispatch import (
