@@ -180,7 +180,7 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
 def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
     """Attention by compiled loops, in either order of the products."""
     tokens, heads, dim = size = tuple(q.shape[2:])
-    loops, shape = cpu_pass.attention(), (None, q.shape[1], tokens, heads * dim)
+    loops, shape = cpu_pass.attention(), (*q.shape[:2], tokens, heads * dim)
 
     def rows(*arrays: np.ndarray) -> list[tuple[np.ndarray, int]]:
         return [(a.reshape(-1), heads * dim) for a in arrays]
