@@ -133,7 +133,8 @@ def _values_first(tokens, dim):
 def _images(q, k, v, strides, tokens, heads, dim, y, first, last):
     """q k^T v of images from first to last."""
     channels = heads * dim
-    size, before, square = tokens * channels, _values_first(tokens, dim), max(dim * dim, tokens * tokens)
+    size, before = tokens * channels, _values_first(tokens, dim)
+    square = dim * dim if before else tokens * tokens
     queries, keys, values = np.empty(size, F), np.empty(size, F), np.empty(size, F)
     turned, mixed = np.empty(dim * tokens, F), np.empty(square, F)
     for image in range(first, last):
@@ -156,7 +157,8 @@ def _images(q, k, v, strides, tokens, heads, dim, y, first, last):
 def _images_back(q, k, v, strides, tokens, heads, dim, upstream, to_q, to_k, to_v, first, last):
     """Gradients of q, k and v of images from first to last."""
     channels = heads * dim
-    size, before, square = tokens * channels, _values_first(tokens, dim), max(dim * dim, tokens * tokens)
+    size, before = tokens * channels, _values_first(tokens, dim)
+    square = dim * dim if before else tokens * tokens
     queries, keys, values, above = np.empty(size, F), np.empty(size, F), np.empty(size, F), np.empty(size, F)
     one, two, three = np.empty(size, F), np.empty(size, F), np.empty(size, F)
     turned, mixed, back = np.empty(dim * tokens, F), np.empty(square, F), np.empty(square, F)
