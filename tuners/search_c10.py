@@ -66,10 +66,10 @@ def main(given: argparse.Namespace) -> None:
         inherit = given.inherit and name == SEARCHED
         if inherit:
             model.set_weights(search.get_best_models()[0].get_weights())
-        train(model, data, plan, directory=directory / name, verbose=2 if given.bar else 1)
+        train(model, data, plan, directory=directory / f"{name}{given.suffix}", verbose=2 if given.bar else 1)
         if given.only is None:
             about = {"search": search, "weights": "supernet" if inherit else "fresh"}
-            cards[name] = published(model, name, plan, about, given, data)
+            cards[name + given.suffix] = published(model, name + given.suffix, plan, about, given, data)
     if given.only is None:
         console.print(side_by_side.table(cards))
         side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
@@ -125,7 +125,7 @@ def published(
 ) -> dict:
     """The card of an entry, which is published as the zoo's next version, unless this directory's has been."""
     zoo = given.directory / "my_zoo" if given.release is None else given.release
-    record = given.directory / f"{name}{given.suffix}.published"
+    record = given.directory / f"{name}.published"
     entry = Path(record.read_text()) if record.exists() else None
     if entry is None or entry.parent != zoo.resolve() or not entry.is_dir():
         seconds = sum(row["seconds"] for row in read_history(given.directory / name))
@@ -133,7 +133,7 @@ def published(
         training["weights"] = about["weights"]
         more = {"license": "apache-2.0", "backends": given.backends, "search": about["search"], "seed": plan.seed}
         more["reproduce"] = command(sys.argv[1:])
-        entry = kspike.zoo.publish(model, name + given.suffix, directory=zoo, data=data, training=training, **more)
+        entry = kspike.zoo.publish(model, name, directory=zoo, data=data, training=training, **more)
         record.write_text(str(entry.resolve()))
     return kspike.zoo.card(entry)
 
