@@ -40,11 +40,6 @@ BLOCK = 64
 ROW = 1536
 #: The same where what is summed by number has to be added up by channel afterwards.
 SUMMED = 256
-#: Surrogates that the way back knows, by their name.
-SURROGATES = (
-    "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
-    "rectangular",
-)  # fmt: skip
 
 F = np.float32
 
@@ -529,7 +524,7 @@ def fire_back(
     Args:
         upstream: gradient of the spikes.
         affine: (scale, shift, mean, inverse), float32 `(channels,)`; mean and inverse give the second sum.
-        slope: (detach_reset, index in SURROGATES, alpha).
+        slope: (detach_reset, place in `cpu_pass.SURROGATES`, alpha).
         summed: whether the first two sums are wanted.
     """
     channels, together = x.shape[-1], _side_by_side(*x.shape[2:])

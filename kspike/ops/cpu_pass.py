@@ -16,6 +16,12 @@ import numpy as np
 
 from kspike import surrogate as surrogates
 
+#: Surrogates that the way back knows, on a CPU and on a GPU; their place in it is what a kernel is told.
+SURROGATES = (
+    "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
+    "rectangular",
+)  # fmt: skip
+
 
 @functools.cache
 def kernels() -> Any:
@@ -98,13 +104,12 @@ def described(
     normalised: bool = False,
     batch: bool = False,
 ) -> Pass | None:
-    """The pass of a neuron and a normalisation; None where the compiled loops do not know the surrogate."""
-    known = kernels().SURROGATES
-    if surrogate.name not in known or type(surrogate) is not surrogates._KNOWN[surrogate.name]:
+    """The pass of a neuron and a normalisation; None where the compiled forms do not know the surrogate."""
+    if surrogate.name not in SURROGATES or type(surrogate) is not surrogates._KNOWN[surrogate.name]:
         return None
     return Pass(
         1.0 if tau is None else float(tau), float(v_threshold), v_reset, bool(decay_input), bool(detach_reset),
-        known.index(surrogate.name), float(surrogate.alpha), epsilon, normalised, batch,
+        SURROGATES.index(surrogate.name), float(surrogate.alpha), epsilon, normalised, batch,
     )  # fmt: skip
 
 

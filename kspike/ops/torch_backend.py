@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike.ops import cpu_pass, reference
+from kspike.ops import cpu_pass, gpu_pass, reference
 
 COMPILES = False
 
@@ -92,6 +92,11 @@ def _loops_take(x: Any, dtype: str) -> bool:
     return kernels_for(x) is not None and x.numel() > 0 and dtype in ("float32", "bfloat16")
 
 
+def _kernels_take(x: Any, dtype: str) -> bool:
+    """Whether the kernels of a GPU can take this tensor and write spikes of this dtype."""
+    return gpu_pass.takes(x) and x.shape[1] <= gpu_pass.MOST_STEPS and dtype in ("float32", "bfloat16", "float16")
+
+
 def _float32(a: Any) -> torch.Tensor | None:
     return None if a is None else ops.convert_to_tensor(a).float()
 
@@ -149,14 +154,16 @@ def norm_lif(
     `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for programs that are
     compiled: here a slice of x does.
     """
-    if not _loops_take(x, dtype) or time_mask is not None:
+    on_gpu = _kernels_take(x, dtype)
+    if time_mask is not None or not (on_gpu or _loops_take(x, dtype)):
         return None
     one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if one is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
-    return _FusedLIF.apply(x.contiguous(), *given[:2], _float32(inverse_tau), moments, one, getattr(torch, dtype))
+    fused = gpu_pass.fused if on_gpu else _FusedLIF.apply
+    return fused(x.contiguous(), *given[:2], _float32(inverse_tau), moments, one, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -182,12 +189,13 @@ class _LIF(torch.autograd.Function):
 def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
     """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
 
-    None for a learned time constant where the compiled loops cannot be had.
+    None for a learned time constant where neither loops nor kernels can be had.
     """
-    one = cpu_pass.described(**neuron) if _loops_take(x, dtype) else None
+    on_gpu = _kernels_take(x, dtype)
+    one = cpu_pass.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
     if one is not None:
         given = _float32(inverse_tau), (None, None), one, getattr(torch, dtype)
-        return _FusedLIF.apply(x.contiguous(), None, None, *given)[0]
+        return (gpu_pass.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None:
         return None
     if x.dtype not in (torch.float32, torch.float64):
@@ -253,12 +261,14 @@ def batch_norm(x: torch.Tensor, gamma: Any, beta: Any, epsilon: float) -> tuple:
 
 
 def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
-    """The product as a 1x1 convolution, which PyTorch hands to oneDNN; None where that is not to be had.
+    """The product, its bias added as it is written; on a CPU a 1x1 convolution, which PyTorch hands to oneDNN.
 
-    PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not its maker's;
-    and here the bias is added as the product is written, not in a pass of its own.
+    PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not its maker's.
+    None where none of this is to be had.
     """
     kernel, bias = ops.convert_to_tensor(kernel), None if bias is None else ops.convert_to_tensor(bias)
+    if x.is_cuda:
+        return torch.nn.functional.linear(x, kernel.t(), bias)
     if (
         x.device.type != "cpu"
         or x.dtype not in (torch.float32, torch.bfloat16)
@@ -364,12 +374,15 @@ def _rows(x: torch.Tensor) -> tuple[np.ndarray, int]:
 
 
 def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
-    """Attention that keeps no float32 copies; None where q k^T comes first (on other devices), or for 64 bits."""
+    """Attention that keeps no float32 copies; None where it has no form of its own: q k^T first, 64 bits."""
     q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
         loops = cpu_pass.attention()
         if loops is not None and q.shape[4] % loops.LEAST == 0:
             return _AttendOnCPU.apply(q, k, v)
+    found = gpu_pass.attend(q, k, v)
+    if found is not None:
+        return found
     if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
         return None
     return _Attend.apply(q, k, v)

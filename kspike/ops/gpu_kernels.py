@@ -1,0 +1,307 @@
+"""Normalisation, neuron and attention on a GPU, compiled by Triton: one read of the input where one does.
+
+Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; what is computed is float32, as in
+`cpu_kernels`, whose equations these are. A tile is some rows (an image's place, all its time steps) by some channels:
+a neuron's potentials live in registers from the first step to the last, on the way back too, where they are computed
+again from x. No sum depends on the order in which tiles end: two runs give the same bits.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+@triton.jit
+def _slope(u, KIND: tl.constexpr, alpha):
+    """dS/du of `kspike.surrogate`, by its place in `cpu_pass.SURROGATES`."""
+    size = tl.abs(u)
+    if KIND == 0:
+        s = 1.0 / (1.0 + tl.exp(-alpha * u))
+        slope = alpha * s * (1.0 - s)
+    elif KIND == 1:
+        bent = 1.5707963267948966 * alpha * u
+        slope = alpha * 0.5 / (1.0 + bent * bent)
+    elif KIND == 2:
+        far = 1.0 / alpha + size
+        slope = 1.0 / (2.0 * alpha * far * far)
+    elif KIND == 3:
+        slope = alpha / ((1.0 + size) * (1.0 + size))
+    elif KIND == 4:
+        slope = 1.0 / ((1.0 + alpha * size) * (1.0 + alpha * size))
+    elif KIND == 5:
+        slope = alpha * 0.5641895835477563 * tl.exp(-alpha * alpha * u * u)
+    elif KIND == 6:
+        slope = tl.maximum(alpha - alpha * alpha * size, 0.0)
+    elif KIND == 7:
+        slope = alpha * 0.5 * tl.exp(-alpha * size)
+    else:
+        slope = tl.where(size <= 0.5 / alpha, alpha, 0.0)
+    return slope
+
+
+@triton.jit
+def _leak(y, tau, inverse, LEAK: tl.constexpr):
+    """y / tau, correctly rounded (LEAK 0); times 1 / tau where that is exact (3) or learned (1, 2)."""
+    if LEAK == 0:
+        found = tl.div_rn(y, y * 0.0 + tau)
+    elif LEAK == 3:
+        found = y * tau
+    else:
+        found = y * inverse
+    return found
+
+
+@triton.jit
+def _charge(v, y, tau, inverse, v_reset, LEAK: tl.constexpr, DECAY: tl.constexpr):
+    """h[t] from v[t-1] and the input y[t]."""
+    rest = v - v_reset
+    if DECAY:
+        h = v + _leak(y - rest, tau, inverse, LEAK)
+    else:
+        h = v - _leak(rest, tau, inverse, LEAK) + y
+    return h
+
+
+@triton.jit
+def _after(h, v_threshold, v_reset, SOFT: tl.constexpr):
+    """v[t] from h[t]."""
+    if SOFT:
+        v = tl.where(h >= v_threshold, h - v_threshold, h)
+    else:
+        v = tl.where(h >= v_threshold, v_reset, h)
+    return v
+
+
+@triton.jit
+def _affine(mean, variance, gamma, beta, epsilon, c, here, NORM: tl.constexpr):
+    """(scale, shift, mean, 1 / deviation) of the channels c."""
+    if NORM:
+        centre = tl.load(mean + c, mask=here, other=0.0)
+        inverse = tl.div_rn(c * 0.0 + 1.0, tl.sqrt_rn(tl.load(variance + c, mask=here, other=1.0) + epsilon))
+        scale = tl.load(gamma + c, mask=here, other=0.0) * inverse
+        shift = tl.load(beta + c, mask=here, other=0.0) - centre * scale
+    else:
+        centre = c * 0.0
+        inverse = centre + 1.0
+        scale = inverse
+        shift = centre
+    return scale[None, :], shift[None, :], centre[None, :], inverse[None, :]
+
+
+@triton.jit
+def _learned(inverse_tau, c, here, LEAK: tl.constexpr):
+    """Learned 1 / tau of the channels c: one for all (LEAK 1), one a channel (2)."""
+    if LEAK == 2:
+        found = tl.load(inverse_tau + c, mask=here, other=0.0)
+    elif LEAK == 1:
+        found = tl.load(inverse_tau) + c * 0.0
+    else:
+        found = c * 0.0
+    return found[None, :]
+
+
+@triton.jit
+def _places(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.constexpr):
+    """Where the first step of each number of a tile lies, and which numbers there are."""
+    r = tile * R + tl.arange(0, R)
+    start = ((r // places).to(tl.int64) * T * places + r % places) * channels
+    return start[:, None] + c[None, :], (r < rows)[:, None] & here[None, :]
+
+
+@triton.jit
+def moments(x, means, spreads, counts, rows, channels, R: tl.constexpr, C: tl.constexpr):
+    """Mean, and sum of squares around it, of what each program reads of (rows, channels), by Welford's recurrence."""
+    part, parts = tl.program_id(0), tl.num_programs(0)
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    here = c < channels
+    mean = tl.zeros((R, C), tl.float32)
+    spread = tl.zeros((R, C), tl.float32)
+    count = tl.zeros((R,), tl.float32)
+    for tile in range(part, tl.cdiv(rows, R), parts):
+        r = tile * R + tl.arange(0, R)
+        there = r < rows
+        mask = there[:, None] & here[None, :]
+        y = tl.load(x + r.to(tl.int64)[:, None] * channels + c[None, :], mask=mask, other=0.0).to(tl.float32)
+        count += there.to(tl.float32)
+        off = y - mean
+        step = mean + off * (1.0 / tl.maximum(count, 1.0))[:, None]
+        spread += tl.where(mask, off * (y - step), 0.0)
+        mean = tl.where(mask, step, mean)
+    total = tl.sum(count, 0)
+    middle = tl.sum(mean * count[:, None], 0) / tl.maximum(total, 1.0)
+    off = mean - middle[None, :]
+    tl.store(means + part * channels + c, middle, mask=here)
+    tl.store(spreads + part * channels + c, tl.sum(spread + off * off * count[:, None], 0), mask=here)
+    if tl.program_id(1) == 0:
+        tl.store(counts + part, total)
+
+
+@triton.jit
+def finish(means, spreads, counts, mean, variance, parts, channels, P: tl.constexpr, C: tl.constexpr):
+    """Puts the parts of `moments` together: mean and biased variance of each channel."""
+    p = tl.arange(0, P)
+    c = tl.program_id(0) * C + tl.arange(0, C)
+    here = c < channels
+    mask = (p < parts)[:, None] & here[None, :]
+    at = p[:, None] * channels + c[None, :]
+    count = tl.load(counts + p, mask=p < parts, other=0.0)
+    part = tl.load(means + at, mask=mask, other=0.0)
+    total = tl.sum(count, 0)
+    middle = tl.sum(part * count[:, None], 0) / total
+    off = part - middle[None, :]
+    spread = tl.sum(tl.load(spreads + at, mask=mask, other=0.0) + off * off * count[:, None], 0)
+    tl.store(mean + c, middle, mask=here)
+    tl.store(variance + c, spread / total, mask=here)
+
+
+@triton.jit
+def fire(
+    x, out, mean, variance, gamma, beta, inverse_tau, epsilon, tau, v_threshold, v_reset, rows, places, channels,
+    T: tl.constexpr, NORM: tl.constexpr, LEAK: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr,
+    R: tl.constexpr, C: tl.constexpr,
+):  # fmt: skip
+    """Spikes of x, normalised or as it is, in out's dtype."""
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    here = c < channels
+    scale, shift, _, _ = _affine(mean, variance, gamma, beta, epsilon, c, here, NORM)
+    inverse = _learned(inverse_tau, c, here, LEAK)
+    at, mask = _places(tl.program_id(0), rows, places, channels, T, c, here, R)
+    v = tl.zeros((R, C), tl.float32) + v_reset
+    for t in tl.static_range(T):
+        y = tl.load(x + at + t * places * channels, mask=mask, other=0.0).to(tl.float32)
+        if NORM:
+            y = y * scale + shift
+        h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
+        spikes = tl.where(h >= v_threshold, 1.0, 0.0)
+        tl.store(out + at + t * places * channels, spikes.to(out.dtype.element_ty), mask=mask)
+        v = _after(h, v_threshold, v_reset, SOFT)
+
+
+@triton.jit
+def fire_back(
+    above, x, grad, mean, variance, gamma, beta, inverse_tau, means, parts, epsilon, tau, v_threshold, v_reset, alpha,
+    rows, places, channels,
+    T: tl.constexpr, NORM: tl.constexpr, LEAK: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr,
+    DETACH: tl.constexpr, KIND: tl.constexpr, SUMS: tl.constexpr, BATCH: tl.constexpr, R: tl.constexpr,
+    C: tl.constexpr,
+):  # fmt: skip
+    """The way back through neuron and normalisation.
+
+    With SUMS: the sums over all rows that gamma, beta, 1 / tau and the batch's moments need, into parts
+    `(programs, 3, channels)`: of the gradient of the normalised input, of that times the normalised input, of 1 / tau's.
+    Without: the gradient of x, for which `means` (2, channels) are the first two divided by the number of rows.
+    """
+    first, programs = tl.program_id(0), tl.num_programs(0)
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    here = c < channels
+    scale, shift, centre, deviation = _affine(mean, variance, gamma, beta, epsilon, c, here, NORM)
+    inverse = _learned(inverse_tau, c, here, LEAK)
+    step = places * channels
+    to_beta = tl.zeros((R, C), tl.float32)
+    to_gamma = tl.zeros((R, C), tl.float32)
+    to_inverse = tl.zeros((R, C), tl.float32)
+    if NORM and BATCH and not SUMS:
+        of_beta = tl.load(means + c, mask=here, other=0.0)[None, :]
+        of_gamma = tl.load(means + channels + c, mask=here, other=0.0)[None, :]
+    for tile in range(first, tl.cdiv(rows, R), programs):
+        at, mask = _places(tile, rows, places, channels, T, c, here, R)
+        v = tl.zeros((R, C), tl.float32) + v_reset
+        potentials = ()
+        for t in tl.static_range(T):
+            y = tl.load(x + at + t * step, mask=mask, other=0.0).to(tl.float32)
+            if NORM:
+                y = y * scale + shift
+            h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
+            potentials = potentials + (h,)
+            v = _after(h, v_threshold, v_reset, SOFT)
+        to_v = tl.zeros((R, C), tl.float32)
+        last = at + (T - 1) * step
+        for back in tl.static_range(T):
+            h = potentials[T - 1 - back]
+            slope = _slope(h - v_threshold, KIND, alpha)
+            to_h = tl.load(above + last - back * step, mask=mask, other=0.0).to(tl.float32) * slope
+            if back > 0:
+                if SOFT:
+                    through = to_v if DETACH else to_v * (1.0 - v_threshold * slope)
+                else:
+                    through = tl.where(h >= v_threshold, 0.0, to_v)
+                    if not DETACH:
+                        through += to_v * (v_reset - h) * slope
+                to_h += through
+            leaked = _leak(to_h, tau, inverse, LEAK)
+            to_v = to_h - leaked
+            to_y = leaked if DECAY else to_h
+            if NORM or LEAK == 1 or LEAK == 2:
+                raw = tl.load(x + last - back * step, mask=mask, other=0.0).to(tl.float32)
+            if SUMS:
+                if NORM:
+                    to_beta += to_y
+                    to_gamma += tl.where(mask, to_y * (raw - centre) * deviation, 0.0)
+                if LEAK == 1 or LEAK == 2:
+                    if back < T - 1:
+                        rest = _after(potentials[T - 2 - back], v_threshold, v_reset, SOFT) - v_reset
+                    else:
+                        rest = tl.zeros((R, C), tl.float32)
+                    if DECAY:
+                        y = raw * scale + shift if NORM else raw
+                        to_inverse += tl.where(mask, to_h * (y - rest), 0.0)
+                    else:
+                        to_inverse -= tl.where(mask, to_h * rest, 0.0)
+            else:
+                if NORM:
+                    if BATCH:
+                        to_y = to_y - of_beta - (raw - centre) * deviation * of_gamma
+                    to_y = to_y * scale
+                tl.store(grad + last - back * step, to_y.to(grad.dtype.element_ty), mask=mask)
+    if SUMS:
+        into = parts + first * 3 * channels + c
+        tl.store(into, tl.sum(to_beta, 0), mask=here)
+        tl.store(into + channels, tl.sum(to_gamma, 0), mask=here)
+        tl.store(into + 2 * channels, tl.sum(to_inverse, 0), mask=here)
+
+
+@triton.jit
+def _head(x, frame, token, head, n, d, mask):
+    """One head of one frame, (tokens, channels), float32."""
+    at = tl.program_id(0).to(tl.int64) * frame + tl.program_id(1) * head
+    return tl.load(x + at + n[:, None] * token + d[None, :], mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def attend(
+    q, k, v, out, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr, HOW: tl.constexpr
+):  # fmt: skip
+    """q (k^T v) of one head of one frame; out `(frames, tokens, heads * head_dim)`, float32."""
+    n, d = tl.arange(0, N), tl.arange(0, D)
+    mask = (n < tokens)[:, None] & (d < head_dim)[None, :]
+    mixed = tl.dot(
+        tl.trans(_head(k, frame, token, head_dim, n, d, mask)), _head(v, frame, token, head_dim, n, d, mask),
+        input_precision=HOW,
+    )  # fmt: skip
+    y = tl.dot(_head(q, frame, token, head_dim, n, d, mask), mixed, input_precision=HOW)
+    width = tl.num_programs(1) * head_dim
+    at = tl.program_id(0).to(tl.int64) * tokens * width + tl.program_id(1) * head_dim
+    tl.store(out + at + n[:, None] * width + d[None, :], y, mask=mask)
+
+
+@triton.jit
+def attend_back(
+    q, k, v, above, to_q, to_k, to_v, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr,
+    HOW: tl.constexpr,
+):  # fmt: skip
+    """Gradients of q, k and v, `(frames, tokens, heads, head_dim)`, of one head of one frame."""
+    n, d = tl.arange(0, N), tl.arange(0, D)
+    mask = (n < tokens)[:, None] & (d < head_dim)[None, :]
+    width = tl.num_programs(1) * head_dim
+    at = tl.program_id(0).to(tl.int64) * tokens * width + tl.program_id(1) * head_dim
+    at = at + n[:, None] * width + d[None, :]
+    up = tl.load(above + at, mask=mask, other=0.0).to(tl.float32)
+    keys = _head(k, frame, token, head_dim, n, d, mask)
+    values = _head(v, frame, token, head_dim, n, d, mask)
+    mixed = tl.dot(tl.trans(keys), values, input_precision=HOW)
+    tl.store(to_q + at, tl.dot(up, tl.trans(mixed), input_precision=HOW).to(to_q.dtype.element_ty), mask=mask)
+    to_mixed = tl.dot(tl.trans(_head(q, frame, token, head_dim, n, d, mask)), up, input_precision=HOW)
+    to_keys = tl.dot(values, tl.trans(to_mixed), input_precision=HOW)
+    tl.store(to_k + at, to_keys.to(to_k.dtype.element_ty), mask=mask)
+    to_values = tl.dot(keys, to_mixed, input_precision=HOW)
+    tl.store(to_v + at, to_values.to(to_v.dtype.element_ty), mask=mask)

@@ -1,0 +1,238 @@
+"""Normalisation, neuron and attention on a GPU for torch: Triton's kernels, one pass each way."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from typing import Any
+
+import torch
+
+from kspike.ops.cpu_pass import Pass
+
+#: Longest run whose potentials are kept in registers.
+MOST_STEPS = 16
+#: Numbers of a tile, a time step, in long runs and in short ones; and programs that share a sum.
+FEW, MANY, PROGRAMS = 512, 1024, 512
+#: Tokens and channels of a head that one program of the attention holds.
+MOST_TOKENS, MOST_HEAD_DIM = 256, 128
+FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+
+
+@functools.cache
+def kernels() -> Any:
+    """The kernels, or None where Triton is missing or does not work: slower, never wrong."""
+    try:
+        from kspike.ops import gpu_kernels
+
+        probe = torch.zeros((1, 2, 1, 16), device="cuda")
+        one = Pass(2.0, 1.0, 0.0, True, True, 0, 4.0, 1e-5, False, False)
+        spikes, *_ = forward(gpu_kernels, one, probe, (None,) * 5, torch.float32)
+        backward(gpu_kernels, one, spikes, probe, (None,) * 5, False)
+        return gpu_kernels
+    except Exception as error:
+        warnings.warn(
+            f"kspike: neurons run step by step, several times slower, for Triton does not work here ({error!s:.200}). "
+            "Install the triton that belongs to this torch, or set KSPIKE_REFERENCE_OPS=1 to do without and without "
+            "this warning.",
+            stacklevel=2,
+        )
+        return None
+
+
+def takes(x: Any) -> bool:
+    """Whether the kernels can take this tensor: dense, on a GPU, of 32 bits or fewer, not being traced."""
+    return (
+        isinstance(x, torch.Tensor)
+        and x.is_cuda
+        and x.dtype in FLOATS
+        and not x.is_sparse
+        and x.numel() > 0
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and kernels() is not None
+    )
+
+
+def _shape(x: torch.Tensor, one: Pass, inverse_tau: torch.Tensor | None) -> tuple[int, int, int]:
+    """(rows, places, channels) in which kernels take (batch, time, ..., channels)."""
+    batch, _, *others = x.shape
+    if one.normalised or (inverse_tau is not None and inverse_tau.numel() > 1):
+        channels = others[-1]
+        places = math.prod(others[:-1])
+    else:  # channels do not differ
+        channels, places = math.prod(others), 1
+    return batch * places, places, channels
+
+
+def _power(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+def _tile(channels: int, numbers: int) -> tuple[int, int]:
+    """Rows and channels of a tile of so many numbers, both powers of two."""
+    wide = 128 if channels > 128 else _power(channels)
+    if channels > 128 and channels % 128:
+        wide = 64 if channels % 64 == 0 else 128
+    return max(1, numbers // wide), wide
+
+
+def _given(one: Pass, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
+    """The neuron as a kernel is told it."""
+    leak, tau = 0, one.tau
+    if inverse_tau is not None:
+        leak = 1 if inverse_tau.numel() == 1 else 2
+    elif math.frexp(tau)[0] == 0.5:
+        leak, tau = 3, 1.0 / tau
+    return {
+        "epsilon": one.epsilon, "tau": tau, "v_threshold": one.v_threshold, "v_reset": one.v_reset or 0.0,
+        "NORM": one.normalised, "LEAK": leak, "DECAY": one.decay_input, "SOFT": one.v_reset is None,
+        # a product and a sum in one step are not what the other paths compute
+        "enable_fp_fusion": leak in (0, 3),
+    }  # fmt: skip
+
+
+def moments(loops: Any, x: torch.Tensor, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and biased variance of each channel, float32."""
+    rows = x.numel() // channels
+    high, wide = _tile(channels, MANY)
+    across = -(-channels // wide)
+    parts = min(-(-rows // high), max(1, PROGRAMS // across))
+    means, spreads = x.new_empty((2, parts, channels), dtype=torch.float32)
+    counts = x.new_empty(parts, dtype=torch.float32)
+    loops.moments[parts, across](x, means, spreads, counts, rows, channels, R=high, C=wide)
+    mean, variance = x.new_empty((2, channels), dtype=torch.float32)
+    few = min(16, wide)
+    loops.finish[(-(-channels // few),)](
+        means, spreads, counts, mean, variance, parts, channels, P=_power(parts), C=few
+    )
+    return mean, variance
+
+
+def forward(loops: Any, one: Pass, x: torch.Tensor, given: tuple, dtype: torch.dtype) -> tuple:
+    """(spikes, mean, variance) of contiguous x; given = (gamma, beta, mean, variance, 1 / tau), None for none."""
+    gamma, beta, mean, variance, inverse_tau = given
+    rows, places, channels = _shape(x, one, inverse_tau)
+    if one.batch:
+        mean, variance = moments(loops, x, channels)
+    out = torch.empty_like(x, dtype=dtype)
+    high, wide = _tile(channels, MANY)
+    grid = -(-rows // high), -(-channels // wide)
+    loops.fire[grid](
+        x, out, mean, variance, gamma, beta, inverse_tau, rows=rows, places=places, channels=channels, T=x.shape[1],
+        R=high, C=wide, **_given(one, inverse_tau),
+    )  # fmt: skip
+    return out, mean, variance
+
+
+def backward(loops: Any, one: Pass, above: torch.Tensor, x: torch.Tensor, given: tuple, wanted: bool) -> tuple:
+    """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
+    gamma, beta, mean, variance, inverse_tau = given
+    rows, places, channels = _shape(x, one, inverse_tau)
+    high, wide = _tile(channels, MANY if x.shape[1] <= 4 else FEW)
+    tiles, across = -(-rows // high), -(-channels // wide)
+    common = {
+        "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], "R": high, "C": wide,
+        "DETACH": one.detach_reset, "KIND": one.surrogate, "BATCH": one.batch, **_given(one, inverse_tau),
+    }  # fmt: skip
+    sums = means = None
+    if one.batch or wanted:
+        programs = min(tiles, max(1, PROGRAMS // across))
+        parts = x.new_empty((programs, 3, channels), dtype=torch.float32)
+        arrays = above, x, None, mean, variance, gamma, beta, inverse_tau, None, parts
+        loops.fire_back[programs, across](*arrays, SUMS=True, **common)
+        sums = parts.sum(0)
+        means = sums[:2] / (x.numel() // channels)
+    grad = torch.empty_like(x)
+    arrays = above, x, grad, mean, variance, gamma, beta, inverse_tau, means, None
+    loops.fire_back[tiles, across](*arrays, SUMS=False, **common)
+    if sums is None:
+        return grad, None, None, None
+    to_inverse = None
+    if inverse_tau is not None:
+        to_inverse = (sums[2] if inverse_tau.numel() > 1 else sums[2].sum()).reshape(inverse_tau.shape)
+    return grad, sums[1], sums[0], to_inverse
+
+
+class FusedLIF(torch.autograd.Function):
+    """Neurons of x as it is, or normalised: (spikes, mean, variance). Keeps x, and numbers by channel."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: Pass,
+        dtype: torch.dtype, loops: Any,
+    ) -> tuple:  # fmt: skip
+        # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
+        given = tuple(None if a is None else a.detach().clone() for a in (gamma, beta, *moments, inverse_tau))
+        out, mean, variance = forward(loops, one, x, given, dtype)
+        ctx.save_for_backward(x)
+        ctx.one, ctx.loops, ctx.given = one, loops, (*given[:2], mean, variance, given[4])
+        if mean is not None:
+            ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+        (x,) = ctx.saved_tensors
+        needed = ctx.needs_input_grad[1:4]
+        found = backward(ctx.loops, ctx.one, upstream.contiguous(), x, ctx.given, any(needed))
+        wanted = zip(found[1:], needed, strict=True)
+        return found[0], *(grad if one else None for grad, one in wanted), None, None, None, None
+
+
+class Attend(torch.autograd.Function):
+    """q (k^T v), float32; keeps the spikes alone."""
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, loops: Any) -> torch.Tensor:
+        ctx.save_for_backward(q, k, v)
+        ctx.loops = loops
+        out = q.new_empty((*q.shape[:3], q.shape[3] * q.shape[4]), dtype=torch.float32)
+        loops.attend[_frames(q), q.shape[3]](q, k, v, out, **_sizes(q))
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        q, k, v = ctx.saved_tensors
+        grads = tuple(q.new_empty(q.shape) for _ in range(3))
+        ctx.loops.attend_back[_frames(q), q.shape[3]](q, k, v, upstream.contiguous(), *grads, **_sizes(q))
+        return *grads, None
+
+
+def _frames(q: torch.Tensor) -> int:
+    return q.shape[0] * q.shape[1]
+
+
+def _sizes(q: torch.Tensor) -> dict[str, Any]:
+    tokens, _, head_dim = q.shape[2:]
+    return {
+        "frame": q.stride(1), "token": q.stride(2), "tokens": tokens, "head_dim": head_dim,
+        "N": max(16, _power(tokens)), "D": max(16, _power(head_dim)),
+        # ten bits of a number are enough where what comes has eight
+        "HOW": "ieee" if q.dtype == torch.float32 else "tf32",
+    }  # fmt: skip
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | None:
+    """Attention of (batch, time, tokens, heads, head_dim); None where a head is too large for one program."""
+    if not takes(q) or q.shape[2] > MOST_TOKENS or q.shape[4] > MOST_HEAD_DIM or not q.dtype == k.dtype == v.dtype:
+        return None
+    if not all(_regular(a, q) for a in (q, k, v)):
+        q, k, v = (a.contiguous() for a in (q, k, v))
+    return Attend.apply(q, k, v, kernels())
+
+
+def _regular(a: torch.Tensor, like: torch.Tensor) -> bool:
+    """Whether frames follow one another, heads lie side by side, and all three lie alike."""
+    batch, frame, _, head, one = a.stride()
+    return a.stride() == like.stride() and one == 1 and head == a.shape[4] and batch == frame * a.shape[1]
+
+
+def fused(
+    x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: Pass, dtype: torch.dtype
+) -> tuple:
+    """(spikes, mean, variance) of contiguous x, with the gradients of all that is learned."""
+    return FusedLIF.apply(x, gamma, beta, inverse_tau, moments, one, dtype, kernels())
