@@ -1,12 +1,15 @@
 """One contestant in a process of its own: answers "train N" and "infer N" with seconds, "peak" with megabytes.
 
 Run by speed.py. Contestants: kspike, plain (the same network of plain keras.layers with an unrolled neuron),
-spikingjelly and spikingjelly-compiled (SpikingJelly 2.0's spikformer_cifar10, the second through torch.compile).
+spikingjelly and spikingjelly-compiled (SpikingJelly 2.0's spikformer_cifar10, the second through torch.compile). With
+--device cuda they run on a GPU, where SpikingJelly takes its Triton neurons by itself; "peak" is then the GPU's memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import resource
 import sys
 import time
@@ -14,9 +17,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+open_ended = contextlib.ExitStack()
 WIDTH, DEPTH, HEADS, CLASSES, SIDE = 384, 4, 12, 10, 32
 
 
+@functools.cache
 def arrays(images: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
     """Images of noise: no kernel here is faster or slower for what it is fed."""
     rng = np.random.default_rng(0)
@@ -52,7 +57,12 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
         input_shape=(options.side, options.side, 3), num_classes=CLASSES, timesteps=options.timesteps,
         embed_dim=options.width, depth=options.depth, num_heads=HEADS,
     )  # fmt: skip
-    return keras_steps(kspike.Spikformer(config, dtype=policy(options)), options.batch, options.side)
+    model = kspike.Spikformer(config, dtype=policy(options))
+    if options.device == "cuda":
+        from kspike.training.recording import recording
+
+        open_ended.enter_context(recording(model))  # as kspike.training.train does
+    return keras_steps(model, options.batch, options.side)
 
 
 def plain_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
@@ -68,27 +78,30 @@ def policy(options: argparse.Namespace) -> str:
 
 def spikingjelly_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
     import torch
+
+    device = options.device
     from spikingjelly.activation_based import functional
     from spikingjelly.activation_based.model.spikformer import Spikformer
 
     model = Spikformer(
         T=options.timesteps, in_channels=3, img_size_h=options.side, img_size_w=options.side, patch_size=4,
         num_classes=CLASSES, embed_dims=options.width, num_heads=HEADS, mlp_ratio=4.0, depths=options.depth,
-    ).to(memory_format=torch.channels_last)  # fmt: skip
+    ).to(device, memory_format=torch.channels_last)  # fmt: skip
     run = torch.compile(model) if options.name.endswith("compiled") else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     loss_of = torch.nn.CrossEntropyLoss()
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         functional.reset_net(model)
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
+        with torch.autocast(device, torch.bfloat16, enabled=options.precision == "bfloat16"):
             out = run(x)
         return out.float().mean(0) if out.ndim == 3 else out.float()
 
+    @functools.cache
     def batches(steps: int) -> list:
         x, y = arrays(options.batch * steps, options.side)
-        images = torch.from_numpy(x).permute(0, 3, 1, 2)
-        return list(zip(images.split(options.batch), torch.from_numpy(y).split(options.batch), strict=True))
+        images, labels = torch.from_numpy(x).to(device).permute(0, 3, 1, 2), torch.from_numpy(y).to(device)
+        return list(zip(images.split(options.batch), labels.split(options.batch), strict=True))
 
     def train(steps: int) -> None:
         model.train()
@@ -114,16 +127,45 @@ MAKERS = {
 }
 
 
+def synchronize(device: str) -> None:
+    """Waits until the GPU has done what it was given; jax's steps have waited by themselves."""
+    if device == "cuda" and "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+
+
+def peak(device: str) -> float:
+    """Megabytes of memory at the highest, of the process or, with cuda, of the GPU."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].memory_stats()["peak_bytes_in_use"] / 2**20
+    import torch
+
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=MAKERS)
     parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--timesteps", type=int, default=4)
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--depth", type=int, default=DEPTH)
     parser.add_argument("--side", type=int, default=SIDE)
     options = parser.parse_args()
+    if options.device == "cuda":
+        import torch
+
+        torch.backends.cudnn.benchmark = True  # for everyone who runs on torch
     train, infer = MAKERS[options.name](options)
     answers = sys.stdout
     sys.stdout = sys.stderr
@@ -131,10 +173,11 @@ def main() -> None:
     for line in sys.stdin:
         what, *count = line.split()
         if what == "peak":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=answers, flush=True)
+            print(peak(options.device), file=answers, flush=True)
             continue
         start = time.perf_counter()
         {"train": train, "infer": infer}[what](int(count[0]))
+        synchronize(options.device)
         print(time.perf_counter() - start, file=answers, flush=True)
 
 

@@ -1,7 +1,8 @@
 """Speed and memory of Spikformer 4-384 beside its peers, in one run: `python benchmarks/speed.py`.
 
 Every contestant has a process of its own; they take turns, so that a machine that slows down slows all of them.
-Medians over the rounds; images a second; and ratios, which alone carry over to another machine. Needs
+Medians over the rounds; images a second; and ratios, which alone carry over to another machine. On a GPU:
+`python benchmarks/speed.py --device cuda --batch 256 --steps 10 --precision bfloat16`. Needs
 `pip install --no-deps spikingjelly==2.0.0 loguru` beside kspike; a contestant that cannot start is named and left out.
 """
 
@@ -126,7 +127,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--out", type=Path, help="CSV file that the rows are written to")
     options, rest = parser.parse_known_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; the faster of the peers is 1.00")
+    where = "GPU" if "cuda" in rest else f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    print(f"{where}; the faster of the peers is 1.00")
     rows = []
     for precision in options.precision:
         found = measure(options.contestants, precision, options.rounds, options.steps, options.batch, rest)

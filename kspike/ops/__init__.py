@@ -5,10 +5,12 @@ tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
 On a CPU torch and tensorflow run neurons, the normalisation before them and attention as loops compiled by numba
 (`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`), and linear products in oneDNN; where XLA
-compiles, pools have gradients that it compiles well there, under jax also convolutions (`xla`).
+compiles, pools have gradients that it compiles well there, under jax also convolutions (`xla`). On a GPU torch runs
+normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels`).
 """
 
 from kspike.ops.dispatch import (
+    accelerated,
     attend,
     batch_norm,
     by_parts,
@@ -22,12 +24,14 @@ from kspike.ops.dispatch import (
     linear,
     max_pool,
     norm_lif,
+    recorded,
     spike,
     use_reference,
     uses_reference,
 )
 
 __all__ = [
+    "accelerated",
     "attend",
     "batch_norm",
     "by_parts",
@@ -41,6 +45,7 @@ __all__ = [
     "linear",
     "max_pool",
     "norm_lif",
+    "recorded",
     "spike",
     "use_reference",
     "uses_reference",

@@ -226,6 +226,29 @@ def clip_each(gradients: Sequence[Any], longest: float) -> list[Any] | None:
     return fast(gradients, longest) if fast is not None else None
 
 
+def recorded(fn: Callable, module: Any, example: Any) -> Callable | None:
+    """fn(x), with its gradients, recorded on a GPU and replayed for every x of the example's shape and dtype.
+
+    A training step of some hundred kernels takes as long as their launches, one after the other from Python, where the
+    GPU is quicker than those. What fn does must not depend on anything but x and the module's variables.
+
+    Args:
+        fn: takes and returns one tensor.
+        module: the layer whose variables fn reads and assigns.
+        example: a tensor like those to come.
+
+    Returns:
+        None where this backend or device records nothing: call fn then.
+    """
+    fast = _fast("recorded")
+    return fast(fn, module, example) if fast is not None else None
+
+
+def accelerated() -> bool:
+    """Whether tensors live on another device than the CPU."""
+    return backend.accelerated()
+
+
 _compilations = [0]
 
 

@@ -16,7 +16,7 @@ def _slope(u, KIND: tl.constexpr, alpha):
     """dS/du of `kspike.surrogate`, by its place in `cpu_pass.SURROGATES`."""
     size = tl.abs(u)
     if KIND == 0:
-        s = 1.0 / (1.0 + tl.exp(-alpha * u))
+        s = 1.0 / (1.0 + tl.exp2(u * (alpha * -1.4426950408889634)))
         slope = alpha * s * (1.0 - s)
     elif KIND == 1:
         bent = 1.5707963267948966 * alpha * u
@@ -207,8 +207,11 @@ def fire_back(
         at, mask = _places(tile, rows, places, channels, T, c, here, R)
         v = tl.zeros((R, C), tl.float32) + v_reset
         potentials = ()
+        given = ()
         for t in tl.static_range(T):
-            y = tl.load(x + at + t * step, mask=mask, other=0.0).to(tl.float32)
+            raw = tl.load(x + at + t * step, mask=mask, other=0.0)
+            given = given + (raw,)
+            y = raw.to(tl.float32)
             if NORM:
                 y = y * scale + shift
             h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
@@ -232,7 +235,7 @@ def fire_back(
             to_v = to_h - leaked
             to_y = leaked if DECAY else to_h
             if NORM or LEAK == 1 or LEAK == 2:
-                raw = tl.load(x + last - back * step, mask=mask, other=0.0).to(tl.float32)
+                raw = given[T - 1 - back].to(tl.float32)
             if SUMS:
                 if NORM:
                     to_beta += to_y

@@ -14,7 +14,7 @@ from kspike.ops.cpu_pass import Pass
 #: Longest run whose potentials are kept in registers.
 MOST_STEPS = 16
 #: Numbers of a tile, a time step, in long runs and in short ones; and programs that share a sum.
-FEW, MANY, PROGRAMS = 512, 1024, 512
+FEW, MANY, PROGRAMS = 256, 1024, 512
 #: Tokens and channels of a head that one program of the attention holds.
 MOST_TOKENS, MOST_HEAD_DIM = 256, 128
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -130,7 +130,7 @@ def backward(loops: Any, one: Pass, above: torch.Tensor, x: torch.Tensor, given:
     """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
     gamma, beta, mean, variance, inverse_tau = given
     rows, places, channels = _shape(x, one, inverse_tau)
-    high, wide = _tile(channels, MANY if x.shape[1] <= 4 else FEW)
+    high, wide = _tile(channels, FEW * 2 if x.shape[1] <= 4 else FEW)
     tiles, across = -(-rows // high), -(-channels // wide)
     common = {
         "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], "R": high, "C": wide,

@@ -75,6 +75,11 @@ def max_pool(x: Any) -> Any | None:
     return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None
 
 
+def accelerated() -> bool:
+    """Whether arrays live on another device than the CPU."""
+    return jax.default_backend() != "cpu"
+
+
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     """jax.jit of a function of the variables' values; what it assigns is written back after the call."""
 

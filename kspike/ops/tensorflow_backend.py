@@ -235,6 +235,11 @@ def max_pool(x: Any) -> Any | None:
     return _max_pool(tf.convert_to_tensor(x)) if _on_cpu() and _in_xla() else None
 
 
+def accelerated() -> bool:
+    """Whether there is another device than the CPU."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     """tf.function, which reads and assigns variables by itself."""
 

@@ -411,6 +411,37 @@ def clip_each(gradients: Sequence[torch.Tensor], longest: float) -> list[torch.T
     return torch._foreach_mul(gradients, torch._foreach_mul(torch._foreach_reciprocal(norms), longest))
 
 
+def accelerated() -> bool:
+    """Whether new tensors are put on another device than the CPU."""
+    return ops.convert_to_tensor(0.0).device.type not in ("cpu", "meta")
+
+
+def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Callable | None:
+    """fn as CUDA graphs of its way there and back, replayed at each call: no launch of its own for every kernel.
+
+    For one shape, whose tensors keep their place. None where the example is not on such a device.
+    """
+    if not example.is_cuda or torch.compiler.is_compiling():
+        return None
+
+    class Whole(torch.nn.Module):  # whose parameters the graphs give gradients of
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = module
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return fn(x)
+
+    # it is run a few times before: what it assigns is to be as if it had not been
+    before = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
+    try:
+        return torch.cuda.make_graphed_callables(Whole(), (example.detach().clone(),), allow_unused_input=True)
+    finally:
+        with torch.no_grad():
+            for p, value in before:
+                p.copy_(value)
+
+
 def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
     """Eager, without gradients. Tensors come in on Keras' device and leave detached."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -11,9 +12,11 @@ from typing import Any
 
 import keras
 
+from kspike.ops import accelerated
 from kspike.training import inputs, records
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
+from kspike.training.recording import Ahead, recording
 
 #: Batches between two looks at the loss: reading it waits for the device.
 LOOK_EVERY = 50
@@ -81,15 +84,20 @@ def train(
         return model
     if hasattr(training, "set_epoch"):
         training.set_epoch(len(rows))
-    model.fit(
-        training,
-        validation_data=validation,
-        initial_epoch=len(rows),
-        epochs=recipe.epochs,
-        shuffle=False,  # the data shuffles itself, by its seed and the epoch
-        verbose=1 if verbose > 1 else 0,
-        callbacks=[_Epochs(training, recipe, rows, folder, verbose), *callbacks],
-    )
+    with contextlib.ExitStack() as stack:
+        if accelerated():
+            stack.enter_context(recording(model))
+            if isinstance(training, (inputs.Split, inputs.Arrays)):  # whose batches threads may read
+                training = stack.enter_context(contextlib.closing(Ahead(training)))
+        model.fit(
+            training,
+            validation_data=validation,
+            initial_epoch=len(rows),
+            epochs=recipe.epochs,
+            shuffle=False,  # the data shuffles itself, by its seed and the epoch
+            verbose=1 if verbose > 1 else 0,
+            callbacks=[_Epochs(training, recipe, rows, folder, verbose), *callbacks],
+        )
     return model
 
 

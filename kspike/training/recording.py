@@ -1,0 +1,103 @@
+"""Trains on a GPU without waiting for Python: the model's call recorded once, batches made ready ahead of their turn."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from kspike.models import Spikformer
+from kspike.ops import recorded
+
+#: Threads that make batches ready, and how many batches stand by.
+THREADS, AHEAD = 4, 6
+
+
+@contextlib.contextmanager
+def recording(model: keras.Model) -> Iterator[None]:
+    """While it lasts, training calls of a Spikformer are recorded and replayed (`kspike.ops.recorded`), where they can.
+
+    Not where a call does more than give logits: firing penalties, listeners and hooks go on as ever.
+    """
+    if type(model) is not Spikformer or "call" in vars(model) or any(map(_more, model._flatten_layers())):
+        yield
+        return
+    plain, replays = model.call, {}
+
+    def call(inputs: Any, training: bool | None = None, **options: Any) -> Any:
+        if not training or options.get("mask") is not None or isinstance(inputs, keras.KerasTensor):
+            return plain(inputs, training=training, **options)
+        key = tuple(inputs.shape), str(inputs.dtype)
+        if key not in replays:
+            replays[key] = _recorded(lambda x: plain(x, training=True), model, inputs)
+        replay = replays[key]
+        return plain(inputs, training=True) if replay is None else replay(inputs)
+
+    vars(model)["call"] = call
+    try:
+        yield
+    finally:
+        vars(model).pop("call", None)
+
+
+def _recorded(fn: Any, model: keras.Model, inputs: Any) -> Any:
+    try:
+        return recorded(fn, model, inputs)
+    except RuntimeError as error:
+        warnings.warn(f"kspike: the training step could not be recorded, it runs as it is ({error!s:.200}).", stacklevel=2)
+        return None
+
+
+def _more(layer: keras.Layer) -> bool:
+    """Whether a call of this layer does something besides what it returns."""
+    hooks = (getattr(layer, name, None) for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"))
+    told = getattr(layer, "listener", None) is not None or getattr(layer, "activity_regularizer", None) is not None
+    return told or any(hooks)
+
+
+class Ahead(keras.utils.PyDataset):
+    """The batches of another data set, in its order, made ready by threads before they are asked for.
+
+    Args:
+        inside: a data set whose batch i depends on the epoch and i alone, as `kspike.data.Split`.
+    """
+
+    def __init__(self, inside: Any) -> None:
+        super().__init__()
+        self.inside = inside
+        self._pool = concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="kspike-batches")
+        self._coming: dict[int, concurrent.futures.Future] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches come."""
+        return self.inside.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Goes to the order of an epoch."""
+        self._forget()
+        self.inside.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.inside)
+
+    def __getitem__(self, index: int) -> Any:
+        for i in range(index, min(index + AHEAD, len(self))):
+            if i not in self._coming:
+                self._coming[i] = self._pool.submit(self.inside.__getitem__, i)
+        return self._coming.pop(index).result()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._forget()
+        self._pool.shutdown()
+
+    def _forget(self) -> None:
+        for future in self._coming.values():
+            future.cancel()
+        concurrent.futures.wait(self._coming.values())
+        self._coming.clear()
