@@ -11,6 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+
 @triton.jit
 def _slope(u, KIND: tl.constexpr, alpha):
     """dS/du of `kspike.surrogate`, by its place in `cpu_pass.SURROGATES`."""
@@ -188,7 +189,7 @@ def fire_back(
     """The way back through neuron and normalisation.
 
     With SUMS: the sums over all rows that gamma, beta, 1 / tau and the batch's moments need, into parts
-    `(programs, 3, channels)`: of the gradient of the normalised input, of that times the normalised input, of 1 / tau's.
+    `(programs, 3, channels)`: of the gradient of the normalised input, of that times this input, of 1 / tau's gradient.
     Without: the gradient of x, for which `means` (2, channels) are the first two divided by the number of rows.
     """
     first, programs = tl.program_id(0), tl.num_programs(0)
@@ -308,3 +309,52 @@ def attend_back(
     tl.store(to_k + at, to_keys.to(to_k.dtype.element_ty), mask=mask)
     to_values = tl.dot(keys, to_mixed, input_precision=HOW)
     tl.store(to_v + at, to_values.to(to_v.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def pool(
+    x, out, place, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
+):  # fmt: skip
+    """3x3 max-pool of stride 2 of (frames, height, width, channels), and which of its nine inputs each output is."""
+    r = tl.program_id(0) * R + tl.arange(0, R)
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    mask = (r < frames * high * wide)[:, None] & (c < channels)[None, :]
+    frame, row, column = r // (high * wide), (r // wide) % high, r % wide
+    most = tl.full((R, C), float("-inf"), tl.float32)
+    first = tl.zeros((R, C), tl.int32)
+    for k in tl.static_range(9):
+        i = 2 * row - 1 + k // 3
+        j = 2 * column - 1 + k % 3
+        there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
+        at = ((frame.to(tl.int64) * height + i) * width + j) * channels
+        one = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
+        first = tl.where(one > most, k, first)
+        most = tl.maximum(most, one)
+    at = r.to(tl.int64)[:, None] * channels + c[None, :]
+    tl.store(out + at, most.to(out.dtype.element_ty), mask=mask)
+    tl.store(place + at, first.to(tl.uint8), mask=mask)
+
+
+@triton.jit
+def pool_back(
+    above, place, grad, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
+):  # fmt: skip
+    """Gradient of `pool`: each input gathers from the windows, up to two a direction, whose largest it was."""
+    r = tl.program_id(0) * R + tl.arange(0, R)
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    mask = (r < frames * height * width)[:, None] & (c < channels)[None, :]
+    frame, row, column = r // (height * width), (r // width) % height, r % width
+    total = tl.zeros((R, C), tl.float32)
+    for k in tl.static_range(4):
+        # an even row is the middle of window row / 2 alone; an odd one the last of one window and the first of the next
+        i = (row + k // 2) // 2
+        j = (column + k % 2) // 2
+        there = (i < high) & (j < wide) & ((row % 2 == 1) | (k // 2 == 0)) & ((column % 2 == 1) | (k % 2 == 0))
+        at = ((frame.to(tl.int64) * high + i) * wide + j) * channels
+        which = 3 * (row - 2 * i + 1) + column - 2 * j + 1
+        taken = mask & there[:, None]
+        chosen = tl.load(place + at[:, None] + c[None, :], mask=taken, other=255).to(tl.int32)
+        up = tl.load(above + at[:, None] + c[None, :], mask=taken, other=0.0).to(tl.float32)
+        total += tl.where(chosen == which[:, None], up, 0.0)
+    at = r.to(tl.int64)[:, None] * channels + c[None, :]
+    tl.store(grad + at, total.to(grad.dtype.element_ty), mask=mask)

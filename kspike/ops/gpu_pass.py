@@ -236,3 +236,34 @@ def fused(
 ) -> tuple:
     """(spikes, mean, variance) of contiguous x, with the gradients of all that is learned."""
     return FusedLIF.apply(x, gamma, beta, inverse_tau, moments, one, dtype, kernels())
+
+
+class MaxPool(torch.autograd.Function):
+    """3x3 max-pool of stride 2 of contiguous (n, height, width, channels); keeps a byte an output."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, loops: Any) -> torch.Tensor:
+        frames, height, width, channels = x.shape
+        size = frames, -(-height // 2), -(-width // 2), channels
+        out, place = x.new_empty(size), x.new_empty(size, dtype=torch.uint8)
+        ctx.save_for_backward(place)
+        ctx.shape, ctx.loops = x.shape, loops
+        tile, wide = _tile(channels, MANY)
+        grid = -(-math.prod(size[:3]) // tile), -(-channels // wide)
+        loops.pool[grid](x, out, place, *x.shape[:3], *size[1:], R=tile, C=wide)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        (place,) = ctx.saved_tensors
+        grad = upstream.new_empty(ctx.shape)
+        tile, wide = _tile(ctx.shape[-1], MANY)
+        grid = -(-math.prod(ctx.shape[:3]) // tile), -(-ctx.shape[-1] // wide)
+        ctx.loops.pool_back[grid](upstream.contiguous(), place, grad, *ctx.shape[:3], *place.shape[1:], R=tile, C=wide)
+        return grad, None
+
+
+def max_pool(x: torch.Tensor) -> torch.Tensor:
+    """The pool of `kspike.ops.max_pool`."""
+    return MaxPool.apply(x.contiguous(), kernels())

@@ -313,6 +313,8 @@ def max_pool(x: torch.Tensor) -> torch.Tensor:
     """Channels-last in memory throughout: the permutations move no data."""
     if torch.is_grad_enabled() and x.requires_grad and x.numel() and kernels_for(x) is not None:
         return _MaxPool.apply(x)
+    if torch.is_grad_enabled() and gpu_pass.takes(x):
+        return gpu_pass.max_pool(x)
     x = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 3, stride=2, padding=1)
     return x.permute(0, 2, 3, 1)
 
@@ -419,9 +421,9 @@ def accelerated() -> bool:
 def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Callable | None:
     """fn as CUDA graphs of its way there and back, replayed at each call: no launch of its own for every kernel.
 
-    For one shape, whose tensors keep their place. None where the example is not on such a device.
+    For one shape, whose tensors keep their place. None on a CPU.
     """
-    if not example.is_cuda or torch.compiler.is_compiling():
+    if not accelerated() or torch.compiler.is_compiling():
         return None
 
     class Whole(torch.nn.Module):  # whose parameters the graphs give gradients of
@@ -434,8 +436,10 @@ def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Ca
 
     # it is run a few times before: what it assigns is to be as if it had not been
     before = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
+    example = ops.convert_to_tensor(example).detach().clone()
     try:
-        return torch.cuda.make_graphed_callables(Whole(), (example.detach().clone(),), allow_unused_input=True)
+        replay = torch.cuda.make_graphed_callables(Whole(), (example,), allow_unused_input=True)
+        return lambda x: replay(ops.convert_to_tensor(x))
     finally:
         with torch.no_grad():
             for p, value in before:

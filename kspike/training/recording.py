@@ -1,4 +1,4 @@
-"""Trains on a GPU without waiting for Python: the model's call recorded once, batches made ready ahead of their turn."""
+"""Trains on a GPU without waiting for Python: the model's call recorded once, batches made ready ahead."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _recorded(fn: Any, model: keras.Model, inputs: Any) -> Any:
     try:
         return recorded(fn, model, inputs)
     except RuntimeError as error:
-        warnings.warn(f"kspike: the training step could not be recorded, it runs as it is ({error!s:.200}).", stacklevel=2)
+        warnings.warn(f"kspike: the step could not be recorded, it runs as it is ({error!s:.200}).", stacklevel=2)
         return None
 
 
