@@ -10,6 +10,8 @@ if "KERAS_BACKEND" not in os.environ:
         if importlib.util.find_spec(_name):
             os.environ["KERAS_BACKEND"] = _name
             break
+# A GPU's kernels are tested by Triton's interpreter, which is asked for before Triton is imported, by whomever.
+os.environ.setdefault("TRITON_INTERPRET", "1")
 # TensorFlow's start-up notes would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What one test process has compiled, another of the same run need not: most of the time on jax is compilation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,6 +29,10 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(help="Share of a label spread over all (0).")] = None,
     augment: Annotated[str | None, typer.Option(help="none, shift, flip_shift, standard or spikformer.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of first weights, order and augmentation (0).")] = None,
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        typer.Option(help="Of the products; membranes, normalisations and weights stay in float32."),
+    ] = "float32",
     weights: Annotated[bool, typer.Option("--weights", help="Start from the entry's weights, not from fresh.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew, removing the run that is there.")] = False,
     bar: Annotated[bool, typer.Option("--bar", help="Show a progress bar in each epoch.")] = False,
@@ -47,6 +51,8 @@ def train(
         kspike train spikformer.json --data cifar10 --recipe recipe.json --directory runs/c10
 
         kspike train auto_spikformer_c10 --weights --data cifar100 --epochs 20
+
+        kspike train spikformer_4_384_c10 --data cifar10 --recipe recipe.json --precision mixed_bfloat16
     """
     import keras
 
@@ -62,7 +68,12 @@ def train(
     plan = base.replace(**{name: value for name, value in given.items() if value is not None})
     images = plan.load_data(data, data_dir=existing(data_dir))
     keras.utils.set_random_seed(plan.seed)
-    model = _model(config, images, weights)
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = _model(config, images, weights)
+    finally:
+        keras.config.set_dtype_policy(usual)
     folder = directory or Path("runs") / f"{Path(config).stem}_{images.name}".replace("/", "_")
     print(f"{model.config.depth} blocks of width {model.config.embed_dim}, {model.config.timesteps} time steps, "
           f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip

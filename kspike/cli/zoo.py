@@ -100,6 +100,7 @@ def publish(
     backend: Annotated[
         list[str] | None, typer.Option(help="Measure there too (torch, jax, tensorflow); may be repeated.")
     ] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store kernels in float16: half the bytes.")] = False,
 ) -> None:
     """Publish a trained model as a folder: weights, config, and a card with what was measured.
 
@@ -115,7 +116,8 @@ def publish(
 
     if not is_run(run):
         raise ValueError(f"Expected the folder of a training run (kspike train), received {run!r}, which is none.")
-    recipe = read_json(Path(run) / "settings.json")["recipe"]
+    settings = read_json(Path(run) / "settings.json")
+    recipe = settings["recipe"]
     folder = kspike.zoo.publish(
         kspike.training.load(run),
         name,
@@ -123,11 +125,12 @@ def publish(
         directory=directory,
         data=open_data(data, batch_size=recipe["batch_size"], data_dir=existing(data_dir)),
         search=None if search is None else read_json(search),
-        training={"recipe": recipe},
+        training={name: settings[name] for name in ("recipe", "precision") if name in settings},
         notes=notes,
         citation=citation,
         seed=recipe["seed"],
         backends=tuple(backend or ()),
+        half=half,
     )
     print(f"published: {folder}")
 

@@ -120,6 +120,11 @@ class Spikformer(keras.Model):
         self._spike_regularizer = keras.regularizers.get(spike_regularizer)
 
     @property
+    def policy(self) -> keras.DTypePolicy:
+        """The dtype policy of its layers; logits are float32 under one of half precision."""
+        return self._policy
+
+    @property
     def spike_regularizer(self) -> Any:
         """The activity regulariser of every neuron; a new one takes effect where the model is compiled anew."""
         return self._spike_regularizer

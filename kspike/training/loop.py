@@ -114,11 +114,13 @@ def _open(folder: Path, model: keras.Model, settings: dict[str, Any], resume: bo
 
 def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, Any]:
     config = getattr(model, "config", None)
+    policy = getattr(model, "policy", model.dtype_policy).name
     return {
         "recipe": recipe.to_dict(),
         "model": config.to_dict() if config is not None and hasattr(config, "to_dict") else type(model).__name__,
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "images": getattr(training, "hash", None),
+        **({} if policy == "float32" else {"precision": policy}),
     }
 
 

@@ -21,7 +21,7 @@ _MAX_LENGTH = 1024
 _MAX_INPUT = 1 << 26
 # An HDF5 file stores a header of a few hundred bytes a dataset or group beside the numbers; measured: under 2 KiB each.
 _OVERHEAD_PER_BLOCK = 256 * 1024
-_BYTES = 4  # float32
+_BYTES, _LEAST_BYTES = 4, 2  # float32, and float16 for kernels
 
 
 def check_config(raw: dict, what: str) -> None:
@@ -54,11 +54,11 @@ def _check(value: Any, limit: float, what: str) -> None:
 def check_parameters(parameters: int, depth: int, weight_bytes: int, what: str) -> None:
     """Raises ValueError unless a weight file of that size can hold exactly this many trainable parameters.
 
-    float32 takes four bytes; beside the trainable ones there are the normalisations' moving statistics, which are never
+    float32 takes four bytes, float16 two; beside the trainable ones there are the normalisations' moving statistics, which are never
     more than the trainable ones.
     """
-    least = _BYTES * parameters
-    most = 2 * least + (depth + 2) * _OVERHEAD_PER_BLOCK
+    least = _LEAST_BYTES * parameters
+    most = 2 * _BYTES * parameters + (depth + 2) * _OVERHEAD_PER_BLOCK
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"Expected {what} to have at most {MAX_PARAMETERS:,} parameters; received {parameters:,}.")
     if not least <= weight_bytes <= most:

@@ -189,7 +189,8 @@ def _limits(metadata: dict) -> str:
 
 def _origin(metadata: dict) -> str:
     data = metadata.get("data") or {}
-    lines = ["## Licence and origin", "", f"- weights: {metadata['license']}"]
+    stored = f"; kernels stored in {metadata['weights_dtype']}" if metadata.get("weights_dtype") else ""
+    lines = ["## Licence and origin", "", f"- weights: {metadata['license']}{stored}"]
     for key, label in (("source", "source"), ("citation", "cite as")):
         if metadata.get(key):
             lines.append(f"- {label}: {metadata[key]}")

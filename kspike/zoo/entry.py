@@ -4,7 +4,7 @@
         config.json         the architecture: SpikformerConfig.to_dict()
         metadata.json       what the card says, in numbers; SHA-256 and byte count of the config and the weights
         README.md           the card, for a person
-        model.weights.h5    plain Keras weights, float32
+        model.weights.h5    plain Keras weights, float32, or with kernels in float16
 
 The hashes tell an entry that was damaged or altered on its way; they are no signature: whoever writes an entry writes
 its hashes too. What protects against a hostile one is that nothing in it is ever executed and every size is bounded.

@@ -39,6 +39,7 @@ def publish(
     reproduce: str | None = None,
     backends: Sequence[str] = (),
     convention: str | None = None,
+    half: bool = False,
 ) -> Path:
     """Writes a Spikformer and all that its card says into a new folder `<directory>/<name>.v<N>`.
 
@@ -63,6 +64,8 @@ def publish(
         backends: on which backends, beside this one, the entry is loaded and measured (in processes of their own)
             before it is released, image by image.
         convention: of energy, a name out of `kspike.cost.conventions()`; None is `kspike.cost.measure`'s default.
+        half: store the kernels of the products in float16: half the bytes. They are rounded before anything is
+            measured; the loaded model is float32 as ever.
 
     Returns:
         The path of the new entry, which `load` takes.
@@ -86,12 +89,14 @@ def publish(
         config, about, search=search, training=training, budget=budget, seed=seed, runs=runs, reproduce=reproduce
     )
     described = gather.describe_data(data, config)
-    fresh = storage.copy_of(model)
+    fresh = storage.copy_of(model, half)
     parent = _folder(directory, bare, version, needed=4 * fresh.count_params())
     with folder_aside(parent, f"{bare}.publishing") as aside:
         metadata = {"format_version": schema.FORMAT_VERSION, "name": bare, "version": version or 1}
-        metadata |= {"files": _write_model(fresh, config, aside), "parameters": gather.parameters(config)}
+        metadata |= {"files": _write_model(fresh, config, aside, half), "parameters": gather.parameters(config)}
         metadata |= {**described, **given, **gather.surroundings()}
+        if half:
+            metadata["weights_dtype"] = "float16"
         metadata["created"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
         _write_metadata(aside, metadata, config)
         metadata |= gather.measure(_read_back(aside, metadata, fresh), data, aside, metadata, backends, convention)
@@ -132,9 +137,9 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
     return parent
 
 
-def _write_model(fresh: Any, config: Any, aside: Path) -> dict:
+def _write_model(fresh: Any, config: Any, aside: Path, half: bool) -> dict:
     """Config and weights -> their files, and what the metadata holds of each."""
-    content = {CONFIG: strict_json.dumps(config.to_dict(), CONFIG), WEIGHTS: storage.write(fresh, aside)}
+    content = {CONFIG: strict_json.dumps(config.to_dict(), CONFIG), WEIGHTS: storage.write(fresh, aside, half)}
     files.write_synced(aside / CONFIG, content[CONFIG])
     return {file: {"sha256": files.sha256(value), "bytes": len(value)} for file, value in content.items()}
 

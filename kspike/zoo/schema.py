@@ -12,7 +12,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 _HASH = re.compile(r"[0-9a-f]{64}")
-_OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created")
+_OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created", "weights_dtype")
 _OPTIONAL_DICT = ("data", "evaluation", "energy", "predictions", "versions", "hardware")
 
 

@@ -1,8 +1,8 @@
 """Moves a model's weights into plain Keras `.weights.h5` bytes and back, the same on every backend.
 
 Keras names what it stores by class and position, never by the session's running layer names, so a file written on one
-backend loads on the others. What is stored is a fresh, uncompiled copy in float32: no optimiser state, no dtype of the
-training run.
+backend loads on the others. What is stored is a fresh, uncompiled copy in float32, or with the kernels of its products
+in float16: no optimiser state, no dtype of the training run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kspike.models import Spikformer
 
 _MAX_OBJECTS = 200_000
+#: Axes from which on an array is a product's kernel, and may be stored in half precision.
+_KERNEL = 2
 _MAX_DEPTH = 32
 
 
@@ -40,17 +42,23 @@ def build(
     return Spikformer(config, include_top=include_top, name=name, dtype=dtype)
 
 
-def copy_of(model: Spikformer) -> Spikformer:
-    """A Spikformer -> a fresh float32 one with the same weights; ValueError if any is not finite."""
+def copy_of(model: Spikformer, half: bool = False) -> Spikformer:
+    """A Spikformer -> a fresh float32 one with the same weights; ValueError if any is not finite.
+
+    With `half`, the kernels of its products are rounded to what float16 holds.
+    """
     from keras import ops
 
     values = []
     for variable in model.weights:
         value = np.asarray(ops.convert_to_numpy(ops.cast(variable, "float32")))
+        if half and value.ndim >= _KERNEL:
+            with np.errstate(over="ignore"):  # what becomes infinite is refused below
+                value = value.astype("float16").astype("float32")
         if not np.all(np.isfinite(value)):
             raise ValueError(
                 f"Expected finite weights; {variable.path} holds NaN or infinity. Training diverged: publish an "
-                "earlier checkpoint."
+                "earlier checkpoint. (With half=True, a weight past 65,504 is infinite too.)"
             )
         values.append(value)
     fresh = build(model.config, dtype="float32")
@@ -58,14 +66,35 @@ def copy_of(model: Spikformer) -> Spikformer:
     return fresh
 
 
-def write(model: keras.Model, folder: Path) -> bytes:
+def write(model: keras.Model, folder: Path, half: bool = False) -> bytes:
     """A model -> a synced weight file in `folder`, whose bytes are returned as they were read back."""
     path = folder / schema.WEIGHTS
     model.save_weights(path)
+    if half:
+        _halve(path)
     with open(path, "rb+") as file:
         content = file.read()
         os.fsync(file.fileno())
     return content
+
+
+def _halve(path: Path) -> None:
+    """Writes the file anew, arrays of two axes and more as float16: HDF5 gives no room back that it once took."""
+    import h5py
+
+    aside = path.with_name(f"half.{path.name}")
+    with h5py.File(path, "r") as whole, h5py.File(aside, "w") as halved:
+        halved.attrs.update(whole.attrs)
+
+        def copy(name: str, found: Any) -> None:
+            if isinstance(found, h5py.Group):
+                made = halved.require_group(name)
+            else:
+                made = halved.create_dataset(name, data=found[()], dtype="f2" if found.ndim >= _KERNEL else None)
+            made.attrs.update(found.attrs)
+
+        whole.visititems(copy)
+    os.replace(aside, path)
 
 
 def fill(model: keras.Model, content: bytes, what: str) -> None:
@@ -125,9 +154,11 @@ def _shapes(file: Any, what: str) -> Iterator[tuple[int, ...]]:
 def _shape(dataset: Any, what: str) -> tuple[int, ...]:
     import h5py
 
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual or dataset.dtype != np.float32:
+    plain = isinstance(dataset, h5py.Dataset) and not dataset.external and not dataset.is_virtual
+    if not plain or dataset.dtype not in (np.float32, np.float16):
         raise ValueError(
-            f"Expected the weights of {what} to be float32 arrays stored in the file; received something else."
+            f"Expected the weights of {what} to be float32 or float16 arrays stored in the file; received something "
+            "else."
         )
     # Keras stores arrays in one piece. A compressed, chunked or never written one can declare any size for a few bytes.
     if dataset.shape is None or dataset.chunks is not None or dataset.id.get_storage_size() != dataset.nbytes:
