@@ -73,6 +73,19 @@ def test_options_change_a_recipe_file(run, tmp_path):
     assert settings["recipe"] == recipe.replace(learning_rate=0.01).to_dict()
 
 
+def test_train_in_half_precision_says_so_and_publishes_so(run, tmp_path):
+    folder = tmp_path / "half"
+    arguments = ("train", run.parent / "net.json", "--epochs", 1, "--batch-size", 300, "--directory", folder)
+    assert kspike_command(*arguments, "--precision", "mixed_bfloat16").exit_code == 0
+    assert json.loads((folder / "settings.json").read_text("utf-8"))["precision"] == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"  # of the process, as it was
+    assert "precision" in fails(*arguments)  # another precision is another run
+    published = ("zoo", "publish", folder, "net", "--license", "cc0-1.0", "--half", "--directory", tmp_path / "zoo")
+    assert kspike_command(*published).exit_code == 0
+    card = kspike.zoo.card(tmp_path / "zoo" / "net.v1")
+    assert card["training"]["precision"] == "mixed_bfloat16" and card["weights_dtype"] == "float16"
+
+
 def test_evaluate_agrees_with_keras(run):
     result = kspike_command("evaluate", run, "--split", "validation", "--json")
     assert result.exit_code == 0, result.output

@@ -241,3 +241,27 @@ def test_the_zoo_inside_an_installed_package_is_not_published_into(model, tmp_pa
     monkeypatch.setattr(kspike.zoo.naming._resources, "published", lambda name: inside)
     with pytest.raises(ValueError, match="Give a folder of your own"):
         kspike.zoo.publish(model, "net", license="cc0-1.0")
+
+
+def test_half_stores_kernels_in_half_the_bytes_and_measures_what_it_stores(publish, model, digits, released):
+    entry = publish(half=True, data=digits)
+    kernels = 4 * sum(w.size for w in model.get_weights() if w.ndim > 1)
+    whole, halved = ((folder / "model.weights.h5").stat().st_size for folder in (released, entry))
+    assert whole - halved >= kernels / 2 - 4096  # beside what HDF5 spends on its own
+    card, loaded = kspike.zoo.card(entry), kspike.zoo.load(entry)
+    for stored, given in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        assert stored.dtype == np.float32
+        np.testing.assert_array_equal(stored, given.astype("float16").astype("float32") if given.ndim > 1 else given)
+    right = int((loaded.predict(digits.test, verbose=0).argmax(1) == digits.test.labels).sum())
+    assert card["evaluation"]["correct"] == right
+    assert card["weights_dtype"] == "float16" and "kernels stored in float16" in (entry / "README.md").read_text("utf-8")
+    assert kspike.zoo.verify(entry, data=digits).ok
+
+
+def test_half_refuses_weights_that_it_cannot_hold(publish, model, config, tmp_path):
+    large = kspike.Spikformer(config)
+    large.set_weights(model.get_weights())
+    large.get_layer("head").kernel.assign(np.full(large.get_layer("head").kernel.shape, 1e6, "float32"))
+    with pytest.raises(ValueError, match="65,504"):
+        publish(model=large, half=True)
+    assert not (tmp_path / "zoo" / "net.v1").exists()
