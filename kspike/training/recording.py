@@ -26,7 +26,9 @@ def recording(model: keras.Model) -> Iterator[None]:
     if type(model) is not Spikformer or "call" in vars(model) or any(map(_more, model._flatten_layers())):
         yield
         return
-    plain, replays = model.call, {}
+    plain = model.call
+    replays: dict[tuple, Any] = {}
+    own: dict[str, Any] = model.__dict__  # past Keras' tracking of attributes
 
     def call(inputs: Any, training: bool | None = None, **options: Any) -> Any:
         if not training or options.get("mask") is not None or isinstance(inputs, keras.KerasTensor):
@@ -37,11 +39,11 @@ def recording(model: keras.Model) -> Iterator[None]:
         replay = replays[key]
         return plain(inputs, training=True) if replay is None else replay(inputs)
 
-    vars(model)["call"] = call
+    own["call"] = call
     try:
         yield
     finally:
-        vars(model).pop("call", None)
+        own.pop("call", None)
 
 
 def _recorded(fn: Any, model: keras.Model, inputs: Any) -> Any:

@@ -54,8 +54,8 @@ def _check(value: Any, limit: float, what: str) -> None:
 def check_parameters(parameters: int, depth: int, weight_bytes: int, what: str) -> None:
     """Raises ValueError unless a weight file of that size can hold exactly this many trainable parameters.
 
-    float32 takes four bytes, float16 two; beside the trainable ones there are the normalisations' moving statistics, which are never
-    more than the trainable ones.
+    float32 takes four bytes, float16 two; beside the trainable ones there are the normalisations' moving statistics,
+    which are never more than the trainable ones.
     """
     least = _LEAST_BYTES * parameters
     most = 2 * _BYTES * parameters + (depth + 2) * _OVERHEAD_PER_BLOCK

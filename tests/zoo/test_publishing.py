@@ -254,7 +254,8 @@ def test_half_stores_kernels_in_half_the_bytes_and_measures_what_it_stores(publi
         np.testing.assert_array_equal(stored, given.astype("float16").astype("float32") if given.ndim > 1 else given)
     right = int((loaded.predict(digits.test, verbose=0).argmax(1) == digits.test.labels).sum())
     assert card["evaluation"]["correct"] == right
-    assert card["weights_dtype"] == "float16" and "kernels stored in float16" in (entry / "README.md").read_text("utf-8")
+    assert card["weights_dtype"] == "float16"
+    assert "kernels stored in float16" in (entry / "README.md").read_text("utf-8")
     assert kspike.zoo.verify(entry, data=digits).ok
 
 
