@@ -1,7 +1,7 @@
 """Plots a training run's curve: `python benchmarks/curve.py docs/results/spikformer_4_384_c10.csv`.
 
-Writes a PNG beside the CSV, which has a row an epoch, as `kspike train` keeps it: epoch, loss, accuracy, seconds, and val_accuracy where it was
-looked at.
+Writes a PNG beside the CSV, which has a row an epoch, as `kspike train` keeps it: epoch, loss, accuracy, seconds, and
+val_accuracy where it was looked at.
 """
 
 from __future__ import annotations
