@@ -78,6 +78,12 @@ def _tile(channels: int, numbers: int) -> tuple[int, int]:
     return max(1, numbers // wide), wide
 
 
+def _tiles(rows: int, channels: int, numbers: int) -> tuple[tuple[int, int], dict[str, int]]:
+    """The programs that cover so many rows and channels, and the tile of each as a kernel is told it."""
+    high, wide = _tile(channels, numbers)
+    return (-(-rows // high), -(-channels // wide)), {"R": high, "C": wide}
+
+
 def _given(one: Pass, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
     """The neuron as a kernel is told it."""
     leak, tau = 0, one.tau
@@ -96,14 +102,13 @@ def _given(one: Pass, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
 def moments(loops: Any, x: torch.Tensor, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and biased variance of each channel, float32."""
     rows = x.numel() // channels
-    high, wide = _tile(channels, MANY)
-    across = -(-channels // wide)
-    parts = min(-(-rows // high), max(1, PROGRAMS // across))
+    (tiles, across), tile = _tiles(rows, channels, MANY)
+    parts = min(tiles, max(1, PROGRAMS // across))
     means, spreads = x.new_empty((2, parts, channels), dtype=torch.float32)
     counts = x.new_empty(parts, dtype=torch.float32)
-    loops.moments[parts, across](x, means, spreads, counts, rows, channels, R=high, C=wide)
+    loops.moments[parts, across](x, means, spreads, counts, rows, channels, **tile)
     mean, variance = x.new_empty((2, channels), dtype=torch.float32)
-    few = min(16, wide)
+    few = min(16, tile["C"])
     loops.finish[(-(-channels // few),)](
         means, spreads, counts, mean, variance, parts, channels, P=_power(parts), C=few
     )
@@ -117,11 +122,10 @@ def forward(loops: Any, one: Pass, x: torch.Tensor, given: tuple, dtype: torch.d
     if one.batch:
         mean, variance = moments(loops, x, channels)
     out = torch.empty_like(x, dtype=dtype)
-    high, wide = _tile(channels, MANY)
-    grid = -(-rows // high), -(-channels // wide)
+    grid, tile = _tiles(rows, channels, MANY)
     loops.fire[grid](
         x, out, mean, variance, gamma, beta, inverse_tau, rows=rows, places=places, channels=channels, T=x.shape[1],
-        R=high, C=wide, **_given(one, inverse_tau),
+        **tile, **_given(one, inverse_tau),
     )  # fmt: skip
     return out, mean, variance
 
@@ -130,10 +134,9 @@ def backward(loops: Any, one: Pass, above: torch.Tensor, x: torch.Tensor, given:
     """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
     gamma, beta, mean, variance, inverse_tau = given
     rows, places, channels = _shape(x, one, inverse_tau)
-    high, wide = _tile(channels, FEW * 2 if x.shape[1] <= 4 else FEW)
-    tiles, across = -(-rows // high), -(-channels // wide)
+    (tiles, across), tile = _tiles(rows, channels, FEW * 2 if x.shape[1] <= 4 else FEW)
     common = {
-        "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], "R": high, "C": wide,
+        "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], **tile,
         "DETACH": one.detach_reset, "KIND": one.surrogate, "BATCH": one.batch, **_given(one, inverse_tau),
     }  # fmt: skip
     sums = means = None
@@ -248,9 +251,8 @@ class MaxPool(torch.autograd.Function):
         out, place = x.new_empty(size), x.new_empty(size, dtype=torch.uint8)
         ctx.save_for_backward(place)
         ctx.shape, ctx.loops = x.shape, loops
-        tile, wide = _tile(channels, MANY)
-        grid = -(-math.prod(size[:3]) // tile), -(-channels // wide)
-        loops.pool[grid](x, out, place, *x.shape[:3], *size[1:], R=tile, C=wide)
+        grid, tile = _tiles(math.prod(size[:3]), channels, MANY)
+        loops.pool[grid](x, out, place, *x.shape[:3], *size[1:], **tile)
         return out
 
     @staticmethod
@@ -258,9 +260,8 @@ class MaxPool(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         (place,) = ctx.saved_tensors
         grad = upstream.new_empty(ctx.shape)
-        tile, wide = _tile(ctx.shape[-1], MANY)
-        grid = -(-math.prod(ctx.shape[:3]) // tile), -(-ctx.shape[-1] // wide)
-        ctx.loops.pool_back[grid](upstream.contiguous(), place, grad, *ctx.shape[:3], *place.shape[1:], R=tile, C=wide)
+        grid, tile = _tiles(math.prod(ctx.shape[:3]), ctx.shape[-1], MANY)
+        ctx.loops.pool_back[grid](upstream.contiguous(), place, grad, *ctx.shape[:3], *place.shape[1:], **tile)
         return grad, None
 
 

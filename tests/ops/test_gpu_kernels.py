@@ -7,27 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from kspike import ops, surrogate
+from kspike import ops
 from kspike.ops import reference
 from tests.helpers import BACKEND
+from tests.ops.neurons import CASES, NEURON
 
 pytestmark = [
     pytest.mark.skipif(BACKEND != "torch", reason="the kernels are torch's"),
     pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="Triton comes for this alone"),
 ]
-
-NEURON = dict(
-    tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, detach_reset=True, surrogate=surrogate.get("sigmoid")
-)
-CASES = {
-    "spikformer": {},
-    "soft reset": {"v_reset": None},
-    "reset to another": {"v_reset": -0.3, "tau": 3.0, "v_threshold": 0.4},
-    "input not divided": {"decay_input": False, "tau": 1.25},
-    "gradient through the reset": {"detach_reset": False},
-    "and through a soft one": {"detach_reset": False, "v_reset": None, "decay_input": False},
-    **{name: {"surrogate": surrogate.get(name)} for name in surrogate.names()},
-}
 
 
 @pytest.fixture(scope="module")

@@ -8,26 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from kspike import layers, ops, surrogate
+from kspike import layers, ops
 from kspike.ops import dispatch
 from tests.helpers import BACKEND, pullback, run, to_numpy
+from tests.ops.neurons import CASES, NEURON
 
 pytestmark = pytest.mark.skipif(not hasattr(dispatch.backend, "norm_lif"), reason="this backend has no such pass")
-
-NEURON = dict(
-    tau=2.0, v_threshold=1.0, v_reset=0.0, decay_input=True, detach_reset=True, surrogate=surrogate.get("sigmoid")
-)
-CASES = {
-    "spikformer": {},
-    "soft reset": {"v_reset": None},
-    "reset to another": {"v_reset": -0.3, "tau": 3.0, "v_threshold": 0.4},
-    "input not divided": {"decay_input": False, "tau": 1.25},
-    "gradient through the reset": {"detach_reset": False},
-    "and through a soft one": {"detach_reset": False, "v_reset": None, "decay_input": False},
-    "low threshold": {"v_threshold": 0.3, "tau": 10.0},
-    **{name: {"surrogate": surrogate.get(name)} for name in surrogate.names()},
-}
-
 
 LEARNED = {
     "one for all": (np.array([0.7], "float32"), {}),
