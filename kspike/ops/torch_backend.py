@@ -421,9 +421,10 @@ def accelerated() -> bool:
 def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Callable | None:
     """fn as CUDA graphs of its way there and back, replayed at each call: no launch of its own for every kernel.
 
-    For one shape, whose tensors keep their place. None on a CPU.
+    For one shape, whose tensors keep their place. None where there is no CUDA.
     """
-    if not accelerated() or torch.compiler.is_compiling():
+    example = ops.convert_to_tensor(example).detach().clone()
+    if not example.is_cuda or torch.compiler.is_compiling():
         return None
 
     class Whole(torch.nn.Module):  # whose parameters the graphs give gradients of
@@ -436,7 +437,6 @@ def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Ca
 
     # it is run a few times before: what it assigns is to be as if it had not been
     before = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
-    example = ops.convert_to_tensor(example).detach().clone()
     try:
         replay = torch.cuda.make_graphed_callables(Whole(), (example,), allow_unused_input=True)
         return lambda x: replay(ops.convert_to_tensor(x))
