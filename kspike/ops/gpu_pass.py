@@ -13,8 +13,11 @@ from kspike.ops.cpu_pass import Pass
 
 #: Longest run whose potentials are kept in registers.
 MOST_STEPS = 16
-#: Numbers of a tile, a time step, in long runs and in short ones; and programs that share a sum.
-FEW, MANY, PROGRAMS = 256, 1024, 512
+#: Numbers of a tile; of one on the way back, which keeps as many potentials for every time step in registers, up to
+#: four steps; and beyond.
+TILE, TILE_BACK, TILE_BACK_LONG = 1024, 512, 256
+#: Programs that share a sum.
+PROGRAMS = 512
 #: Tokens and channels of a head that one program of the attention holds.
 MOST_TOKENS, MOST_HEAD_DIM = 256, 128
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -102,7 +105,7 @@ def _given(one: Pass, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
 def moments(loops: Any, x: torch.Tensor, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and biased variance of each channel, float32."""
     rows = x.numel() // channels
-    (tiles, across), tile = _tiles(rows, channels, MANY)
+    (tiles, across), tile = _tiles(rows, channels, TILE)
     parts = min(tiles, max(1, PROGRAMS // across))
     means, spreads = x.new_empty((2, parts, channels), dtype=torch.float32)
     counts = x.new_empty(parts, dtype=torch.float32)
@@ -122,7 +125,7 @@ def forward(loops: Any, one: Pass, x: torch.Tensor, given: tuple, dtype: torch.d
     if one.batch:
         mean, variance = moments(loops, x, channels)
     out = torch.empty_like(x, dtype=dtype)
-    grid, tile = _tiles(rows, channels, MANY)
+    grid, tile = _tiles(rows, channels, TILE)
     loops.fire[grid](
         x, out, mean, variance, gamma, beta, inverse_tau, rows=rows, places=places, channels=channels, T=x.shape[1],
         **tile, **_given(one, inverse_tau),
@@ -134,7 +137,7 @@ def backward(loops: Any, one: Pass, above: torch.Tensor, x: torch.Tensor, given:
     """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
     gamma, beta, mean, variance, inverse_tau = given
     rows, places, channels = _shape(x, one, inverse_tau)
-    (tiles, across), tile = _tiles(rows, channels, FEW * 2 if x.shape[1] <= 4 else FEW)
+    (tiles, across), tile = _tiles(rows, channels, TILE_BACK if x.shape[1] <= 4 else TILE_BACK_LONG)
     common = {
         "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], **tile,
         "DETACH": one.detach_reset, "KIND": one.surrogate, "BATCH": one.batch, **_given(one, inverse_tau),
@@ -251,7 +254,7 @@ class MaxPool(torch.autograd.Function):
         out, place = x.new_empty(size), x.new_empty(size, dtype=torch.uint8)
         ctx.save_for_backward(place)
         ctx.shape, ctx.loops = x.shape, loops
-        grid, tile = _tiles(math.prod(size[:3]), channels, MANY)
+        grid, tile = _tiles(math.prod(size[:3]), channels, TILE)
         loops.pool[grid](x, out, place, *x.shape[:3], *size[1:], **tile)
         return out
 
@@ -260,7 +263,7 @@ class MaxPool(torch.autograd.Function):
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         (place,) = ctx.saved_tensors
         grad = upstream.new_empty(ctx.shape)
-        grid, tile = _tiles(math.prod(ctx.shape[:3]), ctx.shape[-1], MANY)
+        grid, tile = _tiles(math.prod(ctx.shape[:3]), ctx.shape[-1], TILE)
         ctx.loops.pool_back[grid](upstream.contiguous(), place, grad, *ctx.shape[:3], *place.shape[1:], **tile)
         return grad, None
 
