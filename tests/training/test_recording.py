@@ -37,7 +37,7 @@ def recorder(monkeypatch):
 
 def test_training_ends_with_the_same_weights(recorder):
     recorded = train(fresh(), RECIPE.load_data("digits"), RECIPE, verbose=0)
-    assert recorder and set(recorder) == {(240, 8, 8, 1)}
+    assert recorder and {shape[1:] for shape in recorder} == {(8, 8, 1)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "accelerated", lambda: False)
         plain = train(fresh(), RECIPE.load_data("digits"), RECIPE, verbose=0)
