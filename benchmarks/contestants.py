@@ -78,11 +78,10 @@ def policy(options: argparse.Namespace) -> str:
 
 def spikingjelly_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
     import torch
-
-    device = options.device
     from spikingjelly.activation_based import functional
     from spikingjelly.activation_based.model.spikformer import Spikformer
 
+    device = options.device
     model = Spikformer(
         T=options.timesteps, in_channels=3, img_size_h=options.side, img_size_w=options.side, patch_size=4,
         num_classes=CLASSES, embed_dims=options.width, num_heads=HEADS, mlp_ratio=4.0, depths=options.depth,

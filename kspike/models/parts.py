@@ -17,12 +17,12 @@ def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Cal
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
     """
-    if not all(_indifferent(layer) for layer in model._flatten_layers(include_self=False)):
+    if not all(indifferent(layer) for layer in model._flatten_layers(include_self=False)):
         return forward(images)
     return by_parts(forward, images, largest(config), dtype)
 
 
-def _indifferent(layer: Any) -> bool:
+def indifferent(layer: Any) -> bool:
     """Whether it makes no difference to a layer, and to those who listen to it, how many images come at once."""
     return not watched(layer) and getattr(layer, "listener", None) is None and layer.activity_regularizer is None
 

@@ -312,14 +312,21 @@ def attend_back(
 
 
 @triton.jit
+def _pixels(frames, height, width, channels, R: tl.constexpr, C: tl.constexpr):
+    """The program's tile of (frames, height, width, channels): frame, row, column, channels, where it lies, a mask."""
+    r = tl.program_id(0) * R + tl.arange(0, R)
+    c = tl.program_id(1) * C + tl.arange(0, C)
+    mask = (r < frames * height * width)[:, None] & (c < channels)[None, :]
+    at = r.to(tl.int64)[:, None] * channels + c[None, :]
+    return r // (height * width), (r // width) % height, r % width, c, at, mask
+
+
+@triton.jit
 def pool(
     x, out, place, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
     """3x3 max-pool of stride 2 of (frames, height, width, channels), and which of its nine inputs each output is."""
-    r = tl.program_id(0) * R + tl.arange(0, R)
-    c = tl.program_id(1) * C + tl.arange(0, C)
-    mask = (r < frames * high * wide)[:, None] & (c < channels)[None, :]
-    frame, row, column = r // (high * wide), (r // wide) % high, r % wide
+    frame, row, column, c, to, mask = _pixels(frames, high, wide, channels, R, C)
     most = tl.full((R, C), float("-inf"), tl.float32)
     first = tl.zeros((R, C), tl.int32)
     for k in tl.static_range(9):
@@ -330,9 +337,8 @@ def pool(
         one = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
         first = tl.where(one > most, k, first)
         most = tl.maximum(most, one)
-    at = r.to(tl.int64)[:, None] * channels + c[None, :]
-    tl.store(out + at, most.to(out.dtype.element_ty), mask=mask)
-    tl.store(place + at, first.to(tl.uint8), mask=mask)
+    tl.store(out + to, most.to(out.dtype.element_ty), mask=mask)
+    tl.store(place + to, first.to(tl.uint8), mask=mask)
 
 
 @triton.jit
@@ -340,10 +346,7 @@ def pool_back(
     above, place, grad, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
     """Gradient of `pool`: each input gathers from the windows, up to two a direction, whose largest it was."""
-    r = tl.program_id(0) * R + tl.arange(0, R)
-    c = tl.program_id(1) * C + tl.arange(0, C)
-    mask = (r < frames * height * width)[:, None] & (c < channels)[None, :]
-    frame, row, column = r // (height * width), (r // width) % height, r % width
+    frame, row, column, c, to, mask = _pixels(frames, height, width, channels, R, C)
     total = tl.zeros((R, C), tl.float32)
     for k in tl.static_range(4):
         # an even row is the middle of window row / 2 alone; an odd one the last of one window and the first of the next
@@ -356,5 +359,4 @@ def pool_back(
         chosen = tl.load(place + at[:, None] + c[None, :], mask=taken, other=255).to(tl.int32)
         up = tl.load(above + at[:, None] + c[None, :], mask=taken, other=0.0).to(tl.float32)
         total += tl.where(chosen == which[:, None], up, 0.0)
-    at = r.to(tl.int64)[:, None] * channels + c[None, :]
-    tl.store(grad + at, total.to(grad.dtype.element_ty), mask=mask)
+    tl.store(grad + to, total.to(grad.dtype.element_ty), mask=mask)

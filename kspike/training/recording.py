@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from kspike.models import Spikformer
+from kspike.models.parts import indifferent
 from kspike.ops import recorded
 
 #: Threads that make batches ready, and how many batches stand by.
@@ -23,7 +24,7 @@ def recording(model: keras.Model) -> Iterator[None]:
 
     Not where a call does more than give logits: firing penalties, listeners and hooks go on as ever.
     """
-    if type(model) is not Spikformer or "call" in vars(model) or any(map(_more, model._flatten_layers())):
+    if type(model) is not Spikformer or any(map(_more, model._flatten_layers())):
         yield
         return
     plain = model.call
@@ -56,9 +57,7 @@ def _recorded(fn: Any, model: keras.Model, inputs: Any) -> Any:
 
 def _more(layer: keras.Layer) -> bool:
     """Whether a call of this layer does something besides what it returns."""
-    hooks = (getattr(layer, name, None) for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks"))
-    told = getattr(layer, "listener", None) is not None or getattr(layer, "activity_regularizer", None) is not None
-    return told or any(hooks)
+    return not indifferent(layer) or bool(getattr(layer, "_backward_hooks", None))
 
 
 class Ahead(keras.utils.PyDataset):
