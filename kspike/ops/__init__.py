@@ -12,6 +12,7 @@ normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels
 from kspike.ops.dispatch import (
     accelerated,
     attend,
+    attend_chosen,
     batch_norm,
     by_parts,
     clip_each,
@@ -33,6 +34,7 @@ from kspike.ops.dispatch import (
 __all__ = [
     "accelerated",
     "attend",
+    "attend_chosen",
     "batch_norm",
     "by_parts",
     "clip_each",

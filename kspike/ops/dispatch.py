@@ -181,6 +181,17 @@ def attend(q: Any, k: Any, v: Any) -> Any:
     return reference.attend(q, k, v) if y is None else y
 
 
+def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
+    """q k^T v, in float32, of (batch, time, tokens, channels), with heads of a width that compiled code is told late.
+
+    `index`, a tensor, picks from `head_dims`; no shape depends on it. Where channels are no multiple of the width, the
+    last head is cut short: there all channels have to be zero, as a supernet's inactive ones are.
+    """
+    fast = _fast("attend_chosen")
+    y = fast(q, k, v, head_dims, index) if fast is not None and _runs(q) else None
+    return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")

@@ -91,6 +91,14 @@ def attend(q: Any, k: Any, v: Any) -> Any:
     return ops.reshape(y, (-1, *size, heads * head_dim))
 
 
+def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
+    """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, kept only within heads."""
+    q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
+    heads = ops.arange(q.shape[3], dtype="int32") // ops.take(ops.convert_to_tensor(head_dims, dtype="int32"), index)
+    same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
+    return ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
+
+
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments; returns (y, mean, biased variance), moments in float32.
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
-from kspike.ops import attend, lif, max_pool
+from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticNorm, Statistics
 
 
@@ -147,16 +147,13 @@ class ElasticSSA(ElasticPart):
     def attend(self, q: Any, k: Any, v: Any, heads: Any) -> Any:
         """scale * q k^T v of spikes (batch, time, tokens, channels), head by head, in float32.
 
-        `heads` is a number, or for every channel the head it belongs to: then k^T v is formed over all channels and
-        kept only within heads, which is exact and needs no shape to change.
+        `heads` is a number, or a masked view's widths and which of them it is.
         """
         if isinstance(heads, int):
             shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
             y = attend(*(ops.reshape(a, shape) for a in (q, k, v)))
         else:
-            q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
-            same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
-            y = ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
+            y = attend_chosen(q, k, v, *heads)
         return y * self.config.scale
 
     def call(self, x: Any, view: Any, statistics: Statistics, active: Any = None) -> Any:

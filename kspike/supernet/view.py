@@ -136,13 +136,14 @@ class MaskedView:
         depths = self._choices("depth", self.largest.depth)
         return self._pick(np.array([float(block < d) for d in depths], "float32"), ["depth"])
 
-    def heads(self, block: int) -> Any:
-        """For every channel the head it belongs to, int32; heads differ in width with the genome."""
+    def heads(self, block: int) -> tuple[tuple[int, ...], Any]:
+        """The widths that heads may have, and which of them they have, as an index: it follows width and heads."""
         widths = self._choices("embed_dim", self.largest.embed_dim)
         heads = self._choices("num_heads", self.largest.num_heads[block])
-        channels = np.arange(self.largest.embed_dim)
-        table = np.array([[channels // (d // h) for h in heads] for d in widths], "int32")
-        return self._pick(table, ["embed_dim", f"num_heads/{block}"])
+        dims = np.array([[d // h for h in heads] for d in widths])
+        known, index = np.unique(dims, return_inverse=True)
+        table = index.reshape(dims.shape).astype("int32")
+        return tuple(known.tolist()), self._pick(table, ["embed_dim", f"num_heads/{block}"])
 
     def neuron(self, kind: str, block: int | None = None) -> dict[str, Any]:
         """tau and v_threshold of one neuron; plain numbers where no gene sets them."""

@@ -143,6 +143,33 @@ def test_attend_and_its_gradients(shape, dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("tokens", "dims", "active"), [(9, (3, 4, 8), 12), (5, (2, 6), 12), (3, (5,), 10)])
+def test_heads_of_a_width_picked_by_an_index_attend_as_heads_of_that_width(tokens, dims, active, dtype):
+    """Twelve channels, which 8 and 5 do not divide: what lies beyond the active ones is zero, as in a supernet."""
+    rng = np.random.default_rng(0)
+    spikes = (rng.random((2, 3, tokens, 3, 12)) < 0.4).astype("float32")
+    upstream = rng.normal(size=(2, 3, tokens, 12)).astype("float32")
+
+    for index, dim in enumerate(dims):
+        size = active // dim * dim
+        spikes[..., size:] = upstream[..., size:] = 0
+
+        def chosen(x, index=index):
+            q, k, v = (keras.ops.cast(x[:, :, :, i], dtype) for i in range(3))
+            return ops.attend_chosen(q, k, v, dims, keras.ops.convert_to_tensor(index, dtype="int32"))
+
+        def alone(x, size=size, dim=dim):
+            q, k, v = (keras.ops.reshape(x[:, :, :, i, :size], (2, 3, tokens, -1, dim)) for i in range(3))
+            return keras.ops.pad(ops.attend(q, k, v), [(0, 0)] * 3 + [(0, 12 - size)])
+
+        expected, gradient = input_gradient(alone, spikes, upstream)
+        for out, found in both_forms(chosen, spikes, upstream):
+            np.testing.assert_array_equal(out, expected)
+            atol = (1e-6 if dtype == "float32" else 0.01) * np.abs(gradient).max()
+            np.testing.assert_allclose(found[..., :size], gradient[..., :size], rtol=0, atol=atol)
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="of the compiled loops")
 @pytest.mark.parametrize(("dim", "compiled"), [(4, True), (12, True), (10, False)])
 def test_attention_runs_in_the_loops_where_heads_are_whole_vectors(dim, compiled, monkeypatch):
