@@ -177,34 +177,59 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.transpose(x, (0, 1, 3, 2, 4)), tf.float32)
 
 
-def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
-    """Attention by compiled loops, in either order of the products."""
-    tokens, heads, dim = size = tuple(q.shape[2:])
-    loops, shape = cpu_pass.attention(), (*q.shape[:2], tokens, heads * dim)
+def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[int, ...], index: Any) -> tf.Tensor:
+    """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the products."""
+    loops, (tokens, channels) = cpu_pass.attention(), q.shape[2:]
 
-    def rows(*arrays: np.ndarray) -> list[tuple[np.ndarray, int]]:
-        return [(a.reshape(-1), heads * dim) for a in arrays]
+    def rows(a: np.ndarray, width: int) -> np.ndarray:
+        """One row of `width` numbers a token, flat: filled up with zeros where channels lack for a whole head."""
+        a = a.reshape(-1, channels)
+        if width > channels:
+            filled = np.zeros((len(a), width), a.dtype)
+            filled[:, :channels] = a
+            a = filled
+        return a.reshape(-1)
 
-    def forward(*arrays: np.ndarray) -> list[np.ndarray]:
-        y = cpu_pass.empty((len(arrays[0]), *shape[1:]), "float32")
+    def size(index: np.ndarray) -> tuple[int, int, int]:
+        dim = head_dims[int(index)]
+        heads = -(-channels // dim)
+        return heads, dim, heads * dim
+
+    def forward(index: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+        heads, dim, width = size(index)
+        y = cpu_pass.empty((*arrays[0].shape[:3], width), "float32")
         if y.size:
-            loops.attend(*rows(*arrays), *size, y.reshape(-1), cpu_pass.cores())
-        return [y]
+            parts = [(rows(a, width), width) for a in arrays]
+            loops.attend(*parts, tokens, heads, dim, y.reshape(-1), cpu_pass.cores())
+        return [y[..., :channels]]
 
-    def back(upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        grads = tuple(cpu_pass.empty(a.shape, a.dtype) for a in arrays)
+    def back(index: np.ndarray, upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        heads, dim, width = size(index)
+        grads = tuple(cpu_pass.empty((*a.shape[:3], width), a.dtype) for a in arrays)
         if upstream.size:
-            flat = tuple(grad.reshape(-1) for grad in grads)
-            loops.attend_back(*rows(*arrays), *size, upstream.reshape(-1), flat, cpu_pass.cores())
-        return grads
+            parts, flat = [(rows(a, width), width) for a in arrays], tuple(grad.reshape(-1) for grad in grads)
+            loops.attend_back(*parts, tokens, heads, dim, rows(upstream, width), flat, cpu_pass.cores())
+        return tuple(grad[..., :channels] for grad in grads)
 
     @tf.custom_gradient
-    def run(*parts: tf.Tensor) -> tuple:
-        (y,) = _call(forward, parts, [(tf.float32, shape)])
+    def run(index: tf.Tensor, *parts: tf.Tensor) -> tuple:
+        (y,) = _call(forward, (index, *parts), [(tf.float32, parts[0].shape)])
         like = [(a.dtype, a.shape) for a in parts]
-        return y, lambda upstream: _call(back, (tf.cast(upstream, tf.float32), *parts), like)
+        return y, lambda upstream: (None, *_call(back, (index, tf.cast(upstream, tf.float32), *parts), like))
 
-    return run(q, k, v)
+    return run(tf.convert_to_tensor(index), q, k, v)
+
+
+def _in_loops(head_dims: tuple[int, ...], *parts: tf.Tensor) -> bool:
+    """Whether the compiled loops take heads of these widths, and parts of one known type and size."""
+    known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in _KNOWN and None not in parts[0].shape[1:]
+    return known and _calls_python() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+
+
+def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> tf.Tensor | None:
+    """Attention by compiled loops, which are told the heads' width as they run; None where they cannot be had."""
+    parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
+    return _attend_in_loops(*parts, head_dims, index) if _in_loops(head_dims, *parts) else None
 
 
 def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
@@ -213,13 +238,15 @@ def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
     None, for einsums, under XLA, in 64 bits, and where q k^T comes first and loops cannot be had. Without XLA an einsum
     lays out each of its operands anew, and its gradient does so once more.
     """
-    q, k, v = (tf.convert_to_tensor(a) for a in (q, k, v))
-    whole = None not in q.shape[1:] and q.dtype == k.dtype == v.dtype and q.dtype in _KNOWN
-    if whole and _calls_python() and q.shape[4] % cpu_pass.attention().LEAST == 0:
-        return _attend_in_loops(q, k, v)
-    if q.dtype not in _KNOWN or None in q.shape[1:] or q.shape[2] <= q.shape[4] or not _on_cpu() or _in_xla():
+    q, k, v = parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
+    if q.dtype not in _KNOWN or None in q.shape[1:]:
         return None
-    return tf.reshape(_attend(q, k, v), (-1, *q.shape[1:3], q.shape[3] * q.shape[4]))
+    dim, shape = q.shape[4], (-1, *q.shape[1:3], q.shape[3] * q.shape[4])
+    if _in_loops((dim,), *parts):
+        return _attend_in_loops(*(tf.reshape(a, shape) for a in parts), (dim,), 0)
+    if q.shape[2] <= dim or not _on_cpu() or _in_xla():
+        return None
+    return tf.reshape(_attend(q, k, v), shape)
 
 
 @tf.custom_gradient
