@@ -20,7 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kspike.ops.cpu_kernels import F, _compiled, _load, _run, _store
+from kspike.ops.cpu_compiling import F, compiled, load, store
+from kspike.ops.cpu_pieces import run
 
 U = np.uintp
 #: What channels of a head must be a multiple of.
@@ -82,7 +83,7 @@ def _combination(width: int) -> Any:
 _sixteen, _eight, _four = (_combination(width) for width in (16, 8, 4))
 
 
-@_compiled
+@compiled
 def _product(a, a_at, a_row, a_step, x, x_at, x_step, count, out, at, out_row, rows, numbers):
     """out[r, c] = sum over i < count of a[r, i] x[i, c], for r < rows and c < numbers, a multiple of LEAST.
 
@@ -98,16 +99,16 @@ def _product(a, a_at, a_row, a_step, x, x_at, x_step, count, out, at, out_row, r
         _four(a, a_at, a_row, a_step, x, x_at + c, x_step, count, out, at + c, out_row, rows)
 
 
-@_compiled
+@compiled
 def _take(flat, row, stride, tokens, channels, out):
     """Rows of one image as float32, one after the other."""
     for n in range(tokens):
         at, to = U((row + n) * stride), U(n * channels)
         for c in range(U(channels)):
-            out[to + c] = _load(flat[at + c])
+            out[to + c] = load(flat[at + c])
 
 
-@_compiled
+@compiled
 def _turn(rows, at, tokens, channels, dim, out):
     """The columns of one head as rows."""
     for n in range(tokens):
@@ -115,21 +116,21 @@ def _turn(rows, at, tokens, channels, dim, out):
             out[i * tokens + n] = rows[at + n * channels + i]
 
 
-@_compiled
+@compiled
 def _give(rows, tokens, channels, flat, row):
     """Rows of one image, one after the other, into an array of such rows."""
     at = U(row * channels)
     for c in range(U(tokens * channels)):
-        _store(flat, at + c, rows[c])
+        store(flat, at + c, rows[c])
 
 
-@_compiled
+@compiled
 def _values_first(tokens, dim):
     """Whether k^T v comes before q: in fewer operations, or because q k^T has rows that are no multiple of LEAST."""
     return tokens > dim or tokens % LEAST != 0
 
 
-@_compiled
+@compiled
 def _images(q, k, v, strides, tokens, heads, dim, y, first, last):
     """q k^T v of images from first to last."""
     channels = heads * dim
@@ -153,7 +154,7 @@ def _images(q, k, v, strides, tokens, heads, dim, y, first, last):
                 _product(mixed, 0, tokens, 1, values, at, channels, tokens, y, to, channels, tokens, dim)
 
 
-@_compiled
+@compiled
 def _images_back(q, k, v, strides, tokens, heads, dim, upstream, to_q, to_k, to_v, first, last):
     """Gradients of q, k and v of images from first to last."""
     channels = heads * dim
@@ -208,7 +209,7 @@ def attend(q: tuple, k: tuple, v: tuple, tokens: int, heads: int, dim: int, y: n
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _images(*arrays, strides, tokens, heads, dim, y, bounds[first], bounds[last])
 
-    _run(work, y.size // (tokens * heads * dim), y.size, threads)
+    run(work, y.size // (tokens * heads * dim), y.size, threads)
 
 
 def attend_back(
@@ -220,4 +221,4 @@ def attend_back(
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _images_back(*arrays, strides, tokens, heads, dim, upstream, *grads, bounds[first], bounds[last])
 
-    _run(work, upstream.size // (tokens * heads * dim), upstream.size, threads)
+    run(work, upstream.size // (tokens * heads * dim), upstream.size, threads)

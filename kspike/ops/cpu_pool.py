@@ -11,24 +11,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from kspike.ops.cpu_kernels import F, _compiled, _load, _run, _store
+from kspike.ops.cpu_compiling import F, compiled, load, store
+from kspike.ops.cpu_pieces import run
 
 U = np.uintp
 #: Row of a column that is not there: no place beside it comes later.
 NOWHERE = 100
 
 
-@_compiled
+@compiled
 def _down(x, at, first, best, place, start, count):
     """Takes a row of the image into the largest of its columns: `place` is 3 times the window's row that it is from."""
     for c in range(count):
-        v = _load(x[at + c])
+        v = load(x[at + c])
         taken = (v > best[start + c]) | (v != v)
         best[start + c] = v if taken else best[start + c]
         place[start + c] = first if taken else place[start + c]
 
 
-@_compiled
+@compiled
 def _across(best, place, at, channels, out, places, to):
     """The largest of three columns, and which of the nine numbers it is: the first of equals; nan wins."""
     middle, right = at + channels, at + U(2) * channels
@@ -40,11 +41,11 @@ def _across(best, place, at, channels, out, places, to):
         k = other if taken else k
         w, other = best[right + c], place[right + c] + np.int32(2)
         taken = (w > v) | ((w == v) & (other < k)) | (w != w)
-        _store(out, to + c, w if taken else v)
+        store(out, to + c, w if taken else v)
         places[to + c] = other if taken else k
 
 
-@_compiled
+@compiled
 def _pool_rows(x, shape, out, places, first, last):
     height, width, channels = shape
     rows, columns, size = (height + 1) // 2, (width + 1) // 2, width * channels
@@ -64,24 +65,24 @@ def _pool_rows(x, shape, out, places, first, last):
             _across(best, place, U(2 * column * channels), U(channels), out, places, to)
 
 
-@_compiled
+@compiled
 def _back_across(upstream, places, at, first, total, to, channels):
     """Adds an output's gradient where its largest number was, if that was in the window's row of `first`."""
     middle, right = to + channels, to + U(2) * channels
     for c in range(channels):
-        g, column = _load(upstream[at + c]), np.int32(places[at + c]) - first
+        g, column = load(upstream[at + c]), np.int32(places[at + c]) - first
         total[to + c] += g if column == 0 else F(0)
         total[middle + c] += g if column == 1 else F(0)
         total[right + c] += g if column == 2 else F(0)
 
 
-@_compiled
+@compiled
 def _write(total, start, grad, at, count):
     for c in range(count):
-        _store(grad, at + c, total[start + c])
+        store(grad, at + c, total[start + c])
 
 
-@_compiled
+@compiled
 def _gradient_rows(upstream, places, shape, grad, first, last):
     height, width, channels = shape
     rows, columns, size = (height + 1) // 2, (width + 1) // 2, width * channels
@@ -107,7 +108,7 @@ def pool(x: np.ndarray, out: np.ndarray, places: np.ndarray, threads: int) -> No
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _pool_rows(flat[0], shape, *flat[1:], bounds[first], bounds[last])
 
-    _run(work, out.shape[0] * out.shape[1], x.size, threads)
+    run(work, out.shape[0] * out.shape[1], x.size, threads)
 
 
 def gradient(upstream: np.ndarray, places: np.ndarray, grad: np.ndarray, threads: int) -> None:
@@ -117,4 +118,4 @@ def gradient(upstream: np.ndarray, places: np.ndarray, grad: np.ndarray, threads
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _gradient_rows(*flat[:2], shape, flat[2], bounds[first], bounds[last])
 
-    _run(work, grad.shape[0] * grad.shape[1], grad.size, threads)
+    run(work, grad.shape[0] * grad.shape[1], grad.size, threads)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import importlib
 import sys
 
 import keras
@@ -261,8 +262,9 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32"))
     expected = to_numpy(ops.lif(x, tau=2.0))
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "kspike.ops.cpu_kernels", raising=False)
-    monkeypatch.delattr("kspike.ops.cpu_kernels", raising=False)
+    for module in ("cpu_kernels", "cpu_compiling", "cpu_neuron", "cpu_neuron_back", "cpu_moments"):
+        monkeypatch.delitem(sys.modules, f"kspike.ops.{module}", raising=False)
+        monkeypatch.delattr(f"kspike.ops.{module}", raising=False)
     cpu_pass.kernels.cache_clear()
     try:
         with pytest.warns(UserWarning, match="pip install numba"):
@@ -274,6 +276,24 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     finally:
         ops.use_reference(False)
         cpu_pass.kernels.cache_clear()
+
+
+def test_loops_kept_on_the_disk_are_compiled_again_when_any_of_their_files_changes(tmp_path, monkeypatch):
+    """numba would look at the function's own file alone, and go on with what it had from another."""
+    from kspike.ops import cpu_compiling
+
+    (tmp_path / "one.py").write_text("def one(x):\n    return x + 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    one = importlib.import_module("one").one
+
+    def hits() -> int:
+        loop = cpu_compiling.compiled(one)
+        assert loop(1) == 2
+        return sum(loop.stats.cache_hits.values())
+
+    assert [hits(), hits()] == [0, 1]
+    monkeypatch.setattr(cpu_compiling, "sources", lambda: "of another version")
+    assert [hits(), hits()] == [0, 1]
 
 
 def test_a_whole_network_has_the_gradients_of_the_reference():

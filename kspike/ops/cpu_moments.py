@@ -1,0 +1,90 @@
+"""Batch normalisation's own part as compiled loops: moments by channel, and the gradient through them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kspike.ops.cpu_compiling import F, compiled, load, store
+from kspike.ops.cpu_pieces import BLOCK, CHUNKS, SUMMED, repeated, run, side_by_side
+
+
+@compiled
+def _moments(x, out, first, last):
+    """Mean and summed squared deviations of (rows, channels), from first to last, block by block (Chan et al.)."""
+    channels = x.shape[1]
+    total, squares, centre = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
+    mean, spread = out[0], out[1]
+    seen = 0
+    for start in range(first, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        count = stop - start
+        total[:] = 0
+        squares[:] = 0
+        for row in range(start, stop):
+            place = x[row]
+            for c in range(channels):
+                total[c] += load(place[c])
+        for c in range(channels):
+            centre[c] = total[c] / F(count)
+        for row in range(start, stop):
+            place = x[row]
+            for c in range(channels):
+                d = load(place[c]) - centre[c]
+                squares[c] += d * d
+        for c in range(channels):
+            # the block's exact mean is total / count; `centre`, its rounding, moves the squares by less than theirs
+            delta = total[c] / np.float64(count) - mean[c]
+            mean[c] += delta * count / (seen + count)
+            spread[c] += squares[c] + delta * delta * seen * count / (seen + count)
+        seen += count
+
+
+@compiled
+def _moments_pieces(x, out, bounds, first, last):
+    for i in range(first, last):
+        _moments(x, out[i], bounds[i], bounds[i + 1])
+
+
+@compiled
+def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
+    """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
+    channels = x.shape[1]
+    for row in range(first, last):
+        g, place = grad[row], x[row]
+        for c in range(channels):
+            normal = (load(place[c]) - mean[c]) * inverse[c]
+            store(g, c, scale[c] * (load(g[c]) - mean_plain[c] - normal * mean_scaled[c]))
+
+
+def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance of each channel of (rows, channels), float64."""
+    rows, channels = x.shape
+    together = side_by_side(rows, channels, SUMMED)
+    x = x.reshape(rows // together, together * channels)
+    parts = np.zeros((CHUNKS, 2, x.shape[1]))
+    counts = np.zeros((CHUNKS, 1, 1))
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        counts[first:last, 0, 0] = bounds[first + 1 : last + 1] - bounds[first:last]
+        _moments_pieces(x, parts, bounds, first, last)
+
+    run(work, len(x), x.size, threads)
+    means, spreads = parts.reshape(CHUNKS, 2, together, channels).swapaxes(0, 1)
+    mean = (means * counts).sum((0, 1)) / rows
+    return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
+
+
+def norm_back(
+    grad: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.ndarray, inverse: np.ndarray, means: np.ndarray,
+    threads: int,
+) -> None:  # fmt: skip
+    """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
+    rows, channels = x.shape
+    together = side_by_side(rows, channels)
+    grad, x = (a.reshape(rows // together, together * channels) for a in (grad, x))
+    numbers = [repeated(a, together) for a in (scale, mean, inverse, *means.astype("float32"))]
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _norm_back(grad, x, *numbers, bounds[first], bounds[last])
+
+    run(work, len(x), x.size, threads)

@@ -1,0 +1,119 @@
+"""The neuron as compiled loops: spikes of rows of numbers, time step by time step.
+
+A row's numbers are walked through by several short loops, each in a function of its own: beside other code, or over so
+many arrays that the compiler would need more than eight comparisons to tell them apart, a loop is not vectorised. What
+every paper of this family uses (hard reset, decayed input, one tau) has loops that do more at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kspike.ops.cpu_compiling import F, compiled, load
+from kspike.ops.cpu_pieces import joined, repeated, run, side_by_side
+
+
+@compiled
+def charge(x, scale, shift, v, tau, learned, rest, decay_input, h):
+    """h[t] of a row, from its input x * scale + shift and v[t-1]; `learned` is 1 / tau by channel, or empty."""
+    if learned.shape[0]:
+        if decay_input:
+            for c in range(h.shape[0]):
+                h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * learned[c]
+        else:
+            for c in range(h.shape[0]):
+                h[c] = v[c] - (v[c] - rest) * learned[c] + (load(x[c]) * scale[c] + shift[c])
+    elif decay_input:
+        for c in range(h.shape[0]):
+            h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+    else:
+        for c in range(h.shape[0]):
+            h[c] = v[c] - (v[c] - rest) / tau + (load(x[c]) * scale[c] + shift[c])
+
+
+@compiled
+def reset(h, threshold, rest, soft, v):
+    """v[t] of a row."""
+    if soft:
+        for c in range(h.shape[0]):
+            v[c] = h[c] - threshold if h[c] >= threshold else h[c]
+    else:
+        for c in range(h.shape[0]):
+            v[c] = rest if h[c] >= threshold else h[c]
+
+
+@compiled
+def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
+    """`charge` with decayed input and one tau, and `reset` to v_reset."""
+    for c in range(h.shape[0]):
+        p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+        h[c] = p
+        v[c] = rest if p >= threshold else p
+
+
+@compiled
+def _usual_fire(x, scale, shift, v, tau, threshold, rest, one, spikes):
+    """The spikes of a row beside `usual_charge`; the potentials before them are not kept."""
+    for c in range(v.shape[0]):
+        p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
+        spikes[c] = one if p >= threshold else 0
+        v[c] = rest if p >= threshold else p
+
+
+@compiled
+def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one, out, start, end, first, last):
+    """Spikes of the rows (batch x places) from first to last."""
+    _, steps, places, channels = x.shape
+    usual = decay_input and not soft and learned.shape[0] == 0
+    v, h = np.empty(channels, F), np.empty(channels, F)
+    for row in range(first, last):
+        n, s = row // places, row % places
+        if start.shape[0]:
+            v[:] = start[n, s]
+        else:
+            v[:] = rest
+        for t in range(steps):
+            spikes = out[n, t, s]
+            if usual:
+                _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, one, spikes)
+                continue
+            charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
+            for c in range(channels):
+                spikes[c] = one if h[c] >= threshold else 0
+            reset(h, threshold, rest, soft, v)
+        if end.shape[0]:
+            end[n, s] = v
+
+
+#: No potentials to start from, or to keep.
+NONE = np.empty((0, 1, 1), "float32")
+
+
+def fire(
+    x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int,
+    start: np.ndarray = NONE, end: np.ndarray = NONE,
+) -> None:  # fmt: skip
+    """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
+
+    Args:
+        x: `(batch, time, places, channels)`, float32, or bfloat16 as uint16.
+        scale, shift: float32 `(channels,)`.
+        neuron: (tau, learned, v_threshold, v_reset or 0, soft, decay_input); `learned` is an empty array, or 1 / tau by
+            channel in place of tau; numbers are float32.
+        out: of x's shape, float32, or bfloat16 as uint16.
+        threads: how many threads to use.
+        start: potentials to start from, float32 `(batch, places, channels)`; of size 0 for v_reset.
+        end: those after the last step are written here; of size 0 for nowhere.
+    """
+    together = side_by_side(*x.shape[2:])
+    x, out = joined(x, together), joined(out, together)
+    start, end = (a.reshape(a.shape[0], *x.shape[2:]) if a.size else a for a in (start, end))
+    scale, shift = repeated(scale, together), repeated(shift, together)
+    neuron = (neuron[0], repeated(neuron[1], together), *neuron[2:])
+    rows = x.shape[0] * x.shape[2]
+    one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _fire(x, scale, shift, *neuron, one, out, start, end, bounds[first], bounds[last])
+
+    run(work, rows, x.size, threads)
