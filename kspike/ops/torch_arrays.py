@@ -1,0 +1,37 @@
+"""Which of PyTorch's tensors the compiled loops of a CPU can take, and their memory as NumPy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from keras import ops
+
+from kspike.ops import cpu_pass
+
+
+def kernels_for(x: Any) -> Any:
+    """The compiled loops where they can take this tensor: dense, on the CPU, float32 or bfloat16, not being traced."""
+    if (
+        not isinstance(x, torch.Tensor)
+        or x.device.type != "cpu"
+        or x.dtype not in (torch.float32, torch.bfloat16)
+        or x.is_sparse
+        or torch.compiler.is_compiling()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    ):
+        return None
+    return cpu_pass.kernels()
+
+
+def float32(a: Any) -> torch.Tensor | None:
+    return None if a is None else ops.convert_to_tensor(a).float()
+
+
+def array(x: torch.Tensor | None) -> np.ndarray:
+    """The same memory as a NumPy array; bfloat16 as uint16; an empty one for None."""
+    if x is None:
+        return np.empty(0, "float32")
+    x = x.detach()
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()

@@ -1,0 +1,83 @@
+"""PyTorch's own forms of attention without softmax, which keep the spikes and no float32 copies of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from keras import ops
+
+from kspike.ops import cpu_pass, gpu_pass
+from kspike.ops.torch_arrays import array, kernels_for
+
+
+class _Attend(torch.autograd.Function):
+    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies."""
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        mixed = _heads_first(k).transpose(-1, -2) @ _heads_first(v)
+        ctx.save_for_backward(q, k, v, mixed)
+        return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], q.shape[3] * q.shape[4])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        q, k, v, mixed = ctx.saved_tensors
+        above = _heads_first(upstream.reshape(q.shape))
+        to_mixed = _heads_first(q).transpose(-1, -2) @ above
+        to_q = above @ mixed.transpose(-1, -2)
+        to_k, to_v = _heads_first(v) @ to_mixed.transpose(-1, -2), _heads_first(k) @ to_mixed
+        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (to_q, to_k, to_v))
+
+
+def _heads_first(x: torch.Tensor) -> torch.Tensor:
+    """(batch, time, tokens, heads, head_dim) -> (batch, time, heads, tokens, head_dim), float32, in one pass."""
+    return x.transpose(2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+
+
+class _AttendOnCPU(torch.autograd.Function):
+    """The same by compiled loops, in either order of the products; keeps the spikes alone."""
+
+    @staticmethod
+    def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(q, k, v)
+        y = torch.empty((*q.shape[:3], q.shape[3] * q.shape[4]), dtype=torch.float32)
+        rows = (_rows(a) for a in (q, k, v))
+        cpu_pass.attention().attend(*rows, *q.shape[2:], array(y).reshape(-1), torch.get_num_threads())
+        return y
+
+    @staticmethod
+    @torch.compiler.disable  # as in _FusedLIF
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        q, k, v = ctx.saved_tensors
+        grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
+        rows, above = (_rows(a) for a in (q, k, v)), array(upstream.float().contiguous()).reshape(-1)
+        flat = tuple(array(grad).reshape(-1) for grad in grads)
+        cpu_pass.attention().attend_back(*rows, *q.shape[2:], above, flat, torch.get_num_threads())
+        return grads
+
+
+def _rows(x: torch.Tensor) -> tuple[np.ndarray, int]:
+    """(batch, time, tokens, heads, head_dim) as a flat array, and how far apart its rows of channels lie in it."""
+    rows = x.detach().reshape(-1, x.shape[3] * x.shape[4])
+    rows = rows if rows.stride(1) == 1 else rows.contiguous()
+    stride, channels = rows.stride(0), rows.shape[1]
+    return array(rows.as_strided(((len(rows) - 1) * stride + channels,), (1,))), stride
+
+
+def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
+    """Attention that keeps no float32 copies; None where it has no form of its own: q k^T first, 64 bits."""
+    q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
+    if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
+        loops = cpu_pass.attention()
+        if loops is not None and q.shape[4] % loops.LEAST == 0:
+            return _AttendOnCPU.apply(q, k, v)
+    found = gpu_pass.attend(q, k, v)
+    if found is not None:
+        return found
+    if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
+        return None
+    return _Attend.apply(q, k, v)
