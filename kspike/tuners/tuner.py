@@ -9,29 +9,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import keras_tuner
 
-from kspike import training
-from kspike.models import Spikformer
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
-from kspike.tuners.engine import Candidate, export, page
+from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.events import EventFile
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES, Project
+from kspike.tuners.tuner_project import MISTAKES
+from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
 CALIBRATION_IMAGES = 1024
 ENERGY_IMAGES = 512
 
 
-class EvolutionSearch(Project, keras_tuner.Tuner):
+class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     """Searches a space of Spikformers: one supernet, evolution over architecture and neurons, a Pareto front kept.
 
     A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
@@ -278,8 +276,6 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
             self._events.write(row["generation"], tuner_report.scalars(row))
         self._written = len(history)
 
-    # -- the final networks --------------------------------------------------------------------------------------
-
     def _pick(self, picking: Any) -> None:
         """Judges the best by images that scored none of them, and keeps their networks in the project."""
         ranked = [c for c in self.state.ranked() if c.feasible][: self.finalists]
@@ -296,109 +292,3 @@ class EvolutionSearch(Project, keras_tuner.Tuner):
         sign = -1 if self._oracle.objective.direction == "max" else 1
         rows.sort(key=lambda row: (sign * row["score"], row["number"]))
         self._write({"type": "final", "candidates": len(self.state.archive), "ranked": rows})
-
-    def _final_path(self, number: int) -> Path:
-        return self._folder / "finalists" / f"trial_{number}.weights.h5"
-
-    def _picked(self) -> list[dict[str, Any]]:
-        record = self._record("final")
-        return record["ranked"] if record else []
-
-    def best_candidates(self, num: int | None = None) -> list[Candidate]:
-        """Candidates from the best on: finalists in the order of the picking half, then the rest by their score."""
-        first = [row["number"] for row in self._picked()]
-        rest = [c.number for c in self.state.ranked() if c.number not in first]
-        return [self.state.archive[number] for number in [*first, *rest]][:num]
-
-    def get_best_models(self, num_models: int = 1) -> list[Spikformer]:
-        """The best networks as ordinary `kspike.Spikformer`s, weights inherited, statistics their own, compiled.
-
-        Raises:
-            ValueError: the search is not finished, or has fewer finalists.
-        """
-        rows = self._picked()
-        if not rows:
-            raise ValueError("There are no final networks yet; let search(train, validation_data=...) finish.")
-        if num_models > len(rows):
-            raise ValueError(
-                f"The search kept {len(rows)} finalists, asked for {num_models}: open it with finalists={num_models} "
-                "and call search(train, validation_data=...) again, which evaluates no candidate anew."
-            )
-        models = []
-        for row in rows[:num_models]:
-            model = Spikformer(self.state.archive[row["number"]].config)
-            tuner_supernet.load(model, self._final_path(row["number"]), row["sha256"])
-            tuner_supernet.compile_for(model)
-            models.append(model)
-        return models
-
-    def pareto_front(self) -> list[Candidate]:
-        """Candidates that no other dominates in accuracy, energy and parameters together, most accurate first."""
-        return self.state.archive.front()
-
-    def retrain(
-        self,
-        model: keras.Model,
-        train: Any,
-        validation_data: Any = None,
-        epochs: int = 100,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.01,
-    ) -> keras.Model:
-        """Trains a found network further, from the weights that it has, and returns it.
-
-        Every epoch is kept in the project: run again, it goes on, or is loaded if it was done.
-        """
-        seed = int(self._oracle.evolution.seed)
-        data = tuner_data.as_data(train, "train", seed)
-        validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        start = tuner_supernet.start_of(model, recipe)
-        return training.train(
-            model,
-            data,
-            recipe,
-            validation_data=validation,
-            directory=self._folder / "retrained" / start,
-            verbose=self.report_level,
-        )
-
-    # -- reports -------------------------------------------------------------------------------------------------
-
-    def history(self) -> list[dict[str, Any]]:
-        """One row a finished generation: best, median, size of the front, hypervolume, seconds, evaluations left."""
-        largest = (self._record("reference") or {}).get("metrics", {})
-        return self.state.history(largest.get("energy_mj"), largest.get("parameters"))
-
-    def results_summary(self, num_trials: int = 10) -> None:
-        """Prints what was searched, the generations, the front and the best networks, as tables."""
-        tuner_report.summary(
-            self._folder, self._oracle.objective, self.state, self.history(), self.best_candidates(num_trials),
-            {row["number"]: row for row in self._picked()}, num_trials,
-        )  # fmt: skip
-
-    def search_record(self) -> dict[str, Any]:
-        """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
-        return tuner_report.record(
-            self._oracle.objective, self.state, self.best_candidates(1), self._record("supernet") or {}
-        )
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Writes every candidate as a row of a CSV file."""
-        return export.to_csv(list(self.state.archive), path, self.pareto_front())
-
-    def plot(self, path: str | Path) -> Path:
-        """Draws accuracy against energy with the front, and the hypervolume by generation."""
-        return export.plot(list(self.state.archive), self.pareto_front(), self.history(), path)
-
-    def _page(self, num_trials: int) -> str:
-        evolution = self._oracle.evolution
-        facts = [
-            f"objective {self._oracle.objective}; constraints {evolution.constraints}; "
-            f"seed {evolution.seed}; {evolution.population_size} networks a generation",
-            f"space {self.space.name}: {self.space.size():,} networks",
-        ]
-        return page.as_page(
-            f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
-            self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
-        )  # fmt: skip
