@@ -61,15 +61,18 @@ def rebuilt(genome, calibrating: Batches, scoring: Batches) -> None:
     cost.measure(model, scoring, batches=1, progress=False)
 
 
-def step_seconds(model: keras.Model, batch: tuple, steps: int) -> float:
-    tuner_supernet.compile_for(model, keras.optimizers.AdamW(1e-3))
-    model.train_on_batch(*batch)
-    times = []
-    for _ in range(steps):
+def step_seconds(drawn: keras.Model, plain: keras.Model, batch: tuple, steps: int) -> tuple[float, float]:
+    """Mean seconds of a step of both, by turns: four of the supernet's, each another network, to one of the plain."""
+    times: dict[int, list[float]] = {}
+    for model in (drawn, plain):
+        tuner_supernet.compile_for(model, keras.optimizers.AdamW(1e-3))
+        model.train_on_batch(*batch)
+    for at in range(5 * max(5, steps // 4)):
+        model = plain if at % 5 == 0 else drawn
         start = time.perf_counter()
         model.train_on_batch(*batch)
-        times.append(time.perf_counter() - start)
-    return statistics.fmean(times)
+        times.setdefault(id(model), []).append(time.perf_counter() - start)
+    return statistics.fmean(times[id(drawn)]), statistics.fmean(times[id(plain)])
 
 
 def peak_mb() -> float:
@@ -105,8 +108,8 @@ def main() -> None:
     anew = (time.perf_counter() - start) / options.rebuilt
     both = peak_mb()
     batch = calibrating[0]
-    plain = step_seconds(kspike.Spikformer(space.max_config()), batch, max(5, options.steps // 4))
-    drawn = step_seconds(tuner_supernet.create(space, 0), batch, options.steps)
+    largest = kspike.Spikformer(space.max_config())
+    drawn, plain = step_seconds(tuner_supernet.create(space, 0), largest, batch, options.steps)
     row = {
         "backend": keras.backend.backend(),
         "space": space.name,
