@@ -14,9 +14,11 @@ space's largest network as reference. hypervolume: of the front of all candidate
 random_left and random_calibrated (row "whole"): mean accuracy of random networks by the statistics that training left,
 and by their own. Validation is 5,000 images, half of which score.
 
-Projects are kept in --runs: killed, the same command goes on, and skips the rows that are there. Full size (the
-defaults, three seeds) takes half a day of a core; --images, --validation, --epochs, --generations and --population make
-it smaller, and stand in every row.
+Projects are kept in --runs: killed, the same command goes on, and skips the rows that are there. The defaults, three
+seeds, take about four hours of a core; --images, --validation, --epochs, --generations and --population make it smaller
+or larger, and stand in every row. --only divides the variants between two processes that share --runs, with an --out
+each; what uses another variant's supernet goes with that one, and what starts before the whole space's reference is
+there says so and can be started again.
 """
 
 from __future__ import annotations
@@ -133,7 +135,10 @@ def record_of(folder: Path, kind: str) -> dict[str, Any]:
     """A record of a project's journal."""
     found = [record for record in Journal(folder / "journal.jsonl").read() if record["type"] == kind]
     if not found:
-        raise SystemExit(f"error: {folder} has no {kind}; take its row out of the table, so that it is made again.")
+        raise SystemExit(
+            f"error: {folder} has no {kind}. Run the whole space first; if its row is in the table already, take that "
+            "out, so that it is made again."
+        )
     return found[-1]
 
 
@@ -167,17 +172,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation_c10_16.csv", help="CSV file that grows")
     parser.add_argument("--images", type=int, default=45_000, help="that train the supernet, an epoch")
     parser.add_argument("--validation", type=int, default=5_000, help="images: one half scores, the other picks")
-    parser.add_argument("--epochs", type=int, default=30, help="of each supernet")
-    parser.add_argument("--generations", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=10, help="of each supernet")
+    parser.add_argument("--generations", type=int, default=4)
     parser.add_argument("--population", type=int, default=20)
     parser.add_argument("--parents", type=int, default=10)
     parser.add_argument("--networks", type=int, default=20, help="random ones, for what calibration is worth")
     parser.add_argument("--seeds", type=int, default=3)
+    names = [variant.name for variant in variants()]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="variants")
     options = parser.parse_args()
     images = load(RECIPE)
     data = images.train.subset(options.images), images.validation.subset(options.validation).rebatch(500)
     for seed in range(options.seeds):
-        for variant in variants():
+        for variant in (variant for variant in variants() if variant.name in options.only):
             key = (variant.name, str(seed), *(str(getattr(options, part)) for part in SIZE))
             if key in {tuple(row[name] for name in ("variant", "seed", *SIZE)) for row in read(options.out)}:
                 continue
