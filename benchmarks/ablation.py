@@ -18,7 +18,8 @@ Projects are kept in --runs: killed, the same command goes on, and skips the row
 seeds, take about four hours of a core; --images, --validation, --epochs, --generations and --population make it smaller
 or larger, and stand in every row. --only divides the variants between two processes that share --runs, with an --out
 each; what uses another variant's supernet goes with that one, and what starts before the whole space's reference is
-there says so and can be started again.
+there says so and can be started again. `python benchmarks/ablation.py --page` makes a page and a plot of the rows that
+--out has of one size.
 """
 
 from __future__ import annotations
@@ -166,9 +167,96 @@ def uncalibrated(tuner: EvolutionSearch, networks: int) -> dict[str, float]:
     return {"random_left": round(np.mean(found[0]), 5), "random_calibrated": round(np.mean(found[1]), 5)}
 
 
+# -- the page ----------------------------------------------------------------------------------------------------------
+
+
+def page(options: argparse.Namespace) -> None:
+    """Means over seeds, each variant against the whole of the same seed, and a plot."""
+    size = {name: str(getattr(options, name)) for name in SIZE}
+    rows = [row for row in read(options.out) if {name: row[name] for name in SIZE} == size]
+    whole = {row["seed"]: row for row in rows if row["variant"] == "whole"}
+    if not whole:
+        raise SystemExit(f"error: {options.out} has no row of the whole search of the size {size}; run that first.")
+    grouped = {variant.name: [row for row in rows if row["variant"] == variant.name] for variant in variants()}
+    grouped = {name: group for name, group in grouped.items() if group}
+    lines = [
+        "# What the parts of the search are worth",
+        "",
+        about(options, int(rows[0]["trials"])),
+        "",
+        "| variant | seeds | picked: accuracy, % | energy, mJ | AEB | hypervolume | AEB: apart | hypervolume: apart |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, group in grouped.items():
+        columns = [spread([100 * float(row["accuracy"]) for row in group], 2)]
+        columns += [spread([float(row[key]) for row in group], 4) for key in ("energy_mj", "aeb", "hypervolume")]
+        for key in ("aeb", "hypervolume"):
+            apart = [float(row[key]) - float(whole[row["seed"]][key]) for row in group if row["seed"] in whole]
+            columns.append("" if name == "whole" else difference(apart))
+        lines.append(" | ".join((f"| {name}", str(len(group)), *columns)) + " |")
+    left, own = (np.mean([float(r[key]) for r in whole.values()]) for key in ("random_left", "random_calibrated"))
+    picture = options.out.with_suffix(".png")
+    lines += [
+        "",
+        f"{options.networks} random networks of each whole supernet: {100 * left:.1f} % by the statistics that "
+        f"training left, {100 * own:.1f} % by their own.",
+        "",
+        f"![AEB of the network picked and hypervolume of the front, a dot a seed]({picture.name})",
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    plot(grouped, picture)
+
+
+def about(options: argparse.Namespace, trials: int) -> str:
+    """What was done."""
+    return (
+        f"CIFAR-10 averaged to 16x16, space `kspike_c10_16`: supernets of {options.epochs} epochs of "
+        f"{options.images:,} images, then {trials} candidates each, scored by AEB on half of {options.validation:,} "
+        "validation images; the other half picks the network, and gives its accuracy here. Hypervolume is that of "
+        "accuracy, energy and parameters of all candidates, calibrated, against the whole space's largest network. The "
+        "last columns are differences from the whole search of the same seed: mean and, in brackets, standard error."
+    )
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Mean and standard deviation."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def difference(apart: list[float]) -> str:
+    """Mean and standard error."""
+    mean = f"{np.mean(apart):+.4f}"
+    return mean if len(apart) < 2 else f"{mean} ({np.std(apart, ddof=1) / np.sqrt(len(apart)):.4f})"
+
+
+def plot(grouped: dict[str, list[dict[str, str]]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    names = list(grouped)
+    for axes, (key, title) in zip(
+        figure.subplots(1, 2, sharey=True),
+        (("aeb", "AEB of the network picked"), ("hypervolume", "hypervolume of the front")),
+        strict=True,
+    ):
+        for at, name in enumerate(names):
+            values = [float(row[key]) for row in grouped[name]]
+            axes.plot(values, [at] * len(values), "o", color="C0", alpha=0.7)
+            axes.plot([np.mean(values)], [at], "|", color="black", markersize=18)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_title(f"{title}: a dot a seed, a bar the mean", fontsize=9)
+        axes.grid(axis="x", alpha=0.3)
+    figure.axes[0].invert_yaxis()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, required=True, help="where projects are kept")
+    parser.add_argument("--runs", type=Path, help="where projects are kept")
+    parser.add_argument("--page", action="store_true", help="only make the page, of the rows that are there")
     parser.add_argument("--out", type=Path, default=RESULTS / "ablation_c10_16.csv", help="CSV file that grows")
     parser.add_argument("--images", type=int, default=45_000, help="that train the supernet, an epoch")
     parser.add_argument("--validation", type=int, default=5_000, help="images: one half scores, the other picks")
@@ -181,6 +269,10 @@ def main() -> None:
     names = [variant.name for variant in variants()]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="variants")
     options = parser.parse_args()
+    if options.page:
+        return page(options)
+    if options.runs is None:
+        parser.error("--runs is needed, but for --page")
     images = load(RECIPE)
     data = images.train.subset(options.images), images.validation.subset(options.validation).rebatch(500)
     for seed in range(options.seeds):
