@@ -9,12 +9,12 @@ from typing import Any
 from kspike._files import write_text
 
 
-def leave(tuner: Any, data: str, top: int, report: bool, plot: bool) -> None:
+def leave(tuner: Any, data: str | None, top: int, report: bool, plot: bool) -> None:
     """Prints a finished search and leaves best.json, search.json, candidates.csv, and what else was asked for.
 
     Args:
         tuner: a `kspike.tuners` search.
-        data: name of the images, for the line at the end.
+        data: name of the images, for the line at the end; None where the search had none.
         top: networks in the tables.
         report: whether report.html is written.
         plot: whether pareto.png is drawn.
@@ -29,4 +29,6 @@ def leave(tuner: Any, data: str, top: int, report: bool, plot: bool) -> None:
         print(f"report: {tuner.report(num_trials=top)}")
     if plot:
         print(f"drawn: {tuner.plot(folder / 'pareto.png')}")
-    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {data}")
+    shape = "x".join(str(size) for size in best.input_shape)
+    named = data or f"NAME (the space is for {shape} images of {best.num_classes} classes)"
+    print(f"best: {folder / 'best.json'}; train it by: kspike train {folder / 'best.json'} --data {named}")

@@ -97,7 +97,7 @@ def search(
             genes, lambda: load().train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
             directory, project, plot,
         )  # fmt: skip
-        leave(tuner, data, top, report, plot)
+        leave(tuner, data if energy or tuner.needs_data else None, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(

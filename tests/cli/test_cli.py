@@ -150,6 +150,7 @@ def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_t
         result = kspike_command(*command)
         assert result.exit_code == 0, result.output
         assert "exact: every network was ranked" in " ".join(result.stdout.split())
+        assert "--data NAME (the space is for 32x32x3 images of 100 classes)" in result.stdout
     best = kspike.SpikformerConfig.from_dict(json.loads((tmp_path / "p" / "best.json").read_text()))
     assert (best.embed_dim, best.depth, best.mlp_ratio) == (512, 3, (3, 3, 3))
     record = json.loads((tmp_path / "p" / "search.json").read_text())
