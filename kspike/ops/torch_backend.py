@@ -63,6 +63,7 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     """The product, its bias added as it is written; on a CPU a 1x1 convolution, which PyTorch hands to oneDNN.
 
     PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not its maker's.
+    Where no gradient is recorded, float32 rows of few spikes go through loops that add up their weights alone.
     None where none of this is to be had.
     """
     kernel, bias = ops.convert_to_tensor(kernel), None if bias is None else ops.convert_to_tensor(bias)
@@ -77,9 +78,30 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     ):
         return None
     inputs, outputs = kernel.shape
+    sparse = _sparse(x, kernel)
+    if sparse is not None:
+        return sparse if bias is None else sparse.add_(bias)
     rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
     y = torch.nn.functional.conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
+
+
+def _sparse(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor | None:
+    """The product by compiled loops over what is not 0, where that is the quicker way; else None."""
+    if (
+        x.dtype != torch.float32
+        or (torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad))
+        or kernels_for(x) is None
+    ):
+        return None
+    from kspike.ops import cpu_sparse
+
+    rows = x.detach().reshape(-1, kernel.shape[0]).contiguous()
+    if not cpu_sparse.pays(array(rows), kernel.shape[1]):
+        return None
+    y = torch.empty(*x.shape[:-1], kernel.shape[1])
+    cpu_sparse.product(array(rows), array(kernel.detach().contiguous()), array(y), torch.get_num_threads())
+    return y
 
 
 class _MaxPool(torch.autograd.Function):
