@@ -1,8 +1,8 @@
-"""Products with rows that are mostly zeros, as spikes are: the weights of what is there, added up (numba).
+"""Products and convolutions of what is mostly zeros, as spikes are: the weights of the rest, added up (numba).
 
-A product of full matrices multiplies every number of a row, zeros too. Here the places of a row's other numbers are
-listed first; then up to 128 outputs at a time stay in registers while the weights of those places are added to them.
-The time follows the number of spikes. Numbers need not be 0 and 1: a residual stream of counts is as good.
+A full product multiplies every number, zeros too. Here the places of a row's other numbers are listed first; then up to
+128 outputs at a time stay in registers while the weights of those places are added to them. The time follows the number
+of spikes. Numbers need not be 0 and 1: a residual stream of counts is as good.
 
 A sum goes from the first place to the last, whatever the width of the rest: a subnet and the network taken out of its
 supernet add up the same numbers in the same order.
@@ -22,12 +22,14 @@ from numba.np.arrayobj import make_array
 from kspike.ops.cpu_compiling import F, compiled
 from kspike.ops.cpu_pieces import run
 
-#: What outputs must be a multiple of: the float32 numbers of a vector. Fewer than so many vectors do not keep it busy.
-LANES, FEWEST = 16, 8
+#: What outputs must be a multiple of: the float32 numbers of a vector.
+LANES = 16
 #: Rows that are listed at a time: a list stays in the cache while every block of outputs goes through it.
 LISTED = 64
 #: Above this share of numbers that are not 0, and below this number of multiplications, the full product is quicker.
 MOST, LEAST = 0.25, 1 << 22
+#: So few outputs of a product, or of a convolution, are not worth listing what they are made of.
+FEW, FEW_AROUND = 128, 64
 #: Rows that are looked at to tell how many zeros there are.
 SAMPLE = 128
 
@@ -36,45 +38,75 @@ def _addition(vectors: int) -> Any:
     """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
 
     @intrinsic
-    def add(typing, places, values, first, count, weights, at, stride, out, to):
-        """out[to + c] = sum over i of values[first + i] weights[at + places[first + i] stride + c]."""
-        u, numbers, whole = types.uintp, types.Array(types.float32, 1, "C"), types.Array(types.uint32, 1, "C")
+    def add(typing, places, values, parts, count, weights, column, stride, out, to):
+        """out[to + c] = sum over the parts' i of values[i] weights[at + places[i] stride + column + c].
+
+        Of `count` parts each is three numbers: the first i, how many there are, `at`.
+        """
+        u, numbers = types.uintp, types.Array(types.float32, 1, "C")
+        wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
 
         def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds = {0: whole, 1: numbers, 4: numbers, 7: numbers}
-            places, values, weights, out = (make_array(k)(context, builder, args[i]).data for i, k in kinds.items())
-            first, count, at, stride, to = (args[i] for i in (2, 3, 5, 6, 8))
+            kinds = {0: wholes, 1: numbers, 2: sizes, 4: numbers, 7: numbers}
+            places, values, parts, weights, out = (
+                make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()
+            )
+            count, column, stride, to = (args[i] for i in (3, 5, 6, 8))
             vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-            none = ir.Constant(vector, ir.Undefined)
-            sums = [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * LANES)) for _ in range(vectors)]
+            none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
+            sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
             for each in sums:
-                builder.store(ir.Constant(vector, [0.0] * LANES), each)
+                builder.store(zeros, each)
 
-            def lying(data: Any, start: Any, i: int) -> Any:
-                there = builder.gep(data, [builder.add(start, ir.Constant(start.type, i * LANES))])
+            def whole(number: int) -> Any:
+                return ir.Constant(stride.type, number)
+
+            def lying(data: Any, start: Any, k: int) -> Any:
+                there = builder.gep(data, [builder.add(start, whole(k * LANES))])
                 return builder.bitcast(there, vector.as_pointer())
 
-            with cgutils.for_range(builder, count) as loop:
-                i = builder.add(first, loop.index)
-                factor = builder.insert_element(
-                    none, builder.load(builder.gep(values, [i])), ir.Constant(ir.IntType(32), 0)
-                )
-                factor = builder.shuffle_vector(factor, none, ir.Constant(lanes, [0] * LANES))
-                place = builder.zext(builder.load(builder.gep(places, [i])), stride.type)
-                row = builder.add(at, builder.mul(place, stride))
-                for k, each in enumerate(sums):
-                    part = builder.fmul(factor, builder.load(lying(weights, row, k), align=4), flags=("contract",))
-                    builder.store(builder.fadd(builder.load(each), part, flags=("contract",)), each)
+            with cgutils.for_range(builder, count) as part:
+                at = builder.mul(part.index, whole(3))
+                first, many, start = (builder.load(builder.gep(parts, [builder.add(at, whole(k))])) for k in range(3))
+                start = builder.add(start, column)
+                with cgutils.for_range(builder, many) as loop:
+                    i = builder.add(first, loop.index)
+                    factor = builder.load(builder.gep(values, [i]))
+                    factor = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
+                    factor = builder.shuffle_vector(factor, none, ir.Constant(lanes, [0] * LANES))
+                    place = builder.zext(builder.load(builder.gep(places, [i])), stride.type)
+                    row = builder.add(start, builder.mul(place, stride))
+                    for k, each in enumerate(sums):
+                        term = builder.fmul(factor, builder.load(lying(weights, row, k), align=4), flags=("contract",))
+                        builder.store(builder.fadd(builder.load(each), term, flags=("contract",)), each)
             for k, each in enumerate(sums):
                 builder.store(builder.load(each), lying(out, to, k), align=4)
             return context.get_dummy_value()
 
-        return types.none(whole, numbers, u, u, numbers, u, u, numbers, u), make
+        return types.none(wholes, numbers, sizes, u, numbers, u, u, numbers, u), make
 
     return add
 
 
 _one, _two, _four, _eight = (_addition(vectors) for vectors in (1, 2, 4, 8))
+
+
+@compiled
+def _vectors(left):
+    """How many vectors of outputs are taken next, where so many outputs are left."""
+    return 8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1
+
+
+@compiled
+def _add(vectors, places, values, parts, count, weights, column, stride, out, to):
+    if vectors == 8:
+        _eight(places, values, parts, count, weights, column, stride, out, to)
+    elif vectors == 4:
+        _four(places, values, parts, count, weights, column, stride, out, to)
+    elif vectors == 2:
+        _two(places, values, parts, count, weights, column, stride, out, to)
+    else:
+        _one(places, values, parts, count, weights, column, stride, out, to)
 
 
 @compiled
@@ -94,31 +126,66 @@ def _listed(x, inputs, first, last, places, values, starts):
 @compiled
 def _product_rows(x, inputs, weights, outputs, out, begin, end):
     places, values = np.empty(LISTED * inputs, np.uint32), np.empty(LISTED * inputs, F)
-    starts = np.empty(LISTED + 1, np.uintp)
+    starts, parts = np.empty(LISTED + 1, np.uintp), np.zeros(3, np.uintp)
     for first in range(begin, end, LISTED):
         last = min(first + LISTED, end)
         _listed(x, inputs, first, last, places, values, starts)
-        c = 0
-        while c < outputs:
+        column = 0
+        while column < outputs:
+            vectors = _vectors(outputs - column)
             for r in range(last - first):
-                some, count, to = starts[r], starts[r + 1] - starts[r], (first + r) * outputs + c
-                if outputs - c >= 8 * LANES:
-                    _eight(places, values, some, count, weights, c, outputs, out, to)
-                elif outputs - c >= 4 * LANES:
-                    _four(places, values, some, count, weights, c, outputs, out, to)
-                elif outputs - c >= 2 * LANES:
-                    _two(places, values, some, count, weights, c, outputs, out, to)
-                else:
-                    _one(places, values, some, count, weights, c, outputs, out, to)
-            left = outputs - c
-            c += LANES * (8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1)
+                parts[0], parts[1] = starts[r], starts[r + 1] - starts[r]
+                _add(vectors, places, values, parts, 1, weights, column, outputs, out, (first + r) * outputs + column)
+            column += vectors * LANES
 
 
-def pays(x: np.ndarray, outputs: int) -> bool:
-    """Whether `product` is quicker than a full one, for x `(rows, inputs)`, by a sample of its rows."""
-    if outputs % LANES or outputs < FEWEST * LANES or x.size * outputs < LEAST:
+@compiled
+def _around(y, x, first, last, width, size, inputs, outputs, starts, parts):
+    """The parts of the sum at a pixel: the lists of the pixels around it, in image rows from first to last."""
+    count = 0
+    for i in range(size[0]):
+        row = y + i - (size[0] - 1) // 2
+        for j in range(size[1]):
+            column = x + j - (size[1] - 1) // 2
+            if first <= row < last and 0 <= column < width:
+                pixel = (row - first) * width + column
+                parts[3 * count] = starts[pixel]
+                parts[3 * count + 1] = starts[pixel + 1] - starts[pixel]
+                parts[3 * count + 2] = (i * size[1] + j) * inputs * outputs
+                count += 1
+    return count
+
+
+@compiled
+def _convolution_rows(x, shape, weights, size, outputs, out, begin, end):
+    height, width, inputs = shape
+    places, values = np.empty(height * width * inputs, np.uint32), np.empty(height * width * inputs, F)
+    starts, parts = np.empty(height * width + 1, np.uintp), np.empty(3 * size[0] * size[1], np.uintp)
+    r = begin
+    while r < end:
+        image, top = r // height, r % height
+        bottom = min(height, top + end - r)
+        first, last = max(0, top - (size[0] - 1) // 2), min(height, bottom + size[0] // 2)
+        _listed(x, inputs, (image * height + first) * width, (image * height + last) * width, places, values, starts)
+        column = 0
+        while column < outputs:
+            vectors = _vectors(outputs - column)
+            for y in range(top, bottom):
+                for at in range(width):
+                    count = _around(y, at, first, last, width, size, inputs, outputs, starts, parts)
+                    to = ((image * height + y) * width + at) * outputs + column
+                    _add(vectors, places, values, parts, count, weights, column, outputs, out, to)
+            column += vectors * LANES
+        r += bottom - top
+
+
+def pays(x: np.ndarray, weights: np.ndarray) -> bool:
+    """Whether `product`, or `convolve`, is quicker than a full one, by a sample of x's rows (..., inputs)."""
+    outputs, rows = weights.shape[-1], x.reshape(-1, x.shape[-1])
+    few = FEW if weights.ndim == 2 else FEW_AROUND
+    if outputs % LANES or outputs < few or len(rows) * weights.size < LEAST:
         return False
-    sample = x[:: max(1, len(x) // SAMPLE)]
+    sample = rows[:: max(1, len(rows) // SAMPLE)]
     return np.count_nonzero(sample) <= MOST * sample.size
 
 
@@ -134,3 +201,17 @@ def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) -
         _product_rows(flat[0], inputs, flat[1], outputs, flat[2], bounds[first], bounds[last])
 
     run(work, rows, x.size, threads)
+
+
+def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) -> None:
+    """Writes the convolution of stride 1 that keeps height and width into `out`; all float32, contiguous.
+
+    (images, height, width, inputs), (a, b, inputs, outputs) -> (images, height, width, outputs); on nan as `product`.
+    """
+    shape, size, outputs = x.shape[1:], weights.shape[:2], weights.shape[3]
+    flat = [a.reshape(-1) for a in (x, weights, out)]
+
+    def work(bounds: np.ndarray, first: int, last: int) -> None:
+        _convolution_rows(flat[0], shape, flat[1], size, outputs, flat[2], bounds[first], bounds[last])
+
+    run(work, x.shape[0] * shape[0], x.size, threads)

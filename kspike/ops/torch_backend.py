@@ -16,8 +16,8 @@ from kspike.ops.torch_attention import attend
 from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
 
 __all__ = [
-    "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "divide", "gradients", "jit", "lif", "lif_from",
-    "linear", "max_pool", "norm_lif", "recorded", "spike",
+    "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "convolve", "divide", "gradients", "jit", "lif",
+    "lif_from", "linear", "max_pool", "norm_lif", "recorded", "spike",
 ]  # fmt: skip
 
 COMPILES = False
@@ -87,21 +87,30 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
 
 
 def _sparse(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor | None:
-    """The product by compiled loops over what is not 0, where that is the quicker way; else None."""
+    """A product, or a convolution, by compiled loops over what is not 0, where that is the quicker way; else None."""
     if (
-        x.dtype != torch.float32
+        not x.dtype == kernel.dtype == torch.float32
         or (torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad))
         or kernels_for(x) is None
     ):
         return None
     from kspike.ops import cpu_sparse
 
-    rows = x.detach().reshape(-1, kernel.shape[0]).contiguous()
-    if not cpu_sparse.pays(array(rows), kernel.shape[1]):
+    given = array(x.contiguous()), array(kernel.contiguous())
+    if not cpu_sparse.pays(*given):
         return None
-    y = torch.empty(*x.shape[:-1], kernel.shape[1])
-    cpu_sparse.product(array(rows), array(kernel.detach().contiguous()), array(y), torch.get_num_threads())
+    y = torch.empty(*x.shape[:-1], kernel.shape[-1])
+    if kernel.ndim == 2:
+        given, out = (given[0].reshape(-1, x.shape[-1]), given[1]), array(y).reshape(-1, y.shape[-1])
+        cpu_sparse.product(*given, out, torch.get_num_threads())
+    else:
+        cpu_sparse.convolve(*given, array(y), torch.get_num_threads())
     return y
+
+
+def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
+    """The convolution of few spikes, where no gradient is recorded; else None: PyTorch's own is as good as any."""
+    return _sparse(x, ops.convert_to_tensor(kernel))
 
 
 class _MaxPool(torch.autograd.Function):

@@ -5,6 +5,7 @@ import pytest
 
 from kspike import ops
 from kspike.ops import cpu_sparse as sparse
+from kspike.ops import reference
 from tests.helpers import BACKEND
 
 
@@ -35,6 +36,25 @@ def test_it_is_the_product(rows, inputs, outputs):
     assert (np.abs(product(x, weights) - exact) <= bound).all()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 5), (7, 1)])
+@pytest.mark.parametrize("images, height, width, outputs", [(1, 1, 1, 16), (3, 7, 5, 48), (20, 8, 8, 144)])
+def test_it_is_the_convolution(images, height, width, outputs, size):
+    """That keeps height and width, as Keras pads: one more below and to the right where sizes are even."""
+    inputs = 24
+    x = counts(images * height * width, inputs).reshape(images, height, width, inputs)
+    weights = weights_of(size[0] * size[1] * inputs, outputs).reshape(*size, inputs, outputs)
+    padded = np.pad(x, [(0, 0), *(((n - 1) // 2, n // 2) for n in size), (0, 0)]).astype("float64")
+    exact = sum(
+        padded[:, i : i + height, j : j + width] @ weights[i, j].astype("float64")
+        for i in range(size[0])
+        for j in range(size[1])
+    )
+    for threads in (1, 3):
+        out = np.full(exact.shape, np.nan, "float32")
+        sparse.convolve(x, weights, out, threads)
+        np.testing.assert_allclose(out, exact, rtol=1e-5, atol=2e-5)
+
+
 def test_numbers_need_not_be_spikes_and_nan_is_seen():
     x, weights = counts(40, 64) * np.float32(0.37), weights_of(64, 128)
     x[3] *= -1
@@ -53,21 +73,31 @@ def test_a_sum_does_not_depend_on_what_is_zero_beside_it_nor_on_threads():
 
 
 def test_it_pays_for_many_rows_of_few_spikes():
-    x = counts(4096, 256, share=0.1)
-    assert sparse.pays(x, 384)
-    assert not sparse.pays(counts(4096, 256, share=0.6), 384)
-    assert not sparse.pays(x[:4], 384)  # as soon done by the full product
-    assert not sparse.pays(x, 200)  # no whole vectors
+    x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
+    assert sparse.pays(x, weights)
+    assert not sparse.pays(counts(4096, 256, share=0.6), weights)
+    assert not sparse.pays(x[:4], weights)  # as soon done by the full product
+    assert not sparse.pays(x, weights_of(256, 200))  # no whole vectors
+    assert not sparse.pays(x, weights_of(256, 64)) and sparse.pays(x, weights_of(256, 64 * 9).reshape(3, 3, 256, 64))
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """What the loops were called with."""
+    seen = []
+    for name in ("product", "convolve"):
+        original = getattr(sparse, name)
+        monkeypatch.setattr(
+            sparse, name, lambda *args, original=original: (seen.append(args[0].shape), original(*args))
+        )
+    return seen
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("turned", [False, True])
-def test_inference_takes_it_and_training_does_not(monkeypatch, turned):
+def test_inference_takes_it_and_training_does_not(called, turned):
     import torch
 
-    called = []
-    original = sparse.product
-    monkeypatch.setattr(sparse, "product", lambda *args: (called.append(args[0].shape), original(*args)))
     x, kernel = counts(8 * 256, 192, share=0.1).reshape(8, 256, 192), weights_of(192, 256)
     bias = torch.from_numpy(weights_of(1, 256)[0])
     given = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 0, 2))).permute(1, 0, 2) if turned else torch.tensor(x)
@@ -82,3 +112,19 @@ def test_inference_takes_it_and_training_does_not(monkeypatch, turned):
         ops.linear(torch.rand(2048, 192), learned, bias)  # no zeros
         ops.linear(given.bfloat16(), learned.bfloat16(), bias.bfloat16())
     assert len(called) == 1
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
+def test_a_convolution_takes_it_too(called):
+    import torch
+
+    x = torch.from_numpy(counts(4 * 64, 48, share=0.1).reshape(4, 8, 8, 48))
+    kernel = torch.from_numpy(weights_of(9 * 48, 64).reshape(3, 3, 48, 64))
+    with torch.no_grad():
+        y = ops.convolve(x, kernel)
+        assert called == [(4, 8, 8, 48)]
+        plain = reference.convolve(x, kernel)
+    assert len(called) == 1
+    np.testing.assert_allclose(y, plain, rtol=1e-5, atol=1e-5)
+    ops.convolve(x, kernel.requires_grad_()).sum().backward()
+    assert len(called) == 1 and kernel.grad is not None
