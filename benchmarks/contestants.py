@@ -23,18 +23,22 @@ WIDTH, DEPTH, HEADS, CLASSES, SIDE = 384, 4, 12, 10, 32
 
 @functools.cache
 def arrays(images: int, side: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
-    """Images of noise: no kernel here is faster or slower for what it is fed."""
+    """Images of noise: a trained network fires on them as often as on photographs."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(images, side, side, 3)).astype("float32"), rng.integers(0, CLASSES, images)
 
 
-def keras_steps(model: object, batch: int, side: int = SIDE) -> tuple[Callable, Callable]:
+def keras_steps(
+    model: object, batch: int, side: int = SIDE, inferring: Callable | None = None
+) -> tuple[Callable, Callable]:
     """Training and inference by the compiled steps of fit and predict, a batch at a time.
 
     Not by fit itself: under TensorFlow its loop waits in steps that double (1.3, 2.6, 5.1, 10.2 s), whatever the model.
+    What `inferring` makes infers, if it is given: it is called at the first inference.
     """
     import keras
 
+    for_inference = functools.cache(inferring or (lambda: model))
     model.compile(keras.optimizers.AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
     def train(steps: int) -> None:
@@ -45,7 +49,7 @@ def keras_steps(model: object, batch: int, side: int = SIDE) -> tuple[Callable, 
     def infer(steps: int) -> None:
         x, _ = arrays(batch, side)
         for _ in range(steps):
-            model.predict_on_batch(x)
+            for_inference().predict_on_batch(x)
 
     return train, infer
 
@@ -58,11 +62,22 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
         embed_dim=options.width, depth=options.depth, num_heads=HEADS,
     )  # fmt: skip
     model = kspike.Spikformer(config, dtype=policy(options))
+
+    def inferring() -> object:
+        """The trained network, where it is this one: its time is that of its spikes, and an untrained one has none."""
+        entry = kspike.zoo.load("spikformer_4_384_c10")
+        if config != entry.config:
+            return model
+        trained = kspike.Spikformer(config, dtype=policy(options))
+        trained.set_weights(entry.get_weights())
+        trained.compile()
+        return trained
+
     if options.device == "cuda":
         from kspike.training.recording import recording
 
         open_ended.enter_context(recording(model))  # as kspike.training.train does
-    return keras_steps(model, options.batch, options.side)
+    return keras_steps(model, options.batch, options.side, inferring)
 
 
 def plain_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:

@@ -26,9 +26,9 @@ from kspike.ops.cpu_pieces import run
 LANES = 16
 #: Rows that are listed at a time: a list stays in the cache while every block of outputs goes through it.
 LISTED = 64
-#: Above this share of numbers that are not 0, and below this number of multiplications, the full product is quicker.
-MOST, LEAST = 0.25, 1 << 22
-#: So few outputs of a product, or of a convolution, are not worth listing what they are made of.
+#: Above this share of numbers that are not 0, of a product and of a convolution, the full one is as quick or quicker;
+#: so it is with fewer multiplications, and with fewer outputs, which are not worth listing what they are made of.
+MOST, MOST_AROUND, LEAST = 0.25, 0.2, 1 << 22
 FEW, FEW_AROUND = 128, 64
 #: Rows that are looked at to tell how many zeros there are.
 SAMPLE = 128
@@ -38,8 +38,8 @@ def _addition(vectors: int) -> Any:
     """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
 
     @intrinsic
-    def add(typing, places, values, parts, count, weights, column, stride, out, to):
-        """out[to + c] = sum over the parts' i of values[i] weights[at + places[i] stride + column + c].
+    def add(typing, places, values, parts, count, weights, bias, column, stride, out, to):
+        """out[to + c] = bias[column + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
 
         Of `count` parts each is three numbers: the first i, how many there are, `at`.
         """
@@ -47,16 +47,14 @@ def _addition(vectors: int) -> Any:
         wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
 
         def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds = {0: wholes, 1: numbers, 2: sizes, 4: numbers, 7: numbers}
-            places, values, parts, weights, out = (
+            kinds = {0: wholes, 1: numbers, 2: sizes, 4: numbers, 5: numbers, 8: numbers}
+            places, values, parts, weights, bias, out = (
                 make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()
             )
-            count, column, stride, to = (args[i] for i in (3, 5, 6, 8))
+            count, column, stride, to = (args[i] for i in (3, 6, 7, 9))
             vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-            none, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * LANES)
+            none = ir.Constant(vector, ir.Undefined)
             sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
-            for each in sums:
-                builder.store(zeros, each)
 
             def whole(number: int) -> Any:
                 return ir.Constant(stride.type, number)
@@ -65,6 +63,8 @@ def _addition(vectors: int) -> Any:
                 there = builder.gep(data, [builder.add(start, whole(k * LANES))])
                 return builder.bitcast(there, vector.as_pointer())
 
+            for k, each in enumerate(sums):
+                builder.store(builder.load(lying(bias, column, k), align=4), each)
             with cgutils.for_range(builder, count) as part:
                 at = builder.mul(part.index, whole(3))
                 first, many, start = (builder.load(builder.gep(parts, [builder.add(at, whole(k))])) for k in range(3))
@@ -83,7 +83,7 @@ def _addition(vectors: int) -> Any:
                 builder.store(builder.load(each), lying(out, to, k), align=4)
             return context.get_dummy_value()
 
-        return types.none(wholes, numbers, sizes, u, numbers, u, u, numbers, u), make
+        return types.none(wholes, numbers, sizes, u, numbers, numbers, u, u, numbers, u), make
 
     return add
 
@@ -98,15 +98,15 @@ def _vectors(left):
 
 
 @compiled
-def _add(vectors, places, values, parts, count, weights, column, stride, out, to):
+def _add(vectors, places, values, parts, count, weights, bias, column, stride, out, to):
     if vectors == 8:
-        _eight(places, values, parts, count, weights, column, stride, out, to)
+        _eight(places, values, parts, count, weights, bias, column, stride, out, to)
     elif vectors == 4:
-        _four(places, values, parts, count, weights, column, stride, out, to)
+        _four(places, values, parts, count, weights, bias, column, stride, out, to)
     elif vectors == 2:
-        _two(places, values, parts, count, weights, column, stride, out, to)
+        _two(places, values, parts, count, weights, bias, column, stride, out, to)
     else:
-        _one(places, values, parts, count, weights, column, stride, out, to)
+        _one(places, values, parts, count, weights, bias, column, stride, out, to)
 
 
 @compiled
@@ -124,7 +124,7 @@ def _listed(x, inputs, first, last, places, values, starts):
 
 
 @compiled
-def _product_rows(x, inputs, weights, outputs, out, begin, end):
+def _product_rows(x, inputs, weights, bias, outputs, out, begin, end):
     places, values = np.empty(LISTED * inputs, np.uint32), np.empty(LISTED * inputs, F)
     starts, parts = np.empty(LISTED + 1, np.uintp), np.zeros(3, np.uintp)
     for first in range(begin, end, LISTED):
@@ -135,7 +135,8 @@ def _product_rows(x, inputs, weights, outputs, out, begin, end):
             vectors = _vectors(outputs - column)
             for r in range(last - first):
                 parts[0], parts[1] = starts[r], starts[r + 1] - starts[r]
-                _add(vectors, places, values, parts, 1, weights, column, outputs, out, (first + r) * outputs + column)
+                to = (first + r) * outputs + column
+                _add(vectors, places, values, parts, 1, weights, bias, column, outputs, out, to)
             column += vectors * LANES
 
 
@@ -157,7 +158,7 @@ def _around(y, x, first, last, width, size, inputs, outputs, starts, parts):
 
 
 @compiled
-def _convolution_rows(x, shape, weights, size, outputs, out, begin, end):
+def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
     height, width, inputs = shape
     places, values = np.empty(height * width * inputs, np.uint32), np.empty(height * width * inputs, F)
     starts, parts = np.empty(height * width + 1, np.uintp), np.empty(3 * size[0] * size[1], np.uintp)
@@ -174,7 +175,7 @@ def _convolution_rows(x, shape, weights, size, outputs, out, begin, end):
                 for at in range(width):
                     count = _around(y, at, first, last, width, size, inputs, outputs, starts, parts)
                     to = ((image * height + y) * width + at) * outputs + column
-                    _add(vectors, places, values, parts, count, weights, column, outputs, out, to)
+                    _add(vectors, places, values, parts, count, weights, bias, column, outputs, out, to)
             column += vectors * LANES
         r += bottom - top
 
@@ -182,23 +183,24 @@ def _convolution_rows(x, shape, weights, size, outputs, out, begin, end):
 def pays(x: np.ndarray, weights: np.ndarray) -> bool:
     """Whether `product`, or `convolve`, is quicker than a full one, by a sample of x's rows (..., inputs)."""
     outputs, rows = weights.shape[-1], x.reshape(-1, x.shape[-1])
-    few = FEW if weights.ndim == 2 else FEW_AROUND
+    few, most = (FEW, MOST) if weights.ndim == 2 else (FEW_AROUND, MOST_AROUND)
     if outputs % LANES or outputs < few or len(rows) * weights.size < LEAST:
         return False
     sample = rows[:: max(1, len(rows) // SAMPLE)]
-    return np.count_nonzero(sample) <= MOST * sample.size
+    return np.count_nonzero(sample) <= most * sample.size
 
 
-def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) -> None:
-    """Writes x weights, of (rows, inputs) and (inputs, outputs), into `out`; all float32, contiguous.
+def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None) -> None:
+    """Writes x weights + bias, of (rows, inputs) and (inputs, outputs), into `out`; all float32, contiguous.
 
     Weights of an input that is 0 are not looked at: one of them may be nan or infinite without a trace.
     """
     (rows, inputs), outputs = x.shape, weights.shape[1]
     flat = [a.reshape(-1) for a in (x, weights, out)]
+    begin = np.zeros(outputs, "float32") if bias is None else bias
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _product_rows(flat[0], inputs, flat[1], outputs, flat[2], bounds[first], bounds[last])
+        _product_rows(flat[0], inputs, flat[1], begin, outputs, flat[2], bounds[first], bounds[last])
 
     run(work, rows, x.size, threads)
 
@@ -209,9 +211,9 @@ def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) 
     (images, height, width, inputs), (a, b, inputs, outputs) -> (images, height, width, outputs); on nan as `product`.
     """
     shape, size, outputs = x.shape[1:], weights.shape[:2], weights.shape[3]
-    flat = [a.reshape(-1) for a in (x, weights, out)]
+    flat, zeros = [a.reshape(-1) for a in (x, weights, out)], np.zeros(outputs, "float32")
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _convolution_rows(flat[0], shape, flat[1], size, outputs, flat[2], bounds[first], bounds[last])
+        _convolution_rows(flat[0], shape, flat[1], zeros, size, outputs, flat[2], bounds[first], bounds[last])
 
     run(work, x.shape[0] * shape[0], x.size, threads)

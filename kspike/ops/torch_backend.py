@@ -78,19 +78,18 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     ):
         return None
     inputs, outputs = kernel.shape
-    sparse = _sparse(x, kernel)
-    if sparse is not None:
-        return sparse if bias is None else sparse.add_(bias)
+    if (y := _sparse(x, kernel, bias)) is not None:
+        return y
     rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
     y = torch.nn.functional.conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias)
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
 
 
-def _sparse(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor | None:
+def _sparse(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor | None:
     """A product, or a convolution, by compiled loops over what is not 0, where that is the quicker way; else None."""
     if (
         not x.dtype == kernel.dtype == torch.float32
-        or (torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad))
+        or (torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in (x, kernel, bias)))
         or kernels_for(x) is None
     ):
         return None
@@ -102,7 +101,7 @@ def _sparse(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor | None:
     y = torch.empty(*x.shape[:-1], kernel.shape[-1])
     if kernel.ndim == 2:
         given, out = (given[0].reshape(-1, x.shape[-1]), given[1]), array(y).reshape(-1, y.shape[-1])
-        cpu_sparse.product(*given, out, torch.get_num_threads())
+        cpu_sparse.product(*given, out, torch.get_num_threads(), None if bias is None else array(bias.contiguous()))
     else:
         cpu_sparse.convolve(*given, array(y), torch.get_num_threads())
     return y
