@@ -4,7 +4,8 @@
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
 On a CPU torch and tensorflow run neurons, the normalisation before them and attention as loops compiled by numba
-(`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`), and linear products in oneDNN; where XLA
+(`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`) and, without gradients, products of few
+spikes (`cpu_sparse`), other linear products in oneDNN; where XLA
 compiles, pools have gradients that it compiles well there, under jax also convolutions (`xla`), and under jax attention
 has its heads first. On a GPU torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`,
 `gpu_kernels`).

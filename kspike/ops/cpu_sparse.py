@@ -182,10 +182,11 @@ def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
 
 def pays(x: np.ndarray, weights: np.ndarray) -> bool:
     """Whether `product`, or `convolve`, is quicker than a full one, by a sample of x's rows (..., inputs)."""
-    outputs, rows = weights.shape[-1], x.reshape(-1, x.shape[-1])
+    inputs, outputs = weights.shape[-2:]
     few, most = (FEW, MOST) if weights.ndim == 2 else (FEW_AROUND, MOST_AROUND)
-    if outputs % LANES or outputs < few or len(rows) * weights.size < LEAST:
+    if outputs % LANES or outputs < few or x.size // inputs * weights.size < LEAST:
         return False
+    rows = x.reshape(-1, inputs)
     sample = rows[:: max(1, len(rows) // SAMPLE)]
     return np.count_nonzero(sample) <= most * sample.size
 

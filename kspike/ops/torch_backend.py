@@ -95,9 +95,9 @@ def _sparse(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = N
         return None
     from kspike.ops import cpu_sparse
 
-    given = array(x.contiguous()), array(kernel.contiguous())
-    if not cpu_sparse.pays(*given):
+    if not cpu_sparse.pays(array(x), array(kernel)):
         return None
+    given = array(x.contiguous()), array(kernel.contiguous())
     y = torch.empty(*x.shape[:-1], kernel.shape[-1])
     if kernel.ndim == 2:
         given, out = (given[0].reshape(-1, x.shape[-1]), given[1]), array(y).reshape(-1, y.shape[-1])
