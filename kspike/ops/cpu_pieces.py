@@ -5,6 +5,7 @@ Work is cut by its size, whatever the number of threads: what is summed piece by
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
 import functools
 import os
@@ -21,6 +22,10 @@ BLOCK = 64
 ROW = 1536
 #: The same where what is summed by number has to be added up by channel afterwards.
 SUMMED = 256
+
+#: Threads of the backend's own, which loops run on rather than on a pool of Python's: calls a function on so many of
+#: them, the calling one among them, and waits; False where it cannot, having called nothing.
+team: Callable[[Callable[[], None], int], bool] | None = None
 
 
 @functools.lru_cache(maxsize=1)
@@ -40,11 +45,21 @@ def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, thre
     if threads < 2:
         work(bounds, 0, count)
         return
-    shares = [(count * i // threads, count * (i + 1) // threads) for i in range(threads)]
-    others = [_pool(os.getpid(), threads - 1).submit(work, bounds, *share) for share in shares[1:]]
-    work(bounds, *shares[0])
-    for other in others:
-        other.result()
+    shares = collections.deque((count * i // threads, count * (i + 1) // threads) for i in range(threads))
+
+    def member() -> None:
+        while shares:  # a team may have fewer threads than were asked for
+            try:
+                share = shares.popleft()
+            except IndexError:  # another thread took it in between
+                return
+            work(bounds, *share)
+
+    if team is None or not team(member, threads):
+        others = [_pool(os.getpid(), threads - 1).submit(member) for _ in range(threads - 1)]
+        member()
+        for other in others:
+            other.result()
 
 
 def side_by_side(places: int, channels: int, row: int = ROW) -> int:

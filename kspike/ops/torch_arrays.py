@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from keras import ops
 
-from kspike.ops import cpu_pass
+from kspike.ops import cpu_pass, torch_team
+
+torch_team.install()
 
 
 def kernels_for(x: Any) -> Any:

@@ -1,0 +1,92 @@
+"""Loops cut into pieces for threads: each piece once, on the backend's own threads or on Python's."""
+
+import os
+import sys
+import threading
+
+import keras
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+from kspike.ops import cpu_pieces
+
+TORCH = keras.backend.backend() == "torch"
+OWN = pytest.param("own", marks=pytest.mark.skipif(not TORCH, reason="only PyTorch lends its threads"))
+
+
+@pytest.fixture(params=["python", OWN])
+def pool(request, monkeypatch):
+    if request.param == "python":
+        monkeypatch.setattr(cpu_pieces, "team", None)
+    elif sys.platform == "linux":
+        assert cpu_pieces.team is not None
+    return request.param
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+@pytest.mark.parametrize("rows", [1, 2, 5, 100])
+def test_every_row_is_worked_on_once(pool, rows, threads):
+    done, lock = [], threading.Lock()
+
+    def work(bounds, first, last):
+        with lock:
+            done.extend(range(bounds[first], bounds[last]))
+
+    cpu_pieces.run(work, rows, rows * cpu_pieces.PIECE, threads)
+    assert sorted(done) == list(range(rows))
+
+
+def test_threads_work_at_the_same_time(pool):
+    meeting = threading.Barrier(2, timeout=60)  # a thread alone would wait there, and break it
+    cpu_pieces.run(lambda *_: meeting.wait(), 2, 2 * cpu_pieces.PIECE, 2)
+
+
+@pytest.mark.parametrize("piece", [0, 1])
+def test_what_a_thread_raises_is_raised(pool, piece):
+    def work(bounds, first, last):
+        if first <= piece < last:
+            raise KeyError(f"piece {piece}")
+
+    with pytest.raises(KeyError, match=f"piece {piece}"):
+        cpu_pieces.run(work, 2, 2 * cpu_pieces.PIECE, 2)
+    test_every_row_is_worked_on_once(pool, 5, 2)
+
+
+def test_sums_do_not_depend_on_the_threads(pool):
+    from kspike.ops import cpu_pass
+
+    x = np.random.default_rng(0).normal(size=(40_000, 24)).astype("float32")
+    alone = cpu_pass.kernels().moments(x, 1)
+    for threads in (2, 3, 7):
+        for a, b in zip(alone, cpu_pass.kernels().moments(x, threads), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(not TORCH or sys.platform != "linux", reason="PyTorch's threads, where GOMP_parallel is")
+def test_a_forked_process_works_on_threads_of_its_own(monkeypatch):
+    from kspike.ops import torch_team
+
+    team = torch_team.Team(torch_team._parallel())
+    team.process += 1  # as a child finds it
+    called = []
+    assert team(lambda: called.append(1), 2) is False and not called
+    monkeypatch.setattr(cpu_pieces, "team", team)
+    test_every_row_is_worked_on_once("own", 5, 2)
+
+
+@pytest.mark.skipif(not TORCH or sys.platform != "linux", reason="PyTorch's threads, where GOMP_parallel is")
+def test_loops_run_on_the_threads_of_pytorch():
+    """A pool of Python's would be threads more, which wait for a core that PyTorch's spin on."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.add(a := torch.ones(1 << 20), a)
+        cpu_pieces._pool.cache_clear()
+        running, meeting = os.listdir("/proc/self/task"), threading.Barrier(2, timeout=60)
+        cpu_pieces.run(lambda *_: meeting.wait(), 2, 2 * cpu_pieces.PIECE, 2)
+        assert set(os.listdir("/proc/self/task")) <= set(running)
+    finally:
+        torch.set_num_threads(before)
