@@ -10,117 +10,26 @@ supernet add up the same numbers in the same order.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array
+from llvmlite import binding
 
+from kspike.ops.cpu_adding import LANES, add_up, listed, vectors_of
 from kspike.ops.cpu_compiling import F, compiled
 from kspike.ops.cpu_pieces import run
 
-#: What outputs must be a multiple of: the float32 numbers of a vector.
-LANES = 16
 #: Rows that are listed at a time: a list stays in the cache while every block of outputs goes through it.
 LISTED = 64
-#: Above this share of numbers that are not 0, of a product and of a convolution, the full one is as quick or quicker;
-#: so it is with fewer multiplications, and with fewer outputs, which are not worth listing what they are made of.
-MOST, MOST_AROUND, LEAST = 0.25, 0.2, 1 << 22
-FEW, FEW_AROUND = 128, 64
+#: Up to which share of numbers that are not 0 loops are quicker than a full product, and than a full convolution, from
+#: how many outputs on; up to less of it for fewer outputs, which are not as well worth listing what they are made of.
+MOST = {"float32": ((0.25, 64), (0.2, 64)), "bfloat16": ((0.2, 384), (0.18, 96))}
+#: The same on processors with matrix units for bfloat16, which make full products three times as fast.
+MOST_WITH_UNITS = ((0.06, 384), (0.05, 384))
+#: Multiplications and additions of the full product below which it is done before loops have begun.
+LEAST = 1 << 23
 #: Rows that are looked at to tell how many zeros there are.
 SAMPLE = 128
-
-
-def _addition(vectors: int) -> Any:
-    """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
-
-    @intrinsic
-    def add(typing, places, values, parts, count, weights, bias, column, stride, out, to):
-        """out[to + c] = bias[column + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
-
-        Of `count` parts each is three numbers: the first i, how many there are, `at`.
-        """
-        u, numbers = types.uintp, types.Array(types.float32, 1, "C")
-        wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
-
-        def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kinds = {0: wholes, 1: numbers, 2: sizes, 4: numbers, 5: numbers, 8: numbers}
-            places, values, parts, weights, bias, out = (
-                make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()
-            )
-            count, column, stride, to = (args[i] for i in (3, 6, 7, 9))
-            vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-            none = ir.Constant(vector, ir.Undefined)
-            sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
-
-            def whole(number: int) -> Any:
-                return ir.Constant(stride.type, number)
-
-            def lying(data: Any, start: Any, k: int) -> Any:
-                there = builder.gep(data, [builder.add(start, whole(k * LANES))])
-                return builder.bitcast(there, vector.as_pointer())
-
-            for k, each in enumerate(sums):
-                builder.store(builder.load(lying(bias, column, k), align=4), each)
-            with cgutils.for_range(builder, count) as part:
-                at = builder.mul(part.index, whole(3))
-                first, many, start = (builder.load(builder.gep(parts, [builder.add(at, whole(k))])) for k in range(3))
-                start = builder.add(start, column)
-                with cgutils.for_range(builder, many) as loop:
-                    i = builder.add(first, loop.index)
-                    factor = builder.load(builder.gep(values, [i]))
-                    factor = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
-                    factor = builder.shuffle_vector(factor, none, ir.Constant(lanes, [0] * LANES))
-                    place = builder.zext(builder.load(builder.gep(places, [i])), stride.type)
-                    row = builder.add(start, builder.mul(place, stride))
-                    for k, each in enumerate(sums):
-                        term = builder.fmul(factor, builder.load(lying(weights, row, k), align=4), flags=("contract",))
-                        builder.store(builder.fadd(builder.load(each), term, flags=("contract",)), each)
-            for k, each in enumerate(sums):
-                builder.store(builder.load(each), lying(out, to, k), align=4)
-            return context.get_dummy_value()
-
-        return types.none(wholes, numbers, sizes, u, numbers, numbers, u, u, numbers, u), make
-
-    return add
-
-
-_one, _two, _four, _eight = (_addition(vectors) for vectors in (1, 2, 4, 8))
-
-
-@compiled
-def _vectors(left):
-    """How many vectors of outputs are taken next, where so many outputs are left."""
-    return 8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1
-
-
-@compiled
-def _add(vectors, places, values, parts, count, weights, bias, column, stride, out, to):
-    if vectors == 8:
-        _eight(places, values, parts, count, weights, bias, column, stride, out, to)
-    elif vectors == 4:
-        _four(places, values, parts, count, weights, bias, column, stride, out, to)
-    elif vectors == 2:
-        _two(places, values, parts, count, weights, bias, column, stride, out, to)
-    else:
-        _one(places, values, parts, count, weights, bias, column, stride, out, to)
-
-
-@compiled
-def _listed(x, inputs, first, last, places, values, starts):
-    """Where rows of x are not 0, and what is there."""
-    count = 0
-    for r in range(first, last):
-        starts[r - first] = count
-        for k in range(inputs):
-            number = x[r * inputs + k]
-            places[count] = k
-            values[count] = number
-            count += number != F(0)
-    starts[last - first] = count
 
 
 @compiled
@@ -129,14 +38,14 @@ def _product_rows(x, inputs, weights, bias, outputs, out, begin, end):
     starts, parts = np.empty(LISTED + 1, np.uintp), np.zeros(3, np.uintp)
     for first in range(begin, end, LISTED):
         last = min(first + LISTED, end)
-        _listed(x, inputs, first, last, places, values, starts)
+        listed(x, inputs, first, last, places, values, starts, 0, inputs)
         column = 0
         while column < outputs:
-            vectors = _vectors(outputs - column)
+            vectors = vectors_of(outputs - column)
             for r in range(last - first):
                 parts[0], parts[1] = starts[r], starts[r + 1] - starts[r]
                 to = (first + r) * outputs + column
-                _add(vectors, places, values, parts, 1, weights, bias, column, outputs, out, to)
+                add_up(vectors, places, values, parts, 1, weights, column, outputs, bias, column, out, to)
             column += vectors * LANES
 
 
@@ -167,33 +76,41 @@ def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
         image, top = r // height, r % height
         bottom = min(height, top + end - r)
         first, last = max(0, top - (size[0] - 1) // 2), min(height, bottom + size[0] // 2)
-        _listed(x, inputs, (image * height + first) * width, (image * height + last) * width, places, values, starts)
+        begins, ends = (image * height + first) * width, (image * height + last) * width
+        listed(x, inputs, begins, ends, places, values, starts, 0, inputs)
         column = 0
         while column < outputs:
-            vectors = _vectors(outputs - column)
+            vectors = vectors_of(outputs - column)
             for y in range(top, bottom):
                 for at in range(width):
                     count = _around(y, at, first, last, width, size, inputs, outputs, starts, parts)
                     to = ((image * height + y) * width + at) * outputs + column
-                    _add(vectors, places, values, parts, count, weights, bias, column, outputs, out, to)
+                    add_up(vectors, places, values, parts, count, weights, column, outputs, bias, column, out, to)
             column += vectors * LANES
         r += bottom - top
+
+
+@functools.cache
+def _limits(kind: str) -> tuple[tuple[float, int], tuple[float, int]]:
+    units = kind == "bfloat16" and binding.get_host_cpu_features().get("amx-bf16", False)
+    return MOST_WITH_UNITS if units else MOST[kind]
 
 
 def pays(x: np.ndarray, weights: np.ndarray) -> bool:
     """Whether `product`, or `convolve`, is quicker than a full one, by a sample of x's rows (..., inputs)."""
     inputs, outputs = weights.shape[-2:]
-    few, most = (FEW, MOST) if weights.ndim == 2 else (FEW_AROUND, MOST_AROUND)
-    if outputs % LANES or outputs < few or x.size // inputs * weights.size < LEAST:
+    if outputs % LANES or x.size // max(1, inputs) * weights.size < LEAST:
         return False
+    most, enough = _limits("float32" if x.dtype == np.float32 else "bfloat16")[weights.ndim > 2]
     rows = x.reshape(-1, inputs)
     sample = rows[:: max(1, len(rows) // SAMPLE)]
-    return np.count_nonzero(sample) <= most * sample.size
+    return np.count_nonzero(sample) <= most * min(1.0, outputs / enough) * sample.size
 
 
 def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None) -> None:
-    """Writes x weights + bias, of (rows, inputs) and (inputs, outputs), into `out`; all float32, contiguous.
+    """Writes x weights + bias, of (rows, inputs) and (inputs, outputs), into `out`; all contiguous.
 
+    float32, or bfloat16 as uint16, added up in float32; the bias is float32 in any case.
     Weights of an input that is 0 are not looked at: one of them may be nan or infinite without a trace.
     """
     (rows, inputs), outputs = x.shape, weights.shape[1]
@@ -207,9 +124,9 @@ def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, b
 
 
 def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) -> None:
-    """Writes the convolution of stride 1 that keeps height and width into `out`; all float32, contiguous.
+    """Writes the convolution of stride 1 that keeps height and width into `out`; contiguous, as of `product`.
 
-    (images, height, width, inputs), (a, b, inputs, outputs) -> (images, height, width, outputs); on nan as `product`.
+    (images, height, width, inputs), (a, b, inputs, outputs) -> (images, height, width, outputs).
     """
     shape, size, outputs = x.shape[1:], weights.shape[:2], weights.shape[3]
     flat, zeros = [a.reshape(-1) for a in (x, weights, out)], np.zeros(outputs, "float32")

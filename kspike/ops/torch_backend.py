@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike.ops import gpu_pass
+from kspike.ops import gpu_pass, torch_sparse
 from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_attention import attend
 from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
+from kspike.ops.torch_sparse import convolve
 
 __all__ = [
     "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "convolve", "divide", "gradients", "jit", "lif",
@@ -63,7 +64,7 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     """The product, its bias added as it is written; on a CPU a 1x1 convolution, which PyTorch hands to oneDNN.
 
     PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not its maker's.
-    Where no gradient is recorded, float32 rows of few spikes go through loops that add up their weights alone.
+    Rows of few spikes go through loops that add up their weights alone.
     None where none of this is to be had.
     """
     kernel, bias = ops.convert_to_tensor(kernel), None if bias is None else ops.convert_to_tensor(bias)
@@ -77,39 +78,8 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
         or not torch.backends.mkldnn.is_available()
     ):
         return None
-    inputs, outputs = kernel.shape
-    if (y := _sparse(x, kernel, bias)) is not None:
-        return y
-    rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
-    y = torch.nn.functional.conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias)
-    return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
-
-
-def _sparse(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor | None:
-    """A product, or a convolution, by compiled loops over what is not 0, where that is the quicker way; else None."""
-    if (
-        not x.dtype == kernel.dtype == torch.float32
-        or (torch.is_grad_enabled() and any(a is not None and a.requires_grad for a in (x, kernel, bias)))
-        or kernels_for(x) is None
-    ):
-        return None
-    from kspike.ops import cpu_sparse
-
-    if not cpu_sparse.pays(array(x), array(kernel)):
-        return None
-    given = array(x.contiguous()), array(kernel.contiguous())
-    y = torch.empty(*x.shape[:-1], kernel.shape[-1])
-    if kernel.ndim == 2:
-        given, out = (given[0].reshape(-1, x.shape[-1]), given[1]), array(y).reshape(-1, y.shape[-1])
-        cpu_sparse.product(*given, out, torch.get_num_threads(), None if bias is None else array(bias.contiguous()))
-    else:
-        cpu_sparse.convolve(*given, array(y), torch.get_num_threads())
-    return y
-
-
-def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
-    """The convolution of few spikes, where no gradient is recorded; else None: PyTorch's own is as good as any."""
-    return _sparse(x, ops.convert_to_tensor(kernel))
+    y = torch_sparse.product(x, kernel, bias)
+    return torch_sparse.full_product(x, kernel, bias) if y is None else y
 
 
 class _MaxPool(torch.autograd.Function):

@@ -1,11 +1,11 @@
-"""Products of rows that are mostly zeros, which add up the weights of the rest alone."""
+"""Products of rows that are mostly zeros, which add up the weights of the rest alone, and their way back."""
 
 import numpy as np
 import pytest
 
 from kspike import ops
 from kspike.ops import cpu_sparse as sparse
-from kspike.ops import reference
+from kspike.ops import cpu_sparse_back, reference
 from tests.helpers import BACKEND
 
 
@@ -25,6 +25,16 @@ def product(x, weights, threads=2):
     out = np.full((len(x), weights.shape[1]), np.nan, "float32")
     sparse.product(x, weights, out, threads)
     return out
+
+
+def narrow(x):
+    """As bfloat16, rounded to nearest even, in uint16."""
+    bits = x.view("uint32")
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("uint16")
+
+
+def wide(bits):
+    return (bits.astype("uint32") << 16).view("float32")
 
 
 @pytest.mark.parametrize("outputs", [16, 48, 112, 128, 240, 384])
@@ -67,64 +77,148 @@ def test_a_sum_does_not_depend_on_what_is_zero_beside_it_nor_on_threads():
     """What a masked supernet and the network taken out of it differ by."""
     x, weights = counts(70, 100), weights_of(100, 128)
     alone = product(x, weights)
-    wide = np.concatenate([x, np.zeros((70, 400), "float32")], 1), np.concatenate([weights, weights_of(400, 128)], 0)
-    assert np.array_equal(product(*wide), alone)
+    whole = np.concatenate([x, np.zeros((70, 400), "float32")], 1), np.concatenate([weights, weights_of(400, 128)], 0)
+    assert np.array_equal(product(*whole), alone)
     assert np.array_equal(product(x, weights, threads=1), alone)
+
+
+@pytest.mark.parametrize("outputs", [16, 144])
+def test_bfloat16_is_added_up_in_float32_and_rounded_once(outputs):
+    x, weights = counts(130, 200), wide(narrow(weights_of(200, outputs)))
+    bias = weights_of(1, outputs)[0]
+    out = np.zeros((130, outputs), "uint16")
+    sparse.product(narrow(x), narrow(weights), out, 2, bias)
+    in_float32 = np.zeros((130, outputs), "float32")
+    sparse.product(x, weights, in_float32, 2, bias)
+    np.testing.assert_array_equal(out, narrow(in_float32))
+    image, kernel = x[:128].reshape(2, 8, 8, 200), weights_of(9 * 200, outputs).reshape(3, 3, 200, outputs)
+    out, in_float32 = np.zeros((2, 8, 8, outputs), "uint16"), np.zeros((2, 8, 8, outputs), "float32")
+    sparse.convolve(narrow(image), narrow(kernel), out, 2)
+    sparse.convolve(image, wide(narrow(kernel)), in_float32, 2)
+    np.testing.assert_array_equal(out, narrow(in_float32))
+
+
+def test_either_zero_of_bfloat16_is_none():
+    x, weights = np.zeros((100, 64), "float32"), np.full((64, 16), np.inf, "float32")
+    x[::2] = -0.0
+    out = np.ones((100, 16), "uint16")
+    sparse.product(narrow(x), narrow(weights), out, 1)
+    assert not out.any()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 5), (2, 2)])
+@pytest.mark.parametrize(
+    "images, height, width, inputs, outputs",
+    [(1, 1, 1, 1, 16), (700, 1, 1, 70, 48), (23, 8, 8, 24, 144), (3, 40, 30, 5, 32), (2, 9, 7, 130, 240)],
+)
+def test_the_kernels_gradient(images, height, width, inputs, outputs, size, half):
+    """Of single images' parts, of whole images and of many images at a time."""
+    x = counts(images * height * width, inputs).reshape(images, height, width, inputs)
+    above = weights_of(images * height * width, outputs, seed=2).reshape(images, height, width, outputs)
+    above = wide(narrow(above)) if half else above
+    padded = np.pad(x, [(0, 0), *(((n - 1) // 2, n // 2) for n in size), (0, 0)]).astype("float64")
+    around = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))
+    exact = np.einsum("nyxcij,nyxo->ijco", around, above.astype("float64"), optimize=True)
+    given = (narrow(x), narrow(above)) if half else (x, above)
+    found = [cpu_sparse_back.kernel_gradient(*given, size, threads) for threads in (1, 3)]
+    np.testing.assert_allclose(found[0], exact, rtol=1e-5, atol=2e-5 * np.abs(exact).max())
+    assert np.array_equal(*found)
 
 
 def test_it_pays_for_many_rows_of_few_spikes():
     x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
-    assert sparse.pays(x, weights)
+    assert sparse.pays(x, weights) and sparse.pays(narrow(x), narrow(weights))
     assert not sparse.pays(counts(4096, 256, share=0.6), weights)
     assert not sparse.pays(x[:4], weights)  # as soon done by the full product
     assert not sparse.pays(x, weights_of(256, 200))  # no whole vectors
-    assert not sparse.pays(x, weights_of(256, 64)) and sparse.pays(x, weights_of(256, 64 * 9).reshape(3, 3, 256, 64))
+    few = weights_of(256, 64)
+    assert sparse.pays(x, few) and not sparse.pays(x, few[:, :16])
+    assert not sparse.pays(narrow(x), narrow(few)) and sparse.pays(narrow(x), narrow(few).reshape(1, 1, 256, 64))
+
+
+def test_it_pays_less_where_bfloat16_has_matrix_units(monkeypatch):
+    x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
+    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: {"amx-bf16": True})
+    sparse._limits.cache_clear()
+    try:
+        assert sparse.pays(x, weights) and not sparse.pays(narrow(x), narrow(weights))
+        assert sparse.pays(narrow(counts(4096, 256, share=0.03)), narrow(weights))
+    finally:
+        sparse._limits.cache_clear()
 
 
 @pytest.fixture
 def called(monkeypatch):
     """What the loops were called with."""
     seen = []
-    for name in ("product", "convolve"):
-        original = getattr(sparse, name)
+    for module, name in ((sparse, "product"), (sparse, "convolve"), (cpu_sparse_back, "kernel_gradient")):
+        original = getattr(module, name)
         monkeypatch.setattr(
-            sparse, name, lambda *args, original=original: (seen.append(args[0].shape), original(*args))
+            module, name, lambda *args, original=original: (seen.append(args[0].shape), original(*args))[1]
         )
+    sparse._limits.cache_clear()
     return seen
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("turned", [False, True])
-def test_inference_takes_it_and_training_does_not(called, turned):
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_products_take_it_forwards_and_back(called, turned, kind, monkeypatch):
     import torch
 
-    x, kernel = counts(8 * 256, 192, share=0.1).reshape(8, 256, 192), weights_of(192, 256)
-    bias = torch.from_numpy(weights_of(1, 256)[0])
+    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
+    x, kernel, bias = counts(8 * 256, 192, share=0.05), weights_of(192, 384), weights_of(1, 384)[0]
+    x = x.reshape(8, 256, 192)
     given = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 0, 2))).permute(1, 0, 2) if turned else torch.tensor(x)
+    tensors = [a.to(getattr(torch, kind)).requires_grad_() for a in (given, torch.tensor(kernel), torch.tensor(bias))]
     with torch.no_grad():
-        y = ops.linear(given, torch.from_numpy(kernel), bias)
-    assert called == [(2048, 192)] and y.shape == (8, 256, 256)
-    np.testing.assert_allclose(y, x @ kernel + bias.numpy(), rtol=1e-5, atol=1e-5)
-    learned = torch.from_numpy(kernel).requires_grad_()
-    ops.linear(given, learned, bias).sum().backward()
-    assert len(called) == 1 and learned.grad is not None
-    with torch.no_grad():
-        ops.linear(torch.rand(2048, 192), learned, bias)  # no zeros
-        ops.linear(given.bfloat16(), learned.bfloat16(), bias.bfloat16())
-    assert len(called) == 1
+        ops.linear(*tensors)
+    assert called == [(2048, 192)]
+    y = ops.linear(*tensors)
+    above = torch.from_numpy(weights_of(2048, 384, seed=3)).reshape(y.shape).to(y.dtype)
+    y.backward(above)
+    assert called == [(2048, 192), (2048, 192), (2048, 1, 1, 192)]
+    assert y.dtype == above.dtype and y.shape == (8, 256, 384)
+    plain = [a.detach().float().requires_grad_() for a in tensors]
+    (exact := plain[0] @ plain[1] + plain[2]).backward(above.float())
+    near = {"rtol": 1e-2 if kind == "bfloat16" else 1e-5}
+    for a, b in zip([y, *(t.grad for t in tensors)], [exact, *(t.grad for t in plain)], strict=True):
+        a, b = a.detach().float(), b.detach()
+        np.testing.assert_allclose(a, b, **near, atol=near["rtol"] * b.abs().max())
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
-def test_a_convolution_takes_it_too(called):
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+def test_convolutions_take_it_forwards_and_back(called, kind, monkeypatch):
     import torch
 
-    x = torch.from_numpy(counts(4 * 64, 48, share=0.1).reshape(4, 8, 8, 48))
-    kernel = torch.from_numpy(weights_of(9 * 48, 64).reshape(3, 3, 48, 64))
+    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
+    x = torch.from_numpy(counts(8 * 64, 48, share=0.05).reshape(8, 8, 8, 48))
+    kernel = torch.from_numpy(weights_of(9 * 48, 96).reshape(3, 3, 48, 96))
+    tensors = [a.to(getattr(torch, kind)).requires_grad_() for a in (x, kernel)]
     with torch.no_grad():
-        y = ops.convolve(x, kernel)
-        assert called == [(4, 8, 8, 48)]
-        plain = reference.convolve(x, kernel)
-    assert len(called) == 1
-    np.testing.assert_allclose(y, plain, rtol=1e-5, atol=1e-5)
-    ops.convolve(x, kernel.requires_grad_()).sum().backward()
-    assert len(called) == 1 and kernel.grad is not None
+        ops.convolve(*tensors)
+    y = ops.convolve(*tensors)
+    above = torch.from_numpy(weights_of(512, 96, seed=3)).reshape(y.shape).to(y.dtype)
+    y.backward(above)
+    assert called == [(8, 8, 8, 48)] * 3 and y.dtype == above.dtype
+    plain = [a.detach().float().requires_grad_() for a in tensors]
+    (exact := reference.convolve(*plain)).backward(above.float())
+    near = {"rtol": 1e-2 if kind == "bfloat16" else 1e-5}
+    for a, b in zip([y, *(t.grad for t in tensors)], [exact, *(t.grad for t in plain)], strict=True):
+        a, b = a.detach().float(), b.detach()
+        np.testing.assert_allclose(a, b, **near, atol=near["rtol"] * b.abs().max())
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
+def test_full_products_are_taken_where_they_are_quicker(called):
+    import torch
+
+    kernel = torch.from_numpy(weights_of(192, 256)).requires_grad_()
+    ops.linear(torch.rand(2048, 192), kernel, None).sum().backward()  # no zeros
+    ops.convolve(torch.rand(8, 8, 8, 48), torch.rand(3, 3, 48, 96))
+    spikes = torch.from_numpy(counts(512, 48, share=0.05).reshape(8, 8, 8, 48))
+    ops.convolve(spikes, torch.rand(2, 2, 48, 96))  # of even size
+    ops.linear(spikes.bfloat16(), torch.rand(48, 256), None)  # of two precisions
+    assert not called and kernel.grad is not None

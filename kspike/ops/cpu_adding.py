@@ -1,0 +1,170 @@
+"""Adds up rows of weights, as many outputs at a time as registers hold: the heart of products of few spikes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+from kspike.ops.cpu_compiling import F, compiled, load
+
+#: What outputs must be a multiple of: the float32 numbers of a vector.
+LANES = 16
+#: Numbers that are looked at together for those that are not 0.
+MASKED = 64
+
+
+def _addition(vectors: int) -> Any:
+    """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
+
+    @intrinsic
+    def add(typing, places, values, parts, count, weights, column, stride, begin, start, out, to):
+        """out[to + c] = begin[start + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
+
+        Of `count` parts each is three numbers: the first i, how many there are, `at`. bfloat16 is read and written as
+        uint16, and added up in float32.
+        """
+        u, numbers = types.uintp, types.Array(types.float32, 1, "C")
+        wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
+        kinds = {0: wholes, 1: numbers, 2: sizes, 4: weights, 7: begin, 9: out}
+
+        def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            arrays = {i: make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()}
+            count, column, stride, start, to = (args[i] for i in (3, 5, 6, 8, 10))
+            vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+            halves = ir.VectorType(ir.IntType(16), LANES)
+            none = ir.Constant(vector, ir.Undefined)
+            sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
+
+            def whole(number: int) -> Any:
+                return ir.Constant(stride.type, number)
+
+            def bits(number: int) -> Any:
+                return ir.Constant(lanes, [number] * LANES)
+
+            def read(i: int, first: Any, k: int) -> Any:
+                there = builder.gep(arrays[i], [builder.add(first, whole(k * LANES))])
+                if kinds[i].dtype == types.float32:
+                    return builder.load(builder.bitcast(there, vector.as_pointer()), align=4)
+                found = builder.zext(builder.load(builder.bitcast(there, halves.as_pointer()), align=2), lanes)
+                return builder.bitcast(builder.shl(found, bits(16)), vector)
+
+            def write(x: Any, first: Any, k: int) -> None:
+                there = builder.gep(arrays[9], [builder.add(first, whole(k * LANES))])
+                if kinds[9].dtype == types.float32:
+                    builder.store(x, builder.bitcast(there, vector.as_pointer()), align=4)
+                    return
+                x = builder.bitcast(x, lanes)
+                even = builder.and_(builder.lshr(x, bits(16)), bits(1))
+                x = builder.lshr(builder.add(x, builder.add(even, bits(0x7FFF))), bits(16))
+                there = builder.bitcast(there, halves.as_pointer())
+                builder.store(builder.trunc(x, halves), there, align=2)
+
+            for k, each in enumerate(sums):
+                builder.store(read(7, start, k), each)
+            with cgutils.for_range(builder, count) as part:
+                at = builder.mul(part.index, whole(3))
+                first, many, base = (
+                    builder.load(builder.gep(arrays[2], [builder.add(at, whole(k))])) for k in range(3)
+                )
+                base = builder.add(base, column)
+                with cgutils.for_range(builder, many) as loop:
+                    i = builder.add(first, loop.index)
+                    factor = builder.load(builder.gep(arrays[1], [i]))
+                    factor = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
+                    factor = builder.shuffle_vector(factor, none, bits(0))
+                    place = builder.zext(builder.load(builder.gep(arrays[0], [i])), stride.type)
+                    row = builder.add(base, builder.mul(place, stride))
+                    for k, each in enumerate(sums):
+                        term = builder.fmul(factor, read(4, row, k), flags=("contract",))
+                        builder.store(builder.fadd(builder.load(each), term, flags=("contract",)), each)
+            for k, each in enumerate(sums):
+                write(builder.load(each), to, k)
+            return context.get_dummy_value()
+
+        return types.none(wholes, numbers, sizes, u, weights, u, u, begin, u, out, u), make
+
+    return add
+
+
+_one, _two, _four, _eight = (_addition(vectors) for vectors in (1, 2, 4, 8))
+
+
+@compiled
+def vectors_of(left):
+    """How many vectors of outputs are taken next, where so many outputs are left."""
+    return 8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1
+
+
+@compiled
+def add_up(vectors, places, values, parts, count, weights, column, stride, begin, start, out, to):
+    if vectors == 8:
+        _eight(places, values, parts, count, weights, column, stride, begin, start, out, to)
+    elif vectors == 4:
+        _four(places, values, parts, count, weights, column, stride, begin, start, out, to)
+    elif vectors == 2:
+        _two(places, values, parts, count, weights, column, stride, begin, start, out, to)
+    else:
+        _one(places, values, parts, count, weights, column, stride, begin, start, out, to)
+
+
+@intrinsic
+def _which(typing, x, first):
+    """A bit for each of 64 numbers of x from `first`: whether it is not 0."""
+
+    def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = builder.gep(make_array(x)(context, builder, args[0]).data, [args[1]])
+        if x.dtype == types.float32:
+            kind = ir.VectorType(ir.FloatType(), MASKED)
+            numbers = builder.load(builder.bitcast(data, kind.as_pointer()), align=4)
+            found = builder.fcmp_unordered("!=", numbers, ir.Constant(kind, [0.0] * MASKED))
+        else:  # bfloat16: there are two zeros
+            kind = ir.VectorType(ir.IntType(16), MASKED)
+            numbers = builder.load(builder.bitcast(data, kind.as_pointer()), align=2)
+            numbers = builder.and_(numbers, ir.Constant(kind, [0x7FFF] * MASKED))
+            found = builder.icmp_unsigned("!=", numbers, ir.Constant(kind, [0] * MASKED))
+        return builder.bitcast(found, ir.IntType(64))
+
+    return types.uint64(x, types.uintp), make
+
+
+@intrinsic
+def _lowest(typing, mask):
+    """The place of the lowest bit that is set."""
+
+    def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), make
+
+
+@compiled
+def listed(x, inputs, first, last, places, values, starts, left, right):
+    """Where rows of x, from column `left` to `right`, are not 0, and what is there; places count from `left`."""
+    count = np.uintp(0)
+    one, step, many = np.uintp(1), np.uintp(MASKED), np.uintp(right - left)
+    for r in range(first, last):
+        starts[r - first] = count
+        begin = np.uintp(r * inputs + left)
+        k = np.uintp(0)
+        while k + step <= many:
+            mask = _which(x, begin + k)
+            while mask != np.uint64(0):
+                place = k + np.uintp(_lowest(mask))
+                places[count] = place
+                values[count] = load(x[begin + place])
+                count += one
+                mask &= mask - np.uint64(1)
+            k += step
+        while k < many:
+            number = load(x[begin + k])
+            places[count] = k
+            values[count] = number
+            count += np.uintp(number != F(0))
+            k += one
+    starts[last - first] = count
