@@ -1,9 +1,10 @@
 """What adding up only what fires is worth: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
 
-Products and convolutions of the paper's Spikformer 4-384 in float32, by kspike's loops (kspike/ops/cpu_sparse.py) and
-by PyTorch's full ones, for shares of numbers that are not 0; then published networks on test images of CIFAR-10 (where
-TFDS_DATA_DIR has it), with the loops and without. The two take turns; medians. Rows go into a CSV file, one run of all
-in one, and a plot beside it.
+Products and convolutions of the paper's Spikformer 4-384, and their kernels' gradients, by kspike's loops
+(kspike/ops/cpu_sparse.py, cpu_sparse_back.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
+published networks on images of CIFAR-10 (where TFDS_DATA_DIR has it), test images in inference and training images in
+training steps from their published weights, with the loops and without. The two take turns; medians. Rows go into a
+CSV file, one run of all in one, and a plot beside it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import torch
 from rows import write
 from table import said_versions
 
 import kspike
-from kspike.ops import cpu_sparse, torch_backend
+from kspike.ops import cpu_sparse, torch_backend, torch_sparse
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
@@ -31,6 +33,8 @@ SHAPES = {
     "convolution, 96 to 192, 32x32": ((32, 32, 32), (3, 3, 96, 192)),
     "convolution, 384 to 384, 8x8": ((128, 8, 8), (3, 3, 384, 384)),
 }
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+PASSES = ("forwards", "kernel's gradient")
 ENTRIES = ("spikformer_4_384_c10", "autost_c10", "spikformer_c10", "auto_spikformer_c10")
 
 
@@ -50,83 +54,120 @@ def by_turns(calls: list[Callable[[], Any]], repeats: int) -> list[float]:
 def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for name, (places, size) in SHAPES.items():
-        kernel = torch.from_numpy(rng.normal(size=size).astype("float32"))
-        for share in SHARES:
-            x = torch.from_numpy((rng.random((*places, size[-2])) < share).astype("float32"))
-            run = torch_backend.linear if len(size) == 2 else torch_backend.convolve
-            given = (x, kernel, None) if len(size) == 2 else (x, kernel)
-            calls = [sparse(lambda run=run, given=given: run(*given)), lambda x=x, kernel=kernel: full(x, kernel)]
-            yield row(name, share, *by_turns(calls, options.repeats), len(x))
+        for precision in PRECISIONS:
+            kernel, above = (
+                torch.from_numpy(rng.normal(size=shape).astype("float32")).to(getattr(torch, precision))
+                for shape in (size, (*places, size[-1]))
+            )
+            for share in SHARES:
+                x = torch.from_numpy((rng.random((*places, size[-2])) < share).astype("float32")).to(kernel.dtype)
+                run = torch_backend.linear if len(size) == 2 else torch_backend.convolve
+                given = (x, kernel, None) if len(size) == 2 else (x, kernel)
+                with torch.no_grad():
+                    calls = [
+                        loops(lambda run=run, given=given: run(*given)),
+                        lambda x=x, kernel=kernel: full(x, kernel),
+                    ]
+                    yield row(name, precision, PASSES[0], share, *by_turns(calls, options.repeats), len(x))
+                    calls = [
+                        lambda x=x, kernel=kernel, above=above: torch_sparse._kernel_gradient(x, above, kernel),
+                        lambda x=x, kernel=kernel, above=above: full_gradient(x, above, kernel),
+                    ]
+                    yield row(name, precision, PASSES[1], share, *by_turns(calls, options.repeats), len(x))
+
+
+def as_images(x: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
+    """Channels first to oneDNN's taste; rows of a product as one image of one row."""
+    return [(a.permute(0, 3, 1, 2) if a.ndim == 4 else a.t()[None, :, None]) for a in (x, *others)]
 
 
 def full(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """PyTorch's own, by oneDNN."""
-    if kernel.ndim == 2:
-        x, kernel = x[:, None, None], kernel[None, None]
-    return torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
+    kernel = kernel if kernel.ndim == 4 else kernel[None, None]
+    return torch.nn.functional.conv2d(as_images(x)[0], kernel.permute(3, 2, 0, 1), padding="same")
 
 
-def sparse(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
-    """The same with loops up to this share of spikes; 0 for never."""
+def full_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    kernel = kernel if kernel.ndim == 4 else kernel[None, None]
+    pads, usual = [size // 2 for size in kernel.shape[:2]], ([1, 1], False, [0, 0], 1, [False, True, False])
+    x, above = as_images(x, above)
+    return torch.ops.aten.convolution_backward(above, x, kernel.permute(3, 2, 0, 1), None, [1, 1], pads, *usual)[1]
+
+
+def loops(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
+    """The same with loops up to this share of spikes; below 0 for never."""
 
     def run() -> Any:
-        usual = cpu_sparse.MOST, cpu_sparse.MOST_AROUND
-        cpu_sparse.MOST = cpu_sparse.MOST_AROUND = most
+        usual = cpu_sparse._limits
+        cpu_sparse._limits = lambda kind: ((most, 1), (most, 1))
         try:
             return call()
         finally:
-            cpu_sparse.MOST, cpu_sparse.MOST_AROUND = usual
+            cpu_sparse._limits = usual
 
     return run
 
 
 def entries(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    images = kspike.data.load("cifar10", batch_size=64, seed=0).test
+    data = kspike.data.load("cifar10", batch_size=64, seed=0)
+    x = np.concatenate([data.test[i][0] for i in range(options.batches)])
+    images, labels = data.train[0]
     for name in ENTRIES:
-        model = kspike.zoo.load(name)
-        x = np.concatenate([images[i][0] for i in range(options.batches)])
+        entry = kspike.zoo.load(name)
+        for precision, policy in PRECISIONS.items():
+            model = kspike.Spikformer(entry.config, dtype=policy)
+            model.set_weights(entry.get_weights())
+            model.compile(keras.optimizers.AdamW(1e-5), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
-        def predict(model: Any = model, x: np.ndarray = x) -> np.ndarray:
-            return model.predict(x, batch_size=64, verbose=0)
+            def predict(model: Any = model) -> np.ndarray:
+                return model.predict(x, batch_size=64, verbose=0)
 
-        calls = [predict, sparse(predict, most=-1.0)]
-        apart = np.abs(calls[0]() - calls[1]()).max(axis=1)
-        found = row(name, "", *by_turns(calls, options.repeats), len(x))
-        yield found | {"equal_images": float((apart <= 1e-5).mean())}
+            def train(model: Any = model) -> None:
+                model.train_on_batch(images, labels)
+
+            calls = [predict, loops(predict, most=-1.0)]
+            apart = np.abs(calls[0]() - calls[1]()).max(axis=1)
+            found = row(name, precision, "inference", "", *by_turns(calls, options.repeats), len(x))
+            yield found | {"equal_images": float((apart <= 1e-5).mean())}
+            calls = [train, loops(train, most=-1.0)]
+            yield row(name, precision, "training", "", *by_turns(calls, options.repeats), len(images))
 
 
-def row(what: str, share: Any, loops: float, whole: float, n: int) -> dict[str, Any]:
+def row(what: str, precision: str, which: str, share: Any, by_loops: float, whole: float, n: int) -> dict[str, Any]:
     found = {
         "what": what,
+        "precision": precision,
+        "pass": which,
         "share": share,
-        "loops_per_second": round(n / loops, 1),
+        "loops_per_second": round(n / by_loops, 1),
         "full_per_second": round(n / whole, 1),
     }
-    found |= {"ratio": round(whole / loops, 3), "equal_images": "", "threads": torch.get_num_threads()}
-    print(f"{what} {share}: {found['ratio']} times as fast", flush=True)
+    found |= {"ratio": round(whole / by_loops, 3), "equal_images": "", "threads": torch.get_num_threads()}
+    print(f"{what}, {precision}, {which} {share}: {found['ratio']} times as fast", flush=True)
     return found | {"versions": said_versions()}
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    for name in SHAPES:
-        inside = [r for r in rows if r["what"] == name]
-        axes.plot([100 * r["share"] for r in inside], [r["ratio"] for r in inside], "o-", label=name)
-    axes.axhline(1, color="0.5", linewidth=1)
-    for most in (cpu_sparse.MOST, cpu_sparse.MOST_AROUND):
-        axes.axvline(100 * most, color="0.5", linestyle="--", linewidth=1)
-    axes.set(
-        xscale="log", yscale="log", xlabel="numbers that are not 0, % (dashed: from here the full product is taken)"
-    )
-    axes.set(ylabel="times as fast as PyTorch's full product", title=f"float32, {rows[0]['threads']} thread(s)")
-    axes.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])
-    axes.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
-    axes.minorticks_off()
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    for precision, line in zip(PRECISIONS, panels, strict=True):
+        for which, axes in zip(PASSES, line, strict=True):
+            for name in SHAPES:
+                inside = [r for r in rows if (r["what"], r["precision"], r["pass"]) == (name, precision, which)]
+                axes.plot([100 * r["share"] for r in inside], [r["ratio"] for r in inside], "o-", label=name)
+            axes.axhline(1, color="0.5", linewidth=1)
+            for most, _ in cpu_sparse.MOST[precision]:
+                axes.axvline(100 * most, color="0.5", linestyle="--", linewidth=1)
+            axes.set(xscale="log", yscale="log", title=f"{precision}, {which}")
+            axes.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])
+            axes.set_yticks([0.25, 0.5, 1, 2, 4, 8, 16], ["0.25", "0.5", "1", "2", "4", "8", "16"])
+            axes.minorticks_off()
+    panels[0][0].legend()
+    figure.supxlabel("numbers that are not 0, % (dashed: from here the full product, or convolution, is taken)")
+    figure.supylabel(f"times as fast as PyTorch's full product, {rows[0]['threads']} thread(s)")
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -137,7 +178,6 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=4, help="of 64 test images")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    torch.set_grad_enabled(False)
     rows = [*products(options), *entries(options)]
     write(options.out, rows)
     plot(rows, options.out.with_suffix(".png"))

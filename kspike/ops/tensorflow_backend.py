@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
 
 from kspike.ops import cpu_pass, reference, xla
+from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
+from kspike.ops.tensorflow_sparse import convolve, linear
+
+__all__ = [
+    "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
+    "norm_lif", "spike",
+]  # fmt: skip
 
 COMPILES = True
-_KNOWN = (tf.float32, tf.bfloat16)
 
 
 def spike(u: Any, surrogate: Any) -> Any:
@@ -41,49 +45,11 @@ def divide(y: Any, tau: Any) -> Any:
     return tf.cast(tf.cast(y, tf.float64) / tf.cast(tf.cast(tau, tf.float32), tf.float64), tf.float32)
 
 
-@functools.cache
-def _on_cpu() -> bool:
-    return not tf.config.list_logical_devices("GPU") and not tf.config.list_logical_devices("TPU")
-
-
-#: Names of the functions that Keras' trainer traces, and `jit` and `gradients` below: they run in this process and are
-#: never saved. A function that may be saved holds no call into Python, which its reader would not find.
-_STEPS = {"one_step_on_data", "one_step_on_data_distributed", "multi_step_on_iterator", "multi_step_on_data"}
-_STEPS.add("kspike_compiled")
-
-
-def _in_xla() -> bool:
-    """Whether XLA is to compile what is being traced."""
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-
-
-def _calls_python() -> bool:
-    """Whether what runs, or is being traced, may call compiled loops: on this machine's CPU, by TensorFlow itself."""
-    if not _on_cpu() or tf.distribute.has_strategy():
-        return False
-    names, graph = set(), tf.compat.v1.get_default_graph()
-    while graph is not None:
-        names.add(getattr(graph, "name", None))
-        graph = getattr(graph, "outer_graph", None)
-    return (tf.executing_eagerly() or bool(names & _STEPS)) and not _in_xla() and cpu_pass.kernels() is not None
-
-
 def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
     """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
-    if x.dtype not in _KNOWN or dtype not in ("float32", "bfloat16") or not _calls_python():
+    if x.dtype not in KNOWN or dtype not in ("float32", "bfloat16") or not calls_python():
         return None
     return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
-
-
-def _call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
-    """fn(arrays) -> arrays, of the dtypes and static shapes of `like`; bfloat16 goes as uint16. Moves no memory."""
-    bits = [tf.bitcast(a, tf.uint16) if a.dtype == tf.bfloat16 else a for a in tensors]
-    dtypes = [tf.uint16 if dtype == tf.bfloat16 else dtype for dtype, _ in like]
-    found = tf.numpy_function(fn, bits, dtypes, stateful=False)
-    found = found if isinstance(found, (list, tuple)) else [found]  # one alone comes bare in eager code
-    for out, (_, shape) in zip(found, like, strict=True):
-        out.set_shape(shape)
-    return [tf.bitcast(out, tf.bfloat16) if d == tf.bfloat16 else out for out, (d, _) in zip(found, like, strict=True)]
 
 
 def _fused(
@@ -114,13 +80,13 @@ def _fused(
     @tf.custom_gradient
     def run(x: tf.Tensor, tau: tf.Tensor, v_threshold: tf.Tensor, mask: tf.Tensor, *given: tf.Tensor) -> tuple:
         chosen = tau, v_threshold, mask
-        spikes, mean, variance = _call(fire, (x, *chosen, *given), [(dtype, x.shape), numbers, numbers])
+        spikes, mean, variance = call(fire, (x, *chosen, *given), [(dtype, x.shape), numbers, numbers])
 
         def backward(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
             gamma, beta, _, _, learned = given
             like = [(x.dtype, x.shape), numbers, numbers, (tf.float32, learned.shape)]
             arrays = upstream, x, *chosen, gamma, beta, mean, variance, learned
-            grad, to_gamma, to_beta, to_learned = _call(back, arrays, like)
+            grad, to_gamma, to_beta, to_learned = call(back, arrays, like)
             return grad, None, None, None, to_gamma, to_beta, None, None, to_learned
 
         return (spikes, mean, variance), backward
@@ -213,17 +179,17 @@ def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[
 
     @tf.custom_gradient
     def run(index: tf.Tensor, *parts: tf.Tensor) -> tuple:
-        (y,) = _call(forward, (index, *parts), [(tf.float32, parts[0].shape)])
+        (y,) = call(forward, (index, *parts), [(tf.float32, parts[0].shape)])
         like = [(a.dtype, a.shape) for a in parts]
-        return y, lambda upstream: (None, *_call(back, (index, tf.cast(upstream, tf.float32), *parts), like))
+        return y, lambda upstream: (None, *call(back, (index, tf.cast(upstream, tf.float32), *parts), like))
 
     return run(tf.convert_to_tensor(index), q, k, v)
 
 
 def _in_loops(head_dims: tuple[int, ...], *parts: tf.Tensor) -> bool:
     """Whether the compiled loops take heads of these widths, and parts of one known type and size."""
-    known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in _KNOWN and None not in parts[0].shape[1:]
-    return known and _calls_python() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+    known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in KNOWN and None not in parts[0].shape[1:]
+    return known and calls_python() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> tf.Tensor | None:
@@ -239,12 +205,12 @@ def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
     lays out each of its operands anew, and its gradient does so once more.
     """
     q, k, v = parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
-    if q.dtype not in _KNOWN or None in q.shape[1:]:
+    if q.dtype not in KNOWN or None in q.shape[1:]:
         return None
     dim, shape = q.shape[4], (-1, *q.shape[1:3], q.shape[3] * q.shape[4])
     if _in_loops((dim,), *parts):
         return _attend_in_loops(*(tf.reshape(a, shape) for a in parts), (dim,), 0)
-    if q.shape[2] <= dim or not _on_cpu() or _in_xla():
+    if q.shape[2] <= dim or not on_cpu() or in_xla():
         return None
     return tf.reshape(_attend(q, k, v), shape)
 
@@ -259,7 +225,7 @@ def _max_pool(x: tf.Tensor) -> tuple:
 
 def max_pool(x: Any) -> Any | None:
     """The pool with a gradient that XLA compiles well for a CPU; None on other devices, and without XLA."""
-    return _max_pool(tf.convert_to_tensor(x)) if _on_cpu() and _in_xla() else None
+    return _max_pool(tf.convert_to_tensor(x)) if on_cpu() and in_xla() else None
 
 
 def accelerated() -> bool:

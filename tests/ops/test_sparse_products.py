@@ -222,3 +222,52 @@ def test_full_products_are_taken_where_they_are_quicker(called):
     ops.convolve(spikes, torch.rand(2, 2, 48, 96))  # of even size
     ops.linear(spikes.bfloat16(), torch.rand(48, 256), None)  # of two precisions
     assert not called and kernel.grad is not None
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow calls it")
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("share, times", [(0.05, 1), (0.6, 0)])
+def test_tensorflow_takes_it_where_few_spikes_come(called, compiled, kind, around, share, times, monkeypatch):
+    """That is asked at each call, in code traced once too."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
+    x = counts(4096, 96, share).reshape((64, 8, 8, 96) if around else (64, 64, 96))
+    kernel = weights_of(9 * 96, 384).reshape(3, 3, 96, 384) if around else weights_of(96, 384)
+    bias = weights_of(1, 384)[0]
+    above = weights_of(4096, 384, seed=3).reshape(*x.shape[:-1], 384)
+
+    def both(x, kernel, bias, above):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel, bias])
+            y = ops.convolve(x, kernel) if around else ops.linear(x, kernel, bias)
+        given = (x, kernel) if around else (x, kernel, bias)
+        return y, *tape.gradient(y, given, output_gradients=above)
+
+    def of(dtype):
+        return [tf.cast(tf.convert_to_tensor(a), dtype) for a in (x, kernel, bias, above)]
+
+    found = (ops.jit(both) if compiled else both)(*of(kind))
+    assert len(called) == 2 * times
+    ops.use_reference()
+    try:
+        exact = both(*[tf.cast(a, "float32") for a in of(kind)])
+    finally:
+        ops.use_reference(False)
+    near = 2e-2 if kind == "bfloat16" else 1e-5
+    for a, b in zip(found, exact, strict=True):
+        assert a.dtype == kind and a.shape == b.shape
+        np.testing.assert_allclose(tf.cast(a, "float32"), b, rtol=near, atol=near * np.abs(b).max())
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow calls it")
+def test_a_function_of_a_users_own_holds_no_call_into_python(called):
+    import tensorflow as tf
+
+    x, kernel = counts(4096, 384, 0.05), weights_of(384, 384)
+    found = tf.function(ops.linear)(tf.constant(x), tf.constant(kernel))
+    assert not called
+    np.testing.assert_allclose(found, ops.linear(tf.constant(x), tf.constant(kernel)), rtol=1e-5, atol=1e-5)
+    assert called == [(4096, 384)]

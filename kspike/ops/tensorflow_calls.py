@@ -1,0 +1,53 @@
+"""When TensorFlow may call the compiled loops of a CPU, and how it does."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from kspike.ops import cpu_pass
+
+#: What the loops read and write.
+KNOWN = (tf.float32, tf.bfloat16)
+
+
+@functools.cache
+def on_cpu() -> bool:
+    return not tf.config.list_logical_devices("GPU") and not tf.config.list_logical_devices("TPU")
+
+
+#: Names of the functions that Keras' trainer traces, and `jit` and `gradients` below: they run in this process and are
+#: never saved. A function that may be saved holds no call into Python, which its reader would not find.
+_STEPS = {"one_step_on_data", "one_step_on_data_distributed", "multi_step_on_iterator", "multi_step_on_data"}
+_STEPS.add("kspike_compiled")
+
+
+def in_xla() -> bool:
+    """Whether XLA is to compile what is being traced."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def calls_python() -> bool:
+    """Whether what runs, or is being traced, may call compiled loops: on this machine's CPU, by TensorFlow itself."""
+    if not on_cpu() or tf.distribute.has_strategy():
+        return False
+    names, graph = set(), tf.compat.v1.get_default_graph()
+    while graph is not None:
+        names.add(getattr(graph, "name", None))
+        graph = getattr(graph, "outer_graph", None)
+    return (tf.executing_eagerly() or bool(names & _STEPS)) and not in_xla() and cpu_pass.kernels() is not None
+
+
+def call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:
+    """fn(arrays) -> arrays, of the dtypes and static shapes of `like`; bfloat16 goes as uint16. Moves no memory."""
+    bits = [tf.bitcast(a, tf.uint16) if a.dtype == tf.bfloat16 else a for a in tensors]
+    dtypes = [tf.uint16 if dtype == tf.bfloat16 else dtype for dtype, _ in like]
+    found = tf.numpy_function(fn, bits, dtypes, stateful=False)
+    found = found if isinstance(found, (list, tuple)) else [found]  # one alone comes bare in eager code
+    for out, (_, shape) in zip(found, like, strict=True):
+        out.set_shape(shape)
+    return [tf.bitcast(out, tf.bfloat16) if d == tf.bfloat16 else out for out, (d, _) in zip(found, like, strict=True)]

@@ -1,0 +1,107 @@
+"""Products and convolutions of few spikes on a CPU under TensorFlow: loops over what is not 0, forwards and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kspike.ops import cpu_pass, reference
+from kspike.ops.tensorflow_calls import KNOWN, call, calls_python
+
+#: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
+LEAST = 1 << 27
+#: Images of a batch whose size is not known as a function is traced.
+USUAL_BATCH = 32
+
+
+def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
+    """Whether it is worth asking at each call how many numbers are not 0."""
+    if x.dtype not in KNOWN or kernel.dtype != x.dtype or None in (*x.shape[1:], *kernel.shape):
+        return False
+    from kspike.ops import cpu_sparse
+
+    places = (x.shape[0] or USUAL_BATCH) * math.prod(x.shape[1:-1])
+    return kernel.shape[-1] % cpu_sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST and calls_python()
+
+
+def _spikes(
+    x: tf.Tensor, kernel: tf.Tensor, loops: Callable, full: Callable, to_x: Callable, to_kernel: Callable
+) -> tf.Tensor:
+    """full(x, kernel), by loops(x, kernel, out) where they are quicker: that is asked at each call."""
+    from kspike.ops import cpu_sparse, cpu_sparse_back
+
+    size = tuple(kernel.shape[:-2]) or (1, 1)
+    shape = (*x.shape[:-1], kernel.shape[-1])
+
+    def forward(x: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if not cpu_sparse.pays(x, kernel):
+            return np.array(False), np.empty((0,) * x.ndim, x.dtype)
+        out = cpu_pass.empty((*x.shape[:-1], kernel.shape[-1]), x.dtype)
+        loops(x, kernel, out, cpu_pass.cores())
+        return np.array(True), out
+
+    def back(x: np.ndarray, above: np.ndarray) -> np.ndarray:
+        places = (-1, 1, 1) if kernel.shape.ndims == 2 else x.shape[:-1]
+        pair = (a.reshape(*places, a.shape[-1]) for a in (x, above))
+        return cpu_sparse_back.kernel_gradient(*pair, size, cpu_pass.cores()).reshape(kernel.shape)
+
+    @tf.custom_gradient
+    def run(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
+        pays, out = call(forward, (x, kernel), [(tf.bool, ()), (x.dtype, (None,) * len(shape))])
+        y = tf.cond(pays, lambda: out, lambda: full(x, kernel))
+        y.set_shape(shape)
+
+        def backward(upstream: tf.Tensor) -> tuple:
+            def loops_back() -> tf.Tensor:
+                return tf.cast(call(back, (x, upstream), [(tf.float32, kernel.shape)])[0], kernel.dtype)
+
+            return to_x(upstream, kernel), tf.cond(pays, loops_back, lambda: to_kernel(x, upstream))
+
+        return y, backward
+
+    return run(x, kernel)
+
+
+def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
+    """The product (..., inputs) (inputs, outputs) + bias, by loops where few spikes come; None where none may pay."""
+    x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
+    if not _may_pay(x, kernel):
+        return None
+    from kspike.ops import cpu_sparse
+
+    inputs, outputs = kernel.shape
+
+    def loops(x: np.ndarray, kernel: np.ndarray, out: np.ndarray, threads: int) -> None:
+        cpu_sparse.product(x.reshape(-1, inputs), kernel, out.reshape(-1, outputs), threads)
+
+    def to_x(above: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.matmul(tf.reshape(above, (-1, outputs)), kernel, transpose_b=True), tf.shape(x))
+
+    def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(above, (-1, outputs)), transpose_a=True)
+
+    y = _spikes(x, kernel, loops, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
+    return y if bias is None else y + tf.cast(bias, y.dtype)
+
+
+def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
+    """The convolution that keeps height and width, by loops where few spikes come; None where none may pay."""
+    x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
+    if not _may_pay(x, kernel):
+        return None
+    from kspike.ops import cpu_sparse
+
+    usual = {"strides": [1, 1, 1, 1], "padding": "SAME"}
+
+    def to_x(above: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, out_backprop=above, **usual)
+
+    def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
+        sizes = kernel.shape.as_list()
+        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=sizes, out_backprop=above, **usual)
+
+    return _spikes(x, kernel, cpu_sparse.convolve, reference.convolve, to_x, to_kernel)
