@@ -11,6 +11,7 @@ supernet add up the same numbers in the same order.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from llvmlite import binding
@@ -96,15 +97,35 @@ def _limits(kind: str) -> tuple[tuple[float, int], tuple[float, int]]:
     return MOST_WITH_UNITS if units else MOST[kind]
 
 
+def most(kind: str, around: bool, multiplications: int, outputs: int) -> float:
+    """Up to which share of numbers that are not 0 loops are the quicker way; 0 for none.
+
+    Args:
+        kind: "float32" or "bfloat16".
+        around: for a convolution, not for a product.
+        multiplications: those of the full product.
+        outputs: its channels.
+    """
+    if outputs % LANES or multiplications < LEAST:
+        return 0.0
+    share, enough = _limits(kind)[around]
+    return share * min(1.0, outputs / enough)
+
+
+def sample(rows: Any) -> Any:
+    """Some rows, by which to tell how many numbers are not 0."""
+    return rows[:: max(1, len(rows) // SAMPLE)]
+
+
 def pays(x: np.ndarray, weights: np.ndarray) -> bool:
     """Whether `product`, or `convolve`, is quicker than a full one, by a sample of x's rows (..., inputs)."""
     inputs, outputs = weights.shape[-2:]
-    if outputs % LANES or x.size // max(1, inputs) * weights.size < LEAST:
+    kind = "float32" if x.dtype == np.float32 else "bfloat16"
+    share = most(kind, weights.ndim > 2, x.size // max(1, inputs) * weights.size, outputs)
+    if not share:
         return False
-    most, enough = _limits("float32" if x.dtype == np.float32 else "bfloat16")[weights.ndim > 2]
-    rows = x.reshape(-1, inputs)
-    sample = rows[:: max(1, len(rows) // SAMPLE)]
-    return np.count_nonzero(sample) <= most * min(1.0, outputs / enough) * sample.size
+    seen = sample(x.reshape(-1, inputs))
+    return np.count_nonzero(seen) <= share * seen.size
 
 
 def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None) -> None:

@@ -10,7 +10,13 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from kspike.ops import reference, xla
+from kspike.ops import jax_sparse, reference, xla
+from kspike.ops.jax_neuron import lif, norm_lif
+
+__all__ = [
+    "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
+    "norm_lif", "spike",
+]  # fmt: skip
 
 COMPILES = True
 
@@ -56,8 +62,18 @@ _convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)),
 
 
 def convolve(x: Any, kernel: Any) -> Any | None:
-    """The convolution with a gradient that a CPU runs fast; None on other devices."""
-    return _convolve(*map(jnp.asarray, (x, kernel))) if jax.default_backend() == "cpu" else None
+    """The convolution with a gradient that a CPU runs fast, by loops where spikes are few; None on other devices."""
+    x, kernel = map(jnp.asarray, (x, kernel))
+    if (y := jax_sparse.product(x, kernel)) is not None:
+        return y
+    return _convolve(x, kernel) if jax.default_backend() == "cpu" else None
+
+
+def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
+    """The product of rows, by loops where spikes are few; None where that cannot pay."""
+    x, kernel = map(jnp.asarray, (x, kernel))
+    y = jax_sparse.product(x, kernel)
+    return y if y is None or bias is None else y + jnp.asarray(bias, y.dtype)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

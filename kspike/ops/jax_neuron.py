@@ -1,0 +1,92 @@
+"""Neurons, and normalisation with the neuron after it, on a CPU under JAX: the compiled loops, one pass each way."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kspike.ops import cpu_pass
+from kspike.ops.jax_calls import KNOWN, call, calls_loops
+
+
+def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
+    """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
+    if x.dtype not in KNOWN or dtype not in KNOWN or not calls_loops():
+        return None
+    return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
+
+
+def _steps(mask: np.ndarray) -> int | None:
+    """How many steps run, the first ones; None for all."""
+    return int(mask.sum()) if mask.size else None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _fused(one: cpu_pass.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, mask: Any, *given: Any) -> list:
+    """[spikes, mean, variance]; `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them."""
+
+    def fire(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        x, tau, v_threshold, mask, *given = args
+        pass_ = one.at(tau, v_threshold)
+        results[1][:], results[2][:] = cpu_pass.forward(
+            pass_, x, *given, results[0], cpu_pass.cores(), steps=_steps(mask)
+        )
+
+    moments = ((x.shape[-1],) if one.normalised else (0,)), "float32"
+    return call(fire, (one, dtype), (x, tau, v_threshold, mask, *given), [(x.shape, dtype), moments, moments])
+
+
+def _fused_backward(one: cpu_pass.Pass, dtype: str, kept: tuple, upstream: list) -> tuple:
+    x, tau, v_threshold, mask, gamma, beta, mean, variance, learned = kept
+
+    def back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        upstream, x, tau, v_threshold, mask, *given = args
+        pass_ = one.at(tau, v_threshold)
+        found = cpu_pass.backward(pass_, upstream, x, *given, results[0], cpu_pass.cores(), steps=_steps(mask))
+        for out, a in zip(results[1:], found, strict=True):
+            out[:] = a
+
+    like = [(a.shape, a.dtype) for a in (x, gamma, beta, learned)]
+    to_x, to_gamma, to_beta, to_learned = call(back, (one, dtype), (upstream[0], *kept), like)
+    return to_x, None, None, None, to_gamma, to_beta, None, None, to_learned
+
+
+def _fused_forward(one: cpu_pass.Pass, dtype: str, *args: Any) -> tuple:
+    spikes, mean, variance = _fused(one, dtype, *args)
+    x, tau, v_threshold, mask, gamma, beta, _, _, learned = args
+    return [spikes, mean, variance], (x, tau, v_threshold, mask, gamma, beta, mean, variance, learned)
+
+
+_fused.defvjp(_fused_forward, _fused_backward)
+
+
+def _run(one: cpu_pass.Pass, dtype: str, x: jax.Array, *rest: Any) -> list:
+    empty = jnp.zeros(0, "float32")
+    return _fused(one, dtype, x, *(empty if a is None else jnp.asarray(a, "float32") for a in rest))
+
+
+def norm_lif(
+    x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any, v_threshold: Any,
+    dtype: str, time_mask: Any = None, **neuron: Any,
+) -> list | None:  # fmt: skip
+    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
+    x = jnp.asarray(x)
+    one = _described(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    if one is None:
+        return None
+    given = gamma, beta, *(moments or (None, None)), inverse_tau
+    return _run(one, dtype, x, 1.0 if tau is None else tau, v_threshold, time_mask, *given)
+
+
+def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any) -> jax.Array | None:
+    """The neuron over axis 1 by compiled loops; None where they cannot be had."""
+    x = jnp.asarray(x)
+    one = _described(x, dtype, **neuron)
+    if one is None:
+        return None
+    given = None, None, None, None, inverse_tau
+    return _run(one, dtype, x, 1.0 if tau is None else tau, v_threshold, None, *given)[0]
