@@ -113,6 +113,11 @@ def described(
     )  # fmt: skip
 
 
+def steps_of(mask: np.ndarray) -> int | None:
+    """How many steps of a time mask run, the first ones; None for all, where there is no mask."""
+    return int(mask.sum()) if mask.size else None
+
+
 def empty(shape: tuple, dtype: Any) -> np.ndarray:
     """An array that begins on a cache line: TensorFlow and XLA copy what does not."""
     size = math.prod(shape) * np.dtype(dtype).itemsize

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import keras
 
 from kspike.ops import jax_sparse, reference, xla
+from kspike.ops.jax_attention import attend, attend_chosen, max_pool
 from kspike.ops.jax_neuron import lif, norm_lif
 
 __all__ = [
@@ -74,72 +75,6 @@ def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
     x, kernel = map(jnp.asarray, (x, kernel))
     y = jax_sparse.product(x, kernel)
     return y if y is None or bias is None else y + jnp.asarray(bias, y.dtype)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max_pool(x: Any, size: tuple) -> Any:
-    return xla.pool_and_place(x)[0]
-
-
-_max_pool.defvjp(
-    lambda x, size: xla.pool_and_place(x), lambda size, place, upstream: (xla.pool_gradient(place, upstream, size),)
-)
-
-
-def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that a CPU runs fast; None on other devices."""
-    return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None
-
-
-def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
-    """q k^T v of (batch, time, tokens, channels), heads of `dim` channels in front of tokens.
-
-    Products of matrices with the heads first; of einsums that leave heads where they are XLA makes slower ones. What
-    channels lack for a whole head is filled with zeros.
-    """
-    *size, channels = q.shape
-    heads = -(-channels // dim)
-
-    def heads_first(x: Any) -> Any:
-        x = jnp.pad(x.astype("float32"), [(0, 0)] * 3 + [(0, heads * dim - channels)])
-        return x.reshape(*size, heads, dim).swapaxes(2, 3)
-
-    q, k, v = map(heads_first, (q, k, v))
-    y = q @ (k.mT @ v) if size[2] > dim else (q @ k.mT) @ v
-    return y.swapaxes(2, 3).reshape(*size, heads * dim)[..., :channels]
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _attend(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
-    return jax.lax.switch(index, [functools.partial(_by_heads, dim=dim) for dim in head_dims], q, k, v)
-
-
-def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> tuple:
-    """From q, k and v alone: differentiated as it stands, a switch keeps what every one of its branches would need."""
-    *parts, index = kept
-
-    def branch(dim: int) -> Callable:
-        return lambda *args: jax.vjp(functools.partial(_by_heads, dim=dim), *args[:3])[1](args[3])
-
-    return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, upstream), None
-
-
-_attend.defvjp(
-    lambda q, k, v, head_dims, index: (_attend(q, k, v, head_dims, index), (q, k, v, index)), _attend_backward
-)
-
-
-def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any | None:
-    """Attention whose heads' width an index picks: one branch of the program for each width; a CPU's, else None."""
-    if jax.default_backend() != "cpu":
-        return None
-    return _attend(*map(jnp.asarray, (q, k, v)), head_dims, index)
-
-
-def attend(q: Any, k: Any, v: Any) -> Any | None:
-    """Attention with the heads first, which keeps q, k and v alone for the way back; a CPU's, else None."""
-    shape = (*q.shape[:3], q.shape[3] * q.shape[4])
-    return attend_chosen(*(jnp.asarray(a).reshape(shape) for a in (q, k, v)), (q.shape[4],), 0)
 
 
 def accelerated() -> bool:

@@ -21,7 +21,7 @@ import numpy as np
 from kspike.ops import cpu_pass
 
 #: XLA's names of types, as NumPy reads them; bfloat16 as it lies in memory.
-_TYPES = {1: np.bool_, 4: np.int32, 11: np.float32, 16: np.uint16}
+_TYPES = {1: np.bool_, 4: np.int32, 6: np.uint8, 11: np.float32, 16: np.uint16}
 #: What the loops read and write.
 KNOWN = ("float32", "bfloat16")
 _EXECUTE, _METADATA, _INTERNAL = 3, 1, 13

@@ -20,11 +20,6 @@ def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
     return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
 
 
-def _steps(mask: np.ndarray) -> int | None:
-    """How many steps run, the first ones; None for all."""
-    return int(mask.sum()) if mask.size else None
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused(one: cpu_pass.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, mask: Any, *given: Any) -> list:
     """[spikes, mean, variance]; `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them."""
@@ -33,7 +28,7 @@ def _fused(one: cpu_pass.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, m
         x, tau, v_threshold, mask, *given = args
         pass_ = one.at(tau, v_threshold)
         results[1][:], results[2][:] = cpu_pass.forward(
-            pass_, x, *given, results[0], cpu_pass.cores(), steps=_steps(mask)
+            pass_, x, *given, results[0], cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
         )
 
     moments = ((x.shape[-1],) if one.normalised else (0,)), "float32"
@@ -46,7 +41,9 @@ def _fused_backward(one: cpu_pass.Pass, dtype: str, kept: tuple, upstream: list)
     def back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         upstream, x, tau, v_threshold, mask, *given = args
         pass_ = one.at(tau, v_threshold)
-        found = cpu_pass.backward(pass_, upstream, x, *given, results[0], cpu_pass.cores(), steps=_steps(mask))
+        found = cpu_pass.backward(
+            pass_, upstream, x, *given, results[0], cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
+        )
         for out, a in zip(results[1:], found, strict=True):
             out[:] = a
 

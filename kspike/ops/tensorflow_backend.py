@@ -67,7 +67,7 @@ def _fused(
     def fire(x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray, *given: np.ndarray) -> tuple:
         out = cpu_pass.empty(x.shape, "uint16" if half else "float32")
         pass_ = one.at(tau, v_threshold)
-        return out, *cpu_pass.forward(pass_, x, *given, out, cpu_pass.cores(), steps=_steps(mask))
+        return out, *cpu_pass.forward(pass_, x, *given, out, cpu_pass.cores(), steps=cpu_pass.steps_of(mask))
 
     def back(
         upstream: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
@@ -75,7 +75,9 @@ def _fused(
     ) -> tuple:  # fmt: skip
         grad = cpu_pass.empty(x.shape, x.dtype)
         pass_ = one.at(tau, v_threshold)
-        return grad, *cpu_pass.backward(pass_, upstream, x, *given, grad, cpu_pass.cores(), steps=_steps(mask))
+        return grad, *cpu_pass.backward(
+            pass_, upstream, x, *given, grad, cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
+        )
 
     @tf.custom_gradient
     def run(x: tf.Tensor, tau: tf.Tensor, v_threshold: tf.Tensor, mask: tf.Tensor, *given: tf.Tensor) -> tuple:
@@ -94,11 +96,6 @@ def _fused(
     empty = tf.zeros(0)
     everything = 1.0 if tau is None else tau, v_threshold, time_mask, *given
     return run(x, *(empty if a is None else tf.cast(a, tf.float32) for a in everything))
-
-
-def _steps(mask: np.ndarray) -> int | None:
-    """How many steps run, the first ones; None for all."""
-    return int(mask.sum()) if mask.size else None
 
 
 def norm_lif(
@@ -145,37 +142,20 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
 
 def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[int, ...], index: Any) -> tf.Tensor:
     """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the products."""
-    loops, (tokens, channels) = cpu_pass.attention(), q.shape[2:]
-
-    def rows(a: np.ndarray, width: int) -> np.ndarray:
-        """One row of `width` numbers a token, flat: filled up with zeros where channels lack for a whole head."""
-        a = a.reshape(-1, channels)
-        if width > channels:
-            filled = np.zeros((len(a), width), a.dtype)
-            filled[:, :channels] = a
-            a = filled
-        return a.reshape(-1)
-
-    def size(index: np.ndarray) -> tuple[int, int, int]:
-        dim = head_dims[int(index)]
-        heads = -(-channels // dim)
-        return heads, dim, heads * dim
 
     def forward(index: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
-        heads, dim, width = size(index)
-        y = cpu_pass.empty((*arrays[0].shape[:3], width), "float32")
-        if y.size:
-            parts = [(rows(a, width), width) for a in arrays]
-            loops.attend(*parts, tokens, heads, dim, y.reshape(-1), cpu_pass.cores())
-        return [y[..., :channels]]
+        from kspike.ops import cpu_heads
+
+        y = cpu_pass.empty(arrays[0].shape, "float32")
+        cpu_heads.attend(arrays, head_dims[int(index)], y, cpu_pass.cores())
+        return [y]
 
     def back(index: np.ndarray, upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        heads, dim, width = size(index)
-        grads = tuple(cpu_pass.empty((*a.shape[:3], width), a.dtype) for a in arrays)
-        if upstream.size:
-            parts, flat = [(rows(a, width), width) for a in arrays], tuple(grad.reshape(-1) for grad in grads)
-            loops.attend_back(*parts, tokens, heads, dim, rows(upstream, width), flat, cpu_pass.cores())
-        return tuple(grad[..., :channels] for grad in grads)
+        from kspike.ops import cpu_heads
+
+        grads = tuple(cpu_pass.empty(a.shape, a.dtype) for a in arrays)
+        cpu_heads.attend_back(arrays, head_dims[int(index)], upstream, grads, cpu_pass.cores())
+        return grads
 
     @tf.custom_gradient
     def run(index: tf.Tensor, *parts: tf.Tensor) -> tuple:

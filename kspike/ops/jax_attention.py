@@ -1,0 +1,128 @@
+"""Attention and pools on a CPU under JAX: the compiled loops, else forms that XLA compiles well."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from kspike.ops import cpu_pass, xla
+from kspike.ops.jax_calls import KNOWN, call, calls_loops
+
+
+def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
+    """q k^T v of (batch, time, tokens, channels), heads of `dim` channels in front of tokens.
+
+    Products of matrices with the heads first; of einsums that leave heads where they are XLA makes slower ones. What
+    channels lack for a whole head is filled with zeros.
+    """
+    *size, channels = q.shape
+    heads = -(-channels // dim)
+
+    def heads_first(x: Any) -> Any:
+        x = jnp.pad(x.astype("float32"), [(0, 0)] * 3 + [(0, heads * dim - channels)])
+        return x.reshape(*size, heads, dim).swapaxes(2, 3)
+
+    q, k, v = map(heads_first, (q, k, v))
+    y = q @ (k.mT @ v) if size[2] > dim else (q @ k.mT) @ v
+    return y.swapaxes(2, 3).reshape(*size, heads * dim)[..., :channels]
+
+
+def _loops(head_dims: tuple[int, ...], *parts: Any) -> bool:
+    """Whether the compiled loops take heads of these widths, and parts of one known type."""
+    kinds = {str(a.dtype) for a in parts}
+    known = len(kinds) == 1 and kinds <= set(KNOWN)
+    return known and calls_loops() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _attend(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
+    if not _loops(head_dims, q, k, v):
+        return jax.lax.switch(index, [functools.partial(_by_heads, dim=dim) for dim in head_dims], q, k, v)
+
+    def attend(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        from kspike.ops import cpu_heads
+
+        cpu_heads.attend(args[:3], head_dims[int(args[3])], results[0], cpu_pass.cores())
+
+    return call(attend, head_dims, (q, k, v, index), [(q.shape, "float32")])[0]
+
+
+def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> tuple:
+    """From q, k and v alone: differentiated as it stands, a switch keeps what every one of its branches would need."""
+    *parts, index = kept
+    if not _loops(head_dims, *parts):
+
+        def branch(dim: int) -> Callable:
+            return lambda *args: jax.vjp(functools.partial(_by_heads, dim=dim), *args[:3])[1](args[3])
+
+        return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, upstream), None
+
+    def attend_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        from kspike.ops import cpu_heads
+
+        cpu_heads.attend_back(args[:3], head_dims[int(args[3])], args[4], results, cpu_pass.cores())
+
+    like = [(a.shape, a.dtype) for a in parts]
+    return *call(attend_back, head_dims, (*parts, index, upstream.astype("float32")), like), None
+
+
+_attend.defvjp(
+    lambda q, k, v, head_dims, index: (_attend(q, k, v, head_dims, index), (q, k, v, index)), _attend_backward
+)
+
+
+def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any | None:
+    """Attention whose heads' width an index picks, as the program runs; a CPU's, else None."""
+    if jax.default_backend() != "cpu":
+        return None
+    return _attend(*map(jnp.asarray, (q, k, v)), head_dims, jnp.asarray(index, "int32"))
+
+
+def attend(q: Any, k: Any, v: Any) -> Any | None:
+    """Attention that keeps q, k and v alone for the way back; a CPU's, else None."""
+    shape = (*q.shape[:3], q.shape[3] * q.shape[4])
+    return attend_chosen(*(jnp.asarray(a).reshape(shape) for a in (q, k, v)), (q.shape[4],), 0)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_pool(x: Any, size: tuple) -> Any:
+    return _pool_and_place(x)[0]
+
+
+def _pool_and_place(x: Any) -> tuple:
+    if x.dtype not in KNOWN or not calls_loops():
+        return xla.pool_and_place(x)
+
+    def pool(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        from kspike.ops import cpu_pool
+
+        cpu_pool.pool(args[0], *results, cpu_pass.cores())
+
+    shape = (x.shape[0], *(-(-n // 2) for n in x.shape[1:3]), x.shape[3])
+    return tuple(call(pool, (), (x,), [(shape, x.dtype), (shape, "uint8")]))
+
+
+def _pool_backward(size: tuple, place: Any, upstream: Any) -> tuple:
+    if place.dtype != "uint8":
+        return (xla.pool_gradient(place, upstream, size),)
+
+    def pool_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+        from kspike.ops import cpu_pool
+
+        cpu_pool.gradient(*args, results[0], cpu_pass.cores())
+
+    shape = (upstream.shape[0], *size, upstream.shape[3])
+    return tuple(call(pool_back, (), (upstream, place), [(shape, upstream.dtype)]))
+
+
+_max_pool.defvjp(lambda x, size: _pool_and_place(x), _pool_backward)
+
+
+def max_pool(x: Any) -> Any | None:
+    """The pool with a gradient that a CPU runs fast; None on other devices."""
+    return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None
