@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kspike import ops
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
@@ -140,6 +141,11 @@ class Spikformer(keras.Model):
         check_images(inputs, self.config)
         forward = functools.partial(super().call, training=training, mask=mask)
         return forward(inputs) if training else infer(self, self.config, self._policy.compute_dtype, forward, inputs)
+
+    def export(self, *args: Any, **kwargs: Any) -> None:
+        """As keras.Model.export; what is exported holds Keras' operations alone, and no call into this process."""
+        with ops.portable():
+            super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,12 +3,12 @@
 `reference.py` says in keras.ops what each operation does; a backend's own file holds its faster or compiled form,
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
-On a CPU torch and tensorflow run neurons, the normalisation before them and attention as loops compiled by numba
-(`cpu_pass`, `cpu_kernels`, `cpu_attention`), torch also pools (`cpu_pool`) and, without gradients, products of few
-spikes (`cpu_sparse`), other linear products in oneDNN; where XLA
-compiles, pools have gradients that it compiles well there, under jax also convolutions (`xla`), and under jax attention
-has its heads first. On a GPU torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`,
-`gpu_kernels`).
+On a CPU all three run neurons, the normalisation before them, attention, and products and convolutions of few spikes
+as loops compiled by numba (`cpu_pass`, `cpu_kernels`, `cpu_attention`, `cpu_sparse`), torch and jax also pools
+(`cpu_pool`), torch other linear products in oneDNN. torch calls them on its own threads (`torch_team`), tensorflow
+through numpy_function (`tensorflow_calls`), jax through XLA's foreign function interface (`jax_calls`). Where XLA
+cannot call them, pools and, under jax, convolutions have gradients that it compiles well (`xla`). On a GPU torch runs
+normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels`).
 """
 
 from kspike.ops.dispatch import (
@@ -27,6 +27,7 @@ from kspike.ops.dispatch import (
     linear,
     max_pool,
     norm_lif,
+    portable,
     recorded,
     spike,
     use_reference,
@@ -49,6 +50,7 @@ __all__ = [
     "linear",
     "max_pool",
     "norm_lif",
+    "portable",
     "recorded",
     "spike",
     "use_reference",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -32,6 +33,17 @@ def use_reference(flag: bool = True) -> None:
     """Switches every backend's fast forms off (True) or on again (False)."""
     global _reference_only
     _reference_only = bool(flag)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+    """Within it every backend's fast forms are off: programs made then run where nothing of this process is known."""
+    before = _reference_only
+    use_reference(True)
+    try:
+        yield
+    finally:
+        use_reference(before)
 
 
 def uses_reference() -> bool:

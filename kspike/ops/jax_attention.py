@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kspike.ops import cpu_pass, xla
-from kspike.ops.jax_calls import KNOWN, call, calls_loops
+from kspike.ops.jax_calls import call, calls_loops
 
 
 def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
@@ -34,9 +34,8 @@ def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
 
 def _loops(head_dims: tuple[int, ...], *parts: Any) -> bool:
     """Whether the compiled loops take heads of these widths, and parts of one known type."""
-    kinds = {str(a.dtype) for a in parts}
-    known = len(kinds) == 1 and kinds <= set(KNOWN)
-    return known and calls_loops() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+    one = len({a.dtype for a in parts}) == 1
+    return one and calls_loops(*parts) and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -95,7 +94,7 @@ def _max_pool(x: Any, size: tuple) -> Any:
 
 
 def _pool_and_place(x: Any) -> tuple:
-    if x.dtype not in KNOWN or not calls_loops():
+    if not calls_loops(x):
         return xla.pool_and_place(x)
 
     def pool(args: list[np.ndarray], results: list[np.ndarray]) -> None:

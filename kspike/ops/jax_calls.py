@@ -155,6 +155,15 @@ def _works() -> bool:
         return False
 
 
-def calls_loops() -> bool:
-    """Whether programs may call the loops: on one device, this machine's CPU."""
-    return jax.default_backend() == "cpu" and jax.device_count() == 1 and cpu_pass.kernels() is not None and _works()
+def calls_loops(*arrays: jax.Array) -> bool:
+    """Whether a program may call the loops with these: of known type and size, on one device, this machine's CPU.
+
+    Sizes that are symbols belong to a program that is exported, to a process without these loops.
+    """
+    return (
+        all(str(a.dtype) in KNOWN and all(isinstance(n, int) for n in a.shape) for a in arrays)
+        and jax.default_backend() == "cpu"
+        and jax.device_count() == 1
+        and cpu_pass.kernels() is not None
+        and _works()
+    )

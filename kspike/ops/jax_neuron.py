@@ -15,7 +15,7 @@ from kspike.ops.jax_calls import KNOWN, call, calls_loops
 
 def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
     """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
-    if x.dtype not in KNOWN or dtype not in KNOWN or not calls_loops():
+    if dtype not in KNOWN or not calls_loops(x):
         return None
     return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kspike.ops import cpu_pass, reference, xla
-from kspike.ops.jax_calls import KNOWN, call, calls_loops
+from kspike.ops.jax_calls import call, calls_loops
 
 
 def _full(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -69,7 +69,7 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array | None:
 
     Whether they are few is asked as the program runs, by a sample of x; None where no share of them would pay.
     """
-    if x.dtype not in KNOWN or kernel.dtype != x.dtype or not calls_loops():
+    if kernel.dtype != x.dtype or not calls_loops(x):
         return None
     from kspike.ops import cpu_sparse
 
