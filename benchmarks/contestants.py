@@ -39,7 +39,8 @@ def keras_steps(
     import keras
 
     for_inference = functools.cache(inferring or (lambda: model))
-    model.compile(keras.optimizers.AdamW(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    # so small a step leaves the weights as they are: how much fires decides the time
+    model.compile(keras.optimizers.AdamW(1e-6), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
     def train(steps: int) -> None:
         x, y = arrays(batch, side)
@@ -63,15 +64,20 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
     )  # fmt: skip
     model = kspike.Spikformer(config, dtype=policy(options))
 
+    # The trained network, where it is this one: its time is that of its spikes. Inference has a network of its own,
+    # whose stored statistics no training step has changed: an untrained one is silent.
+    entry = kspike.zoo.load("spikformer_4_384_c10")
+    trained = config == entry.config
+    if trained:
+        model.set_weights(entry.get_weights())
+
     def inferring() -> object:
-        """The trained network, where it is this one: its time is that of its spikes, and an untrained one has none."""
-        entry = kspike.zoo.load("spikformer_4_384_c10")
-        if config != entry.config:
+        if not trained:
             return model
-        trained = kspike.Spikformer(config, dtype=policy(options))
-        trained.set_weights(entry.get_weights())
-        trained.compile()
-        return trained
+        other = kspike.Spikformer(config, dtype=policy(options))
+        other.set_weights(entry.get_weights())
+        other.compile()
+        return other
 
     if options.device == "cuda":
         from kspike.training.recording import recording
