@@ -111,7 +111,7 @@ def loops(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
 def entries(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     data = kspike.data.load("cifar10", batch_size=64, seed=0)
     x = np.concatenate([data.test[i][0] for i in range(options.batches)])
-    images, labels = data.train[0]
+    images, labels = (a[:32] for a in data.train[0])
     for name in ENTRIES:
         entry = kspike.zoo.load(name)
         for precision, policy in PRECISIONS.items():
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "sparse.csv")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batches", type=int, default=4, help="of 64 test images")
+    parser.add_argument("--batches", type=int, default=2, help="of 64 test images")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rows = [*products(options), *entries(options)]
