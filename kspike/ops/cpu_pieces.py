@@ -27,6 +27,9 @@ SUMMED = 256
 #: them, the calling one among them, and waits; False where it cannot, having called nothing.
 team: Callable[[Callable[[], None], int], bool] | None = None
 
+#: Whether products go through loops however much is not 0, so that their sums have one order.
+ordered = False
+
 
 @functools.lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
+from kspike.ops import cpu_pieces
 from kspike.ops.cpu_adding import LANES, add_up, listed, vectors_of
 from kspike.ops.cpu_compiling import F, compiled
 from kspike.ops.cpu_pieces import run
@@ -106,8 +107,10 @@ def most(kind: str, around: bool, multiplications: int, outputs: int) -> float:
         multiplications: those of the full product.
         outputs: its channels.
     """
-    if outputs % LANES or multiplications < LEAST:
+    if outputs % LANES or (multiplications < LEAST and not cpu_pieces.ordered):
         return 0.0
+    if cpu_pieces.ordered:
+        return 1.0
     share, enough = _limits(kind)[around]
     return share * min(1.0, outputs / enough)
 

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from kspike import surrogate as surrogates
-from kspike.ops import reference
+from kspike.ops import cpu_pieces, reference
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "torch":
@@ -49,6 +49,21 @@ def portable() -> Iterator[None]:
 def uses_reference() -> bool:
     """Whether the fast forms are switched off."""
     return _reference_only
+
+
+@contextlib.contextmanager
+def ordered_sums() -> Iterator[None]:
+    """Within it a CPU's products of 16, 32, ... outputs add up their terms one after the other, however many there are.
+
+    A masked subnet and the network taken out of its supernet then sum the same numbers in the same order, and are equal
+    to the last bit: full products sum in blocks that depend on how many zeros stand beside. For comparisons; slower
+    where much is not 0. Read as `use_reference`: when a function is traced, in compiled code.
+    """
+    before, cpu_pieces.ordered = cpu_pieces.ordered, True
+    try:
+        yield
+    finally:
+        cpu_pieces.ordered = before
 
 
 def _fast(name: str) -> Callable | None:

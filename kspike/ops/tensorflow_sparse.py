@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kspike.ops import cpu_pass, reference
+from kspike.ops import cpu_pass, cpu_pieces, reference
 from kspike.ops.tensorflow_calls import KNOWN, call, calls_python
 
 #: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
@@ -25,7 +25,8 @@ def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
     from kspike.ops import cpu_sparse
 
     places = (x.shape[0] or USUAL_BATCH) * math.prod(x.shape[1:-1])
-    return kernel.shape[-1] % cpu_sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST and calls_python()
+    worth = cpu_pieces.ordered or places * math.prod(kernel.shape) >= LEAST
+    return worth and kernel.shape[-1] % cpu_sparse.LANES == 0 and calls_python()
 
 
 def _spikes(

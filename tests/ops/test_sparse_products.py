@@ -1,12 +1,13 @@
 """Products of rows that are mostly zeros, which add up the weights of the rest alone, and their way back."""
 
+import keras
 import numpy as np
 import pytest
 
 from kspike import ops
+from kspike.ops import cpu_pieces, cpu_sparse_back, reference
 from kspike.ops import cpu_sparse as sparse
-from kspike.ops import cpu_sparse_back, reference
-from tests.helpers import BACKEND
+from tests.helpers import BACKEND, to_numpy
 
 
 def counts(rows, inputs, share=0.2, seed=0):
@@ -271,3 +272,18 @@ def test_a_function_of_a_users_own_holds_no_call_into_python(called):
     assert not called
     np.testing.assert_allclose(found, ops.linear(tf.constant(x), tf.constant(kernel)), rtol=1e-5, atol=1e-5)
     assert called == [(4096, 384)]
+
+
+def test_sums_in_order_are_of_one_order_whatever_is_zero_beside():
+    """A product by loops, however much is not 0: the same numbers in a wider network are summed the same way."""
+    x, weights = counts(4096, 96, share=0.9), weights_of(96, 128)
+    beside = (
+        np.concatenate([x, np.zeros((4096, 160), "float32")], 1),
+        np.concatenate([weights, weights_of(160, 128)], 0),
+    )
+    with ops.ordered_sums():
+        linear = ops.jit(lambda x, kernel: ops.linear(x, kernel, None))
+        alone, wide_ = (to_numpy(linear(*map(keras.ops.convert_to_tensor, pair))) for pair in ((x, weights), beside))
+    np.testing.assert_array_equal(alone, wide_)
+    np.testing.assert_array_equal(alone, product(x, weights))
+    assert not cpu_pieces.ordered
