@@ -107,10 +107,10 @@ def most(kind: str, around: bool, multiplications: int, outputs: int) -> float:
         multiplications: those of the full product.
         outputs: its channels.
     """
-    if outputs % LANES or (multiplications < LEAST and not cpu_pieces.ordered):
-        return 0.0
     if cpu_pieces.ordered:
         return 1.0
+    if outputs % LANES or multiplications < LEAST:
+        return 0.0
     share, enough = _limits(kind)[around]
     return share * min(1.0, outputs / enough)
 
@@ -131,6 +131,11 @@ def pays(x: np.ndarray, weights: np.ndarray) -> bool:
     return np.count_nonzero(seen) <= share * seen.size
 
 
+def filled(a: np.ndarray, spare: int) -> np.ndarray:
+    """With so many zeros after its last axis."""
+    return np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, spare)])
+
+
 def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None) -> None:
     """Writes x weights + bias, of (rows, inputs) and (inputs, outputs), into `out`; all contiguous.
 
@@ -138,6 +143,11 @@ def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, b
     Weights of an input that is 0 are not looked at: one of them may be nan or infinite without a trace.
     """
     (rows, inputs), outputs = x.shape, weights.shape[1]
+    if spare := -outputs % LANES:  # whole vectors, and what is over thrown away
+        whole = np.empty((rows, outputs + spare), out.dtype)
+        product(x, filled(weights, spare), whole, threads, None if bias is None else filled(bias, spare))
+        out[:] = whole[:, :outputs]
+        return
     flat = [a.reshape(-1) for a in (x, weights, out)]
     begin = np.zeros(outputs, "float32") if bias is None else bias
 
@@ -153,6 +163,11 @@ def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) 
     (images, height, width, inputs), (a, b, inputs, outputs) -> (images, height, width, outputs).
     """
     shape, size, outputs = x.shape[1:], weights.shape[:2], weights.shape[3]
+    if spare := -outputs % LANES:
+        whole = np.empty((*out.shape[:-1], outputs + spare), out.dtype)
+        convolve(x, filled(weights, spare), whole, threads)
+        out[:] = whole[..., :outputs]
+        return
     flat, zeros = [a.reshape(-1) for a in (x, weights, out)], np.zeros(outputs, "float32")
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:

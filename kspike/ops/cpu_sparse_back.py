@@ -107,6 +107,9 @@ def kernel_gradient(x: np.ndarray, above: np.ndarray, size: tuple[int, int], thr
         threads: how many threads to use.
     """
     inputs, outputs = x.shape[-1], above.shape[-1]
+    if spare := -outputs % LANES:
+        above = np.pad(above, [(0, 0)] * (above.ndim - 1) + [(0, spare)])
+        return np.ascontiguousarray(kernel_gradient(x, above, size, threads)[..., :outputs])
     grad = np.zeros((*size, inputs, outputs), "float32")
     flat = [a.reshape(-1) for a in (x, above, grad)]
 

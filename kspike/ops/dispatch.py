@@ -53,7 +53,7 @@ def uses_reference() -> bool:
 
 @contextlib.contextmanager
 def ordered_sums() -> Iterator[None]:
-    """Within it a CPU's products of 16, 32, ... outputs add up their terms one after the other, however many there are.
+    """Within it a CPU's products and convolutions add up their terms one after the other, however many there are.
 
     A masked subnet and the network taken out of its supernet then sum the same numbers in the same order, and are equal
     to the last bit: full products sum in blocks that depend on how many zeros stand beside. For comparisons; slower

@@ -25,8 +25,8 @@ def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
     from kspike.ops import cpu_sparse
 
     places = (x.shape[0] or USUAL_BATCH) * math.prod(x.shape[1:-1])
-    worth = cpu_pieces.ordered or places * math.prod(kernel.shape) >= LEAST
-    return worth and kernel.shape[-1] % cpu_sparse.LANES == 0 and calls_python()
+    worth = kernel.shape[-1] % cpu_sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST
+    return (worth or cpu_pieces.ordered) and calls_python()
 
 
 def _spikes(

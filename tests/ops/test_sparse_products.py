@@ -274,16 +274,31 @@ def test_a_function_of_a_users_own_holds_no_call_into_python(called):
     assert called == [(4096, 384)]
 
 
-def test_sums_in_order_are_of_one_order_whatever_is_zero_beside():
+@pytest.mark.parametrize("outputs", [10, 128])
+def test_sums_in_order_are_of_one_order_whatever_is_zero_beside(outputs):
     """A product by loops, however much is not 0: the same numbers in a wider network are summed the same way."""
-    x, weights = counts(4096, 96, share=0.9), weights_of(96, 128)
-    beside = (
-        np.concatenate([x, np.zeros((4096, 160), "float32")], 1),
-        np.concatenate([weights, weights_of(160, 128)], 0),
-    )
+    x, weights = counts(4096, 96, share=0.9), weights_of(96, outputs)
+    zeros = np.zeros((4096, 160), "float32")
+    beside = np.concatenate([x, zeros], 1), np.concatenate([weights, weights_of(160, outputs)], 0)
     with ops.ordered_sums():
         linear = ops.jit(lambda x, kernel: ops.linear(x, kernel, None))
         alone, wide_ = (to_numpy(linear(*map(keras.ops.convert_to_tensor, pair))) for pair in ((x, weights), beside))
     np.testing.assert_array_equal(alone, wide_)
     np.testing.assert_array_equal(alone, product(x, weights))
     assert not cpu_pieces.ordered
+
+
+@pytest.mark.parametrize("outputs", [1, 10, 40])
+def test_outputs_that_fill_no_vectors(outputs):
+    """The classifier's: only sums in order ask for them."""
+    x, weights, bias = counts(130, 48), weights_of(48, outputs), weights_of(1, outputs)[0]
+    out = np.full((130, outputs), np.nan, "float32")
+    sparse.product(x, weights, out, 2, bias)
+    np.testing.assert_allclose(out, x @ weights + bias, rtol=1e-5, atol=1e-5)
+    image, kernel = x[:128].reshape(2, 8, 8, 48), weights[None, None]
+    found = np.full((2, 8, 8, outputs), np.nan, "float32")
+    sparse.convolve(image, kernel, found, 2)
+    np.testing.assert_allclose(found, image @ weights, rtol=1e-5, atol=1e-5)
+    gradient = cpu_sparse_back.kernel_gradient(image, found, (1, 1), 2)
+    exact = x[:128].T.astype("float64") @ found.reshape(128, outputs)
+    np.testing.assert_allclose(gradient[0, 0], exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())

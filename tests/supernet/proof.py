@@ -99,7 +99,7 @@ def compare(supernet: Supernet, genome: Genome, images: np.ndarray) -> dict[str,
 def allowed(rows: list[dict[str, float]], ordered: bool = False) -> float:
     """On how many images of some networks spikes may flip; every one of them is traced besides.
 
-    With `ops.ordered_sums` full products of other outputs than 16, 32, ... alone have another order.
+    With `ops.ordered_sums` a share of the images is all that may.
     """
     updates = 0.0 if ordered else FLIPPED_UPDATES
     each = [row["images"] * min(1.0, max(FLIPPED, updates * row["updates"])) for row in rows]
