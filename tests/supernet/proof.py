@@ -75,8 +75,9 @@ def compare(supernet: Supernet, genome: Genome, images: np.ndarray) -> dict[str,
     """How a subnet, calibrated, and its extracted network agree; raises where they differ by more than a spike may.
 
     Returns:
-        images, updates (of neurons, an image), flipped (images with a logit off by more than 1e-5), worst (of the other
-        images), spread (of logits between images).
+        images, updates (of neurons, an image), flipped (images with a logit off by more than 1e-5), spikes (those of
+        them with a neuron that fires differently; others differ by the last sums), worst (of the images not flipped),
+        spread (of logits between images).
     """
     supernet.activate(genome)
     supernet.calibrate([images])
@@ -84,13 +85,13 @@ def compare(supernet: Supernet, genome: Genome, images: np.ndarray) -> dict[str,
     assert alone.config == genome.to_config()
     inside, outside = supernet.predict(images, verbose=0), alone.predict(images, verbose=0)
     difference = np.abs(inside - outside).max(axis=1)
-    for at in np.flatnonzero(difference > 1e-5):
-        explain(supernet, alone, images[at : at + 1])
+    spikes = sum(explain(supernet, alone, images[at : at + 1]) for at in np.flatnonzero(difference > 1e-5))
     spread = float(np.abs(inside - inside[:1]).max())
     return {
         "images": len(images),
         "updates": alone.config.timesteps * sum(neuron_counts(alone.config).values()),
         "flipped": int((difference > 1e-5).sum()),
+        "spikes": spikes,
         "worst": float(difference[difference <= 1e-5].max(initial=0.0)),
         "spread": spread,
     }
@@ -106,8 +107,8 @@ def allowed(rows: list[dict[str, float]], ordered: bool = False) -> float:
     return max(1.0, sum(each))
 
 
-def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> None:
-    """Asserts that at the first neuron that fires differently the potential is within rounding of its threshold."""
+def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> bool:
+    """Whether a neuron fires differently; asserts that the first one's potential is near its threshold."""
     names = neurons(alone)
     _, lone = traced(alone, names, image)
     with listening(supernet, list(names)) as inside:
@@ -121,7 +122,8 @@ def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> None:
             h = potentials(x, spikes, time_constant(layer, x), layer.v_reset)[:, step]
             off = np.abs(h - layer.v_threshold)[wrong[:, step]].max()
             assert off < ROUNDING, f"{name} fires differently at {off} from its threshold"
-            return
+            return True
+    return False
 
 
 def time_constant(layer: Any, x: np.ndarray) -> Any:
