@@ -26,9 +26,9 @@ def _rows(a: np.ndarray, width: int) -> np.ndarray:
     return a.reshape(-1)
 
 
-def _room(like: np.ndarray, width: int, dtype: np.dtype) -> np.ndarray:
+def _room(like: np.ndarray, width: int) -> np.ndarray:
     """An array for results: `like` itself, where its rows are as wide."""
-    return like if like.shape[-1] == width else cpu_pass.empty((*like.shape[:3], width), dtype)
+    return like if like.shape[-1] == width else cpu_pass.empty((*like.shape[:3], width), like.dtype)
 
 
 def attend(parts: Sequence[np.ndarray], dim: int, y: np.ndarray, threads: int) -> None:
@@ -37,7 +37,7 @@ def attend(parts: Sequence[np.ndarray], dim: int, y: np.ndarray, threads: int) -
         return
     tokens, channels = y.shape[2:]
     width = _width(channels, dim)
-    whole = _room(y, width, y.dtype)
+    whole = _room(y, width)
     rows = [(_rows(a, width), width) for a in parts]
     cpu_attention.attend(*rows, tokens, width // dim, dim, whole.reshape(-1), threads)
     if whole is not y:
@@ -52,7 +52,7 @@ def attend_back(
         return
     tokens, channels = upstream.shape[2:]
     width = _width(channels, dim)
-    whole = [_room(grad, width, grad.dtype) for grad in grads]
+    whole = [_room(grad, width) for grad in grads]
     rows, flat = [(_rows(a, width), width) for a in parts], tuple(a.reshape(-1) for a in whole)
     cpu_attention.attend_back(*rows, tokens, width // dim, dim, _rows(upstream, width), flat, threads)
     for grad, found in zip(grads, whole, strict=True):

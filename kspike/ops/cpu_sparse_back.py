@@ -12,6 +12,7 @@ import numpy as np
 from kspike.ops.cpu_adding import LANES, add_up, listed, vectors_of
 from kspike.ops.cpu_compiling import F, compiled, load
 from kspike.ops.cpu_pieces import run
+from kspike.ops.cpu_sparse import filled
 
 #: Places whose rows of the gradient above are added up at a time: 128 numbers of each stay in the second-level cache.
 BLOCK = 256
@@ -108,8 +109,7 @@ def kernel_gradient(x: np.ndarray, above: np.ndarray, size: tuple[int, int], thr
     """
     inputs, outputs = x.shape[-1], above.shape[-1]
     if spare := -outputs % LANES:
-        above = np.pad(above, [(0, 0)] * (above.ndim - 1) + [(0, spare)])
-        return np.ascontiguousarray(kernel_gradient(x, above, size, threads)[..., :outputs])
+        return np.ascontiguousarray(kernel_gradient(x, filled(above, spare), size, threads)[..., :outputs])
     grad = np.zeros((*size, inputs, outputs), "float32")
     flat = [a.reshape(-1) for a in (x, above, grad)]
 

@@ -1,8 +1,8 @@
 """Calls from JAX's compiled programs into the compiled loops of a CPU, on XLA's own memory.
 
 By XLA's foreign function interface (jax.ffi), whose binary form XLA keeps for at least twelve months after a newer one
-has come; `struct_size` says which one this is, and a program is not run by another. Nothing is copied, and a program
-may be kept on the disk, for it names what it calls.
+has come: a handler is asked which it was written for, and one that XLA has dropped is refused. Nothing is copied, and
+a program may be kept on the disk, for it names what it calls.
 """
 
 from __future__ import annotations

@@ -10,10 +10,6 @@ from keras import ops
 from kspike.ops.torch_arrays import array, kernels_for
 
 
-def _threads() -> int:
-    return torch.get_num_threads()
-
-
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Whether loops can take these, and are the quicker way."""
     if kernels_for(x) is None or kernel.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
@@ -29,7 +25,7 @@ def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
     rows, out = (array(a).reshape(-1, a.shape[-1]) for a in (x.contiguous(), y))
     begin = None if bias is None else array(bias.float().contiguous())
-    cpu_sparse.product(rows, array(kernel.contiguous()), out, _threads(), begin)
+    cpu_sparse.product(rows, array(kernel.contiguous()), out, torch.get_num_threads(), begin)
     return y
 
 
@@ -37,7 +33,7 @@ def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops import cpu_sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    cpu_sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), _threads())
+    cpu_sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), torch.get_num_threads())
     return y
 
 
@@ -47,7 +43,8 @@ def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor)
     if kernel.ndim == 2:
         x, above = (a.reshape(-1, 1, 1, a.shape[-1]) for a in (x, above))
     size = tuple(kernel.shape[:2]) if kernel.ndim > 2 else (1, 1)
-    found = cpu_sparse_back.kernel_gradient(array(x.contiguous()), array(above.contiguous()), size, _threads())
+    given = array(x.contiguous()), array(above.contiguous()), size
+    found = cpu_sparse_back.kernel_gradient(*given, torch.get_num_threads())
     return torch.from_numpy(found).reshape(kernel.shape).to(kernel.dtype)
 
 

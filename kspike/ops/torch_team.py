@@ -57,8 +57,7 @@ class Team:
         return True
 
 
-def install() -> bool:
-    """Makes the loops run on PyTorch's threads from now on, if they can; says whether."""
+def install() -> None:
+    """Makes the loops run on PyTorch's threads from now on, if they can."""
     parallel = _parallel()
     cpu_pieces.team = Team(parallel) if parallel else None
-    return parallel is not None
