@@ -213,3 +213,14 @@ def _kept(layer: keras.Layer) -> Iterator[None]:
     finally:
         for variable, value in zip(layer.non_trainable_variables, before, strict=True):
             variable.assign(value)
+
+
+def narrow(x: np.ndarray) -> np.ndarray:
+    """As bfloat16, rounded to nearest even, in uint16."""
+    bits = x.view("uint32")
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("uint16")
+
+
+def wide(bits: np.ndarray) -> np.ndarray:
+    """The float32 numbers that these are as bfloat16."""
+    return (bits.astype("uint32") << 16).view("float32")

@@ -19,6 +19,23 @@ LANES = 16
 MASKED = 64
 
 
+def write(builder: Any, data: Any, kind: Any, place: Any, x: Any) -> None:
+    """Emits the writing of a vector of float32, rounded to nearest even where `kind` is bfloat16's (uint16)."""
+    lanes, halves = (ir.VectorType(ir.IntType(n), LANES) for n in (32, 16))
+    there = builder.gep(data, [place])
+    if kind == types.float32:
+        builder.store(x, builder.bitcast(there, x.type.as_pointer()), align=4)
+        return
+
+    def bits(number: int) -> Any:
+        return ir.Constant(lanes, [number] * LANES)
+
+    x = builder.bitcast(x, lanes)
+    even = builder.and_(builder.lshr(x, bits(16)), bits(1))
+    x = builder.lshr(builder.add(x, builder.add(even, bits(0x7FFF))), bits(16))
+    builder.store(builder.trunc(x, halves), builder.bitcast(there, halves.as_pointer()), align=2)
+
+
 def _addition(vectors: int) -> Any:
     """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
 
@@ -54,17 +71,6 @@ def _addition(vectors: int) -> Any:
                 found = builder.zext(builder.load(builder.bitcast(there, halves.as_pointer()), align=2), lanes)
                 return builder.bitcast(builder.shl(found, bits(16)), vector)
 
-            def write(x: Any, first: Any, k: int) -> None:
-                there = builder.gep(arrays[9], [builder.add(first, whole(k * LANES))])
-                if kinds[9].dtype == types.float32:
-                    builder.store(x, builder.bitcast(there, vector.as_pointer()), align=4)
-                    return
-                x = builder.bitcast(x, lanes)
-                even = builder.and_(builder.lshr(x, bits(16)), bits(1))
-                x = builder.lshr(builder.add(x, builder.add(even, bits(0x7FFF))), bits(16))
-                there = builder.bitcast(there, halves.as_pointer())
-                builder.store(builder.trunc(x, halves), there, align=2)
-
             for k, each in enumerate(sums):
                 builder.store(read(7, start, k), each)
             with cgutils.for_range(builder, count) as part:
@@ -84,7 +90,7 @@ def _addition(vectors: int) -> Any:
                         term = builder.fmul(factor, read(4, row, k), flags=("contract",))
                         builder.store(builder.fadd(builder.load(each), term, flags=("contract",)), each)
             for k, each in enumerate(sums):
-                write(builder.load(each), to, k)
+                write(builder, arrays[9], kinds[9].dtype, builder.add(to, whole(k * LANES)), builder.load(each))
             return context.get_dummy_value()
 
         return types.none(wholes, numbers, sizes, u, weights, u, u, begin, u, out, u), make

@@ -1,4 +1,4 @@
-"""Batch normalisation's own part as compiled loops: moments by channel, and the gradient through them."""
+"""Batch normalisation's own part as compiled loops: moments by channel, and the gradient through them; and sums."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def _moments_pieces(x, out, bounds, first, last):
 
 
 @compiled
+def _sums(x, out, bounds, first, last):
+    """The sum of each channel of (rows, channels), piece by piece."""
+    channels = x.shape[1]
+    total = np.empty(channels, F)
+    for i in range(first, last):
+        for start in range(bounds[i], bounds[i + 1], BLOCK):
+            total[:] = 0
+            for row in range(start, min(start + BLOCK, bounds[i + 1])):
+                place = x[row]
+                for c in range(channels):
+                    total[c] += load(place[c])
+            for c in range(channels):
+                out[i, c] += total[c]
+
+
+@compiled
 def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
     """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
     channels = x.shape[1]
@@ -72,6 +88,16 @@ def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     means, spreads = parts.reshape(CHUNKS, 2, together, channels).swapaxes(0, 1)
     mean = (means * counts).sum((0, 1)) / rows
     return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
+
+
+def sums(x: np.ndarray, threads: int) -> np.ndarray:
+    """The sum of each channel of (rows, channels), float64."""
+    rows, channels = x.shape
+    together = side_by_side(rows, channels, SUMMED)
+    x = x.reshape(rows // together, together * channels)
+    parts = np.zeros((CHUNKS, x.shape[1]))
+    run(lambda bounds, first, last: _sums(x, parts, bounds, first, last), len(x), x.size, threads)
+    return parts.reshape(-1, channels).sum(0)
 
 
 def norm_back(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from kspike.ops import jax_sparse, reference, xla
+from kspike.ops import jax_products, reference, xla
 from kspike.ops.jax_attention import attend, attend_chosen, max_pool
 from kspike.ops.jax_neuron import lif, norm_lif
 
@@ -65,16 +65,15 @@ _convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)),
 def convolve(x: Any, kernel: Any) -> Any | None:
     """The convolution with a gradient that a CPU runs fast, by loops where spikes are few; None on other devices."""
     x, kernel = map(jnp.asarray, (x, kernel))
-    if (y := jax_sparse.product(x, kernel)) is not None:
+    if (y := jax_products.product(x, kernel)) is not None:
         return y
     return _convolve(x, kernel) if jax.default_backend() == "cpu" else None
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
-    """The product of rows, by loops where spikes are few; None where that cannot pay."""
+    """The product of rows, by loops, over spikes alone where they are few; None where that cannot pay."""
     x, kernel = map(jnp.asarray, (x, kernel))
-    y = jax_sparse.product(x, kernel)
-    return y if y is None or bias is None else y + jnp.asarray(bias, y.dtype)
+    return jax_products.product(x, kernel, None if bias is None else jnp.asarray(bias, x.dtype))
 
 
 def accelerated() -> bool:

@@ -7,7 +7,7 @@ import pytest
 from kspike import ops
 from kspike.ops import cpu_pieces, cpu_sparse_back, reference
 from kspike.ops import cpu_sparse as sparse
-from tests.helpers import BACKEND, to_numpy
+from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 
 def counts(rows, inputs, share=0.2, seed=0):
@@ -26,16 +26,6 @@ def product(x, weights, threads=2):
     out = np.full((len(x), weights.shape[1]), np.nan, "float32")
     sparse.product(x, weights, out, threads)
     return out
-
-
-def narrow(x):
-    """As bfloat16, rounded to nearest even, in uint16."""
-    bits = x.view("uint32")
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("uint16")
-
-
-def wide(bits):
-    return (bits.astype("uint32") << 16).view("float32")
 
 
 @pytest.mark.parametrize("outputs", [16, 48, 112, 128, 240, 384])
