@@ -10,7 +10,6 @@ CSV file, one run of all in one, and a plot beside it.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from rows import write
 from table import said_versions
+from turns import by_turns
 
 import kspike
 from kspike.ops import cpu_sparse, torch_backend, torch_sparse
@@ -36,19 +36,6 @@ SHAPES = {
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 PASSES = ("forwards", "kernel's gradient")
 ENTRIES = ("spikformer_4_384_c10", "autost_c10", "spikformer_c10", "auto_spikformer_c10")
-
-
-def by_turns(calls: list[Callable[[], Any]], repeats: int) -> list[float]:
-    """Median seconds of each."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    for _ in range(repeats):
-        for times, call in zip(seconds, calls, strict=True):
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
-    return [float(np.median(times)) for times in seconds]
 
 
 def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -99,7 +86,7 @@ def loops(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
 
     def run() -> Any:
         usual = cpu_sparse._limits
-        cpu_sparse._limits = lambda kind: ((most, 1), (most, 1))
+        cpu_sparse._limits = lambda kind, units: ((most, 1), (most, 1))
         try:
             return call()
         finally:

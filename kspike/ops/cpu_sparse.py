@@ -93,12 +93,12 @@ def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
 
 
 @functools.cache
-def _limits(kind: str) -> tuple[tuple[float, int], tuple[float, int]]:
-    units = kind == "bfloat16" and binding.get_host_cpu_features().get("amx-bf16", False)
+def _limits(kind: str, units: bool) -> tuple[tuple[float, int], tuple[float, int]]:
+    units = units and kind == "bfloat16" and binding.get_host_cpu_features().get("amx-bf16", False)
     return MOST_WITH_UNITS if units else MOST[kind]
 
 
-def most(kind: str, around: bool, multiplications: int, outputs: int) -> float:
+def most(kind: str, around: bool, multiplications: int, outputs: int, units: bool = True) -> float:
     """Up to which share of numbers that are not 0 loops are the quicker way; 0 for none.
 
     Args:
@@ -106,12 +106,13 @@ def most(kind: str, around: bool, multiplications: int, outputs: int) -> float:
         around: for a convolution, not for a product.
         multiplications: those of the full product.
         outputs: its channels.
+        units: whether the full product is by the processor's units for bfloat16, where there are any.
     """
     if cpu_pieces.ordered:
         return 1.0
     if outputs % LANES or multiplications < LEAST:
         return 0.0
-    share, enough = _limits(kind)[around]
+    share, enough = _limits(kind, units)[around]
     return share * min(1.0, outputs / enough)
 
 

@@ -121,7 +121,7 @@ def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> j
     from kspike.ops import cpu_full, cpu_sparse
 
     kind, (inputs, outputs), places = str(x.dtype), kernel.shape[-2:], math.prod(x.shape[:-1])
-    most = cpu_sparse.most(kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs)
+    most = cpu_sparse.most(kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs, units=False)
     if most:
         sample = cpu_sparse.sample(x.reshape(-1, inputs))
         return _product(x, kernel, bias, jnp.count_nonzero(sample) <= most * sample.size)

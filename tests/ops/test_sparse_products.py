@@ -135,6 +135,8 @@ def test_it_pays_less_where_bfloat16_has_matrix_units(monkeypatch):
     try:
         assert sparse.pays(x, weights) and not sparse.pays(narrow(x), narrow(weights))
         assert sparse.pays(narrow(counts(4096, 256, share=0.03)), narrow(weights))
+        # JAX's full product is by other instructions
+        assert sparse.most("bfloat16", False, x.size * 384, 384, units=False) == sparse.MOST["bfloat16"][0][0]
     finally:
         sparse._limits.cache_clear()
 
