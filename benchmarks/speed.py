@@ -1,7 +1,9 @@
 """Speed and memory of Spikformer 4-384 beside its peers, in one run: `python benchmarks/speed.py`.
 
 Every contestant has a process of its own; they take turns, so that a machine that slows down slows all of them.
-Medians over the rounds; images a second; and ratios, which alone carry over to another machine. On a GPU:
+A turn begins with a step that is not counted: what a process owns grows cold while others run, and a system that takes
+idle memory back has to give it again. Medians over the rounds; images a second; and ratios, which alone carry over to
+another machine. On a GPU:
 `python benchmarks/speed.py --device cuda --batch 256 --steps 10 --precision bfloat16`. Needs
 `pip install --no-deps spikingjelly==2.0.0 loguru` beside kspike; a contestant that cannot start is named and left out.
 """
@@ -77,7 +79,10 @@ def measure(labels: list[str], precision: str, rounds: int, steps: int, batch: i
         rows[label] = {"peak_mb": peak - before, "first_step_s": warm, "train": [], "infer": []}
     for _ in range(rounds):
         for one in list(contestants):
-            seconds = {what: one.ask(f"{what} {steps}") for what in ("train", "infer")}
+            seconds: dict[str, float | None] = {}
+            for what in ("train", "infer"):
+                one.ask(f"{what} 1")
+                seconds[what] = one.ask(f"{what} {steps}")
             if None in seconds.values():  # a process of 4 GB each: memory may not do for all of them
                 print(f"{one.label}: left out, it ended in the middle: {one.why()}", flush=True)
                 contestants.remove(one)
