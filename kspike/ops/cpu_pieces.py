@@ -15,6 +15,9 @@ import numpy as np
 
 #: At most so many pieces, of no fewer than so many numbers: a thread is worth waking for some 20 microseconds of work.
 CHUNKS, PIECE = 16, 1 << 14
+#: Shares a thread of Python's pool, of no fewer than so many numbers: it wakes milliseconds late where another library's
+#: thread spins on its core, and whoever is there goes on with the next share.
+SHARES, SHARE = 4, 1 << 18
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64
 #: Numbers walked through at a time. Each loop over a row costs some 30 ns before it begins; what several loops hand on
@@ -48,7 +51,10 @@ def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, thre
     if threads < 2:
         work(bounds, 0, count)
         return
-    shares = collections.deque((count * i // threads, count * (i + 1) // threads) for i in range(threads))
+    parts = threads
+    if team is None:
+        parts = max(threads, min(count, SHARES * threads, size // SHARE))
+    shares = collections.deque((count * i // parts, count * (i + 1) // parts) for i in range(parts))
 
     def member() -> None:
         while shares:  # a team may have fewer threads than were asked for
