@@ -15,8 +15,8 @@ import numpy as np
 
 #: At most so many pieces, of no fewer than so many numbers: a thread is worth waking for some 20 microseconds of work.
 CHUNKS, PIECE = 16, 1 << 14
-#: Shares a thread of Python's pool, of no fewer than so many numbers: it wakes milliseconds late where another library's
-#: thread spins on its core, and whoever is there goes on with the next share.
+#: Shares a thread of Python's pool, of no fewer than so many numbers: it wakes milliseconds late where a thread of
+#: another library's spins on its core, and whoever is there goes on with the next share.
 SHARES, SHARE = 4, 1 << 18
 #: Rows whose float32 sums are added to the float64 ones.
 BLOCK = 64

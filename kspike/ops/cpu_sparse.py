@@ -138,16 +138,16 @@ def filled(a: np.ndarray, spare: int) -> np.ndarray:
 
 
 def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None) -> None:
-    """Writes x weights + bias, of (rows, inputs) and (inputs, outputs), into `out`; all contiguous.
+    """Writes x weights + bias, of (..., inputs) and (inputs, outputs), into `out`; all contiguous.
 
     float32, or bfloat16 as uint16, added up in float32; the bias is float32 in any case.
     Weights of an input that is 0 are not looked at: one of them may be nan or infinite without a trace.
     """
-    (rows, inputs), outputs = x.shape, weights.shape[1]
+    inputs, outputs = weights.shape
     if spare := -outputs % LANES:  # whole vectors, and what is over thrown away
-        whole = np.empty((rows, outputs + spare), out.dtype)
+        whole = np.empty((*out.shape[:-1], outputs + spare), out.dtype)
         product(x, filled(weights, spare), whole, threads, None if bias is None else filled(bias, spare))
-        out[:] = whole[:, :outputs]
+        out[:] = whole[..., :outputs]
         return
     flat = [a.reshape(-1) for a in (x, weights, out)]
     begin = np.zeros(outputs, "float32") if bias is None else bias
@@ -155,7 +155,7 @@ def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, b
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _product_rows(flat[0], inputs, flat[1], begin, outputs, flat[2], bounds[first], bounds[last])
 
-    run(work, rows, x.size, threads)
+    run(work, x.size // max(1, inputs), x.size, threads)
 
 
 def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) -> None:

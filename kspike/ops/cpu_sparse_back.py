@@ -98,13 +98,14 @@ def _gradient(x, shape, above, size, outputs, grad, left, right, block):
                 column += lanes
 
 
-def kernel_gradient(x: np.ndarray, above: np.ndarray, size: tuple[int, int], threads: int) -> np.ndarray:
-    """The gradient of a convolution's kernel `(*size, inputs, outputs)`, float32, by that of its result.
+def kernel_gradient(x: np.ndarray, above: np.ndarray, size: tuple[int, ...], threads: int) -> np.ndarray:
+    """The gradient of a kernel `(*size, inputs, outputs)`, float32, by that of the convolution's, or product's, result.
 
     Args:
-        x: what was convolved, `(images, height, width, inputs)`, float32, or bfloat16 as uint16, contiguous.
-        above: the gradient of the result, `(images, height, width, outputs)`, likewise.
-        size: height and width of the kernel, which keeps an image's; 1, 1 for a product of rows.
+        x: what was convolved, `(images, height, width, inputs)`, or multiplied, `(..., inputs)`; contiguous, float32,
+            or bfloat16 as uint16.
+        above: the gradient of the result, `(..., outputs)`, likewise.
+        size: height and width of the kernel, which keeps an image's; none for a product.
         threads: how many threads to use.
     """
     inputs, outputs = x.shape[-1], above.shape[-1]
@@ -112,9 +113,10 @@ def kernel_gradient(x: np.ndarray, above: np.ndarray, size: tuple[int, int], thr
         return np.ascontiguousarray(kernel_gradient(x, filled(above, spare), size, threads)[..., :outputs])
     grad = np.zeros((*size, inputs, outputs), "float32")
     flat = [a.reshape(-1) for a in (x, above, grad)]
+    shape, around = (x.shape, size) if size else ((x.size // max(1, inputs), 1, 1, inputs), (1, 1))
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _gradient(flat[0], x.shape, flat[1], size, outputs, flat[2], bounds[first], bounds[last], BLOCK)
+        _gradient(flat[0], shape, flat[1], around, outputs, flat[2], bounds[first], bounds[last], BLOCK)
 
     run(work, inputs, x.size, threads)
     return grad

@@ -52,11 +52,8 @@ def _loops(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array
 
     def spikes(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         x, kernel, *bias = args
-        if kernel.ndim == 2:
-            rows, out = x.reshape(-1, x.shape[-1]), results[0].reshape(-1, kernel.shape[-1])
-            cpu_sparse.product(rows, kernel, out, cpu_pass.cores(), *bias)
-        else:
-            cpu_sparse.convolve(x, kernel, results[0], cpu_pass.cores())
+        loops = cpu_sparse.product if kernel.ndim == 2 else cpu_sparse.convolve
+        loops(x, kernel, results[0], cpu_pass.cores(), *bias)
 
     return call(spikes, (), *_given(x, kernel, bias))[0]
 
@@ -65,10 +62,7 @@ def _loops_back(x: jax.Array, above: jax.Array, shape: tuple[int, ...]) -> jax.A
     from kspike.ops import cpu_sparse_back
 
     def gradient(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        if len(shape) == 2:
-            args = [a.reshape(-1, 1, 1, a.shape[-1]) for a in args]
-        found = cpu_sparse_back.kernel_gradient(*args, shape[:-2] or (1, 1), cpu_pass.cores())
-        results[0][:] = found.reshape(shape)
+        results[0][:] = cpu_sparse_back.kernel_gradient(*args, shape[:-2], cpu_pass.cores())
 
     return call(gradient, shape, (x, above), [(shape, "float32")])[0]
 

@@ -35,7 +35,6 @@ def _spikes(
     """full(x, kernel), by loops(x, kernel, out) where they are quicker: that is asked at each call."""
     from kspike.ops import cpu_sparse, cpu_sparse_back
 
-    size = tuple(kernel.shape[:-2]) or (1, 1)
     shape = (*x.shape[:-1], kernel.shape[-1])
 
     def forward(x: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,9 +45,7 @@ def _spikes(
         return np.array(True), out
 
     def back(x: np.ndarray, above: np.ndarray) -> np.ndarray:
-        places = (-1, 1, 1) if kernel.shape.ndims == 2 else x.shape[:-1]
-        pair = (a.reshape(*places, a.shape[-1]) for a in (x, above))
-        return cpu_sparse_back.kernel_gradient(*pair, size, cpu_pass.cores()).reshape(kernel.shape)
+        return cpu_sparse_back.kernel_gradient(x, above, tuple(kernel.shape[:-2]), cpu_pass.cores())
 
     @tf.custom_gradient
     def run(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
@@ -76,16 +73,13 @@ def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
 
     inputs, outputs = kernel.shape
 
-    def loops(x: np.ndarray, kernel: np.ndarray, out: np.ndarray, threads: int) -> None:
-        cpu_sparse.product(x.reshape(-1, inputs), kernel, out.reshape(-1, outputs), threads)
-
     def to_x(above: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.matmul(tf.reshape(above, (-1, outputs)), kernel, transpose_b=True), tf.shape(x))
 
     def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
         return tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(above, (-1, outputs)), transpose_a=True)
 
-    y = _spikes(x, kernel, loops, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
+    y = _spikes(x, kernel, cpu_sparse.product, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
     return y if bias is None else y + tf.cast(bias, y.dtype)
 
 

@@ -23,9 +23,9 @@ def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -
     from kspike.ops import cpu_sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    rows, out = (array(a).reshape(-1, a.shape[-1]) for a in (x.contiguous(), y))
     begin = None if bias is None else array(bias.float().contiguous())
-    cpu_sparse.product(rows, array(kernel.contiguous()), out, torch.get_num_threads(), begin)
+    given = array(x.contiguous()), array(kernel.contiguous()), array(y)
+    cpu_sparse.product(*given, torch.get_num_threads(), begin)
     return y
 
 
@@ -40,12 +40,8 @@ def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops import cpu_sparse_back
 
-    if kernel.ndim == 2:
-        x, above = (a.reshape(-1, 1, 1, a.shape[-1]) for a in (x, above))
-    size = tuple(kernel.shape[:2]) if kernel.ndim > 2 else (1, 1)
-    given = array(x.contiguous()), array(above.contiguous()), size
-    found = cpu_sparse_back.kernel_gradient(*given, torch.get_num_threads())
-    return torch.from_numpy(found).reshape(kernel.shape).to(kernel.dtype)
+    given = array(x.contiguous()), array(above.contiguous()), tuple(kernel.shape[:-2])
+    return torch.from_numpy(cpu_sparse_back.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
 
 
 class _Product(torch.autograd.Function):
