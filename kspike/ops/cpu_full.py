@@ -140,7 +140,8 @@ def full(
 ) -> None:
     """Writes x kernel + bias, or the convolution of stride 1 that keeps height and width, into `out`; all contiguous.
 
-    float32, or bfloat16 as uint16, which is added up in float32 and rounded once.
+    float32, or bfloat16 as uint16, which is added up in float32 and rounded once; where `pays` says no for its kind and
+    shape it cannot be done.
 
     Args:
         x: (..., inputs); (images, height, width, inputs) for a convolution.
