@@ -1,9 +1,9 @@
 """Products and convolutions in full, on processors with AVX-512 (numba), for backends whose own are slower.
 
-XLA's run in float32 whatever is asked for, and its convolutions at half the rate of its products. Here 8 rows by 48
-columns stay in registers while what they are made of goes by; weights lie in panels of as many columns, as they are
-read. A convolution is the same: a row of the kernel meets numbers that lie side by side, once an image's rows have
-been copied with zeros around.
+XLA's run in float32 whatever is asked for, and convolutions at a third to five sixths of what a processor can do. Here
+8 rows by 48 columns stay in registers while what they are made of goes by; weights lie in panels of as many columns, as
+they are read. A convolution is the same: a row of the kernel meets numbers that lie side by side, once an image's rows
+have been copied with zeros at both ends.
 
 A sum goes from the first number to the last, whatever the width of the rest, and does not depend on threads.
 """
@@ -23,7 +23,7 @@ from kspike.ops.cpu_pieces import run
 
 #: Rows that go through all panels before the next ones do.
 BLOCK = 64
-#: Numbers of an image's rows, with zeros around, that are copied at a time: they stay in the second-level cache.
+#: Numbers of an image's rows, with zeros at both ends, that are copied at a time: they stay in the second-level cache.
 ROOM = 1 << 16
 #: Multiplications and additions below which the backend's own product is done before loops have begun.
 LEAST = 1 << 23

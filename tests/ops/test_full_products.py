@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from kspike import ops
-from kspike.ops import cpu_full, cpu_moments, cpu_pass
+from kspike.ops import cpu_full, cpu_moments
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
-pytestmark = pytest.mark.skipif(cpu_pass.kernels() is None, reason="without numba there are no loops")
 KINDS = ["float32", pytest.param("bfloat16", marks=pytest.mark.skipif(
     not cpu_full._runs("bfloat16"), reason="the processor has no instruction for it"
 ))]  # fmt: skip
