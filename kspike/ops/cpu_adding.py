@@ -11,12 +11,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kspike.ops.cpu_compiling import F, compiled, load
+from kspike.ops.cpu_compiling import F, compiled, each_of, load
 
 #: What outputs must be a multiple of: the float32 numbers of a vector.
 LANES = 16
 #: Numbers that are looked at together for those that are not 0.
 MASKED = 64
+#: How many vectors of outputs a loop can take.
+VECTORS = (8, 4, 2, 1)
 
 
 def write(builder: Any, data: Any, kind: Any, place: Any, x: Any) -> None:
@@ -36,87 +38,66 @@ def write(builder: Any, data: Any, kind: Any, place: Any, x: Any) -> None:
     builder.store(builder.trunc(x, halves), builder.bitcast(there, halves.as_pointer()), align=2)
 
 
-def _addition(vectors: int) -> Any:
-    """Makes the loop that adds up weights for so many vectors of outputs, each in a register."""
+@intrinsic
+def add_up(typing, vectors, places, values, parts, count, weights, column, stride, begin, start, out, to):
+    """out[to + c] = begin[start + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
 
-    @intrinsic
-    def add(typing, places, values, parts, count, weights, column, stride, begin, start, out, to):
-        """out[to + c] = begin[start + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
+    For so many vectors of outputs, each in a register. Of `count` parts each is three numbers: the first i, how many
+    there are, `at`. bfloat16 is read and written as uint16, and added up in float32.
+    """
+    u, numbers = types.uintp, types.Array(types.float32, 1, "C")
+    wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
+    kinds = {1: wholes, 2: numbers, 3: sizes, 5: weights, 8: begin, 10: out}
 
-        Of `count` parts each is three numbers: the first i, how many there are, `at`. bfloat16 is read and written as
-        uint16, and added up in float32.
-        """
-        u, numbers = types.uintp, types.Array(types.float32, 1, "C")
-        wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
-        kinds = {0: wholes, 1: numbers, 2: sizes, 4: weights, 7: begin, 9: out}
+    def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        arrays = {i: make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()}
+        count, column, stride, start, to = (args[i] for i in (4, 6, 7, 9, 11))
+        vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
+        halves = ir.VectorType(ir.IntType(16), LANES)
+        none = ir.Constant(vector, ir.Undefined)
 
-        def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            arrays = {i: make_array(kind)(context, builder, args[i]).data for i, kind in kinds.items()}
-            count, column, stride, start, to = (args[i] for i in (3, 5, 6, 8, 10))
-            vector, lanes = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-            halves = ir.VectorType(ir.IntType(16), LANES)
-            none = ir.Constant(vector, ir.Undefined)
-            sums = [cgutils.alloca_once(builder, vector) for _ in range(vectors)]
+        def whole(number: int) -> Any:
+            return ir.Constant(stride.type, number)
 
-            def whole(number: int) -> Any:
-                return ir.Constant(stride.type, number)
+        def bits(number: int) -> Any:
+            return ir.Constant(lanes, [number] * LANES)
 
-            def bits(number: int) -> Any:
-                return ir.Constant(lanes, [number] * LANES)
+        def read(i: int, first: Any, k: int) -> Any:
+            there = builder.gep(arrays[i], [builder.add(first, whole(k * LANES))])
+            if kinds[i].dtype == types.float32:
+                return builder.load(builder.bitcast(there, vector.as_pointer()), align=4)
+            found = builder.zext(builder.load(builder.bitcast(there, halves.as_pointer()), align=2), lanes)
+            return builder.bitcast(builder.shl(found, bits(16)), vector)
 
-            def read(i: int, first: Any, k: int) -> Any:
-                there = builder.gep(arrays[i], [builder.add(first, whole(k * LANES))])
-                if kinds[i].dtype == types.float32:
-                    return builder.load(builder.bitcast(there, vector.as_pointer()), align=4)
-                found = builder.zext(builder.load(builder.bitcast(there, halves.as_pointer()), align=2), lanes)
-                return builder.bitcast(builder.shl(found, bits(16)), vector)
-
-            for k, each in enumerate(sums):
-                builder.store(read(7, start, k), each)
+        for many in each_of(builder, args[0], VECTORS):
+            sums = [cgutils.alloca_once_value(builder, read(8, start, k)) for k in range(many)]
             with cgutils.for_range(builder, count) as part:
                 at = builder.mul(part.index, whole(3))
-                first, many, base = (
-                    builder.load(builder.gep(arrays[2], [builder.add(at, whole(k))])) for k in range(3)
+                first, length, base = (
+                    builder.load(builder.gep(arrays[3], [builder.add(at, whole(k))])) for k in range(3)
                 )
                 base = builder.add(base, column)
-                with cgutils.for_range(builder, many) as loop:
+                with cgutils.for_range(builder, length) as loop:
                     i = builder.add(first, loop.index)
-                    factor = builder.load(builder.gep(arrays[1], [i]))
+                    factor = builder.load(builder.gep(arrays[2], [i]))
                     factor = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
                     factor = builder.shuffle_vector(factor, none, bits(0))
-                    place = builder.zext(builder.load(builder.gep(arrays[0], [i])), stride.type)
+                    place = builder.zext(builder.load(builder.gep(arrays[1], [i])), stride.type)
                     row = builder.add(base, builder.mul(place, stride))
                     for k, each in enumerate(sums):
-                        term = builder.fmul(factor, read(4, row, k), flags=("contract",))
+                        term = builder.fmul(factor, read(5, row, k), flags=("contract",))
                         builder.store(builder.fadd(builder.load(each), term, flags=("contract",)), each)
             for k, each in enumerate(sums):
-                write(builder, arrays[9], kinds[9].dtype, builder.add(to, whole(k * LANES)), builder.load(each))
-            return context.get_dummy_value()
+                write(builder, arrays[10], kinds[10].dtype, builder.add(to, whole(k * LANES)), builder.load(each))
+        return context.get_dummy_value()
 
-        return types.none(wholes, numbers, sizes, u, weights, u, u, begin, u, out, u), make
-
-    return add
-
-
-_one, _two, _four, _eight = (_addition(vectors) for vectors in (1, 2, 4, 8))
+    return types.none(u, wholes, numbers, sizes, u, weights, u, u, begin, u, out, u), make
 
 
 @compiled
 def vectors_of(left):
     """How many vectors of outputs are taken next, where so many outputs are left."""
     return 8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1
-
-
-@compiled
-def add_up(vectors, places, values, parts, count, weights, column, stride, begin, start, out, to):
-    if vectors == 8:
-        _eight(places, values, parts, count, weights, column, stride, begin, start, out, to)
-    elif vectors == 4:
-        _four(places, values, parts, count, weights, column, stride, begin, start, out, to)
-    elif vectors == 2:
-        _two(places, values, parts, count, weights, column, stride, begin, start, out, to)
-    else:
-        _one(places, values, parts, count, weights, column, stride, begin, start, out, to)
 
 
 @intrinsic

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,13 @@ def _bits_of(typing: Any, x: Any) -> Any:
         return builder.bitcast(args[0], context.get_value_type(types.uint32))
 
     return types.uint32(types.float32), make
+
+
+def each_of(builder: Any, number: Any, cases: Iterable[int]) -> Iterator[int]:
+    """Each case, while what is emitted runs where the number is this one: loops of a length known beforehand."""
+    for case in cases:
+        with builder.if_then(builder.icmp_unsigned("==", number, number.type(case))):
+            yield case
 
 
 def load(x: Any) -> Any:
