@@ -220,7 +220,7 @@ def about(options: argparse.Namespace, means: list[dict[str, Any]]) -> str:
     runs = sum(mean["seeds"] for mean in means)
     return (
         f"CIFAR-10 averaged to 16x16; ten epochs of 45,000 images from fresh weights by one recipe: {runs} runs of "
-        f"{len(means)} networks so far. Validation is 5,000 images, test 10,000; nothing was chosen by test images. "
+        f"{len(means)} networks. Validation is 5,000 images, test 10,000; nothing was chosen by test images. "
         f"The searched networks come from {len(searched)} candidates that were judged by one supernet's weights in "
         f"{minutes:.0f} minutes of one core; training that supernet took about 40. Energy is measured after training. "
         "The last column is in points: how far a network is above the front of the hand-made ones at its own energy, "
