@@ -17,7 +17,7 @@ from kspike.ops.cpu_compiling import F, compiled, each_of, load
 LANES = 16
 #: Numbers that are looked at together for those that are not 0.
 MASKED = 64
-#: How many vectors of outputs a loop can take.
+#: How many vectors of outputs a loop can take, most first.
 VECTORS = (8, 4, 2, 1)
 
 
@@ -97,7 +97,10 @@ def add_up(typing, vectors, places, values, parts, count, weights, column, strid
 @compiled
 def vectors_of(left):
     """How many vectors of outputs are taken next, where so many outputs are left."""
-    return 8 if left >= 8 * LANES else 4 if left >= 4 * LANES else 2 if left >= 2 * LANES else 1
+    for vectors in VECTORS:
+        if left >= vectors * LANES:
+            return vectors
+    return VECTORS[-1]
 
 
 @intrinsic

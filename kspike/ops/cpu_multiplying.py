@@ -15,7 +15,7 @@ from kspike.ops.cpu_compiling import compiled, each_of
 
 binding.initialize_native_asmparser()  # bfloat16's instruction is written by name: LLVM renamed its own
 
-#: Rows and vectors of columns that a loop can take: 8 and 3 hold 24 of 32 registers.
+#: Rows and vectors of columns that a loop can take, most first: 8 and 3 hold 24 of 32 registers.
 ROWS, VECTORS = (8, 4, 1), (3, 2, 1)
 
 
@@ -86,7 +86,10 @@ def multiply(typing, rows, vectors, a, at, stride, length, gap, count, panel, be
 @compiled
 def rows_of(left):
     """How many rows are taken next, where so many are left."""
-    return 8 if left >= 8 else 4 if left >= 4 else 1
+    for rows in ROWS:
+        if left >= rows:
+            return rows
+    return ROWS[-1]
 
 
 @compiled

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import pytest
 
 from kspike.tuners import EvolutionSearchOracle, tuner_shortlist
+from tests.helpers import BACKEND
 from tests.tuners.fakes import (
     SPACE,
     Evaluator,
@@ -299,7 +299,7 @@ def killed_at(moment):
 
 @pytest.mark.once
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a copy of this one")
-@pytest.mark.skipif(keras.backend.backend() == "jax", reason="a copy of a process lacks the threads jax waits for")
+@pytest.mark.skipif(BACKEND == "jax", reason="a copy of a process lacks the threads jax waits for")
 def test_killed_again_and_again_between_any_two_writes_it_ends_the_same(tmp_path):
     """Between the journal and KerasTuner's files, between trial.json and oracle.json, before and after a rename."""
     whole = FakeSearch(tmp_path / "b").run()
