@@ -93,7 +93,16 @@ def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
 
 
 @functools.cache
+def widens() -> bool:
+    """Whether full products of bfloat16 are computed in float32, for lack of AVX-512; other makes of processor do not
+    say that they lack it."""
+    return binding.get_host_cpu_features().get("avx512f") is False
+
+
+@functools.cache
 def _limits(kind: str, units: bool) -> tuple[tuple[float, int], tuple[float, int]]:
+    if kind == "bfloat16" and widens():
+        return MOST["float32"]
     units = units and kind == "bfloat16" and binding.get_host_cpu_features().get("amx-bf16", False)
     return MOST_WITH_UNITS if units else MOST[kind]
 

@@ -73,9 +73,12 @@ def lif(
 
 
 def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
-    """x kernel + bias over the last axis."""
+    """x kernel + bias over the last axis; the bias is added, and its gradient summed, in float32 at least."""
     y = ops.matmul(x, kernel)
-    return y if bias is None else ops.add(y, bias)
+    if bias is None:
+        return y
+    wide = keras.backend.result_type(y.dtype, "float32")
+    return ops.cast(ops.add(ops.cast(y, wide), ops.cast(bias, wide)), y.dtype)
 
 
 def attend(q: Any, k: Any, v: Any) -> Any:

@@ -10,12 +10,30 @@ import numpy as np
 import tensorflow as tf
 
 from kspike.ops import cpu_pass, cpu_pieces, reference
-from kspike.ops.tensorflow_calls import KNOWN, call, calls_python
+from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
 
 #: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
 LEAST = 1 << 27
 #: Images of a batch whose size is not known as a function is traced.
 USUAL_BATCH = 32
+
+
+def _widens(dtype: tf.DType) -> bool:
+    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, takes bfloat16 with
+    AVX-512, and without it they go number by number, many times as slow."""
+    if dtype != tf.bfloat16 or not on_cpu() or in_xla() or cpu_pass.kernels() is None:
+        return False
+    from kspike.ops import cpu_sparse
+
+    return cpu_sparse.widens()
+
+
+def _full(product: Callable, *given: tf.Tensor) -> tf.Tensor:
+    """product(*given); in float32, and rounded once, where TensorFlow's own is slow."""
+    dtype = given[0].dtype
+    if not _widens(dtype):
+        return product(*given)
+    return tf.cast(product(*(tf.cast(a, tf.float32) for a in given)), dtype)
 
 
 def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
@@ -50,14 +68,14 @@ def _spikes(
     @tf.custom_gradient
     def run(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
         pays, out = call(forward, (x, kernel), [(tf.bool, ()), (x.dtype, (None,) * len(shape))])
-        y = tf.cond(pays, lambda: out, lambda: full(x, kernel))
+        y = tf.cond(pays, lambda: out, lambda: _full(full, x, kernel))
         y.set_shape(shape)
 
         def backward(upstream: tf.Tensor) -> tuple:
             def loops_back() -> tf.Tensor:
                 return tf.cast(call(back, (x, upstream), [(tf.float32, kernel.shape)])[0], kernel.dtype)
 
-            return to_x(upstream, kernel), tf.cond(pays, loops_back, lambda: to_kernel(x, upstream))
+            return _full(to_x, upstream, kernel), tf.cond(pays, loops_back, lambda: _full(to_kernel, x, upstream))
 
         return y, backward
 
@@ -68,7 +86,8 @@ def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
     """The product (..., inputs) (inputs, outputs) + bias, by loops where few spikes come; None where none may pay."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
-        return None
+        given = (x, kernel) if bias is None else (x, kernel, tf.convert_to_tensor(bias))
+        return _full(reference.linear, *given) if all(_widens(a.dtype) for a in given) else None
     from kspike.ops import cpu_sparse
 
     inputs, outputs = kernel.shape
@@ -87,7 +106,7 @@ def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
     """The convolution that keeps height and width, by loops where few spikes come; None where none may pay."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
-        return None
+        return _full(reference.convolve, x, kernel) if _widens(x.dtype) and _widens(kernel.dtype) else None
     from kspike.ops import cpu_sparse
 
     usual = {"strides": [1, 1, 1, 1], "padding": "SAME"}

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from keras import ops
 
+from kspike.ops import reference
 from kspike.ops.torch_arrays import array, kernels_for
 
 
@@ -78,20 +79,68 @@ class _Convolution(torch.autograd.Function):
         x, kernel = ctx.saved_tensors
         to_x = to_kernel = None
         if ctx.needs_input_grad[0]:  # the convolution with the kernel turned round
-            turned = kernel.flip(0, 1).permute(2, 3, 0, 1)
-            pads = [size // 2 for size in kernel.shape[:2]]
-            to_x = torch.nn.functional.conv2d(above.permute(0, 3, 1, 2), turned, padding=pads).permute(0, 2, 3, 1)
+            to_x = full_convolution(above, kernel.flip(0, 1).transpose(2, 3))
         if ctx.needs_input_grad[1]:
             to_kernel = _kernel_gradient(x, above, kernel)
         return to_x, to_kernel
+
+
+class _Widened(torch.autograd.Function):
+    """conv2d of bfloat16 in float32, rounded once, as oneDNN computes it; what is kept for the way back is bfloat16."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
+    ) -> torch.Tensor:  # fmt: skip
+        bias = None if bias is None else bias.float()
+        return torch.nn.functional.conv2d(x.float(), kernel.float(), bias, padding=padding).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+        x, kernel, bias, ctx.padding = inputs
+        ctx.save_for_backward(x, kernel)
+        ctx.biases = None if bias is None else bias.shape
+
+    @staticmethod
+    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+        x, kernel = ctx.saved_tensors
+        grads = torch.ops.aten.convolution_backward(
+            above.float(), x.float(), kernel.float(), ctx.biases, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1,
+            ctx.needs_input_grad[:3],
+        )  # fmt: skip
+        return *(None if g is None else g.to(x.dtype) for g in grads), None
+
+
+#: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 go number by number: eighty times as slow as
+#: float32's. Theirs is the question that PyTorch itself asks.
+WIDENS = not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _widens(x: torch.Tensor) -> bool:
+    return WIDENS and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+
+
+def _conv2d(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]) -> torch.Tensor:
+    """(images, inputs, height, width) and (outputs, inputs, a, b), of stride 1."""
+    if _widens(x):
+        return _Widened.apply(x, kernel, bias, padding)
+    return torch.nn.functional.conv2d(x, kernel, bias, padding=padding)
 
 
 def full_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x kernel + bias as a 1x1 convolution, which PyTorch hands to oneDNN; its own products go to MKL."""
     inputs, outputs = kernel.shape
     rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
-    y = torch.nn.functional.conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias)
+    y = _conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias, [0, 0])
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
+
+
+def full_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """The convolution of stride 1 that keeps height and width, by a kernel of odd size."""
+    pads = [size // 2 for size in kernel.shape[:2]]
+    return _conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, pads).permute(0, 2, 3, 1)
 
 
 def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor | None:
@@ -100,8 +149,11 @@ def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) ->
 
 
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
-    """The convolution of few spikes; None where PyTorch's own is as quick, or the kernel has no middle."""
+    """The convolution of few spikes, or of bfloat16 in float32; None where PyTorch's own is as quick."""
     kernel = ops.convert_to_tensor(kernel)
-    if not all(size % 2 for size in kernel.shape[:2]) or not _pays(x, kernel, None):
+    whole = all(size % 2 for size in kernel.shape[:2])  # it has a middle
+    if whole and _pays(x, kernel, None):
+        return _Convolution.apply(x, kernel)
+    if not _widens(x) or kernel.dtype != x.dtype:
         return None
-    return _Convolution.apply(x, kernel)
+    return full_convolution(x, kernel) if whole else reference.convolve(x.float(), kernel.float()).to(x.dtype)

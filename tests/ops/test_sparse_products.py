@@ -10,6 +10,20 @@ from kspike.ops import cpu_sparse as sparse
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 
+@pytest.fixture
+def processor(monkeypatch):
+    """Has the loops take this for a processor with these features, whatever it is."""
+
+    def become(**features):
+        monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: features)
+        sparse.widens.cache_clear()
+        sparse._limits.cache_clear()
+
+    yield become
+    sparse.widens.cache_clear()
+    sparse._limits.cache_clear()
+
+
 def counts(rows, inputs, share=0.2, seed=0):
     """Spikes of a residual stream: whole numbers, mostly 0; one row has none, one is full."""
     rng = np.random.default_rng(seed)
@@ -119,7 +133,8 @@ def test_the_kernels_gradient(images, height, width, inputs, outputs, size, half
         assert np.array_equal(cpu_sparse_back.kernel_gradient(*given, (), 2), found[0][0, 0])
 
 
-def test_it_pays_for_many_rows_of_few_spikes():
+def test_it_pays_for_many_rows_of_few_spikes(processor):
+    processor()
     x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
     assert sparse.pays(x, weights) and sparse.pays(narrow(x), narrow(weights))
     assert not sparse.pays(counts(4096, 256, share=0.6), weights)
@@ -130,39 +145,43 @@ def test_it_pays_for_many_rows_of_few_spikes():
     assert not sparse.pays(narrow(x), narrow(few)) and sparse.pays(narrow(x), narrow(few).reshape(1, 1, 256, 64))
 
 
-def test_it_pays_less_where_bfloat16_has_matrix_units(monkeypatch):
+def test_it_pays_less_where_bfloat16_has_matrix_units(processor):
     x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
-    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: {"amx-bf16": True})
-    sparse._limits.cache_clear()
-    try:
-        assert sparse.pays(x, weights) and not sparse.pays(narrow(x), narrow(weights))
-        assert sparse.pays(narrow(counts(4096, 256, share=0.03)), narrow(weights))
-        # JAX's full product is by other instructions
-        assert sparse.most("bfloat16", False, x.size * 384, 384, units=False) == sparse.MOST["bfloat16"][0][0]
-    finally:
-        sparse._limits.cache_clear()
+    processor(**{"amx-bf16": True})
+    assert sparse.pays(x, weights) and not sparse.pays(narrow(x), narrow(weights))
+    assert sparse.pays(narrow(counts(4096, 256, share=0.03)), narrow(weights))
+    # JAX's full product is by other instructions
+    assert sparse.most("bfloat16", False, x.size * 384, 384, units=False) == sparse.MOST["bfloat16"][0][0]
+
+
+def test_it_pays_as_float32_does_where_full_products_of_bfloat16_are_in_float32(processor):
+    x, few = counts(4096, 256, share=0.1), weights_of(256, 64)
+    processor(avx512f=True)
+    assert sparse.pays(x, few) and not sparse.pays(narrow(x), narrow(few))
+    processor(avx512f=False)
+    assert sparse.pays(x, few) and sparse.pays(narrow(x), narrow(few))
 
 
 @pytest.fixture
-def called(monkeypatch):
-    """What the loops were called with."""
+def called(monkeypatch, processor):
+    """What the loops were called with, on a processor of whose products no more is known than what it cannot do."""
+    lacks = {k: v for k, v in sparse.binding.get_host_cpu_features().items() if k == "avx512f" and not v}
     seen = []
     for module, name in ((sparse, "product"), (sparse, "convolve"), (cpu_sparse_back, "kernel_gradient")):
         original = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *args, original=original: (seen.append(args[0].shape), original(*args))[1]
         )
-    sparse._limits.cache_clear()
+    processor(**lacks)
     return seen
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_products_take_it_forwards_and_back(called, turned, kind, monkeypatch):
+def test_products_take_it_forwards_and_back(called, turned, kind):
     import torch
 
-    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
     x, kernel, bias = counts(8 * 256, 192, share=0.05), weights_of(192, 384), weights_of(1, 384)[0]
     x = x.reshape(8, 256, 192)
     given = torch.from_numpy(np.ascontiguousarray(x.transpose(1, 0, 2))).permute(1, 0, 2) if turned else torch.tensor(x)
@@ -185,10 +204,9 @@ def test_products_take_it_forwards_and_back(called, turned, kind, monkeypatch):
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_convolutions_take_it_forwards_and_back(called, kind, monkeypatch):
+def test_convolutions_take_it_forwards_and_back(called, kind):
     import torch
 
-    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
     x = torch.from_numpy(counts(8 * 64, 48, share=0.05).reshape(8, 8, 8, 48))
     kernel = torch.from_numpy(weights_of(9 * 48, 96).reshape(3, 3, 48, 96))
     tensors = [a.to(getattr(torch, kind)).requires_grad_() for a in (x, kernel)]
@@ -224,11 +242,10 @@ def test_full_products_are_taken_where_they_are_quicker(called):
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 @pytest.mark.parametrize("around", [False, True])
 @pytest.mark.parametrize("share, times", [(0.05, 1), (0.6, 0)])
-def test_tensorflow_takes_it_where_few_spikes_come(called, compiled, kind, around, share, times, monkeypatch):
+def test_tensorflow_takes_it_where_few_spikes_come(called, compiled, kind, around, share, times):
     """That is asked at each call, in code traced once too."""
     import tensorflow as tf
 
-    monkeypatch.setattr(sparse.binding, "get_host_cpu_features", dict)
     x = counts(4096, 96, share).reshape((64, 8, 8, 96) if around else (64, 64, 96))
     kernel = weights_of(9 * 96, 384).reshape(3, 3, 96, 384) if around else weights_of(96, 384)
     bias = weights_of(1, 384)[0]
