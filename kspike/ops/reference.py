@@ -77,8 +77,10 @@ def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     y = ops.matmul(x, kernel)
     if bias is None:
         return y
-    wide = keras.backend.result_type(y.dtype, "float32")
-    return ops.cast(ops.add(ops.cast(y, wide), ops.cast(bias, wide)), y.dtype)
+    dtype = keras.backend.standardize_dtype(y.dtype)
+    if dtype == "float64":
+        return ops.add(y, bias)
+    return ops.cast(ops.add(ops.cast(y, "float32"), ops.cast(bias, "float32")), dtype)
 
 
 def attend(q: Any, k: Any, v: Any) -> Any:
