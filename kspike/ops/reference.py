@@ -77,7 +77,7 @@ def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     y = ops.matmul(x, kernel)
     if bias is None:
         return y
-    dtype = keras.backend.standardize_dtype(y.dtype)
+    dtype = keras.backend.standardize_dtype(x.dtype)
     if dtype == "float64":
         return ops.add(y, bias)
     return ops.cast(ops.add(ops.cast(y, "float32"), ops.cast(bias, "float32")), dtype)
