@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -17,8 +17,9 @@ from kspike.ops.cpu_compiling import F, compiled, each_of, load
 LANES = 16
 #: Numbers that are looked at together for those that are not 0.
 MASKED = 64
-#: How many vectors of outputs a loop can take, most first.
-VECTORS = (8, 4, 2, 1)
+#: How many vectors of outputs a loop can take, most first: they fill half of the processor's registers, of which one
+#: holds a whole vector with AVX-512, and half or a quarter elsewhere.
+VECTORS = (8, 4, 2, 1) if binding.get_host_cpu_features().get("avx512f") else (4, 2, 1)
 
 
 def write(builder: Any, data: Any, kind: Any, place: Any, x: Any) -> None:
