@@ -1,8 +1,9 @@
-"""Does a searched network beat the hand-made ones? Three steps, each of which goes on where it stood:
+"""Does a searched network beat the hand-made ones? Steps, each of which goes on where it stood:
 
     KERAS_BACKEND=torch python benchmarks/dominance.py search --runs runs/table   # NSGA-II on table.py's supernet
     KERAS_BACKEND=torch python benchmarks/dominance.py train --runs runs/table    # a row a finished run
     python benchmarks/dominance.py page                                           # table and plot of what there is
+    python benchmarks/dominance.py larger --name middle --runs runs/larger        # a searched one, for 32x32 images
 
 CIFAR-10 averaged to 16x16, space `kspike_c10_16`, as in table.py. Every network sees the same images: ten epochs of
 45,000 from fresh weights, by one recipe, three seeds. Contestants: Spikformers scaled uniformly by hand (widths of 32
@@ -10,6 +11,9 @@ to 128, T of 1, 2, 4), two of them with a firing-rate penalty, searched networks
 with the searched ones' energy. The search scores on half of the validation images; of each third of its front (by the
 logarithm of energy) the network is taken that does best on the other half. Test accuracy is written beside validation
 accuracy when a run ends, and nothing is chosen by it. About 60 runs of 3 to 20 minutes of one core each.
+
+`larger` trains nothing: it writes a searched network for images of 32x32, pooled once more in the stem, as config.json,
+and its search as search.json, which `kspike train` and `kspike zoo publish --search` read.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from rows import append, read, write
 from table import RECIPE, SPACE, SUPERNET_EPOCHS, judge_of, key_of, one, said_versions, trained_supernet
 
 from kspike import SpikformerConfig
+from kspike._files import write_text
 from kspike.regularizers import FiringRate
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, Evolution, Proposal, SearchState
@@ -165,6 +170,38 @@ def train(options: argparse.Namespace) -> None:
         print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
 
 
+# -- at the images' own size ------------------------------------------------------------------------------------------
+
+
+def larger(options: argparse.Namespace) -> None:
+    """Writes what `kspike train` and `kspike zoo publish` need of a searched network, for images of 32x32."""
+    space, rows = SearchSpace.load(SPACE), read(options.candidates)
+    base = space.base.replace(input_shape=(32, 32, 3), stem_pool=(False, True, True, True))
+    space = SearchSpace.from_dict({**space.to_dict(), "base": base.to_dict()})
+    genomes = [Genome.from_dict(json.loads(row["genome"]), space) for row in rows]
+    chosen = next(g for g, row in zip(genomes, rows, strict=True) if row["chosen"] == options.name)
+    record = {
+        "space": space.to_dict(), "objective": "nsga2(accuracy, energy_mj), on images of 16x16", "constraints": {},
+        "seed": 0, "generations": GENERATIONS, "population_size": POPULATION, "genome": chosen.to_dict(),
+        "supernet": {**RECIPE.replace(epochs=SUPERNET_EPOCHS).to_dict(), "weights": rows[0]["supernet"]},
+        "budget": {
+            "supernet_epochs": SUPERNET_EPOCHS, "trials": len(rows),
+            "search_seconds": round(sum(float(row["seconds"]) for row in rows)),
+        },
+        "trials": [
+            {
+                "number": number, "generation": int(row["generation"]), "indices": list(genome.indices),
+                "metrics": {name: float(row[name]) for name in ("accuracy", "energy_mj", "parameters")},
+            }
+            for number, (genome, row) in enumerate(zip(genomes, rows, strict=True))
+        ],
+    }  # fmt: skip
+    options.runs.mkdir(parents=True, exist_ok=True)
+    for name, content in (("config", chosen.to_config().to_dict()), ("search", record)):
+        write_text(options.runs / f"{name}.json", json.dumps(content, indent=1))
+    print(f"{options.runs / 'config.json'}: {options.name}, {chosen}")
+
+
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 
@@ -263,8 +300,8 @@ def plot(means: list[dict[str, Any]], front: list[dict[str, Any]], path: Path) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("search", "train", "page"))
-    parser.add_argument("--runs", type=Path, help="where table.py kept its supernet, and checkpoints go")
+    parser.add_argument("what", choices=("search", "train", "page", "larger"))
+    parser.add_argument("--runs", type=Path, help="where table.py kept its supernet, and files go")
     parser.add_argument("--out", type=Path, default=RESULTS / "dominance_c10_16.csv", help="trained networks")
     parser.add_argument("--candidates", type=Path, default=RESULTS / "dominance_search_c10_16.csv")
     parser.add_argument("--inherited", type=Path, default=RESULTS / "inherited_c10_16.csv")
@@ -274,6 +311,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=POPULATION)
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
     parser.add_argument("--most", type=int, help="stop after this many runs")
+    parser.add_argument("--name", choices=("small", "middle", "large"), help="of `larger`: the network")
     parser.add_argument("--shortest-first", action="store_true", help="within a seed, small networks first")
     parser.add_argument(
         "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
@@ -281,8 +319,10 @@ def main() -> None:
     )  # fmt: skip
     options = parser.parse_args()
     if options.what != "page" and options.runs is None:
-        parser.error("--runs is needed: where table.py keeps its supernet, and checkpoints go")
-    {"search": search, "train": train, "page": page}[options.what](options)
+        parser.error("--runs is needed: where table.py keeps its supernet, and files go")
+    if options.what == "larger" and options.name is None:
+        parser.error("--name is needed: which searched network")
+    {"search": search, "train": train, "page": page, "larger": larger}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -92,3 +92,14 @@ def test_a_page_and_a_picture(side_by_side, tmp_path):
     assert "| test accuracy | 95.00 % | 80.00 % | 97.50 % |" in text
     assert "| `a.v1`, `b.v1` | 6 | 0 | 0.031 |" in text  # 2 / 2^6
     assert (tmp_path / "side_by_side.png").stat().st_size > 5000
+
+
+def test_published_entries_are_shown_by_name(side_by_side, tmp_path):
+    """The newest version, under its number; an entry whose classes are of other images is refused."""
+    side_by_side.main(["auto_spikformer_digits", "--into", str(tmp_path / "beside")])
+    stated = json.loads((ROOT / "zoo" / "auto_spikformer_digits.v1" / "metadata.json").read_text())
+    page = (tmp_path / "beside" / "side_by_side.md").read_text("utf-8")
+    assert "| | `auto_spikformer_digits.v1` |" in page
+    assert f"| test accuracy | {100 * stated['evaluation']['accuracy']:.2f} % |" in page
+    with pytest.raises(ValueError, match="these"):
+        side_by_side.main(["auto_spikformer_digits", "spikformer_c10", "--into", str(tmp_path)])

@@ -1,15 +1,23 @@
-"""Entries of one data set side by side: a table, paired tests on the same test images, a page and a plot."""
+"""Entries of one data set side by side: a table, paired tests on the same test images, a page and a plot.
+
+    python tuners/side_by_side.py auto_spikformer_c10 spikformer_c10 --into runs/beside
+
+The classes that the entries gave the test images are on their cards: nothing is computed anew.
+"""
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
+import kspike
 from kspike.zoo import evaluating
 
 ROWS = {
@@ -18,13 +26,13 @@ ROWS = {
     "energy, mJ an image": lambda c: f"{c['energy_mj']:.6f}",
     "parameters": lambda c: f"{c['parameters']:,}",
     "training epochs": lambda c: str(c["training"]["recipe"]["epochs"]),
-    "training seconds": lambda c: f"{c['training']['seconds']:,}",
+    "training seconds": lambda c: f"{c['training']['seconds']:,}" if "seconds" in c["training"] else "not stated",
 }
 
 
 def table(cards: dict[str, dict]) -> Table:
     """For the terminal."""
-    shown = Table("", *cards, title="CIFAR-10, test images", title_justify="left")
+    shown = Table("", *cards, title="Test images", title_justify="left")
     for title, cell in ROWS.items():
         shown.add_row(title, *(cell(card) for card in cards.values()))
     return shown
@@ -96,3 +104,26 @@ def write(cards: dict[str, dict], labels: np.ndarray, folder: Path) -> None:
     except ImportError:
         text += "\n(`pip install matplotlib` for the plot.)\n"
     (folder / "side_by_side.md").write_text(text, encoding="utf-8")
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("entries", nargs="+", help="of the zoo, or folders")
+    parser.add_argument("--into", type=Path, default=Path("."), help="the folder of side_by_side.md and its plot")
+    parser.add_argument("--data-dir", help="where TensorFlow Datasets prepared the data set")
+    given = parser.parse_args(words)
+    cards = {card["name"]: card for card in map(numbered, given.entries)}
+    data = kspike.data.load(next(iter(cards.values()))["data"]["name"], data_dir=given.data_dir)
+    given.into.mkdir(parents=True, exist_ok=True)
+    Console().print(table(cards))
+    write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), given.into)
+
+
+def numbered(entry: str) -> dict[str, Any]:
+    """The card of an entry, by its name with the version."""
+    card = kspike.zoo.card(entry)
+    return {**card, "name": f"{card['name']}.v{card['version']}"}
+
+
+if __name__ == "__main__":
+    main()

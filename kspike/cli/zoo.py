@@ -97,6 +97,9 @@ def publish(
     search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default="")] = None,
     notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default="")] = None,
     citation: Annotated[str | None, typer.Option(help="What to cite.", show_default="")] = None,
+    reproduce: Annotated[
+        str | None, typer.Option(help="The commands that make the model again; this one by default.", show_default="")
+    ] = None,
     backend: Annotated[
         list[str] | None, typer.Option(help="Measure there too (torch, jax, tensorflow); may be repeated.")
     ] = None,
@@ -118,6 +121,8 @@ def publish(
         raise ValueError(f"Expected the folder of a training run (kspike train), received {run!r}, which is none.")
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
+    training = {name: settings[name] for name in ("recipe", "precision") if name in settings}
+    training["seconds"] = round(sum(row["seconds"] for row in kspike.training.read_history(run)))
     folder = kspike.zoo.publish(
         kspike.training.load(run),
         name,
@@ -125,10 +130,11 @@ def publish(
         directory=directory,
         data=open_data(data, batch_size=recipe["batch_size"], data_dir=existing(data_dir)),
         search=None if search is None else read_json(search),
-        training={name: settings[name] for name in ("recipe", "precision") if name in settings},
+        training=training,
         notes=notes,
         citation=citation,
         seed=recipe["seed"],
+        reproduce=reproduce,
         backends=tuple(backend or ()),
         half=half,
     )

@@ -1,8 +1,8 @@
 """Products and convolutions of what is mostly zeros, as spikes are: the weights of the rest, added up (numba).
 
 A full product multiplies every number, zeros too. Here the places of a row's other numbers are listed first; then up to
-128 outputs at a time (64 without AVX-512) stay in registers while the weights of those places are added to them. The time follows the number
-of spikes. Numbers need not be 0 and 1: a residual stream of counts is as good.
+128 outputs at a time (64 without AVX-512) stay in registers while the weights of those places are added to them. The
+time follows the number of spikes. Numbers need not be 0 and 1: a residual stream of counts is as good.
 
 A sum goes from the first place to the last, whatever the width of the rest: a subnet and the network taken out of its
 supernet add up the same numbers in the same order.

@@ -81,8 +81,10 @@ def test_train_in_half_precision_says_so_and_publishes_so(run, tmp_path):
     assert keras.config.dtype_policy().name == "float32"  # of the process, as it was
     assert "precision" in fails(*arguments)  # another precision is another run
     published = ("zoo", "publish", folder, "net", "--license", "cc0-1.0", "--half", "--directory", tmp_path / "zoo")
-    assert kspike_command(*published).exit_code == 0
+    assert kspike_command(*published, "--reproduce", "make net").exit_code == 0
     card = kspike.zoo.card(tmp_path / "zoo" / "net.v1")
+    assert card["reproduce"] == "make net"
+    assert card["training"]["seconds"] == round(kspike.training.read_history(folder)[0]["seconds"])
     assert card["training"]["precision"] == "mixed_bfloat16" and card["weights_dtype"] == "float16"
 
 
