@@ -121,8 +121,9 @@ def publish(
         raise ValueError(f"Expected the folder of a training run (kspike train), received {run!r}, which is none.")
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
-    training = {name: settings[name] for name in ("recipe", "precision") if name in settings}
-    training["seconds"] = round(sum(row["seconds"] for row in kspike.training.read_history(run)))
+    seconds = sum(row["seconds"] for row in kspike.training.read_history(run))
+    training = {name: value for name, value in settings.items() if name in ("recipe", "precision")}
+    training |= {"seconds": round(seconds)}
     folder = kspike.zoo.publish(
         kspike.training.load(run),
         name,
