@@ -1,4 +1,7 @@
-"""Products and convolutions of few spikes on a CPU under PyTorch: loops over what is not 0, forwards and back."""
+"""Products and convolutions of few spikes on a CPU under PyTorch: loops over what is not 0, forwards and back.
+
+And the full ones that take their place, in float32 where the processor has no bfloat16.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +94,7 @@ class _Widened(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(
-        x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]
-    ) -> torch.Tensor:  # fmt: skip
+    def forward(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]) -> torch.Tensor:
         bias = None if bias is None else bias.float()
         return torch.nn.functional.conv2d(x.float(), kernel.float(), bias, padding=padding).to(x.dtype)
 
@@ -114,7 +115,7 @@ class _Widened(torch.autograd.Function):
 
 
 #: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 go number by number: eighty times as slow as
-#: float32's. Theirs is the question that PyTorch itself asks.
+#: float32's, and less exact. PyTorch itself asks this question to choose.
 WIDENS = not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
