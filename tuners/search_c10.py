@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 import keras
-import numpy as np
 import side_by_side
 from rich.console import Console
 
@@ -72,7 +71,7 @@ def main(given: argparse.Namespace) -> None:
             cards[name + given.suffix] = published(model, name + given.suffix, plan, about, given, data)
     if given.only is None:
         console.print(side_by_side.table(cards))
-        side_by_side.write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), directory)
+        side_by_side.write(cards, side_by_side.labels_of(data.test), directory)
         console.print(f"Paired tests and plot are in {directory / 'side_by_side.md'}.")
 
 

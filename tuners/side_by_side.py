@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import kspike
-from kspike.zoo import evaluating
+from kspike.zoo import evaluating, naming
 
 ROWS = {
     "test accuracy": lambda c: f"{100 * c['accuracy']:.2f} %",
@@ -116,13 +116,18 @@ def main(words: list[str] | None = None) -> None:
     data = kspike.data.load(next(iter(cards.values()))["data"]["name"], data_dir=given.data_dir)
     given.into.mkdir(parents=True, exist_ok=True)
     Console().print(table(cards))
-    write(cards, np.concatenate([np.asarray(labels) for _, labels in data.test]), given.into)
+    write(cards, labels_of(data.test), given.into)
 
 
 def numbered(entry: str) -> dict[str, Any]:
     """The card of an entry, by its name with the version."""
     card = kspike.zoo.card(entry)
-    return {**card, "name": f"{card['name']}.v{card['version']}"}
+    return {**card, "name": naming.full_name(card["name"], card["version"])}
+
+
+def labels_of(images: Any) -> np.ndarray:
+    """The labels of all batches."""
+    return np.concatenate([np.asarray(labels) for _, labels in images])
 
 
 if __name__ == "__main__":

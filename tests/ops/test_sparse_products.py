@@ -10,20 +10,6 @@ from kspike.ops import cpu_sparse as sparse
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 
-@pytest.fixture
-def processor(monkeypatch):
-    """Has the loops take this for a processor with these features, whatever it is."""
-
-    def become(**features):
-        monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: features)
-        sparse.widens.cache_clear()
-        sparse._limits.cache_clear()
-
-    yield become
-    sparse.widens.cache_clear()
-    sparse._limits.cache_clear()
-
-
 def counts(rows, inputs, share=0.2, seed=0):
     """Spikes of a residual stream: whole numbers, mostly 0; one row has none, one is full."""
     rng = np.random.default_rng(seed)

@@ -6,24 +6,20 @@ import pytest
 
 import kspike
 from kspike import ops
-from kspike.ops import cpu_sparse, reference
+from kspike.ops import reference
 from tests.helpers import BACKEND, pullback
 
 
 @pytest.fixture(params=[True, False], ids=["without", "whatever it is"])
-def without(request, monkeypatch):
+def without(request, monkeypatch, processor):
     """A processor without bfloat16, or the one that there is."""
-    if request.param and BACKEND == "torch":
+    if not request.param:
+        return
+    processor(avx512f=False)
+    if BACKEND == "torch":
         from kspike.ops import torch_sparse
 
         monkeypatch.setattr(torch_sparse, "WIDENS", True)
-    if request.param:
-        monkeypatch.setattr(cpu_sparse.binding, "get_host_cpu_features", lambda: {"avx512f": False})
-    cpu_sparse.widens.cache_clear()
-    cpu_sparse._limits.cache_clear()
-    yield
-    cpu_sparse.widens.cache_clear()
-    cpu_sparse._limits.cache_clear()
 
 
 def numbers(*shape, seed=0):
@@ -117,12 +113,11 @@ def test_torchs_own_transforms_run_on_it(monkeypatch):
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="reads TensorFlow's graph")
-def test_a_traced_step_multiplies_no_bfloat16(monkeypatch):
+def test_a_traced_step_multiplies_no_bfloat16(processor):
     import tensorflow as tf
 
-    def products(features):
-        monkeypatch.setattr(cpu_sparse.binding, "get_host_cpu_features", lambda: features)
-        cpu_sparse.widens.cache_clear()
+    def products(**features):
+        processor(**features)
         model = spikformer()
         model.build((None, 16, 16, 3))
 
@@ -137,10 +132,6 @@ def test_a_traced_step_multiplies_no_bfloat16(monkeypatch):
         kinds = [node.attr["T"].type for node in nodes if node.op.startswith(("MatMul", "BatchMatMul", "Conv2D"))]
         return [tf.dtypes.as_dtype(kind) for kind in kinds]
 
-    try:
-        assert tf.bfloat16 in products({})  # it looks where products are
-        found = products({"avx512f": False})
-        assert found and set(found) == {tf.float32}
-    finally:
-        monkeypatch.undo()
-        cpu_sparse.widens.cache_clear()
+    assert tf.bfloat16 in products()  # it looks where products are
+    found = products(avx512f=False)
+    assert found and set(found) == {tf.float32}
