@@ -75,7 +75,7 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
         or x.dtype not in (torch.float32, torch.bfloat16)
         or any(a is not None and a.dtype != x.dtype for a in (kernel, bias))
         or not x.numel()
-        or not torch.backends.mkldnn.is_available()
+        or not torch_sparse.MKLDNN
     ):
         return None
     y = torch_sparse.product(x, kernel, bias)

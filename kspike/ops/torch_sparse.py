@@ -116,7 +116,9 @@ class _Widened(torch.autograd.Function):
 
 #: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 go number by number: eighty times as slow as
 #: float32's, and less exact. PyTorch itself asks this question to choose.
-WIDENS = not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+# Asked once: torch.compile cannot trace the question.
+MKLDNN = torch.backends.mkldnn.is_available()
+WIDENS = not (MKLDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _widens(x: torch.Tensor) -> bool:
