@@ -57,6 +57,7 @@ def test_every_command_explains_itself(command):
     assert command == "zoo" or "kspike " in result.stdout.split("Options")[0], "no example"
 
 
+@pytest.mark.once
 def test_a_run_goes_on_where_it_stands_and_refuses_other_settings(run):
     arguments = ("train", run.parent / "net.json", "--batch-size", 120, "--directory", run)
     result = kspike_command(*arguments, "--epochs", 1)
@@ -64,6 +65,7 @@ def test_a_run_goes_on_where_it_stands_and_refuses_other_settings(run):
     assert "recipe.epochs" in fails(*arguments, "--epochs", 2)
 
 
+@pytest.mark.once
 def test_options_change_a_recipe_file(run, tmp_path):
     recipe = kspike.training.Recipe(epochs=1, batch_size=300, learning_rate=0.5, seed=4)
     recipe.save(tmp_path / "recipe.json")
@@ -101,6 +103,7 @@ def test_evaluate_agrees_with_keras(run):
     assert f"{100 * row['accuracy']:.2f} %" in shown
 
 
+@pytest.mark.once
 def test_publish_list_show_verify(run, tmp_path):
     zoo = tmp_path / "zoo"
     result = kspike_command("zoo", "publish", run, "tiny_digits", "--license", "apache-2.0", "--directory", zoo)

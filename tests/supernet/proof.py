@@ -23,8 +23,8 @@ ROUNDING = 1e-5
 FLIPPED, FLIPPED_UPDATES = 0.02, 1e-7
 
 
-def shrunk(space: SearchSpace) -> SearchSpace:
-    """A space at an eighth of its width (a quarter where it is narrow), half its heads, depth at most 3, 16x16."""
+def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
+    """A space at an eighth of its width (a quarter where it is narrow), half its heads, `most` blocks, 16x16."""
     base, genes = space.base, space.to_dict()["genes"]
     by = 8 if space.max_config().embed_dim > 128 else 4
     for field, less in (("embed_dim", by), ("num_heads", 2)):
@@ -33,13 +33,13 @@ def shrunk(space: SearchSpace) -> SearchSpace:
     if "stem_channels" in genes:
         genes["stem_channels"] = [sorted({c // 4 for c in stage}) for stage in genes["stem_channels"]]
     if "depth" in genes:
-        genes["depth"] = sorted({min(depth, 3) for depth in genes["depth"]})
+        genes["depth"] = sorted({min(depth, most) for depth in genes["depth"]})
     config = SpikformerConfig(
         input_shape=(*(min(16, side) for side in base.input_shape[:2]), base.input_shape[2]),
         num_classes=base.num_classes,
         timesteps=base.timesteps,
         embed_dim=base.embed_dim // by,
-        depth=min(base.depth, 3),
+        depth=min(base.depth, most),
         num_heads=base.num_heads[0] // 2,
         mlp_ratio=base.mlp_ratio[0],
         stem_pool=base.stem_pool,
@@ -60,12 +60,18 @@ def loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def trained(space: SearchSpace, images: np.ndarray, labels: np.ndarray, steps: int = 3, **options: Any) -> Supernet:
-    """A supernet whose neurons fire, after some steps of training."""
+def awake(space: SearchSpace, **options: Any) -> Supernet:
+    """A supernet whose neurons fire, untrained."""
     keras.utils.set_random_seed(1)
     supernet = Supernet(space, seed=3, **options)
     for norm in supernet.norm_layers():
         norm.beta.assign(np.full(norm.beta.shape, 0.7, "float32"))
+    return supernet
+
+
+def trained(space: SearchSpace, images: np.ndarray, labels: np.ndarray, steps: int = 3, **options: Any) -> Supernet:
+    """The same after some steps of training."""
+    supernet = awake(space, **options)
     supernet.compile("adamw", loss())
     supernet.fit(images, labels, batch_size=len(images), epochs=steps, verbose=0, shuffle=False)
     return supernet

@@ -1,7 +1,8 @@
 """The supernet's proof on every published space: a subnet is the network taken out of it, and every gene acts.
 
-In `make test` each space at an eighth of its width; `make proof` takes the spaces whole, and where KSPIKE_PROOF names a
-CSV file adds a row a space to it.
+In `make test` each space at an eighth of its width: trained under torch; where each is compiled anew, one network of
+it, calibrated alone. `make proof` trains there too and takes the spaces whole, and where KSPIKE_PROOF names a CSV file
+adds a row a space to it.
 """
 
 import csv
@@ -18,7 +19,7 @@ from tests.supernet import proof
 
 TORCH = BACKEND == "torch"
 NAMES = SearchSpace.names()
-#: Where each space is compiled anew, all belong to `make proof`.
+#: Where each space is compiled anew, training them all belongs to `make proof`.
 QUICK = NAMES if TORCH else ()
 #: Spaces whose genes are tried one by one in `make test`.
 TRIED = ("auto_spikformer", "auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
@@ -58,6 +59,16 @@ def test_a_subnet_is_the_network_taken_out(name, masked):
     supernet, images = small(name, masked)
     genomes = [supernet.space.sample(seed=seed) for seed in range(2 if masked is None else 3)]
     prove(supernet, compared(supernet, images, genomes))
+
+
+@pytest.mark.skipif(TORCH, reason="under torch all are trained")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_subnet_of_every_space_is_the_network_taken_out(name):
+    """Shapes, genes and masks of each space, without its training to compile."""
+    space = proof.shrunk(SearchSpace.load(name), most=2)
+    images, _ = proof.images_of(space, 48)
+    supernet = proof.awake(space)
+    prove(supernet, compared(supernet, images, [space.sample(seed=0)]))
 
 
 @pytest.mark.parametrize("name", GENES)

@@ -109,6 +109,7 @@ def test_a_killed_process_goes_on(model, tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.once
 def test_other_settings_and_damaged_files_are_refused(model, tmp_path, capsys):
     recipe = RECIPE.replace(epochs=1, warmup_epochs=0)
     data = recipe.load_data("digits")

@@ -46,8 +46,12 @@ def test_build_gives_the_compiled_network_of_the_values():
     assert isinstance(model.optimizer, keras.optimizers.AdamW)
 
 
+#: One shows that a backend trains what the hypermodel builds; the others, that it builds what other tuners ask for.
+OTHERS = [pytest.param(each, marks=pytest.mark.once) for each in ("BayesianOptimization", "Hyperband")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("tuner", ["RandomSearch", "BayesianOptimization", "Hyperband"])
+@pytest.mark.parametrize("tuner", ["RandomSearch", *OTHERS])
 def test_keras_tuners_own_tuners_take_it(tuner, tmp_path):
     options = {"max_epochs": 2, "hyperband_iterations": 1} if tuner == "Hyperband" else {"max_trials": 2}
     search = getattr(keras_tuner, tuner)(

@@ -12,6 +12,8 @@ import pytest
 import kspike
 from kspike.zoo import weights as storage
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def unopened(monkeypatch):
