@@ -52,7 +52,7 @@ slow proof: DIST := worksteal
 
 # Where numbers are compared, XLA compiles as it does for users; elsewhere in half the time, which is most of a test's.
 # torch has no XLA: all its tests are one run, so that no process waits for the longest of a part.
-NUMBERS := tests/ops tests/layers tests/models tests/convert
+NUMBERS := tests/ops tests/layers tests/models/test_golden.py tests/convert
 QUICKLY := XLA_FLAGS=--xla_backend_optimization_level=1
 
 # What shows nothing of the backend runs on the first of them alone.
