@@ -114,10 +114,11 @@ class _Widened(torch.autograd.Function):
         return *(None if g is None else g.to(x.dtype) for g in grads), None
 
 
+#: Whether PyTorch has oneDNN. Asked once: torch.compile cannot trace the question.
+MKLDNN = torch.backends.mkldnn.is_available()
+
 #: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 go number by number: eighty times as slow as
 #: float32's, and less exact. PyTorch itself asks this question to choose.
-# Asked once: torch.compile cannot trace the question.
-MKLDNN = torch.backends.mkldnn.is_available()
 WIDENS = not (MKLDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

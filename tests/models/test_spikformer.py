@@ -224,20 +224,11 @@ def test_torch_compile(monkeypatch):
     with torch.no_grad():
         whole = torch.compile(model, fullgraph=True)  # an error where it would be cut into pieces
         np.testing.assert_allclose(to_numpy(whole(keras.ops.convert_to_tensor(x))), expected, atol=1e-5)
-    after = []
-    for jit_compile in (False, True):  # one step: a second one is traced anew, in the same minute
-        model = wake(Spikformer(SpikformerConfig(**TINY)))
-        model.compile(
-            keras.optimizers.SGD(0.1),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            jit_compile=jit_compile,
-        )
-        model.fit(x, y, batch_size=8, verbose=0)
-        after.append([to_numpy(v) for v in model.trainable_variables])
-    before = [to_numpy(v) for v in wake(Spikformer(SpikformerConfig(**TINY))).trainable_variables]
-    for start, eager, traced in zip(before, *after, strict=True):
-        assert not np.array_equal(start, eager)
-        np.testing.assert_allclose(traced, eager, atol=1e-5)
+    losses = []
+    for jit_compile in (False, True):
+        model = compiled(wake(Spikformer(SpikformerConfig(**TINY))), jit_compile=jit_compile)
+        losses.append(model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="torch runs eagerly: there is nothing to compile")

@@ -24,7 +24,7 @@ FLIPPED, FLIPPED_UPDATES = 0.02, 1e-7
 
 
 def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
-    """A space at an eighth of its width (a quarter where it is narrow), half its heads, `most` blocks, 16x16."""
+    """A space at an eighth of its width (a quarter where it is narrow), half its heads, depth at most `most`, 16x16."""
     base, genes = space.base, space.to_dict()["genes"]
     by = 8 if space.max_config().embed_dim > 128 else 4
     for field, less in (("embed_dim", by), ("num_heads", 2)):
