@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kspike._finite import check_weights
 from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, matching, open_data, open_model
 
 
@@ -45,6 +46,7 @@ def evaluate(
     import keras
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     import kspike
 
@@ -53,6 +55,7 @@ def evaluate(
     matching(network, images, data)
     part = getattr(images, split)
     part = part.without_augmentation() if split is Part.train else part
+    check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     found = network.evaluate(part, verbose=0, return_dict=True)
     report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)
@@ -65,7 +68,7 @@ def evaluate(
     if as_json:
         print(json.dumps(row))
         return
-    table = Table(title=f"{model} on {images.name}, {split.value}", title_justify="left", show_header=False)
+    table = Table(title=Text(f"{model} on {images.name}, {split.value}"), title_justify="left", show_header=False)
     table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {row['images']:,} images")
     table.add_row("loss", f"{row['loss']:.4f}")
     table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from kspike._files import expanded
+from kspike._json import read_object
 
 if TYPE_CHECKING:
     from kspike.data import Dataset
@@ -28,20 +30,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, or another content.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is not JSON: {error}.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{str(path)!r} holds a {type(values).__name__}, expected a JSON object.")
-    return values
+    return read_object(path)
 
 
 def is_run(text: str) -> bool:
     """Whether this is the folder of a training run."""
-    return (Path(text).expanduser() / "settings.json").is_file()
+    return (expanded(text) / "settings.json").is_file()
 
 
 def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, dict[str, Any] | None]:
@@ -78,4 +72,4 @@ def matching(model: Spikformer, images: Dataset, data: str) -> None:
 
 def existing(path: Path | None) -> str | None:
     """A path as kspike.data.load takes it."""
-    return None if path is None else os.fspath(path.expanduser())
+    return None if path is None else os.fspath(expanded(path))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from kspike.cost.report import EnergyReport
@@ -60,7 +61,7 @@ def as_text(report: EnergyReport) -> str:
 
 
 def _table(report: EnergyReport) -> Table:
-    table = Table(box=None, pad_edge=False, title=f"Energy of {report.model}, one image", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=Text(f"Energy of {report.model}, one image"), title_justify="left")
     marked = any(row.silent or row.saturated for row in report.rows)
     table.add_column("layer")
     for column in ("rate", "dense", "MACs", "ACs", "µJ", "%"):
@@ -74,7 +75,7 @@ def _table(report: EnergyReport) -> Table:
         # a mean of real values is no firing rate
         rate = "silent" if row.silent else "real" if row.macs and not row.acs else f"{row.rate:.4f}"
         mark = "nothing arrives" if row.silent else "saturated input" if row.saturated else ""
-        table.add_row(row.name, rate, *numbers, *([mark] if marked else []))
+        table.add_row(Text(row.name), rate, *numbers, *([mark] if marked else []))
     return table
 
 
@@ -92,7 +93,7 @@ def as_comparison(first: EnergyReport, second: EnergyReport) -> str:
     """Two reports side by side, total by total."""
     table = Table(box=None, pad_edge=False)
     for column in ("", first.model, second.model, "times"):
-        table.add_column(column, justify="left" if not column else "right")
+        table.add_column(Text(column), justify="left" if not column else "right")
     lines: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], str]], ...] = (
         ("energy, mJ", lambda r: r.energy_mj, lambda v: f"{v:.6g}"),
         ("accuracy, %", lambda r: None if r.accuracy is None else 100 * r.accuracy, lambda v: f"{v:.2f}"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kspike._files import expanded
 from kspike.config import SpikformerConfig
 from kspike.training import records
 
@@ -21,7 +21,7 @@ def load(directory: str | os.PathLike[str]) -> Spikformer:
     """
     from kspike.models import Spikformer
 
-    folder = Path(directory).expanduser()
+    folder = expanded(directory)
     settings = records.read_settings(folder)
     if not isinstance(settings.get("model"), dict):
         raise ValueError(f"The run in {folder} trained a {settings.get('model')}; only a Spikformer can be made of it.")

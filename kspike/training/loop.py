@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from kspike._files import expanded
 from kspike.ops import accelerated
 from kspike.training import inputs, records
 from kspike.training.optimizer import make_loss, make_optimizer
@@ -75,7 +76,7 @@ def train(
     model.compile(optimizer, make_loss(soft, recipe.label_smoothing), metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
     rows: list[dict[str, float]] = []
-    folder = None if directory is None else Path(directory).expanduser()
+    folder = None if directory is None else expanded(directory)
     if folder is not None:
         rows = _open(folder, model, _settings(model, training, recipe), resume)
     if rows and verbose:

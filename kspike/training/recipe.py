@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kspike import _json
 from kspike import data as datasets
 from kspike._files import write_text
 from kspike.data import Augmentation
@@ -126,13 +127,7 @@ class Recipe:
         Raises:
             ValueError: no such file, not JSON, or not a recipe.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ValueError(f"The recipe {os.fspath(path)!r} cannot be read: {error.strerror}.") from None
-        except ValueError as error:
-            raise ValueError(f"The recipe {os.fspath(path)!r} is not JSON: {error}.") from None
-        return cls.from_dict(values)
+        return cls.from_dict(_json.read_object(path))
 
 
 def _is_whole(value: Any) -> bool:

@@ -21,7 +21,7 @@ from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES
+from kspike.tuners.tuner_project import MISTAKES, named
 from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
@@ -54,7 +54,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         convention: how energy is charged (`kspike.cost.conventions()`).
         finalists: how many of the best are judged by the picking half.
         lease: with several workers, seconds after which a silent one counts as dead and its trial is given to another.
-        directory, project_name, overwrite: as of every KerasTuner tuner.
+        directory, project_name, overwrite: as of every KerasTuner tuner; the project is `directory/project_name`,
+            "search" where no name is given: letters, digits, "_", "-", "." (at most 80).
         verbose: 1 for a line a generation, 0 for silence, 2 for KerasTuner's own tables as well.
 
     Raises:
@@ -99,7 +100,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._written = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=named(project_name), overwrite=fresh)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         oracle.on_candidate = self._on_candidate

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras_tuner
 
+from kspike import _names
 from kspike._files import write_text
 from kspike.config import SpikformerConfig
 from kspike.tuners.engine import Candidate, Journal, SearchState
@@ -18,6 +19,11 @@ from kspike.tuners.engine.heartbeat import Patience, beating
 
 #: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a network.
 MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
+
+
+def named(project_name: str | None) -> str:
+    """The name of a project as a user gave it, or "search"; ValueError for what could lead out of its directory."""
+    return "search" if project_name is None else _names.check(project_name, "project_name")
 
 
 class Project:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kspike.space import Genome
 from kspike.tuners.engine import Candidate, SearchState
@@ -104,16 +105,22 @@ def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def print_head(out: Console, what: str, folder: Path) -> None:
+    """Prints what a report is of; the folder is the user's, so brackets in its name style nothing."""
+    out.print(Text.assemble((what, "bold"), f" in {folder}"))
+
+
 def summary(
     folder: Path, objective: Any, state: SearchState, history: Sequence[Mapping[str, Any]],
     best: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]], most: int,
 ) -> None:  # fmt: skip
     """Prints what was searched, the generations, the front and the best networks, as tables."""
     out, evolution = console(), state.evolution
-    out.print(f"[bold]Search[/bold] in {folder}")
+    print_head(out, "Search", folder)
     out.print(
         f"space {evolution.space.name}: {evolution.space.size():,} networks; objective {objective}; "
-        f"constraints {evolution.constraints}; seed {evolution.seed}"
+        f"constraints {evolution.constraints}; seed {evolution.seed}",
+        markup=False,
     )
     out.print(
         f"{len(state.archive)} of {evolution.trials} trials evaluated"

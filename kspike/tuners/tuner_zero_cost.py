@@ -18,6 +18,7 @@ from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy
+from kspike.tuners.tuner_project import named
 from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 from kspike.tuners.tuner_zero_cost_lines import standings_lines
 from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
@@ -57,7 +58,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         seed: the first initialisation's.
         convention: how energy is charged (`kspike.cost.conventions()`).
         lease: with several workers, seconds after which a silent one counts as dead.
-        directory, project_name, overwrite: as of every KerasTuner tuner.
+        directory, project_name, overwrite: as of `EvolutionSearch`.
         verbose: 1 for lines of progress, 0 for silence, 2 for KerasTuner's own tables as well.
 
     Raises:
@@ -119,7 +120,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._rows: dict[Any, dict[str, float]] = {}
         fresh = overwrite and not self._is_worker()
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=named(project_name), overwrite=fresh)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         if not self._is_worker():

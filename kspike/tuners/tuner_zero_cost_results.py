@@ -97,9 +97,9 @@ class ZeroCostResults(Project):
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints what was ranked, how ties were broken, the front where energy was measured, and the best networks."""
         out = tuner_report.console()
-        out.print(f"[bold]Zero-cost search[/bold] in {self._folder}")
+        tuner_report.print_head(out, "Zero-cost search", self._folder)
         for line in self._lines():
-            out.print(line)
+            out.print(line, markup=False)
         found = self._front()
         if found:
             shown = found[:num_trials]

@@ -8,7 +8,6 @@ in float16: no optimiser state, no dtype of the training run.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kspike._files import private_folder
 from kspike.zoo import schema
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def fill(model: keras.Model, content: bytes, what: str) -> None:
 
     Keras opens paths only, so the bytes go through a temporary folder that nobody else can enter.
     """
-    with tempfile.TemporaryDirectory(prefix="kspike-") as private:
-        path = Path(private) / schema.WEIGHTS
+    with private_folder() as private:
+        path = private / schema.WEIGHTS
         path.write_bytes(content)
         _check_hdf5(path, Counter(tuple(variable.shape) for variable in model.weights), what)
         model.load_weights(path)

@@ -77,7 +77,7 @@ def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(zoo):
 def test_a_folder_given_as_a_name_is_pointed_out(zoo, monkeypatch):
     monkeypatch.chdir(zoo)
     with pytest.raises(ValueError, match=r"write '\./other\.v1'"):
-        naming._in_folder(zoo / "net.v1", "other.v1", shown="other.v1")
+        naming._in_folder(zoo / "net.v1", "other.v1", given="other.v1")
 
 
 def test_a_path_and_a_directory_contradict_each_other(zoo):
