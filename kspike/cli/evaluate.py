@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from kspike._finite import check_weights
 from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, matching, open_data, open_model
 
 
@@ -55,7 +54,6 @@ def evaluate(
     matching(network, images, data)
     part = getattr(images, split)
     part = part.without_augmentation() if split is Part.train else part
-    check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     found = network.evaluate(part, verbose=0, return_dict=True)
     report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)

@@ -56,9 +56,9 @@ def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images
             stacklevel=2,
         )
         return images
-    ours = re.compile(rf"{re.escape(part)}-[0-9a-f]{{16}}")  # not "train-32x32-...", another size's, for "train"
+    own = re.compile(re.escape(part) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
     for stale in root.iterdir():
-        if ours.fullmatch(stale.name) and stale != target:
+        if own.fullmatch(stale.name) and stale != target and (stale / "meta.json").is_file():
             shutil.rmtree(stale, ignore_errors=True)
     return _open(target, fingerprint) or images
 

@@ -21,7 +21,7 @@ from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES, named
+from kspike.tuners.tuner_project import MISTAKES, check_name
 from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
@@ -85,6 +85,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         overwrite: bool = False,
         verbose: int = 1,
     ) -> None:
+        check_name(project_name)
         oracle = EvolutionSearchOracle(
             space, objectives.resolve(objective), constraints, generations, population_size, parents,
             mutation, crossover, mutation_share, selection, seed, lease,
@@ -100,7 +101,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._written = 0
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
         fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
-        super().__init__(oracle, None, directory=directory, project_name=named(project_name), overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         oracle.on_candidate = self._on_candidate

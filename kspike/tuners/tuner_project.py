@@ -21,9 +21,10 @@ from kspike.tuners.engine.heartbeat import Patience, beating
 MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
 
 
-def named(project_name: str | None) -> str:
-    """The name of a project as a user gave it, or "search"; ValueError for what could lead out of its directory."""
-    return "search" if project_name is None else _names.check(project_name, "project_name")
+def check_name(project_name: str | None) -> None:
+    """ValueError for a project's name that could lead out of its directory; None, for the usual one, is none."""
+    if project_name is not None:
+        _names.check(project_name, "project_name")
 
 
 class Project:

@@ -18,7 +18,7 @@ from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy
-from kspike.tuners.tuner_project import named
+from kspike.tuners.tuner_project import check_name
 from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 from kspike.tuners.tuner_zero_cost_lines import standings_lines
 from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
@@ -89,6 +89,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         overwrite: bool = False,
         verbose: int = 1,
     ) -> None:
+        check_name(project_name)
         self.score = score_names.get(score)
         self.weighing = Weighing(energy_weight, fitness, ld)
         if fitness == "autost" and self.score.name != "flops":
@@ -120,7 +121,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._rows: dict[Any, dict[str, float]] = {}
         fresh = overwrite and not self._is_worker()
-        super().__init__(oracle, None, directory=directory, project_name=named(project_name), overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         if not self._is_worker():
