@@ -114,7 +114,7 @@ def test_only_what_has_the_very_form_is_removed_and_no_link_is_followed(tmp_path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine").touch()
-    (tmp_path / f".net.publishing.{dead}").symlink_to(elsewhere)
+    (tmp_path / right).symlink_to(elsewhere)
     before = sorted(tmp_path.rglob("*"))
     _files.remove_leftovers(tmp_path, r"net\.publishing")
     assert sorted(tmp_path.rglob("*")) == before

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from kspike._messages import shown
 from kspike.zoo import naming, sealing
 
 FORMAT_VERSION = 1
@@ -30,7 +31,7 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
     version = metadata.get("format_version")
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise ValueError(
-            f"Expected format_version {FORMAT_VERSION} in {what}; received {version!r}. "
+            f"Expected format_version {FORMAT_VERSION} in {what}; received {shown(version)}. "
             "A newer entry needs a newer kspike: pip install --upgrade kspike."
         )
     sealing.check(metadata, what)
@@ -38,7 +39,7 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
     name, number = reader.text("name"), reader.count("version")
     if naming.full_name(name, number) != folder_name:
         raise ValueError(
-            f"Expected {what} to describe {folder_name!r}, its folder's name; received {name!r} version {number}. "
+            f"Expected {what} to describe {folder_name!r}, its folder's name; received {shown(name)} version {number}. "
             "Entries keep their names: rename the folder back."
         )
     files = _Reader(reader.dict("files"), f"files in {what}")
@@ -113,7 +114,7 @@ class _Reader:
 
     def wrong(self, key: str, expected: str) -> ValueError:
         return ValueError(
-            f"Expected {key!r} of {self.what} to be {expected}; received {str(self.values.get(key))[:80]!r}."
+            f"Expected {key!r} of {self.what} to be {expected}; received {shown(self.values.get(key))}."
         )
 
     def _get(self, key: str, kinds: type | tuple, expected: str, optional: bool) -> Any:
