@@ -103,12 +103,8 @@ def test_what_another_machine_or_an_earlier_kspike_left_goes_after_a_week_withou
 
 def test_only_what_has_the_very_form_is_removed_and_no_link_is_followed(tmp_path):
     dead = f"9999999999-1-{_process.mark().split('-')[2]}-0123abcd"
-    for name in (
-        f".net.publishing.{dead}x",
-        f"net.publishing.{dead}",
-        f".net.publishing.{dead}.bak",
-        ".net.publishing",
-    ):
+    right = f".net.publishing.{dead}"
+    for name in (f"{right}x", right[1:], f"{right}.bak", ".net.publishing"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine").touch()
     elsewhere = tmp_path / "elsewhere"

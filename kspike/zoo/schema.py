@@ -113,9 +113,7 @@ class _Reader:
         self.values, self.what = values, what
 
     def wrong(self, key: str, expected: str) -> ValueError:
-        return ValueError(
-            f"Expected {key!r} of {self.what} to be {expected}; received {shown(self.values.get(key))}."
-        )
+        return ValueError(f"Expected {key!r} of {self.what} to be {expected}; received {shown(self.values.get(key))}.")
 
     def _get(self, key: str, kinds: type | tuple, expected: str, optional: bool) -> Any:
         value = self.values.get(key)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 FILES = ("README.md", "config.json", "metadata.json", "model.weights.h5")
 JSON = ("config.json", "metadata.json")
-#: What may stand where something else was expected.
-VALUES: tuple[Callable[[], Any], ...] = (
-    lambda: None, lambda: True, lambda: 0, lambda: -1, lambda: 5, lambda: 0.5, lambda: 10**18, lambda: 10**30,
-    lambda: 1e308, lambda: float("nan"), lambda: "", lambda: "text", lambda: "[red]x[/b]", lambda: "\x1b[2J",
-    lambda: "x" * 5000, lambda: [], lambda: [1, "2"], lambda: [[]], lambda: {}, lambda: {"name": 5}, lambda: _deep(40),
-    lambda: _deep(900),
-)  # fmt: skip
 
 
 def _deep(levels: int) -> Any:
@@ -24,6 +16,13 @@ def _deep(levels: int) -> Any:
     for _ in range(levels):
         value = [value]
     return value
+
+
+#: What may stand where something else was expected.
+VALUES = (
+    None, True, 0, -1, 5, 0.5, 10**18, 10**30, 1e308, float("nan"), "", "text", "[red]x[/b]", "\x1b[2J", "x" * 5000, [],
+    [1, "2"], [[]], {}, {"name": 5}, _deep(40), _deep(900),
+)  # fmt: skip
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -91,7 +90,7 @@ def alter(files: dict[str, bytes], rng: random.Random, name: str | None = None) 
     elif how < 0.5 and isinstance(holder[key], (int, float)):
         holder[key] = rng.choice((holder[key] + 1, -holder[key], holder[key] * 1.0000001, str(holder[key])))
     else:
-        holder[key] = rng.choice(VALUES)()
+        holder[key] = rng.choice(VALUES)
     return {name: json.dumps(value, indent=rng.choice((None, 2))).encode()}
 
 

@@ -21,7 +21,7 @@ def publish(model, tmp_path):
 
     def call(name="net", zoo=None, **more):
         return kspike.zoo.publish(
-            more.pop("model", model), name, directory=zoo or tmp_path / "zoo", license="cc0-1.0", **more
+            more.pop("model", model), name, directory=zoo or tmp_path / "zoo", **{"license": "cc0-1.0", **more}
         )
 
     return call
@@ -129,6 +129,29 @@ def test_wrong_arguments_leave_no_trace(publish, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         publish(**change)
     assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    "license", ["foo bar", "Apache 2.0", " mit", "mit ", "MIT or Apache-2.0", "MIT OR", "(MIT", "x/y"]
+)
+def test_a_licence_that_is_no_spdx_expression_is_refused(publish, tmp_path, license):
+    with pytest.raises(ValueError, match="Expected license= of the weights, as an SPDX name.*received "):
+        publish(license=license)
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    "license",
+    [
+        "apache-2.0",
+        "CC-BY-4.0",
+        "GPL-2.0+",
+        "LicenseRef-mine",
+        "MIT OR (Apache-2.0 AND GPL-2.0-only WITH GCC-exception-3.1)",
+    ],
+)
+def test_a_licence_is_a_name_or_an_expression_of_names(license):
+    assert kspike.zoo.facts._is_license(license)
 
 
 def test_a_licence_is_needed(model, tmp_path):
