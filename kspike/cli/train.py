@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from kspike import _names
 from kspike.cli.options import Data, DataDir, existing, read_json
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def train(
         model = _model(config, images, weights)
     finally:
         keras.config.set_dtype_policy(usual)
-    folder = directory or Path("runs") / f"{Path(config).stem}_{images.name}".replace("/", "_")
+    folder = directory or Path("runs") / _names.made_from(f"{Path(config).stem}_{images.name}")
     print(f"{model.config.depth} blocks of width {model.config.embed_dim}, {model.config.timesteps} time steps, "
           f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip
     kspike.training.train(model, images, plan, directory=folder, resume=not restart, verbose=2 if bar else 1)
