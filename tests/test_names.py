@@ -1,8 +1,11 @@
 """A name says what a thing is called and never where files go, whoever gives it and whatever file it comes out of."""
 
+import dataclasses
 import json
 import os
 
+import keras
+import numpy as np
 import pytest
 
 import kspike
@@ -92,11 +95,10 @@ def test_brackets_in_the_name_of_a_folder_style_nothing_and_break_nothing(tmp_pa
     assert f"Search in {os.path.join(folder, 'e')}" in capsys.readouterr().out.replace("\n", "")
 
 
-def test_brackets_in_the_name_of_a_model_are_shown(monkeypatch):
-    import keras
-    import numpy as np
-
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="dense[0]")], name="net[red]")
+def test_brackets_in_the_name_of_a_model_or_a_layer_are_shown():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     report = kspike.cost.measure(model, np.ones((2, 4), "float32"))
-    assert "Energy of net[red], one image" in str(report) and "dense[0]" in str(report)
-    assert "net[red]" in rendering.as_comparison(report, report)
+    rows = tuple(dataclasses.replace(row, name="dense[0][red]") for row in report.rows)
+    report = dataclasses.replace(report, model="net[/b]", rows=rows)
+    assert "Energy of net[/b], one image" in str(report) and "dense[0][red]" in str(report)
+    assert "net[/b]" in rendering.as_comparison(report, report)
