@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -18,9 +19,14 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def publisher(tmp_path):
     """Makes one publication: `(signal, act)` -> "whole" and its acts, or "killed" and the signal."""
+    pytest.importorskip("torch", reason="forks of a process that has imported jax or tensorflow may hang")
     zoo = tmp_path / "zoo"
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.zoo.killed", str(zoo)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.zoo.killed", str(zoo)],
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
     def publish(by=0, at=0):
