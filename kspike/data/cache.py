@@ -10,6 +10,7 @@ Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cac
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -54,8 +55,9 @@ def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images
             stacklevel=2,
         )
         return images
-    for stale in root.glob(f"{part}-*"):
-        if stale != target:
+    own = re.compile(re.escape(part) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
+    for stale in root.iterdir():
+        if own.fullmatch(stale.name) and stale != target and (stale / "meta.json").is_file():
             shutil.rmtree(stale, ignore_errors=True)
     return _open(target, fingerprint) or images
 

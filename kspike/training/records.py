@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike import _lock
 from kspike._files import folder_aside, sha256, sync, write_bytes
 from kspike.training import kept
 from kspike.training.kept import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
@@ -144,6 +146,20 @@ def forget(folder: Path) -> None:
     kept.clear(folder)
     for name in (SETTINGS, HISTORY):
         (folder / name).unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Takes a run away, and its folder where it held nothing else.
+
+    Raises:
+        ValueError: a process trains in it; says which.
+    """
+    with _lock.held(folder, "removal"):
+        forget(folder)
+    with contextlib.suppress(OSError):  # something else lies in it
+        if {path.name for path in folder.iterdir()} <= {_lock.LOCK}:
+            (folder / _lock.LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _state(model: keras.Model) -> list[tuple[int, Any]]:
