@@ -33,6 +33,10 @@ BEYOND = 1 << 30
 _ours: set[int] = set()
 
 
+class Held(ValueError):
+    """Another holds the folder."""
+
+
 @contextlib.contextmanager
 def held(folder: Path, what: str) -> Iterator[str]:
     """Holds a folder while the block runs; gives a word that tells this time from every other.
@@ -42,7 +46,7 @@ def held(folder: Path, what: str) -> Iterator[str]:
         what: the work, for the message of whoever comes second.
 
     Raises:
-        ValueError: another process, or another object of this one, holds it; says who and since when.
+        Held: another process, or another object of this one, holds it; says who and since when.
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +69,7 @@ def held(folder: Path, what: str) -> Iterator[str]:
         elif given is None:
             _create(folder, record)
         else:
-            raise ValueError(_refusal(folder, holder(folder)))
+            raise Held(_refusal(folder, holder(folder)))
         try:
             yield record["token"]
         finally:
@@ -138,7 +142,7 @@ def _create(folder: Path, record: dict[str, Any]) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(json.dumps(record))
         return
-    raise ValueError(_refusal(folder, _read(path), path))
+    raise Held(_refusal(folder, _read(path), path))
 
 
 def _remove(path: Path, record: dict[str, Any]) -> None:

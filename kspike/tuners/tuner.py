@@ -106,7 +106,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         oracle.verbose = 1 if verbose > 1 else 0
         oracle.on_candidate = self._on_candidate
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the supernet --------------------------------------------------------------------------------------------
 

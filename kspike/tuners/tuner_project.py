@@ -28,8 +28,8 @@ MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, I
 class Project:
     """Mixed into a `keras_tuner.Tuner` whose oracle keeps a journal; it gives `best_candidates`.
 
-    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls its
-    oracle's `reload` at the end of its constructor.
+    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls
+    `_open_project` at the end of its constructor where it is no worker.
     """
 
     _oracle: Any
@@ -99,6 +99,13 @@ class Project:
         self.tuner_id = tuner_wire.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
 
     # -- the folder ---------------------------------------------------------------------------------------------
+
+    def _open_project(self) -> None:
+        """Reads what is there; a new project notes what it is, unless another process is just beginning it."""
+        self._oracle.reload()
+        if self._oracle.state.journal.empty():
+            with contextlib.suppress(_lock.Held), self._held():
+                pass
 
     def _begin_anew(self, directory: str | Path | None, project_name: str | None) -> None:
         """Takes away what an earlier search wrote; KerasTuner would remove the folder with all that lies in it."""

@@ -125,7 +125,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the search ----------------------------------------------------------------------------------------------
 
