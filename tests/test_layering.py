@@ -20,6 +20,7 @@ RANKS = {
     "_messages": 0,
     "_names": 0,
     "_process": 0,
+    "_lock": 0,
     "_resources": 0,
     "surrogate": 0,
     "config": 0,
@@ -64,7 +65,7 @@ ONLY_IN = {
     "tensorflow.keras": [],
 }
 #: Not even inside a function: these parts are plain Python.
-WITHOUT_KERAS = ("config", "space", "_files", "_json", "_messages", "_names", "_process", "_resources")
+WITHOUT_KERAS = ("config", "space", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources")
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.

@@ -6,15 +6,16 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kspike import _lock
 from kspike._files import expanded
 from kspike.ops import accelerated
-from kspike.training import inputs, records
+from kspike.training import inputs, kept, records
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
 from kspike.training.recording import Ahead, recording
@@ -43,7 +44,8 @@ def train(
     which are never read.
 
     The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
-    epoch_N/ with model.weights.h5, which `model.load_weights` takes.
+    epoch_N/ with model.weights.h5, which `model.load_weights` takes; what else lies in it stays as it is. One process
+    at a time trains into it: a second one is refused, and told who does.
 
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
@@ -57,7 +59,8 @@ def train(
         verbose: 0 for silence, 1 for a line an epoch, 2 for Keras' progress bar as well.
 
     Raises:
-        ValueError: something does not fit together, before work starts; a damaged checkpoint; a loss that is no number.
+        ValueError: something does not fit together, or another process trains in the directory, before work starts; a
+            damaged checkpoint; a loss that is no number.
 
     Example:
         >>> import kspike                                                       # doctest: +SKIP
@@ -72,13 +75,28 @@ def train(
     training, validation = inputs.read(data, validation_data, recipe)
     inputs.check_first(training, model)
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
+    folder = None if directory is None else expanded(directory)
+    with contextlib.nullcontext() if folder is None else _hold(folder):
+        return _train(model, training, validation, soft, recipe, folder, resume, callbacks, verbose)
+
+
+def _train(
+    model: keras.Model,
+    training: Any,
+    validation: Any,
+    soft: bool,
+    recipe: Recipe,
+    folder: Path | None,
+    resume: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: int,
+) -> keras.Model:
     optimizer = make_optimizer(model, recipe, len(training))
     model.compile(optimizer, make_loss(soft, recipe.label_smoothing), metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
     rows: list[dict[str, float]] = []
-    folder = None if directory is None else expanded(directory)
     if folder is not None:
-        rows = _open(folder, model, _settings(model, training, recipe), resume)
+        rows = _open(folder, model, _settings(model, training, recipe), recipe.epochs, resume)
     if rows and verbose:
         print(f"going on after epoch {len(rows)} of {recipe.epochs} in {folder}", flush=True)
     if len(rows) >= recipe.epochs:
@@ -102,15 +120,32 @@ def train(
     return model
 
 
-def _open(folder: Path, model: keras.Model, settings: dict[str, Any], resume: bool) -> list[dict[str, float]]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Keeps every other process from training into the same folder."""
+    with contextlib.ExitStack() as stack:
+        with _writing(folder):
+            stack.enter_context(_lock.held(folder, "training"))
+        yield
+
+
+def _open(
+    folder: Path, model: keras.Model, settings: dict[str, Any], epochs: int, resume: bool
+) -> list[dict[str, float]]:
+    with _writing(folder):
         if not resume:
             records.forget(folder)
+        kept.check_places(folder, epochs)
         records.check_settings(folder, settings)
+    return records.restore(folder, model)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise type(error)(error.errno, f"The run cannot be written into {folder}: {error.strerror}") from None
-    return records.restore(folder, model)
 
 
 def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import keras_tuner
 
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
+from kspike.training import records
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
@@ -21,7 +21,7 @@ from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES, check_name
+from kspike.tuners.tuner_project import MISTAKES, NAME, check_name
 from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
@@ -34,7 +34,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
 
     A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
     same script again after Ctrl-C, kill -9 or a power cut, and the search goes on where it stood, repeating at most the
-    trial under way, to the same end. Opened with other settings, it refuses and names the difference.
+    trial under way, to the same end. Opened with other settings, it refuses and names the difference. One process at a
+    time searches in it, and a second is told who does; its results may be read at any time.
 
     Candidates are judged by inherited weights: statistics of normalisation recomputed from training images,
     unaugmented, at their own T; accuracy and energy on one half of the validation data. The other half picks the final
@@ -99,20 +100,22 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._supernet: Any = None
         self._events: EventFile | None = None
         self._written = 0
+        if overwrite:
+            self._begin_anew(directory, project_name)
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
-        fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or NAME)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         oracle.on_candidate = self._on_candidate
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the supernet --------------------------------------------------------------------------------------------
 
     @property
     def supernet(self) -> Any:
-        """The project's supernet, with its weights where they have been trained."""
+        """The project's supernet, with its weights where they have been trained, in whichever process."""
+        _ = self.state  # forgets one that was made before another process trained it
         if self._supernet is None:
             supernet = tuner_supernet.create(self.space, int(self._oracle.evolution.seed))
             record = self._record("supernet")
@@ -148,7 +151,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             The supernet.
 
         Raises:
-            ValueError: the data does not fit the space, or the project's supernet was trained with other settings.
+            ValueError: the data does not fit the space, the project's supernet was trained with other settings, or
+                another process is at work in the project.
         """
         settings: dict[str, Any] = {"epochs": whole("epochs", epochs, 1)}
         settings |= {"learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
@@ -158,10 +162,14 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
-        if record is not None:
-            refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
+        if record is None:
+            record = self._train_supernet(train, validation_data, policy, settings)
+        else:
             self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
-            return self.supernet
+        refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
+        return self.supernet
+
+    def _train_supernet(self, train: Any, validation_data: Any, policy: Any, settings: dict[str, Any]) -> dict:
         seed = int(self._oracle.evolution.seed)
         data = tuner_data.as_data(train, "train", seed)
         validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
@@ -169,16 +177,23 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         tuner_data.check(data, "train", config)
         if validation is not None:
             tuner_data.check(validation, "validation", config)
-        supernet, folder = self.supernet, self._folder / "supernet_training"
-        supernet.sampling = policy
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        with self._at_work():
-            rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-        digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
-        tuner_supernet.compile_for(supernet)
-        self._write({"type": "supernet", "sha256": digest, "settings": settings, "history": rows})
-        shutil.rmtree(folder, ignore_errors=True)
-        return supernet
+        with self._held():
+            record = self._record("supernet")
+            if record is not None:  # another process trained it since this one looked
+                return record
+            supernet, folder = self.supernet, self._folder / "supernet_training"
+            supernet.sampling = policy
+            recipe = tuner_supernet.recipe_of(
+                data, settings["epochs"], settings["learning_rate"], settings["weight_decay"], seed
+            )
+            with self._at_work():
+                rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+            digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
+            tuner_supernet.compile_for(supernet)
+            record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
+            self._write(record)
+            records.discard(folder)
+        return record
 
     # -- the search ----------------------------------------------------------------------------------------------
 
@@ -190,7 +205,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             validation_data: two halves by image id: one scores candidates, the other picks.
 
         Raises:
-            ValueError: the data cannot be used, the supernet is not trained, or no network keeps the constraints.
+            ValueError: the data cannot be used, the supernet is not trained, no network keeps the constraints, or
+                another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
         train = tuner_data.as_data(train, "train")
@@ -199,23 +215,22 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         for data, name in ((train, "train"), (validation, "validation")):
             tuner_data.check(data, name, config)
         scoring, picking = tuner_data.halves(validation)
-        supernet = self._record("supernet")
-        if supernet is None:
-            raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
-        used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
-        if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
-            used["training"] = train.hash
-        self._evaluator = self._make_evaluator(train, scoring)
-        if not self._is_worker():
-            with self._at_work():
-                self._open(used)
-        reference = self._record("reference") or self._wait_for("reference")
-        self.reference: dict[str, float] = reference["metrics"]
-        super().search()
-        if self._is_worker():
-            return
-        self._raise_kept()
-        self._pick(picking)
+        with self._held():
+            supernet = self._record("supernet")
+            if supernet is None:
+                raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
+            used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+            if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
+                used["training"] = train.hash
+            self._evaluator = self._make_evaluator(train, scoring)
+            if not self._is_worker():
+                with self._at_work():
+                    self._open(used)
+            reference = self._record("reference") or self._wait_for("reference")
+            self.reference: dict[str, float] = reference["metrics"]
+            self._run()
+            if not self._is_worker():
+                self._pick(picking)
 
     def _make_evaluator(self, train: Any, scoring: Any) -> Evaluator:
         if hasattr(train, "without_augmentation"):
@@ -269,6 +284,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 )
             )
             self._write_scalars(history)
+
+    def _renew(self) -> None:
+        self._supernet, self._events, self._written = None, None, 0
 
     def _write_scalars(self, history: list[dict[str, Any]]) -> None:
         """Adds what is new to the project's event file; a search that goes on begins the file anew."""

@@ -18,7 +18,7 @@ from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy
-from kspike.tuners.tuner_project import check_name
+from kspike.tuners.tuner_project import NAME, check_name
 from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 from kspike.tuners.tuner_zero_cost_lines import standings_lines
 from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
@@ -120,12 +120,13 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self.report_level = verbose
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._rows: dict[Any, dict[str, float]] = {}
-        fresh = overwrite and not self._is_worker()
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        if overwrite:
+            self._begin_anew(directory, project_name)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or NAME)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the search ----------------------------------------------------------------------------------------------
 
@@ -137,13 +138,13 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 nothing is measured.
 
         Raises:
-            ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, or no
-                network of the shortlist is left.
+            ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, no
+                network of the shortlist is left, or another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of a score.
         """
         if self._is_worker():
             self._read(self._wait_for("ranking"))
-            super().search()
+            self._run()
             return
         if data is None and self.needs_data:
             raise ValueError(
@@ -151,11 +152,11 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 "search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj."
             )
         used = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
-        self._use(used)
-        with self._at_work():
-            self._read(self._record("ranking") or self._rank(used))
-        super().search()
-        self._raise_kept()
+        with self._held():
+            self._use(used)
+            with self._at_work():
+                self._read(self._record("ranking") or self._rank(used))
+            self._run()
 
     @property
     def needs_data(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 import kspike
 from kspike import tuners
+from kspike.tuners.engine import Journal
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
 
@@ -76,10 +77,9 @@ def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, optio
 def test_a_project_begun_before_a_field_of_the_config_existed_goes_on(tmp_path):
     first = FakeSearch(tmp_path).run()
     path = next(tmp_path.rglob("journal.jsonl"))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    started = next(record for record in lines if record["type"] == "project")["fingerprint"]
-    assert started["space"]["base"].pop("pool_after") == "neuron"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = Journal(path).read()
+    assert lines[0]["fingerprint"]["space"]["base"].pop("pool_after") == "neuron"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))  # nor did a line have its sum
     assert essence(FakeSearch(tmp_path)) == essence(first)
 
 
@@ -95,7 +95,7 @@ def test_other_training_images_are_refused_since_they_calibrate(tmp_path):
     with pytest.raises(ValueError, match="training:.*in the project"):
         FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))
     path = next(tmp_path.rglob("journal.jsonl"))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = Journal(path).read()
     assert all(record.pop("training") for record in lines if record["type"] == "used")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))  # a project from before this was written down
