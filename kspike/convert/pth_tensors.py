@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -113,9 +113,9 @@ class TorchWorld:
         order: "<" or ">", the order of bytes.
     """
 
-    def __init__(self, storage: Callable[[str], Storage | None], order: str) -> None:
+    def __init__(self, storage: Callable[[str], Storage | None], order: Literal["<", ">"]) -> None:
         self.storage = functools.cache(storage)
-        self.order = order
+        self.order: Literal["<", ">"] = order
 
     def find(self, name: str) -> Global:
         """A name that is known here."""
@@ -142,7 +142,8 @@ class TorchWorld:
         if name in _PARAMETERS or name == "torch.Size":
             return arguments[0]
         if name in _TENSORS:
-            return self.tensor(*arguments[:4], arguments[6:])
+            over, offset, shape, strides = arguments[:4]
+            return self.tensor(over, offset, shape, strides, arguments[6:])
         return Other(_OTHER_TENSORS.get(name, name))
 
     def build(self, made: Any, state: Any) -> None:

@@ -66,14 +66,16 @@ def arranged(train: Any, y: Any, validation: Any) -> tuple[Any, Any]:
     alone = hasattr(train, "shape")  # an array, of whatever package: images
     if y is None:
         if alone:
-            raise ValueError("These images have no labels: pass (images, labels), or the labels as the second argument.")
+            raise ValueError(
+                "These images have no labels: pass (images, labels), or the labels as the second argument."
+            )
         return train, validation
     if alone:
         return (train, y), validation
     if validation is not None:
         raise ValueError(
-            f"Labels y were given beside a {type(train).__name__}, which has labels of its own; pass them with an array "
-            "of images, or leave them out."
+            f"Labels y were given beside a {type(train).__name__}, which has labels of its own; pass them with an "
+            "array of images, or leave them out."
         )
     return train, y
 

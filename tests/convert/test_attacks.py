@@ -1,4 +1,4 @@
-"""Files changed at random: each is refused with a ValueError, in little memory, or gives a whole model of finite weights."""
+"""Files changed at random: each is refused with a ValueError, in little memory, or gives a model of finite weights."""
 
 import argparse
 import functools
@@ -51,7 +51,7 @@ def files():
     return found
 
 
-# -- changes: bytes and a source of chance in, bytes out -----------------------------------------------------------------
+# -- changes: bytes and a source of chance in, bytes out ---------------------------------------------------------------
 
 
 def flip(content, rng):

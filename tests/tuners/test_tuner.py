@@ -255,7 +255,10 @@ def test_keras_tuners_own_form_is_taken(tmp_path):
         (lambda: tuner.search(images, labels), "validation data is missing"),
         (lambda: tuner.search(images), "images have no labels"),
         (lambda: tuner.search((images, labels), labels, validation_data=arrays(24)), "labels of its own"),
-        (lambda: tuner.search(images, labels, validation_data=arrays(24), epochs=3), "takes no epochs: .*train_supernet"),
+        (
+            lambda: tuner.search(images, labels, validation_data=arrays(24), epochs=3),
+            "takes no epochs: .*train_supernet",
+        ),
         (lambda: tuner.search(images, labels[:5], validation_data=arrays(24)), "same number"),
         (lambda: tuner.search(images, images, validation_data=arrays(24)), "train labels must be"),
         (lambda: tuner.search(arrays(0), arrays(24)), "at least one"),

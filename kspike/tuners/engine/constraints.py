@@ -73,7 +73,7 @@ class Constraints:
             least, most = MEASURED.get(name, (0.0, math.inf))
             if (low is not None and low > most) or (high is not None and high < least):
                 raise ValueError(
-                    f"The constraint on {name} excludes everything: it lies between {least:g} and {most:g}, got {pair!r}."
+                    f"The constraint on {name} excludes everything: it lies from {least:g} to {most:g}, got {pair!r}."
                 )
             bounds.append((name, (low, high)))
         return cls(tuple(bounds))

@@ -54,7 +54,7 @@ def test_violation_is_relative_and_summed():
         ({"parameters": (5, 4)}, "excludes everything"),
         ({"parameters": (None, math.nan)}, "NaN"),
         ({"parameters": (None, -1)}, "excludes everything"),
-        ({"accuracy": (75, None)}, "excludes everything: it lies between 0 and 1"),
+        ({"accuracy": (75, None)}, "excludes everything: it lies from 0 to 1"),
         ({"energy_mj": (None, -0.5)}, "excludes everything"),
     ],
 )

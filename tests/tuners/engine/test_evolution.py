@@ -87,7 +87,9 @@ def test_constraints_that_exclude_everything_are_said_before_work_starts():
         Evolution(SearchSpace.load("digits"), constraints=Constraints.of({"parameters": (None, 1000)}))
 
 
-@pytest.mark.parametrize("size, message", [(10**9, "at most 100,000, got 1,000,000,000"), (60_000, "has 55,944 networks:")])
+@pytest.mark.parametrize(
+    "size, message", [(10**9, "at most 100,000, got 1,000,000,000"), (60_000, "has 55,944 networks:")]
+)
 def test_a_population_that_cannot_be_is_refused(size, message):
     space = SearchSpace.load("auto_spikformer_more_layer_1")
     with pytest.raises(ValueError, match=f"population_size .*{message}"):
