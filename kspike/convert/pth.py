@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 import zipfile
-from typing import Any
+from typing import Any, Literal
 
 from kspike.convert import pickles
 from kspike.convert.pth_tensors import Storage, TorchWorld, itemsize
@@ -99,7 +99,7 @@ def _from_stream(content: mmap.mmap, path: str) -> Any:
     if pickles.load(content, kinds) != _MAGIC or pickles.load(content, kinds) != _VERSION:
         raise ValueError("it does not begin as PyTorch's files do")
     system = pickles.load(content, kinds)
-    order = ">" if isinstance(system, dict) and system.get("little_endian") is False else "<"
+    order: Literal["<", ">"] = ">" if isinstance(system, dict) and system.get("little_endian") is False else "<"
     start = content.tell()
     pickles.load(content, kinds)
     keys = pickles.load(content, kinds)
