@@ -23,10 +23,17 @@ DEFAULT_THRESHOLD = 1.0
 #: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
 DEFAULT_THRESHOLDS = {"attention": 0.5}
 
+#: Names compared, and letters of the longest, where an error looks for the one that was meant.
+_COMPARED, _LETTERS = 1000, 200
+
 
 def nearest(name: object, known: Sequence[str]) -> str:
-    """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
+    """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing.
+
+    Every comparison takes the product of two lengths: names from a file are neither so long nor so many that it hangs.
+    """
+    text = str(name)
+    close = difflib.get_close_matches(text, list(known)[:_COMPARED], n=1) if len(text) <= _LETTERS else []
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

@@ -43,7 +43,7 @@ STRANGERS = [("tuners", "zoo"), ("zoo", "tuners"), ("convert", "cost"), ("cost",
 
 #: Who alone may import what, as patterns of paths inside the package.
 ONLY_IN = {
-    "torch": ["ops/*", "convert/*"],
+    "torch": ["ops/*"],
     "jax": ["ops/*"],
     "jaxlib": ["ops/*"],
     "tensorflow": ["ops/*"],
@@ -56,7 +56,7 @@ ONLY_IN = {
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],
     # Never at all: what opens a file by running it, what belongs to development, what Keras does not promise.
-    "pickle": ["convert/pth.py"],  # for the name of its error; torch reads the file, weights only
+    "pickle": [],
     "dill": [],
     "joblib": [],
     "sklearn": [],

@@ -37,8 +37,8 @@ def from_spikformer(
     that the code saves but never uses (LayerNorms of the blocks, position embedding, step counters) are left out.
 
     Args:
-        source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (the last three need PyTorch, and are read
-            without running code from them), or a mapping from parameter name to array or tensor. Wrappers of training
+        source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (read without running code from it, and
+            without PyTorch), or a mapping from parameter name to array or tensor. Wrappers of training
             scripts and the prefix `module.` are understood.
         timesteps: T, which no tensor says. None: as `input_shape` has it, or the training arguments saved beside the
             weights, or the code's own default (4; CIFAR10-DVS 16).
@@ -57,7 +57,6 @@ def from_spikformer(
 
     Raises:
         FileNotFoundError: no such file.
-        ImportError: a PyTorch file where PyTorch is not installed.
         ValueError: an unreadable file; unknown, missing, misshapen or non-finite tensors, all listed.
 
     Example:

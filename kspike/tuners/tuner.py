@@ -128,6 +128,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     def train_supernet(
         self,
         train: Any,
+        y: Any = None,
         validation_data: Any = None,
         epochs: int = 100,
         learning_rate: float = 3e-3,
@@ -139,8 +140,11 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         Run again, it goes on after its last whole epoch; when it is done, the weights are loaded and checked.
 
         Args:
-            train: training data, augmented as it comes.
-            validation_data: shows how the smallest and the largest network do after each epoch; decides nothing.
+            train: training data, augmented as it comes: one part of `kspike.data.load(...)`, a PyDataset, or (images,
+                labels). Or images alone, with their labels as `y`.
+            y: labels, where `train` is an array of images; else what `validation_data` is.
+            validation_data: shows how the smallest and the largest network do after each epoch; decides nothing. What
+                `search` could not halve is refused here already.
             epochs: passes over the training data.
             learning_rate: of AdamW, falling to a hundredth on a cosine.
             weight_decay: of AdamW, not on biases and normalisation.
@@ -163,20 +167,24 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is None:
-            record = self._train_supernet(train, validation_data, policy, settings)
+            record = self._train_supernet(train, y, validation_data, policy, settings)
         else:
             self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
         refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
         return self.supernet
 
-    def _train_supernet(self, train: Any, validation_data: Any, policy: Any, settings: dict[str, Any]) -> dict:
+    def _train_supernet(
+        self, train: Any, y: Any, validation_data: Any, policy: Any, settings: dict[str, Any]
+    ) -> dict[str, Any]:
         seed = int(self._oracle.evolution.seed)
+        train, validation_data = tuner_data.arranged(train, y, validation_data)
         data = tuner_data.as_data(train, "train", seed)
         validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         tuner_data.check(data, "train", config)
         if validation is not None:
             tuner_data.check(validation, "validation", config)
+            tuner_data.halves(validation)  # not needed before the search, which is hours from here
         with self._held():
             record = self._record("supernet")
             if record is not None:  # another process trained it since this one looked
@@ -197,18 +205,24 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
 
     # -- the search ----------------------------------------------------------------------------------------------
 
-    def search(self, train: Any, validation_data: Any = None) -> None:
+    def search(self, train: Any, y: Any = None, validation_data: Any = None, **fit_arguments: Any) -> None:
         """Evaluates generation after generation, then lets the picking half of the validation data order the best.
 
         Args:
-            train: training data; calibrates each candidate, without augmentation.
-            validation_data: two halves by image id: one scores candidates, the other picks.
+            train: training data; calibrates each candidate, without augmentation. Images alone where their labels are
+                given as `y`: KerasTuner's `search(x, y, validation_data=(x, y))`.
+            y: labels, where `train` is an array of images; else what `validation_data` is.
+            validation_data: two halves by image id: one scores candidates, the other picks. Of a PyDataset, which must
+                give the same batches each time it is read, every second image of each class.
+            fit_arguments: refused; no candidate is trained.
 
         Raises:
             ValueError: the data cannot be used, the supernet is not trained, no network keeps the constraints, or
                 another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
+        tuner_data.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
+        train, validation_data = tuner_data.arranged(train, y, validation_data)
         train = tuner_data.as_data(train, "train")
         validation = tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()

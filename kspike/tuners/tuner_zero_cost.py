@@ -11,8 +11,10 @@ import keras_tuner
 
 from kspike.space import SearchSpace
 from kspike.tuners import scores as score_names
+from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.checks import whole
+from kspike.tuners.engine.checks import at_most, whole
+from kspike.tuners.engine.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
@@ -102,7 +104,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             raise ValueError("Nothing is trained, so no accuracy can be constrained; use EvolutionSearch.")
         self.constraints = bounds
         for name, value in (("shortlist", shortlist), ("seeds", seeds), ("images", images)):
-            whole(name, value, 1)
+            at_most(name, whole(name, value, 1), MOST_GENOMES)
         by, second = self.score.name if self._counted else "flops", tie_break if tie_break in TIE_BREAKS else None
         oracle = ZeroCostSearchOracle(space, by, bounds, max_trials, second, None, per_cost, seed, lease)
         measured = {s.name: s for s in (None if self._counted else self.score, self._second, energy) if s is not None}
@@ -130,18 +132,24 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
 
     # -- the search ----------------------------------------------------------------------------------------------
 
-    def search(self, data: Any = None) -> None:
+    def search(self, data: Any = None, y: Any = None, **fit_arguments: Any) -> None:
         """Ranks the space; with data, measures the shortlist and orders it; hands the best out as trials.
 
         Args:
             data: training data: one part of `kspike.data.load(...)`, or `(images, labels)` as arrays. None where
                 nothing is measured.
+            y: labels, where `data` is an array of images.
+            fit_arguments: refused; nothing is trained, and validation data decides nothing.
 
         Raises:
             ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, no
                 network of the shortlist is left, or another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of a score.
         """
+        tuner_data.refuse_fit_arguments(fit_arguments, "networks are ranked as they are, untrained")
+        data, beside = tuner_data.arranged(data, y, None)
+        if beside is not None:
+            raise ValueError("ZeroCostSearch takes training data alone: search(data.train), or search(images, labels).")
         if self._is_worker():
             self._read(self._wait_for("ranking"))
             self._run()
