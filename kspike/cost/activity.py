@@ -72,8 +72,8 @@ def collect(
 def _own_neurons(statistics: Statistics, multiplying: Collection[str]) -> set[str]:
     """Layers of one's own that are neurons by what they do: of numbers they make 0 and 1 alone.
 
-    One that is given 0 and 1 is a neuron if it multiplies in between; else it passes spikes on, as a pool does. Around a
-    neuron (what is inside ran before) there is no further one.
+    One that is given 0 and 1 is a neuron if it multiplies in between; else it passes spikes on, as a pool does.
+    Around a neuron (what is inside ran before) there is no further one.
     """
     inner = [name for (name, _), total in statistics.totals.items() if total.signal.role == "neuron"]
     found: set[str] = set()

@@ -25,11 +25,14 @@ _PROBES: weakref.WeakKeyDictionary[keras.Model, Probe] = weakref.WeakKeyDictiona
 class Probe:
     """Runs batches of images through a model and gives back the packed statistics of every signal."""
 
+    #: Whether products that no row counts are looked for.
+    watches = True
+
     def __init__(self, model: keras.Model) -> None:
         self._model = weakref.ref(model)
         self.timesteps, self.static = _time_of(model)
         self.taps, self._static = products.find(model, _is_neuron, _known(model))
-        self._places = left_out.places(model, self.taps)
+        self.places = left_out.places(model, self.taps)
         self._identity = _identity(model)
         self._reader = Reader(model)
         self._signals: dict[tuple[int, ...], tuple[Signal, ...]] = {}
@@ -45,7 +48,7 @@ class Probe:
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
-        with recorder.listening(self._places), self._reader.listening() as seen, place(left_out.MODEL):
+        with recorder.listening(self.places), self._reader.listening() as seen, place(left_out.MODEL):
             outputs = model(images, training=False)  # type: ignore[misc]
         # Python runs here only while tracing (on torch, always): what is static of a signal is kept by shape
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
@@ -56,7 +59,7 @@ class Probe:
     def run(self, images: np.ndarray) -> tuple[tuple[Signal, ...], dict[str, np.ndarray]]:
         """(signals, their packed statistics) of one batch."""
         self._shape = images.shape
-        if images.shape in self._ran:
+        if images.shape in self._ran or not self.watches:
             out = self._run(images)
         else:
             out, self._ran[images.shape] = watched(self._run, (images,))
@@ -64,17 +67,17 @@ class Probe:
 
     def watch(self) -> None:
         """Looks anew at what the first batch multiplies, where nothing compiled says that it is what it was."""
-        if not compiles() and any(place.own for place in self._places):
+        if not compiles() and any(place.own for place in self.places):
             self._ran.clear()
 
     def notes(self) -> tuple[str, ...]:
         """What the rows of the batches that were run leave out."""
         ran, counted = self._ran[self._shape], self._counted[self._shape]
-        return left_out.notes(self._places, self._static, ran, counted, self._shape[0])
+        return left_out.notes(self.places, self._static, ran, counted, self._shape[0])
 
     def multiplying(self) -> set[str]:
         """Paths of the layers in which products ran."""
-        return {self._places[each.place].name for ran in self._ran.values() for each in ran}
+        return {self.places[each.place].name for ran in self._ran.values() for each in ran}
 
 
 def probe_of(model: keras.Model) -> Probe:

@@ -111,7 +111,8 @@ _COUNTS: dict[str, Callable[[Any], int]] = {
     **dict.fromkeys(
         (
             "SparseTensorDenseMatMul", "QuantizedMatMul", "UniformQuantizedDot", "XlaDot", "XlaDotV2", "XlaConv",
-            "XlaConvV2", "CudnnRNN", "CudnnRNNV2", "CudnnRNNV3", "DepthwiseConv2dNativeBackpropInput", "SparseMatrixMatMul",
+            "XlaConvV2", "CudnnRNN", "CudnnRNNV2", "CudnnRNNV3", "DepthwiseConv2dNativeBackpropInput",
+            "SparseMatrixMatMul",
         ),
         _unknown,
     ),

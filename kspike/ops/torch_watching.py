@@ -25,10 +25,9 @@ _MORE: dict[Any, Callable[..., int]] = {
     aten.addr: lambda x, a, b, **_: a.numel() * b.numel(),
     aten.addbmm: lambda x, a, b, **_: a.numel() * b.shape[-1],
     aten._int_mm: lambda a, b: a.numel() * b.shape[-1],
-    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
-        q.shape, k.shape, v.shape
-    )
-    // 2,
+    aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: (
+        sdpa_flop_count(q.shape, k.shape, v.shape) // 2
+    ),
 }
 #: Names of operators that multiply matrices by code whose size nothing says here: libraries' and packed kernels.
 _NAMES = re.compile(r"(^|[:_])(\w?mm|linear|matmul|conv|conv\w*\dd|convolution|rnn|lstm|gru|attention)(_|$)")

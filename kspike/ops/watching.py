@@ -17,7 +17,7 @@ class Ran:
     Args:
         place: number of the innermost place around it.
         macs: multiply-accumulates of one call on the whole batch.
-        exact: whether these are all of them; else as many at least (a loop of unknown length, a kernel of unknown size).
+        exact: whether these are all; else as many at least (a loop of unknown length, a kernel of unknown size).
     """
 
     place: int

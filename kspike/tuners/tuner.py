@@ -11,6 +11,7 @@ from typing import Any
 
 import keras_tuner
 
+from kspike.cost.convention import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
@@ -84,6 +85,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         overwrite: bool = False,
         verbose: int = 1,
     ) -> None:
+        known_convention(convention)
         oracle = EvolutionSearchOracle(
             space, objectives.resolve(objective), constraints, generations, population_size, parents,
             mutation, crossover, mutation_share, selection, seed, lease,
@@ -153,15 +155,19 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         policy = sampling_policies.resolve(sampling)
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
             settings["sampling"] = sampling_policies.describe(policy)
+        seed = int(self._oracle.evolution.seed)
+        data = tuner_data.as_data(train, "train", seed)
+        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= tuner_supernet.brought(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is not None:
+            # projects from before what the data brings was kept go on
+            settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
             refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
             self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
             return self.supernet
-        seed = int(self._oracle.evolution.seed)
-        data = tuner_data.as_data(train, "train", seed)
         validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         tuner_data.check(data, "train", config)
@@ -169,7 +175,6 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             tuner_data.check(validation, "validation", config)
         supernet, folder = self.supernet, self._folder / "supernet_training"
         supernet.sampling = policy
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
         with self._at_work():
             rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
         digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)

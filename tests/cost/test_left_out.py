@@ -134,9 +134,7 @@ def test_what_a_subclass_multiplies_beyond_its_row_is_named():
     model = behind_a_dense(More(6, name="more"))
     report = measured(model, np.ones((2, 4, 8)))
     assert [row.dense for row in report.rows] == [4 * 8 * 8, 4 * 8 * 6]
-    assert report.notes == (
-        "more (More) runs more products than its row counts: 144 multiply-accumulates an image.",
-    )
+    assert report.notes == ("more (More) runs more products than its row counts: 144 multiply-accumulates an image.",)
     inputs = keras.Input((2, 4, 32))
     model = keras.Model(inputs, wake(keras.Model(inputs, Same(num_heads=2)(inputs))).output)
     assert measured(model, np.ones((2, 2, 4, 32))).notes == ()
