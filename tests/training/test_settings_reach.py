@@ -72,7 +72,8 @@ def test_training_on_arrays_ends_where_training_on_the_data_set_does(digits):
         model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
         return train(model, data, recipe, verbose=0).get_weights()[0]
 
-    recipe = Recipe(epochs=1, batch_size=256, augment=STRONG, label_smoothing=0.1, learning_rate=0.1)
+    moved = dataclasses.replace(STRONG, erase=0.0)  # whose pixels are the same to the last bit
+    recipe = Recipe(epochs=1, batch_size=256, augment=moved, label_smoothing=0.1, learning_rate=0.1)
     by_arrays, by_set = trained(digits[1:], recipe), trained(recipe.load_data("digits"), recipe)
     np.testing.assert_allclose(by_arrays, by_set, atol=1e-4)
     assert np.abs(by_arrays - trained(digits[1:], recipe.replace(augment=None))).max() > 1e-2
