@@ -24,6 +24,12 @@ Seed = Annotated[int, typer.Option(help="Of first weights, order, augmentation, 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
 
 
+def given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line, and did not take its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Reads one JSON object.
 

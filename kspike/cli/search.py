@@ -8,14 +8,22 @@ from typing import Annotated
 import typer
 
 from kspike.cli import zero_cost
-from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
+from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing, given
 from kspike.cli.results import leave
 from kspike.config import nearest
 
 METHODS = ("evolution", "zero-cost")
+#: Options that one method alone reads; of the other they would do nothing.
+ONLY = {
+    "evolution": (
+        "epochs", "learning_rate", "generations", "population", "parents", "beta", "batch_size", "augment",
+    ),
+    "zero-cost": ("score", "energy", "energy_weight", "shortlist", "tie_break", "trials"),
+}  # fmt: skip
 
 
 def search(
+    context: typer.Context,
     space: Annotated[str, typer.Argument(help="A published space (digits, kspike_c10_small, ...) or a JSON file.")],
     data: Data = "digits",
     data_dir: DataDir = None,
@@ -81,6 +89,10 @@ def search(
 
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
+    for other, options in ONLY.items():
+        if other != method and (idle := [name for name in options if given(context, name)]):
+            shown = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+            raise ValueError(f"--method {method} does not read {shown}: leave it out, or use --method {other}.")
     limits: dict[str, tuple[float | None, float | None]] = {
         "parameters": (min_parameters, max_parameters),
         "flops": (None, max_flops),
@@ -95,9 +107,10 @@ def search(
     if method == "zero-cost":
         tuner = zero_cost.search(
             genes, lambda: load().train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
-            directory, project, plot,
+            directory, project, plot, given(context, "shortlist"),
         )  # fmt: skip
-        leave(tuner, data if energy or tuner.needs_data else None, top, report, plot)
+        named = energy or tuner.needs_data or given(context, "data")
+        leave(tuner, data if named else None, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike.data.arguments import scaled
+
 #: Images a batch where the data does not come in batches.
 BATCH = 32
 
@@ -98,6 +100,7 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
         raise ValueError(f"Expected a batch of images as one array, received {type(images).__name__}.")
     if not isinstance(images, np.ndarray):
         images = keras.ops.convert_to_numpy(images)
+    scaled("measured", images)
     images = np.asarray(images, dtype="float32")
     fits = images.ndim == len(shape) and all(
         n is None or n == m for n, m in zip(shape[1:], images.shape[1:], strict=True)

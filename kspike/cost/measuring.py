@@ -70,6 +70,7 @@ def measure(
         raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
     shape = _input_shape(model)
     probe = probe_of(model)
+    probe.watch()
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None
@@ -81,7 +82,9 @@ def measure(
             answers.add(packed.get("logits"), labels, n)
             first = batch[0] if first is None else first
             advance()
-    products, neurons = collect(statistics, config, strict=is_supernet(model), static=probe.static)
+    products, neurons = collect(
+        statistics, config, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
+    )
     timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
         model=model.name,
@@ -92,7 +95,7 @@ def measure(
         neurons=neuron_rows(neurons),
         energy_std_mj=spread(products, rule),
         parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
-        notes=tuple(probe.notes),
+        notes=probe.notes(),
         image=first,
         still=probe.static,
         products=tuple(products),

@@ -28,11 +28,13 @@ from kspike.ops.dispatch import (
     max_pool,
     norm_lif,
     ordered_sums,
+    place,
     portable,
     recorded,
     spike,
     use_reference,
     uses_reference,
+    watched,
 )
 
 __all__ = [
@@ -52,9 +54,11 @@ __all__ = [
     "max_pool",
     "norm_lif",
     "ordered_sums",
+    "place",
     "portable",
     "recorded",
     "spike",
     "use_reference",
     "uses_reference",
+    "watched",
 ]

@@ -13,10 +13,11 @@ import keras
 from kspike.ops import jax_products, reference, xla
 from kspike.ops.jax_attention import attend, attend_chosen, max_pool
 from kspike.ops.jax_neuron import lif, norm_lif
+from kspike.ops.jax_watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
-    "norm_lif", "spike",
+    "norm_lif", "place", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = True
@@ -99,6 +100,8 @@ def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
                 variable.assign(new)
         return out
 
+    # the program of such a call, which the call itself then takes
+    run.traced = lambda *args: compiled.trace([variable.value for variable in variables], args)  # type: ignore[attr-defined]
     return run
 
 

@@ -12,10 +12,11 @@ import tensorflow as tf
 from kspike.ops import cpu_pass, reference, xla
 from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
 from kspike.ops.tensorflow_sparse import convolve, linear
+from kspike.ops.tensorflow_watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
-    "norm_lif", "spike",
+    "norm_lif", "place", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = True

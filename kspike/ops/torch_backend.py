@@ -15,10 +15,11 @@ from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_attention import attend
 from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
 from kspike.ops.torch_sparse import convolve
+from kspike.ops.torch_watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "convolve", "divide", "gradients", "jit", "lif",
-    "lif_from", "linear", "max_pool", "norm_lif", "recorded", "spike",
+    "lif_from", "linear", "max_pool", "norm_lif", "place", "recorded", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = False

@@ -50,7 +50,8 @@ def train(
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
         data: a data set of `kspike.data.load` or `recipe.load_data`, its training part, another `keras.utils.PyDataset`
-            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation.
+            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation; arrays, of
+            floats, are given them here, and another PyDataset has its own order, which no seed of the recipe changes.
         recipe: a `Recipe`.
         validation_data: looked at after each epoch; of a whole data set, its validation part.
         directory: where the run is kept; None keeps nothing.

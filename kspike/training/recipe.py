@@ -34,7 +34,9 @@ class Recipe:
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: longest gradient of one variable (its L2 norm); None for any.
         augment: what befalls training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
-        seed: of the order of the images and their augmentation; `kspike train` draws the first weights by it too.
+            For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
+        seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
+            too.
 
     Example:
         >>> from kspike.training import Recipe

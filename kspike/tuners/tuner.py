@@ -10,6 +10,7 @@ from typing import Any
 
 import keras_tuner
 
+from kspike.cost.convention import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.training import records
@@ -87,6 +88,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         verbose: int = 1,
     ) -> None:
         check_name(project_name)
+        known_convention(convention)
         oracle = EvolutionSearchOracle(
             space, objectives.resolve(objective), constraints, generations, population_size, parents,
             mutation, crossover, mutation_share, selection, seed, lease,
@@ -163,22 +165,27 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         policy = sampling_policies.resolve(sampling)
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
             settings["sampling"] = sampling_policies.describe(policy)
+        seed = int(self._oracle.evolution.seed)
+        train, validation_data = tuner_data.arranged(train, y, validation_data)
+        data = tuner_data.as_data(train, "train", seed)
+        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= tuner_supernet.brought(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is None:
-            record = self._train_supernet(train, y, validation_data, policy, settings)
+            record = self._train_supernet(data, validation_data, policy, recipe, settings)
         else:
             self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
+        # projects from before what the data brings was kept go on
+        settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
         refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
         return self.supernet
 
     def _train_supernet(
-        self, train: Any, y: Any, validation_data: Any, policy: Any, settings: dict[str, Any]
+        self, data: Any, validation_data: Any, policy: Any, recipe: Any, settings: dict[str, Any]
     ) -> dict[str, Any]:
-        seed = int(self._oracle.evolution.seed)
-        train, validation_data = tuner_data.arranged(train, y, validation_data)
-        data = tuner_data.as_data(train, "train", seed)
+        """Trains it, but where another process has meanwhile; gives what the journal says of it."""
         validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         tuner_data.check(data, "train", config)
@@ -191,9 +198,6 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 return record
             supernet, folder = self.supernet, self._folder / "supernet_training"
             supernet.sampling = policy
-            recipe = tuner_supernet.recipe_of(
-                data, settings["epochs"], settings["learning_rate"], settings["weight_decay"], seed
-            )
             with self._at_work():
                 rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
             digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)

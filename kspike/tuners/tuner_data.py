@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kspike.config import SpikformerConfig
+from kspike.data.arguments import scaled
 from kspike.training.inputs import Arrays
 
 #: Images looked at for NaN and shape before work starts; a whole ImageNet would take hours.
@@ -120,6 +121,7 @@ def check(data: Any, name: str, config: SpikformerConfig) -> None:
     """
     for i in range(min(LOOKED_AT, len(data))):
         images = np.asarray(data[i][0])
+        scaled(name, images)
         if images.shape[1:] != config.input_shape:
             raise ValueError(
                 f"The {name} images have shape {images.shape[1:]}, the search space is made for {config.input_shape}; "

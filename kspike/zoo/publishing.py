@@ -86,6 +86,8 @@ def publish(
     if backends and data is None:
         raise ValueError(f"Expected data= to measure on {', '.join(backends)}; received none.")
     gather.check_convention(convention)
+    if convention is not None and data is None:
+        raise ValueError(f"Expected data= to measure energy by convention={convention!r}; received none.")
     about = {"license": license, "citation": citation, "source": source, "notes": notes, "intended_use": intended_use}
     given = gather.given(
         config, about, search=search, training=training, budget=budget, seed=seed, runs=runs, reproduce=reproduce

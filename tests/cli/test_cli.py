@@ -180,6 +180,17 @@ def test_zero_cost_search_measures_energy_where_it_is_asked_for(tmp_path, monkey
     assert len((tmp_path / "e" / "candidates.csv").read_text().splitlines()) == 7
 
 
+@pytest.mark.once
+def test_options_that_the_method_does_not_read_are_refused(tmp_path):
+    search = ("search", "digits", "--directory", tmp_path)
+    zero = (*search, "--method", "zero-cost")
+    assert "zero-cost does not read --epochs, --beta" in fails(*zero, "--epochs", 3, "--beta", 0.1)
+    assert "zero-cost does not read --augment" in fails(*zero, "--augment", "none")
+    assert "evolution does not read --energy, --trials" in fails(*search, "--energy", "--trials", 3)
+    assert not list(tmp_path.iterdir())
+    assert "give --energy with it" in fails(*zero, "--shortlist", 9)
+
+
 def test_mistakes_are_named_in_one_line(run, tmp_path):
     assert "Did you mean 'cifar10'" in fails("evaluate", run, "--data", "cifar1O")
     assert "published:" in fails("search", "digit")

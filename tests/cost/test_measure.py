@@ -309,16 +309,6 @@ def test_diverged_weights_are_reported_and_not_measured():
         measured(model, np.ones((2, 2, 3)))
 
 
-def test_what_cannot_be_counted_is_said():
-    inputs = keras.Input((4, 8))
-    x = keras.layers.MultiHeadAttention(2, 4, name="mha")(inputs, inputs)
-    x = keras.layers.LSTM(3, name="lstm")(x)
-    model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    notes = " ".join(measured(model, np.ones((2, 4, 8))).notes)
-    assert "mha (MultiHeadAttention) multiplies activations" in notes
-    assert "lstm_cell (LSTMCell) holds weights that this report does not count" in notes
-
-
 def test_a_layer_that_does_not_have_the_batch_first_is_refused():
     inputs = keras.Input((4, 8))
     x = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=0), output_shape=lambda s: s[1:])(inputs)

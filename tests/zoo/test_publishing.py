@@ -121,6 +121,7 @@ def test_a_model_of_half_precision_is_published_in_float32(config, publish):
         ({"backends": ("mxnet",)}, "torch, jax, tensorflow"),
         ({"backends": ("torch",)}, "Expected data="),
         ({"convention": "watts"}, "spikformer"),
+        ({"convention": "lemaire"}, "Expected data="),
         ({"runs": {"mean": 1.0}}, "n, mean and std"),
         ({"notes": "\x1b[2J"}, "control character"),
     ],
