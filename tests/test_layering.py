@@ -16,6 +16,7 @@ PACKAGE = ROOT / "kspike"
 #: Lower may not import higher. Parts of one rank may, but for the pairs below, as long as no circle comes of it.
 RANKS = {
     "_files": 0,
+    "_finite": 0,
     "_resources": 0,
     "surrogate": 0,
     "config": 0,

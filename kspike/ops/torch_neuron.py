@@ -12,12 +12,17 @@ from kspike.ops import cpu_pass, gpu_pass, reference
 from kspike.ops.torch_arrays import array, float32, kernels_for
 
 
+def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
+    """1 where h >= v_threshold, else 0, and nan where h is nan, which a comparison alone would take for no spike."""
+    return torch.where(h >= v_threshold, 1.0, h.clamp(0.0, 0.0))
+
+
 class _Spike(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: torch.Tensor, surrogate: Any) -> torch.Tensor:
         ctx.save_for_backward(u)
         ctx.surrogate = surrogate
-        return (u >= 0).to(u.dtype)
+        return fired(u, 0.0)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
@@ -44,7 +49,7 @@ def _forward(x: torch.Tensor, tau: Any, v_threshold: Any, v_reset: float | None,
         potentials.append(h)
         v = h - (h >= v_threshold) * v_threshold if v_reset is None else torch.where(h >= v_threshold, v_reset, h)
     h = torch.stack(potentials, 1)
-    return (h >= v_threshold).to(x.dtype), h
+    return fired(h, v_threshold), h
 
 
 def _backward(
