@@ -21,6 +21,7 @@ RANKS = {
     "_names": 0,
     "_process": 0,
     "_lock": 0,
+    "_finite": 0,
     "_resources": 0,
     "surrogate": 0,
     "config": 0,

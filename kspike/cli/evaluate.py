@@ -48,12 +48,14 @@ def evaluate(
     from rich.text import Text
 
     import kspike
+    from kspike._finite import check_weights
 
     network, card = open_model(model, directory)
     images = open_data(data, card, batch_size=batch_size, data_dir=existing(data_dir))
     matching(network, images, data)
     part = getattr(images, split)
     part = part.without_augmentation() if split is Part.train else part
+    check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     found = network.evaluate(part, verbose=0, return_dict=True)
     report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)

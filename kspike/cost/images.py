@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import bad_rows
 from kspike.data.arguments import scaled
 
 #: Images a batch where the data does not come in batches.
@@ -110,10 +111,8 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
             f"Expected images of shape {tuple(shape[1:])} in batches, received a batch of shape {images.shape}; "
             "resize them, or measure a model of that input_shape."
         )
-    if not np.isfinite(images).all():
-        raise ValueError(
-            "The images hold numbers that are not finite (nan or infinity); look at where they are normalised."
-        )
+    if (bad := bad_rows(images)) is not None:
+        raise ValueError(f"Expected images that are finite; {bad}. Look at where they are normalised.")
     return images
 
 

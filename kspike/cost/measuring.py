@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import check_weights
 from kspike.cost import images as image_batches
 from kspike.cost.activity import collect
 from kspike.cost.anytime import Answers, read
@@ -50,8 +51,8 @@ def measure(
         with accuracy and energy after every time step.
 
     Raises:
-        ValueError: an unknown convention, no images, images of another shape, values that are not finite, or a layer
-            whose first axis is not the batch.
+        ValueError: an unknown convention, no images, images of another shape, weights or values that are not finite,
+            or a layer whose first axis is not the batch.
 
     Example:
         >>> import keras, kspike, numpy as np
@@ -69,6 +70,7 @@ def measure(
     if images is not None and images < 1:
         raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
     shape = _input_shape(model)
+    check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     probe = probe_of(model)
     probe.watch()
     config = config_of(model)

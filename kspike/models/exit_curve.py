@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kspike._files import write_text
+from kspike._finite import bad_rows
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
 from kspike.models.spikformer import Spikformer
@@ -98,7 +99,8 @@ def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] =
         confidences: each from 0 to 1.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, a confidence out of range, or no batch of images.
+        ValueError: something else than a Spikformer with its head, a confidence out of range, no batch of images, or
+            logits that are not finite.
 
     Example:
         >>> import kspike, numpy as np
@@ -116,6 +118,8 @@ def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] =
     found: list[tuple[Any, Any]] = []
     for images, labels in data:
         readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
+        if (bad := bad_rows(readings)) is not None:  # the largest of them would be the first class
+            raise ValueError(f"Expected finite logits; those of {bad}. Look at the images, and at the weights.")
         found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
     if not found:
         raise ValueError("exit_curve got no batch of (images, labels).")

@@ -139,6 +139,9 @@ class Spikformer(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         check_images(inputs, self.config)
+        if substitutes := ops.substituted(self):
+            with keras.StatelessScope(state_mapping=substitutes):
+                return super().call(inputs, training=training, mask=mask)
         forward = functools.partial(super().call, training=training, mask=mask)
         return forward(inputs) if training else infer(self, self.config, self._policy.compute_dtype, forward, inputs)
 

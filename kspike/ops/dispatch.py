@@ -288,6 +288,15 @@ def accelerated() -> bool:
     return backend.accelerated()
 
 
+def substituted(layer: Any) -> list[tuple[Any, Any]]:
+    """Variables of a layer that this call is to take for others, each with its tensor; torch.func has put them there.
+
+    For `keras.StatelessScope(state_mapping=...)`; empty in any ordinary call.
+    """
+    found = getattr(backend, "substituted", None)
+    return [] if found is None else found(layer)
+
+
 _compilations = [0]
 
 

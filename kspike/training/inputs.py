@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import bad_rows
 from kspike.data import Augmentation, Dataset, Split, arguments
 from kspike.data.named_augmentations import as_augmentation
 from kspike.data.split import CHANGES, ORDER, UNCHANGED
@@ -109,19 +110,29 @@ def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[A
 
 
 def check_first(train: Any, model: Any) -> None:
-    """Looks at the first batch: the model's shape, finite numbers, labels that exist."""
+    """Looks at the first batch, of arrays at all: the model's shape, finite numbers, labels that exist."""
     images, labels = (np.asarray(a) for a in train[0])
+    if isinstance(train, Arrays):  # in memory: all of them, and by the place the user knows them by
+        images, labels = train.images, train.labels
     shape, classes = tuple(model.input_shape[1:]), int(model.output_shape[-1])
     if len(images.shape) != len(shape) + 1 or any(
         want not in (None, got) for want, got in zip(shape, images.shape[1:], strict=False)
     ):
         raise ValueError(f"The model takes images of shape {shape}, the training images have {images.shape[1:]}.")
-    if not np.isfinite(images).all():
-        raise ValueError("The training images hold NaN or infinite numbers; clean them first.")
+    if (bad := bad_rows(images)) is not None:
+        raise ValueError(f"Expected finite training images; {bad}. Clean them first.")
     if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(f"The model has {classes} classes, the labels reach from {labels.min()} to {labels.max()}.")
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise ValueError(f"The model has {classes} classes, the labels have {labels.shape[1]}.")
+
+
+def bad_batch(train: Any, first: int, last: int) -> str | None:
+    """Reads batches again, from first to last: which is the first with images that hold NaN; None for none."""
+    for i in range(first, last):
+        if (bad := bad_rows(train[i][0])) is not None:
+            return f"in batch {i + 1}, read again, {bad}"
+    return None
 
 
 def _part(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augmentation = UNCHANGED) -> Any:

@@ -14,6 +14,7 @@ import keras
 
 from kspike import _lock
 from kspike._files import expanded
+from kspike._finite import bad_weights
 from kspike.ops import accelerated
 from kspike.training import inputs, kept, records
 from kspike.training.optimizer import make_loss, make_optimizer
@@ -61,7 +62,7 @@ def train(
 
     Raises:
         ValueError: something does not fit together, or another process trains in the directory, before work starts; a
-            damaged checkpoint; a loss that is no number.
+            damaged checkpoint; a loss or a weight that is no number (the epochs before are kept).
 
     Example:
         >>> import kspike                                                       # doctest: +SKIP
@@ -162,13 +163,14 @@ def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, An
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Keeps each epoch, says a line of it, and stops where the loss is no number."""
+    """Keeps each epoch, says a line of it, and stops where the loss, or a weight, is no number."""
 
     def __init__(
         self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
     ) -> None:
         super().__init__()
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
+        self.looked = 0  # batches of this epoch whose loss was seen to be a number
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if getattr(self.data, "epoch", epoch) != epoch:  # one that Keras does not move on by itself
@@ -181,6 +183,8 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._look(logs, None)
+        if (found := bad_weights(self.model)) is not None:  # the loss, of before the last step, does not show it
+            raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
         self.rows.append(row)
@@ -197,8 +201,19 @@ class _Epochs(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             where = f"epoch {len(self.rows) + 1}" + ("" if batch is None else f", by batch {batch + 1}")
-            raise ValueError(
-                f"The loss is {loss} in {where}: training has diverged. Lower learning_rate (now "
-                f"{self.recipe.learning_rate:g}), warm up longer, or clip gradients (clip_norm, now "
-                f"{self.recipe.clip_norm}). The epochs before are kept."
-            )
+            # at an epoch's end data may already have another order: then all of it
+            first, last = (0, len(self.data)) if batch is None else (self.looked, batch + 1)
+            found = inputs.bad_batch(self.data, first, last)
+            if found is not None:
+                raise ValueError(f"The loss is {loss} in {where}: {found}. Clean them. {self._before()}")
+            raise ValueError(f"The loss is {loss} in {where}: {self._diverged()}")
+        self.looked = 0 if batch is None else batch + 1
+
+    def _diverged(self) -> str:
+        return (
+            f"training has diverged. Lower learning_rate (now {self.recipe.learning_rate:g}), warm up longer, or clip "
+            f"gradients (clip_norm, now {self.recipe.clip_norm}). {self._before()}"
+        )
+
+    def _before(self) -> str:
+        return "The epochs before are kept." if self.folder is not None else "Nothing is kept without a directory."

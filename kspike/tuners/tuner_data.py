@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import bad_rows
 from kspike.config import SpikformerConfig
 from kspike.data.arguments import scaled
 from kspike.training.inputs import Arrays
@@ -119,7 +120,7 @@ def check(data: Any, name: str, config: SpikformerConfig) -> None:
     Raises:
         ValueError: says what is wrong, before any work starts.
     """
-    for i in range(min(LOOKED_AT, len(data))):
+    for i in range(len(data) if isinstance(data, Arrays) else min(LOOKED_AT, len(data))):  # arrays: all of them
         images = np.asarray(data[i][0])
         scaled(name, images)
         if images.shape[1:] != config.input_shape:
@@ -127,9 +128,8 @@ def check(data: Any, name: str, config: SpikformerConfig) -> None:
                 f"The {name} images have shape {images.shape[1:]}, the search space is made for {config.input_shape}; "
                 "load the data at that size, or change the space's input_shape."
             )
-        if not np.isfinite(images).all():
-            bad = int((~np.isfinite(images.reshape(len(images), -1))).any(1).sum())
-            raise ValueError(f"The {name} data has NaN or infinite pixels ({bad} images of batch {i}); clean it first.")
+        if (bad := bad_rows(images)) is not None:
+            raise ValueError(f"The {name} data has NaN or infinite pixels (batch {i}: {bad}); clean it first.")
         labels = np.asarray(data[i][1])
         if labels.dtype.kind not in "fiub" or labels.ndim not in (1, 2) or len(labels) != len(images):
             raise ValueError(

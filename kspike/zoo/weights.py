@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kspike._files import private_folder
+from kspike._finite import check_weights
 from kspike.zoo import schema
 
 if TYPE_CHECKING:
@@ -55,14 +56,11 @@ def copy_of(model: Spikformer, half: bool = False) -> Spikformer:
         if half and value.ndim >= _KERNEL:
             with np.errstate(over="ignore"):  # what becomes infinite is refused below
                 value = value.astype("float16").astype("float32")
-        if not np.all(np.isfinite(value)):
-            raise ValueError(
-                f"Expected finite weights; {variable.path} holds NaN or infinity. Training diverged: publish an "
-                "earlier checkpoint. (With half=True, a weight past 65,504 is infinite too.)"
-            )
         values.append(value)
     fresh = build(model.config, dtype="float32")
     fresh.set_weights(values)
+    limit = " With half=True, a weight past 65,504 is infinite too." if half else ""
+    check_weights(fresh, "a model to publish", f"Training diverged: publish an earlier checkpoint.{limit}")
     return fresh
 
 
@@ -100,6 +98,7 @@ def _halve(path: Path) -> None:
 def fill(model: keras.Model, content: bytes, what: str) -> None:
     """Bytes whose hash was checked -> the weights of `model`, after a look at what the HDF5 file declares.
 
+    ValueError if any is not finite: a hash tells that they are the published ones, not that they are any good.
     Keras opens paths only, so the bytes go through a temporary folder that nobody else can enter.
     """
     with private_folder() as private:
@@ -107,6 +106,7 @@ def fill(model: keras.Model, content: bytes, what: str) -> None:
         path.write_bytes(content)
         _check_hdf5(path, Counter(tuple(variable.shape) for variable in model.weights), what)
         model.load_weights(path)
+    check_weights(model, what, "The entry was published with them: take an earlier version, or ask who published it.")
 
 
 def _check_hdf5(path: Path, expected: Counter, what: str) -> None:

@@ -113,6 +113,18 @@ def test_truncated_weights_are_refused(entry, unopened):
         kspike.zoo.load(entry)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused_though_their_hash_is_right(entry, rewrite, number):
+    with h5py.File(entry / "model.weights.h5", "r+") as file:
+        found = []
+        file.visititems(lambda _, child: found.append(child) if isinstance(child, h5py.Dataset) else None)
+        found[0][..., 0] = number
+    rewrite(entry, **{"model.weights.h5": (entry / "model.weights.h5").read_bytes()})
+    for read in (kspike.zoo.load, kspike.zoo.verify):
+        with pytest.raises(ValueError, match=r"tiny_digits.v1; .* holds NaN or infinity"):
+            read(entry)
+
+
 def test_a_git_lfs_pointer_is_no_weight_file(entry, unopened):
     (entry / "model.weights.h5").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ValueError, match="truncated or not the"):
