@@ -8,6 +8,4 @@ from kspike.layers import initializers
 
 @pytest.fixture(autouse=True)
 def nothing_but_what_is_assigned(monkeypatch):
-    monkeypatch.setattr(
-        initializers, "_filled", lambda shape, dtype, seed, numbers: np.full(shape, np.nan, "float32")
-    )
+    monkeypatch.setattr(initializers, "_filled", lambda shape, dtype, seed, numbers: np.full(shape, np.nan, "float32"))

@@ -1,4 +1,4 @@
-"""Initial weights: of which distribution, the same on every backend, saved by name, and none where weights are loaded."""
+"""Initial weights: their distributions, the same on every backend, saved by name, none where weights are loaded."""
 
 import json
 
