@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kspike import _backend
+from kspike import _start
 
 if TYPE_CHECKING:
     from kspike import (
@@ -57,10 +57,8 @@ __all__ = [
 
 #: Public classes and the module that holds each; every other public name is a module of its own.
 _CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
-#: What a saved model may name. About 0.03 s once Keras is loaded, measured on all three backends.
-_SERIALISABLE = ("kspike.layers", "kspike.models", "kspike.supernet", "kspike.regularizers", "kspike.metrics")
-
-_problem: Exception | None = None
+#: Why there is no backend. The command loads one where it needs it, and no file before that.
+_problem = None if _start.is_command() else _start.register()
 
 
 def __getattr__(name: str) -> Any:
@@ -69,7 +67,7 @@ def __getattr__(name: str) -> Any:
     try:
         module = importlib.import_module(f"kspike.{_CLASSES.get(name, name)}")
     except (ImportError, ValueError) as error:
-        said = _problem or _backend.explained(error)
+        said = _problem or _start.explained(error)
         if said is error:
             raise
         raise said from None  # it says what to do; Keras' traceback in front of it would not
@@ -80,24 +78,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def _register() -> None:
-    """Makes known to Keras what a saved model may name.
-
-    Keras looks a class of a saved model up by its registered name, and imports no module on a file's word: the classes
-    must be there already. Without a usable backend this still succeeds (a config needs none) and the reason is given
-    when a model is first asked for.
-    """
-    global _problem
-    try:
-        for module in _SERIALISABLE:
-            importlib.import_module(module)
-    except (ImportError, ValueError) as error:
-        _problem = _backend.explained(error)
-        if not isinstance(_problem, ImportError):  # a mistake of ours
-            raise
-
-
-if not _backend.is_command():  # which loads a backend where a command needs one, and no file before that
-    _register()

@@ -125,6 +125,20 @@ except ImportError as error:
     assert "'tensorflow'" in message and "KERAS_BACKEND" in message
 
 
+def test_a_backend_that_there_is_not_leaves_a_config_and_a_model_says_what_to_do():
+    code = """
+import kspike
+print(kspike.SpikformerConfig(depth=2).depth)
+try:
+    kspike.Spikformer
+except ImportError as error:
+    print(error, error.__suppress_context__)
+"""
+    depth, message = python(code, KERAS_BACKEND="pytorch").splitlines()[-2:]
+    assert depth == "2" and message.endswith("True"), "Keras' traceback would stand in front"
+    assert "'pytorch'" in message and "did you mean 'torch'" in message and "torch, jax or tensorflow" in message
+
+
 def test_published_folders_are_found_in_the_checkout():
     assert _resources.published("zoo") == ROOT / "zoo"
     assert _resources.published("spaces") == ROOT / "tuners" / "spaces"

@@ -7,13 +7,14 @@ went away); 2 something about the arguments or the files; 130 interrupted by Ctr
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from kspike import _backend
+from kspike import _start
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.search import search
@@ -40,7 +41,7 @@ class Commands(typer.core.TyperGroup):
                 raise  # `| head` has seen enough: no error of ours
             if ctx.params.get("debug"):
                 raise
-            said = _backend.explained(error)
+            said = _start.explained(error)
             _say(f"error: {in_options(str(said), command_of(ctx))}")
             code = 2 if isinstance(said, ValueError) else 1
         raise typer.Exit(code)
@@ -119,12 +120,16 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads what is printed; what could not be written is still in the buffer, and is tried again."""
+    """Whether nobody reads what is printed: what is in the buffer cannot be written, or the pipe says so."""
     try:
         sys.stdout.flush()
+        pipe = select.poll()
+        pipe.register(sys.stdout, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in pipe.poll(0))
     except BrokenPipeError:
         return True
-    return False
+    except (AttributeError, OSError):  # no pipe that could be asked
+        return False
 
 
 def _say(text: str) -> None:

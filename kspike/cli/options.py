@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kspike import _start
+
 if TYPE_CHECKING:
     from kspike.data import Dataset
     from kspike.models import Spikformer
@@ -106,7 +108,7 @@ def _from_file(text: str) -> Spikformer:
     path = Path(text).expanduser()
     if not path.is_file():
         raise ValueError(f"{text!r} cannot be read: there is no such file.")
-    kspike._register()
+    _start.register()
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # of a damaged or a foreign file, Keras raises whatever comes
