@@ -1,4 +1,4 @@
-"""The command as a process: what it loads to start, and how it ends when it is stopped, or nobody reads what it says."""
+"""The command as a process: what it loads to start, and how it ends when it is stopped, or read no further."""
 
 import os
 import re
