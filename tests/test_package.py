@@ -57,6 +57,13 @@ def test_public_names_are_listed_and_resolve():
         assert getattr(kspike, name) is not None
 
 
+def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
+    code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
+    assert python(code).splitlines()[-1] == "True True"
+    with pytest.raises(AttributeError, match="no attribute 'lode'; public names: .*load"):
+        kspike.zoo.lode  # noqa: B018
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_the_known():
     with pytest.raises(AttributeError, match="no attribute 'Spikformers'.*SpikformerConfig"):
         kspike.Spikformers  # noqa: B018

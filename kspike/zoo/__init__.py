@@ -6,6 +6,7 @@ Names are resolved when first used: listing and showing entries needs no Keras.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,9 +44,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = f"{__name__}.{_HOMES.get(name, name)}"
+    if name not in _HOMES and (name.startswith("_") or importlib.util.find_spec(home) is None):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module = importlib.import_module(home)
+    value = getattr(module, name) if name in _HOMES else module  # the modules, too, are there as if all were imported
     globals()[name] = value
     return value
 
