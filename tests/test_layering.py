@@ -15,6 +15,7 @@ PACKAGE = ROOT / "kspike"
 
 #: Lower may not import higher. Parts of one rank may, but for the pairs below, as long as no circle comes of it.
 RANKS = {
+    "_csv": 0,
     "_files": 0,
     "_json": 0,
     "_messages": 0,
@@ -23,6 +24,7 @@ RANKS = {
     "_lock": 0,
     "_finite": 0,
     "_resources": 0,
+    "_start": 0,
     "surrogate": 0,
     "config": 0,
     "space": 0,
@@ -66,7 +68,9 @@ ONLY_IN = {
     "tensorflow.keras": [],
 }
 #: Not even inside a function: these parts are plain Python.
-WITHOUT_KERAS = ("config", "space", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources")
+WITHOUT_KERAS = (
+    "config", "space", "_csv", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources", "_start",
+)  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.

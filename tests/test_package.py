@@ -57,6 +57,13 @@ def test_public_names_are_listed_and_resolve():
         assert getattr(kspike, name) is not None
 
 
+def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
+    code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
+    assert python(code).splitlines()[-1] == "True True"
+    with pytest.raises(AttributeError, match="no attribute 'lode'; public names: .*load"):
+        kspike.zoo.lode  # noqa: B018
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_the_known():
     with pytest.raises(AttributeError, match="no attribute 'Spikformers'.*SpikformerConfig"):
         kspike.Spikformers  # noqa: B018
@@ -123,6 +130,20 @@ except ImportError as error:
     depth, message = python(code, KERAS_BACKEND="tensorflow").splitlines()[-2:]
     assert depth == "2"
     assert "'tensorflow'" in message and "KERAS_BACKEND" in message
+
+
+def test_a_backend_that_there_is_not_leaves_a_config_and_a_model_says_what_to_do():
+    code = """
+import kspike
+print(kspike.SpikformerConfig(depth=2).depth)
+try:
+    kspike.Spikformer
+except ImportError as error:
+    print(error, error.__suppress_context__)
+"""
+    depth, message = python(code, KERAS_BACKEND="pytorch").splitlines()[-2:]
+    assert depth == "2" and message.endswith("True"), "Keras' traceback would stand in front"
+    assert "'pytorch'" in message and "did you mean 'torch'" in message and "torch, jax or tensorflow" in message
 
 
 def test_published_folders_are_found_in_the_checkout():

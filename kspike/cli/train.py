@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kspike import _names
-from kspike.cli.options import Data, DataDir, existing, read_json
+from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
 
 if TYPE_CHECKING:
     from kspike.data import Dataset
@@ -19,6 +19,7 @@ def train(
     config: Annotated[str, typer.Argument(help="A SpikformerConfig as a JSON file, or an entry of the zoo.")],
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe as a JSON file; the options below change it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images (100).")] = None,
@@ -67,7 +68,7 @@ def train(
         "augment": augment, "seed": seed,
     }  # fmt: skip
     plan = base.replace(**{name: value for name, value in given.items() if value is not None})
-    images = plan.load_data(data, data_dir=existing(data_dir))
+    images = plan.load_data(data, data_dir=existing(data_dir), download=download)
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -92,7 +93,7 @@ def _model(config: str, images: Dataset, weights: bool) -> Spikformer:
             raise ValueError("--weights needs an entry of the zoo; a JSON file holds an architecture alone.")
         described = kspike.SpikformerConfig.from_dict(read_json(Path(config)))
         return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
-    card = kspike.zoo.card(config)
+    card = card_of(config, "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo")
     same = card["input"]["shape"] == list(images.input_shape)
     if not weights:
         described = kspike.zoo.load(config, weights=False).config

@@ -13,6 +13,7 @@ from kspike.config import SpikformerConfig, nearest
 from kspike.convert.architecture import Architecture, recognise
 from kspike.convert.checkpoint import read_checkpoint
 from kspike.convert.weights import assign
+from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 
 #: The training scripts' names for what shapes do not say (CIFAR: time_step, num_heads, img_size; CIFAR10-DVS: T).
@@ -72,7 +73,8 @@ def from_spikformer(
         "steps_in_training": _argument(checkpoint.args, _STEPS),
         "side": _argument(checkpoint.args, _SIDE),
     }
-    model = Spikformer(_config(architecture, args, input_shape, given))
+    with undrawn():
+        model = Spikformer(_config(architecture, args, input_shape, given))
     assign(model, architecture, checkpoint.tensors)
     return model
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike._finite import bad_rows
 from kspike.models.anytime import anytime, with_head
@@ -58,14 +57,10 @@ class ExitCurve:
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes a row a confidence; rows without one are those where all images stop after so many steps."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["confidence", "mean_steps", "accuracy", "images"])
-        for e in self.exits:
-            writer.writerow([e.confidence, e.mean_steps, e.accuracy, self.images])
-        for t, accuracy in enumerate(self.fixed, 1):
-            writer.writerow(["", t, accuracy, self.images])
-        return write_text(path, text.getvalue())
+        rows = [["confidence", "mean_steps", "accuracy", "images"]]
+        rows += [[e.confidence, e.mean_steps, e.accuracy, self.images] for e in self.exits]
+        rows += [["", t, accuracy, self.images] for t, accuracy in enumerate(self.fixed, 1)]
+        return write_text(path, as_csv(rows))
 
     def plot(self, path: str | Path) -> Path:
         """Draws accuracy against mean time steps (needs matplotlib, extra "plot").

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from kspike.config import SpikformerConfig
+from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 from kspike.models.parts import infer
 from kspike.models.spikformer import check_images
@@ -253,7 +254,8 @@ class Supernet(keras.Model):
         genome = self._genome if genome is None else genome
         if genome.space != self.space:
             raise ValueError(f"The genome belongs to space {genome.space.name!r}, not to {self.space.name!r}.")
-        model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
+        with undrawn():
+            model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
         copy_weights(self, model)
         return model
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from kspike import _lock
+from kspike._csv import as_csv, uncell
 from kspike._files import folder_aside, sha256, sync, write_bytes
 from kspike.training import kept
 from kspike.training.kept import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
@@ -26,7 +26,8 @@ def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
     if not path.is_file():
         raise ValueError(f"Expected a training run in {os.fspath(directory)!r}; it holds no {HISTORY}.")
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [{uncell(name): float(value) for name, value in row.items() if value != ""} for row in rows]
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -169,12 +170,8 @@ def _state(model: keras.Model) -> list[tuple[int, Any]]:
 
 
 def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    names = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return as_csv([names, *([row.get(name, "") for name in names] for row in rows)]).encode()
 
 
 def _flat(values: Any, above: str = "") -> dict[str, Any]:

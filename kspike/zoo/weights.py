@@ -7,6 +7,7 @@ in float16: no optimiser state, no dtype of the training run.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -32,15 +33,23 @@ _MAX_DEPTH = 32
 
 
 def build(
-    config: SpikformerConfig, include_top: bool = True, *, name: str = "spikformer", dtype: str | None = None
+    config: SpikformerConfig,
+    include_top: bool = True,
+    *,
+    name: str = "spikformer",
+    dtype: str | None = None,
+    drawn: bool = False,
 ) -> Spikformer:
-    """A config -> the Spikformer of it, freshly initialised; the only class that an entry can become.
+    """A config -> the Spikformer of it; the only class that an entry can become.
 
-    `dtype` None follows the session's policy; what a card says is measured in "float32".
+    `dtype` None follows the session's policy; what a card says is measured in "float32". Kernels are zeros, to be
+    filled, unless initial weights are `drawn`.
     """
+    from kspike.layers.initializers import undrawn
     from kspike.models import Spikformer
 
-    return Spikformer(config, include_top=include_top, name=name, dtype=dtype)
+    with contextlib.nullcontext() if drawn else undrawn():
+        return Spikformer(config, include_top=include_top, name=name, dtype=dtype)
 
 
 def copy_of(model: Spikformer, half: bool = False) -> Spikformer:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
 from kspike.tuners.engine.sections import Promise
@@ -20,17 +19,13 @@ def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Ca
     metrics = sorted({name for c in candidates for name in c.metrics})
     genes = list(candidates[0].genome.values) if candidates else []
     on_front = {c.number for c in front}
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)])
+    rows: list[list[Any]] = [[*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)]]
     for c in candidates:
         parents = " ".join(str(p) for p in c.proposal.parents)
         about = [c.number, c.generation, c.proposal.operator, parents, c.score, c.feasible, c.violation, c.seconds]
         values = [_cell(c.genome.values[name], c.genome.depth) for name in genes]
-        writer.writerow(
-            [*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values]
-        )
-    return write_text(path, text.getvalue())
+        rows.append([*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values])
+    return write_text(path, as_csv(rows, lineterminator="\r\n"))
 
 
 def _cell(value: Any, depth: int) -> Any:
