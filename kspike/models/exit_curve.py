@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kspike._files import write_text
+from kspike.data.batches import batches_of, unaugmented
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
 from kspike.models.spikformer import Spikformer
@@ -87,14 +88,15 @@ class ExitCurve:
         return Path(path)
 
 
-def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] = CONFIDENCES) -> ExitCurve:
+def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONFIDENCES) -> ExitCurve:
     """Reads off one full run how accurate `early_exit` is, and how many steps it runs, at each of several confidences.
 
     Choose a confidence by validation images; the test images are looked at once, with the one chosen.
 
     Args:
         model: a `Spikformer` with its head.
-        data: batches of `(images, labels)`, as a part of `kspike.data.load(...)`; training images unaugmented.
+        data: `(images, labels)` as arrays, or batches of those, as a part of `kspike.data.load(...)`; training images
+            unaugmented.
         confidences: each from 0 to 1.
 
     Raises:
@@ -111,10 +113,9 @@ def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] =
     with_head(model, "exit_curve")
     if not len(confidences) or not all(0.0 <= c <= 1.0 for c in confidences):
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
-    data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
     reader = anytime(model)
     found: list[tuple[Any, Any]] = []
-    for images, labels in data:
+    for images, labels in batches_of(unaugmented(data)):
         readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
         found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
     if not found:

@@ -12,6 +12,7 @@ well (`xla`). On a GPU torch runs normalisation, neurons and attention as Triton
 """
 
 from kspike.ops.dispatch import (
+    KeepsWeights,
     accelerated,
     attend,
     attend_chosen,
@@ -33,9 +34,11 @@ from kspike.ops.dispatch import (
     spike,
     use_reference,
     uses_reference,
+    with_shape,
 )
 
 __all__ = [
+    "KeepsWeights",
     "accelerated",
     "attend",
     "attend_chosen",
@@ -57,4 +60,5 @@ __all__ = [
     "spike",
     "use_reference",
     "uses_reference",
+    "with_shape",
 ]
