@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -38,6 +38,18 @@ def batches_of(data: Any, size: int = BATCH) -> Iterable[Any]:
     parts = [name for name in ("train", "validation", "test") if hasattr(data, name)]
     hint = f" It has parts: pass one, such as data.{parts[-1]}." if parts else ""
     raise ValueError(f"Expected images, or batches of (images, labels), received {type(data).__name__}.{hint}")
+
+
+def labelled(data: Any, size: int = BATCH) -> Iterator[tuple[Any, Any]]:
+    """Gives (images, labels), batch by batch; what a batch holds beside them is left out.
+
+    Raises:
+        ValueError: as `batches_of`, or batches without labels.
+    """
+    for batch in batches_of(data, size):
+        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            raise ValueError("Expected (images, labels), received images without labels; give both.")
+        yield batch[0], batch[1]
 
 
 def unaugmented(data: Any) -> Any:

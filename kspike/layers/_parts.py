@@ -156,7 +156,7 @@ def known_sizes(layer: keras.Layer, input_shape: tuple, axes: str, known: tuple[
     names = axes.split(", ")
     free = [name for name, size in zip(names, input_shape, strict=False) if name in known and size is None]
     if len(input_shape) != len(names) or free:
-        where = f" {' and '.join(known)} must be known when the layer is built: fix them in keras.Input(...)."
+        where = f" {', '.join(known)} must be known when the layer is built: fix them in keras.Input(...)."
         raise ValueError(
             f"{type(layer).__name__} expects ({axes}), got shape {tuple(input_shape)}.{where if free else ''}"
         )

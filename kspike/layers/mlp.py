@@ -51,7 +51,9 @@ class SpikingMLP(SpikingComposite):
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
         if channels is None:
-            raise ValueError(f"SpikingMLP expects (..., channels), got {tuple(input_shape)}: the channels must be known.")
+            raise ValueError(
+                f"SpikingMLP expects (..., channels), got {tuple(input_shape)}: the channels must be known."
+            )
         hidden = self.hidden_dim or int(channels * self.mlp_ratio)
         if hidden < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel of {channels}.")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from kspike._files import write_text
-from kspike.data.batches import batches_of, unaugmented
+from kspike.data.batches import labelled, unaugmented
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
+from kspike.models.image_model import check_given
 from kspike.models.spikformer import Spikformer
 
 #: Where a curve is read when nothing else is asked for.
@@ -100,7 +101,8 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         confidences: each from 0 to 1.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, a confidence out of range, or no batch of images.
+        ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape,
+            or no batch of images with labels.
 
     Example:
         >>> import kspike, numpy as np
@@ -115,7 +117,8 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
     reader = anytime(model)
     found: list[tuple[Any, Any]] = []
-    for images, labels in batches_of(unaugmented(data)):
+    for images, labels in labelled(unaugmented(data)):
+        check_given(images, model.config)
         readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
         found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
     if not found:

@@ -90,4 +90,3 @@ class ImageModel(KeepsWeights):
     def quantize(self, mode: Any = None, config: Any = None, **kwargs: Any) -> NoReturn:
         """Refuses, by ValueError: Keras would quantise the head alone."""
         raise ValueError(unquantised(type(self).__name__))
-

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kspike.data.batches import batches_of, unaugmented
+from kspike.data.batches import labelled, unaugmented
 
 if TYPE_CHECKING:
     from kspike.supernet.supernet import Supernet
@@ -58,7 +58,7 @@ class SubnetValidation(keras.callbacks.Callback):
         super().__init__()
         self.data = unaugmented(data)
         self.networks, self.batches, self.seed, self.say = networks, batches, seed, say
-        parts = list(itertools.islice(batches_of(validation), batches))
+        parts = list(itertools.islice(labelled(validation), batches))
         self.images, self.labels = (np.concatenate([part[i] for part in parts]) for i in range(2))
         if self.labels.ndim > 1:
             self.labels = self.labels.argmax(-1)

@@ -166,9 +166,7 @@ def test_a_data_set_of_open_shapes_is_held_to_the_models(model):
             lambda: iter([images]), output_signature=tf.TensorSpec((None, None, None, None), tf.float32)
         )
 
-    np.testing.assert_array_equal(
-        model.predict(data(X[:4]), verbose=0), model.predict(X[:4], batch_size=4, verbose=0)
-    )
+    np.testing.assert_array_equal(model.predict(data(X[:4]), verbose=0), model.predict(X[:4], batch_size=4, verbose=0))
     with pytest.raises(tf.errors.InvalidArgumentError, match="16,16"):
         model.predict(data(OTHER), verbose=0)
     with pytest.raises(ValueError, match="Expected images"):
