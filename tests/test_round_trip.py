@@ -12,7 +12,7 @@ import kspike
 from kspike import surrogate
 
 #: Places that may define layers.
-PACKAGES = ("kspike.layers", "kspike.supernet")
+PACKAGES = ("kspike.layers", "kspike.models", "kspike.supernet")
 
 #: A value for every argument that has no default.
 REQUIRED = {"timesteps": 3, "embed_dim": 32}
@@ -94,7 +94,7 @@ def arguments_of(cls: type[keras.Layer]) -> dict[str, inspect.Parameter]:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        if base is keras.Layer and found:  # of the rest, Keras itself keeps these three
+        if base is keras.Layer:  # of its own, Keras itself keeps these three
             break
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
         for parameter in parameters:
@@ -102,8 +102,6 @@ def arguments_of(cls: type[keras.Layer]) -> dict[str, inspect.Parameter]:
                 found.setdefault(parameter.name, parameter)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             return found
-        if base is keras.Layer:
-            break
     for name, default in (("name", None), ("trainable", True), ("dtype", None)):
         found.setdefault(name, inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default))
     return found

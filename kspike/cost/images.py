@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,14 +10,12 @@ import numpy as np
 
 from kspike._finite import bad_rows
 from kspike.data.arguments import scaled
-
-#: Images a batch where the data does not come in batches.
-BATCH = 32
+from kspike.data.batches import BATCH, batches_of, is_array, whole_arrays
 
 
 def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
     """How many batches `batches` will give, where the data knows."""
-    arrays = _arrays(data)
+    arrays = whole_arrays(data)
     try:
         n = -(-len(arrays[0]) // BATCH) if arrays else len(data)
     except TypeError:  # a generator, or a tf.data.Dataset of unknown length
@@ -46,7 +44,7 @@ def batches(
         ValueError: no image at all, images of another shape, or numbers that are not finite.
     """
     size = given = 0
-    for i, batch in enumerate(_batches(data)):
+    for i, batch in enumerate(batches_of(data)):
         if i == limit:
             break
         images = _images(batch, shape)
@@ -69,35 +67,9 @@ def batches(
         )
 
 
-def _batches(data: Any) -> Iterable[Any]:
-    arrays = _arrays(data)
-    if arrays:
-        return (tuple(part[i : i + BATCH] for part in arrays) for i in range(0, len(arrays[0]), BATCH))
-    if isinstance(data, keras.utils.PyDataset):  # has no end of its own to iterate to
-        return (data[i] for i in range(len(data)))
-    if hasattr(data, "__iter__"):
-        return data
-    parts = [name for name in ("train", "validation", "test") if hasattr(data, name)]
-    hint = f" It has parts: pass one, such as data.{parts[-1]}." if parts else ""
-    raise ValueError(f"Expected images, or batches of (images, labels), received {type(data).__name__}.{hint}")
-
-
-def _arrays(data: Any) -> tuple[Any, ...]:
-    """(images,) or (images, labels) where those are whole arrays, and () where data comes in batches."""
-    if _is_array(data):
-        return (data,)
-    if isinstance(data, tuple) and data and all(_is_array(part) for part in data):
-        return data[:2]
-    return ()
-
-
-def _is_array(data: Any) -> bool:
-    return hasattr(data, "shape") and hasattr(data, "__getitem__") and not isinstance(data, (list, tuple))
-
-
 def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     images = batch[0] if isinstance(batch, (list, tuple)) else batch
-    if not _is_array(images):
+    if not is_array(images):
         raise ValueError(f"Expected a batch of images as one array, received {type(images).__name__}.")
     if not isinstance(images, np.ndarray):
         images = keras.ops.convert_to_numpy(images)
@@ -118,7 +90,7 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
 
 def _labels(batch: Any, n: int) -> np.ndarray | None:
     """The class of each image, where the batch says one: indices, or one number a class (one-hot, mixed labels)."""
-    if not isinstance(batch, (list, tuple)) or len(batch) < 2 or not _is_array(batch[1]):
+    if not isinstance(batch, (list, tuple)) or len(batch) < 2 or not is_array(batch[1]):
         return None
     labels = batch[1] if isinstance(batch[1], np.ndarray) else keras.ops.convert_to_numpy(batch[1])
     if labels.ndim == 2 and labels.shape[1] > 1:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 from keras import ops
 
 from kspike import config as checks
 from kspike import surrogate as surrogates
+from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import LIF, PLIF
 
@@ -115,9 +116,22 @@ class SpikingComposite(keras.layers.Layer):
             return PLIF(init_tau=self._tau_of[kind], groups=groups, **common)
         return LIF(tau=self._tau_of[kind], **common)
 
+    def settle(self) -> None:
+        """Ends every `build`: the parts made in it are frozen, or changed, as this layer and its config say."""
+        if not self.trainable:
+            self.trainable = False
+        restore(self, vars(self).pop(KEY, None))
+
+    def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> NoReturn:
+        """Refuses, by ValueError: Keras would leave every product in here as it is."""
+        raise ValueError(unquantised(type(self).__name__))
+
     def get_config(self) -> dict[str, Any]:
+        # what was changed on the parts is no argument: it is there only where there is something to say
+        state = {**vars(self).get(KEY, {}), **layer_state(self)}
         return {
             **super().get_config(),
+            **({KEY: state} if state else {}),
             "residual": self.residual,
             "neuron": self.neuron,
             "tau": self.tau,
@@ -130,6 +144,34 @@ class SpikingComposite(keras.layers.Layer):
             if self._spike_regularizer is not None
             else None,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SpikingComposite:
+        config = dict(config)
+        state = config.pop(KEY, None)
+        layer = super().from_config(config)
+        if state:
+            vars(layer)[KEY] = state  # until the parts are there; past Keras, which would track and wrap it
+        return layer
+
+
+def known_sizes(layer: keras.Layer, input_shape: tuple, axes: str, known: tuple[str, ...]) -> None:
+    """Refuses an input of other axes than these, or one that leaves the known ones open, by ValueError."""
+    names = axes.split(", ")
+    free = [name for name, size in zip(names, input_shape, strict=False) if name in known and size is None]
+    if len(input_shape) != len(names) or free:
+        where = f" {', '.join(known)} must be known when the layer is built: fix them in keras.Input(...)."
+        raise ValueError(
+            f"{type(layer).__name__} expects ({axes}), got shape {tuple(input_shape)}.{where if free else ''}"
+        )
+
+
+def unquantised(name: str) -> str:
+    """Why `quantize` is refused."""
+    return (
+        f"quantize expects layers whose products Keras computes; those of {name} are kspike's own, which Keras leaves "
+        "in float. Keep it as it is, or make it in half precision: dtype='mixed_bfloat16'."
+    )
 
 
 def fold_time(x: Any) -> Any:

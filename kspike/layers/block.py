@@ -66,6 +66,7 @@ class SpikformerBlock(SpikingComposite):
     def build(self, input_shape: tuple) -> None:
         self.attention.build(input_shape)
         self.mlp.build(input_shape)
+        self.settle()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs + self.attention(inputs, training=training)

@@ -38,15 +38,36 @@ class DirectEncoding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kspike")
 class RateDecoding(keras.layers.Layer):
-    """Averages over the tokens, then over time: what the head classifies (Spikformer's order).
+    """Averages over all between time and channels, then over time: what the head classifies (Spikformer's order).
 
-    Input shape: `(batch, time, tokens, channels)`. Output shape: `(batch, channels)`.
+    Input shape: `(batch, time, ..., channels)`: of a Spikformer `(batch, time, tokens, channels)`. Output shape:
+    `(batch, channels)`.
+
+    Raises:
+        ValueError: an input without time and channels.
     """
 
     def call(self, inputs: Any) -> Any:
         # In float32 throughout: a bfloat16 mean over a thousand tokens keeps two digits.
-        x = ops.mean(ops.mean(ops.cast(inputs, "float32"), axis=2), axis=1)
-        return ops.cast(x, self.compute_dtype)
+        return ops.cast(ops.mean(mean_of_places(inputs), axis=1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (input_shape[0], input_shape[3])
+        check_places(input_shape)
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras writes one by itself only for a layer whose dtype policy was given by name
+        return super().get_config()
+
+
+def check_places(shape: tuple) -> None:
+    """Refuses what has no time and channels, by ValueError."""
+    if len(shape) < 3:
+        raise ValueError(f"Decoding expects (batch, time, ..., channels), got shape {tuple(shape)}.")
+
+
+def mean_of_places(x: Any) -> Any:
+    """(batch, time, ..., channels) -> (batch, time, channels), float32: the mean over tokens, or height and width."""
+    check_places(x.shape)
+    x = ops.cast(x, "float32")
+    return ops.mean(x, axis=tuple(range(2, len(x.shape) - 1))) if len(x.shape) > 3 else x

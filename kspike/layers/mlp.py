@@ -50,6 +50,10 @@ class SpikingMLP(SpikingComposite):
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
+        if channels is None:
+            raise ValueError(
+                f"SpikingMLP expects (..., channels), got {tuple(input_shape)}: the channels must be known."
+            )
         hidden = self.hidden_dim or int(channels * self.mlp_ratio)
         if hidden < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel of {channels}.")
@@ -68,6 +72,7 @@ class SpikingMLP(SpikingComposite):
         ):
             if layer is not None:
                 layer.build(shape)
+        self.settle()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, unfold_time
+from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, known_sizes, unfold_time
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Conv2D
 from kspike.ops import max_pool
@@ -37,6 +37,7 @@ class SPS(SpikingComposite):
     """
 
     kinds = ("stem",)
+    axes = "batch, time, height, width, channels"
 
     def __init__(
         self,
@@ -82,8 +83,7 @@ class SPS(SpikingComposite):
         )
 
     def build(self, input_shape: tuple) -> None:
-        if len(input_shape) != 5 or None in input_shape[2:]:
-            raise ValueError(f"SPS expects (batch, time, height, width, channels), got shape {tuple(input_shape)}.")
+        known_sizes(self, input_shape, self.axes, ("height", "width", "channels"))
         batch, time, height, width, channels = input_shape
         for i, conv in enumerate(self.conv_layers):
             conv.build((None, height, width, channels))
@@ -97,6 +97,7 @@ class SPS(SpikingComposite):
         self.rpe_norm.build((batch, time, height, width, channels))
         if self.rpe_neuron is not None:
             self.rpe_neuron.build((batch, time, height, width, channels))
+        self.settle()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
@@ -122,6 +123,7 @@ class SPS(SpikingComposite):
         return max_pool(x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        known_sizes(self, input_shape, self.axes, ("height", "width"))
         batch, time, height, width, _ = input_shape
         for pool in self.pool:
             if pool:

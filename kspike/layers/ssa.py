@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.layers._parts import SpikingComposite, known_sizes, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Dense
 from kspike.ops import attend
@@ -66,9 +66,8 @@ class SSA(SpikingComposite):
         self.proj_neuron = None if membrane else self.make_neuron("proj", "proj_neuron")
 
     def build(self, input_shape: tuple) -> None:
+        known_sizes(self, input_shape, "batch, time, tokens, channels", ("channels",))
         channels = input_shape[-1]
-        if len(input_shape) != 4 or channels is None:
-            raise ValueError(f"SSA expects (batch, time, tokens, channels), got shape {tuple(input_shape)}.")
         if channels % self.num_heads:
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {channels} channels.")
         self.qkv = self._product(3 * channels, self.qkv_bias, "qkv")
@@ -86,6 +85,7 @@ class SSA(SpikingComposite):
         ):
             if layer is not None:
                 layer.build(shape)
+        self.settle()
 
     def _product(self, units: int, use_bias: bool, name: str) -> Dense:
         return Dense(

@@ -7,14 +7,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from kspike.layers.coding import check_places, mean_of_places
 from kspike.models.spikformer import Spikformer
 
 
 def running_mean(x: Any) -> Any:
-    """(batch, time, tokens, channels) -> (batch, time, channels), float32: over tokens, then over the steps so far."""
-    x = ops.mean(ops.cast(x, "float32"), axis=2)
-    steps = ops.arange(1, x.shape[1] + 1, dtype="float32")
-    return ops.cumsum(x, axis=1) / ops.reshape(steps, (1, -1, 1))
+    """(batch, time, ..., channels) -> (batch, time, channels) in float32: over all between, then the steps so far."""
+    x = mean_of_places(x)
+    time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+    return ops.cumsum(x, axis=1) / ops.reshape(ops.arange(1, time + 1, dtype="float32"), (1, -1, 1))
 
 
 def with_head(model: Any, name: str) -> None:
@@ -29,14 +30,23 @@ def with_head(model: Any, name: str) -> None:
 class AnytimeDecoding(keras.layers.Layer):
     """Averages over tokens, then over the steps so far: y[t] = mean over s <= t of the mean over tokens of x[s].
 
-    Input shape: `(batch, time, tokens, channels)`. Output shape: `(batch, time, channels)`.
+    Input shape: `(batch, time, ..., channels)`: of a Spikformer `(batch, time, tokens, channels)`. Output shape:
+    `(batch, time, channels)`.
+
+    Raises:
+        ValueError: an input without time and channels.
     """
 
     def call(self, inputs: Any) -> Any:
         return ops.cast(running_mean(inputs), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return (input_shape[0], input_shape[1], input_shape[3])
+        check_places(input_shape)
+        return (input_shape[0], input_shape[1], input_shape[-1])
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras writes one by itself only for a layer whose dtype policy was given by name
+        return super().get_config()
 
 
 def anytime(model: Spikformer) -> keras.Model:

@@ -10,7 +10,8 @@ from keras import ops
 
 from kspike.layers import LIF, PLIF
 from kspike.models.anytime import with_head
-from kspike.models.spikformer import Spikformer, check_images
+from kspike.models.image_model import check_images
+from kspike.models.spikformer import Spikformer
 from kspike.ops import compiles, jit
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike._finite import bad_rows
+from kspike.data.batches import labelled, unaugmented
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
+from kspike.models.image_model import check_given
 from kspike.models.spikformer import Spikformer
 
 #: Where a curve is read when nothing else is asked for.
@@ -83,19 +85,20 @@ class ExitCurve:
         return Path(path)
 
 
-def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] = CONFIDENCES) -> ExitCurve:
+def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONFIDENCES) -> ExitCurve:
     """Reads off one full run how accurate `early_exit` is, and how many steps it runs, at each of several confidences.
 
     Choose a confidence by validation images; the test images are looked at once, with the one chosen.
 
     Args:
         model: a `Spikformer` with its head.
-        data: batches of `(images, labels)`, as a part of `kspike.data.load(...)`; training images unaugmented.
+        data: `(images, labels)` as arrays, or batches of those, as a part of `kspike.data.load(...)`; training images
+            unaugmented.
         confidences: each from 0 to 1.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, a confidence out of range, no batch of images, or
-            logits that are not finite.
+        ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape,
+            no batch of images with labels, or logits that are not finite.
 
     Example:
         >>> import kspike, numpy as np
@@ -108,10 +111,10 @@ def exit_curve(model: Spikformer, data: Iterable, confidences: Sequence[float] =
     with_head(model, "exit_curve")
     if not len(confidences) or not all(0.0 <= c <= 1.0 for c in confidences):
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
-    data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
     reader = anytime(model)
     found: list[tuple[Any, Any]] = []
-    for images, labels in data:
+    for images, labels in labelled(unaugmented(data)):
+        check_given(images, model.config)
         readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
         if (bad := bad_rows(readings)) is not None:  # the largest of them would be the first class
             raise ValueError(f"Expected finite logits; those of {bad}. Look at the images, and at the weights.")

@@ -12,26 +12,13 @@ from kspike import ops
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
+from kspike.layers._state import KEY, layer_state, restore
+from kspike.models.image_model import ImageModel, checked
 from kspike.models.parts import infer
 
 
-def check_images(images: Any, config: SpikformerConfig) -> None:
-    """Refuses images of another size, channel count or T, by ValueError.
-
-    Keras checks this where a model is called, not where it is compiled: under jax, `predict` would go on and take what
-    is not of the config's size for something smaller or larger.
-    """
-    expected, found = tuple(config.input_shape), tuple(images.shape[1:])
-    if len(found) != len(expected) or any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
-        axes = "time, height, width, channels" if config.has_time else "height, width, channels"
-        raise ValueError(
-            f"Expected images of shape (batch, {', '.join(map(str, expected))}), which is (batch, {axes}); received "
-            f"shape {tuple(images.shape)}. Resize them, or make the model for them: input_shape={found}."
-        )
-
-
 @keras.saving.register_keras_serializable(package="kspike")
-class Spikformer(keras.Model):
+class Spikformer(ImageModel, keras.Model):
     """Classifies images or event frames with a spiking transformer.
 
     encoding (the image repeated T times) -> stem (SPS) -> blocks -> mean over tokens, then time -> head. A functional
@@ -107,8 +94,7 @@ class Spikformer(keras.Model):
                 name=f"block_{i}",
                 **shared,
             )(x)
-        # Features and logits stay in float32: they are few, and half precision would decide close calls by rounding.
-        last = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+        last = policy_at_the_end(policy)
         x = RateDecoding(dtype=last, name="decoding")(x)
         if include_top:
             x = keras.layers.Dense(
@@ -117,13 +103,19 @@ class Spikformer(keras.Model):
         super().__init__(inputs=inputs, outputs=x, **kwargs)
         self.config = config
         self.include_top = bool(include_top)
-        self._policy = policy
+        # Layers have theirs; the model's own is what Keras asks for when it scales the loss of mixed_float16.
+        self.dtype_policy = policy
         self._spike_regularizer = keras.regularizers.get(spike_regularizer)
 
     @property
     def policy(self) -> keras.DTypePolicy:
         """The dtype policy of its layers; logits are float32 under one of half precision."""
-        return self._policy
+        return self.dtype_policy
+
+    @property
+    def image_config(self) -> SpikformerConfig:
+        """The config."""
+        return self.config
 
     @property
     def spike_regularizer(self) -> Any:
@@ -138,26 +130,31 @@ class Spikformer(keras.Model):
                 layer.spike_regularizer = self._spike_regularizer
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        check_images(inputs, self.config)
+        inputs = checked(inputs, self.config)
         if substitutes := ops.substituted(self):
             with keras.StatelessScope(state_mapping=substitutes):
                 return super().call(inputs, training=training, mask=mask)
         forward = functools.partial(super().call, training=training, mask=mask)
-        return forward(inputs) if training else infer(self, self.config, self._policy.compute_dtype, forward, inputs)
+        return forward(inputs) if training else infer(self, self.config, self.compute_dtype, forward, inputs)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As keras.Model.export; what is exported holds Keras' operations alone, and no call into this process."""
         with ops.portable():
             super().export(*args, **kwargs)
 
+    def _policy_of(self, path: str) -> Any:
+        return policy_at_the_end(self.policy) if path in ("decoding", "head") else self.policy
+
     def get_config(self) -> dict[str, Any]:
+        state = layer_state(self, self._policy_of)
         return {
+            **({KEY: state} if state else {}),
             "config": self.config.to_dict(),
             "include_top": self.include_top,
             "spike_regularizer": keras.regularizers.serialize(self._spike_regularizer)
             if self._spike_regularizer is not None
             else None,
-            "dtype": keras.dtype_policies.serialize(self._policy),
+            "dtype": keras.dtype_policies.serialize(self.policy),
             "name": self.name,
             "trainable": self.trainable,
         }
@@ -165,10 +162,20 @@ class Spikformer(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Spikformer:
         config = dict(config)
-        trainable = config.pop("trainable", True)
+        trainable, state = config.pop("trainable", True), config.pop(KEY, None)
         dtype = config.pop("dtype", None)
         if isinstance(dtype, dict):
             dtype = keras.dtype_policies.deserialize(dtype)
         model = cls(**config, dtype=dtype)
         model.trainable = trainable
+        restore(model, state)
         return model
+
+
+def policy_at_the_end(policy: Any) -> Any:
+    """The dtype policy of decoding and head.
+
+    Features and logits stay in float32: they are few, and half precision would decide close calls by rounding.
+    """
+    half = policy.compute_dtype in ("float16", "bfloat16")
+    return keras.dtype_policies.get("float32") if half else policy

@@ -13,6 +13,7 @@ torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`, `
 """
 
 from kspike.ops.dispatch import (
+    KeepsWeights,
     accelerated,
     attend,
     attend_chosen,
@@ -37,9 +38,11 @@ from kspike.ops.dispatch import (
     use_reference,
     uses_reference,
     watched,
+    with_shape,
 )
 
 __all__ = [
+    "KeepsWeights",
     "accelerated",
     "attend",
     "attend_chosen",
@@ -64,4 +67,5 @@ __all__ = [
     "use_reference",
     "uses_reference",
     "watched",
+    "with_shape",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -281,6 +281,26 @@ def recorded(fn: Callable, module: Any, example: Any) -> Callable | None:
     """
     fast = _fast("recorded")
     return fast(fn, module, example) if fast is not None else None
+
+
+if TYPE_CHECKING:
+    from keras import Model as KeepsWeights
+else:
+
+    class KeepsWeights:
+        """Goes before keras.Model among a class's bases: what is raised in `predict` or `evaluate` costs no variable.
+
+        Of nothing but its place, unless a backend's loops take the values out of the variables (`jax_trainer`).
+        """
+
+    KeepsWeights = getattr(backend, "KeepsWeights", KeepsWeights)
+
+
+def with_shape(x: Any, shape: tuple) -> Any:
+    """x, where a graph that leaves axes of it open is told this shape (None: any) and holds every batch to it."""
+    unknown = any(found is None and wanted is not None for found, wanted in zip(x.shape, shape, strict=True))
+    fast = getattr(backend, "with_shape", None)
+    return fast(x, shape) if fast is not None and unknown and _runs(x) else x
 
 
 def accelerated() -> bool:

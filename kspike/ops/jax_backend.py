@@ -13,11 +13,12 @@ import keras
 from kspike.ops import jax_products, reference, xla
 from kspike.ops.jax_attention import attend, attend_chosen, max_pool
 from kspike.ops.jax_neuron import lif, norm_lif
+from kspike.ops.jax_trainer import KeepsWeights
 from kspike.ops.jax_watching import place, watched
 
 __all__ = [
-    "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
-    "norm_lif", "place", "spike", "watched",
+    "KeepsWeights", "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear",
+    "max_pool", "norm_lif", "place", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = True

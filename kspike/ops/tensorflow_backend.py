@@ -33,6 +33,11 @@ def spike(u: Any, surrogate: Any) -> Any:
     return fire(tf.convert_to_tensor(u))
 
 
+def with_shape(x: Any, shape: tuple) -> Any:
+    """x, known to have this shape; a batch that has not raises InvalidArgumentError, which names both."""
+    return tf.ensure_shape(x, shape)
+
+
 def divide(y: Any, tau: Any) -> Any:
     """y / tau, correctly rounded in compiled code too.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,10 +12,13 @@ import numpy as np
 from keras import ops
 
 from kspike.config import SpikformerConfig
+from kspike.data.batches import batches_of, unaugmented
+from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
+from kspike.models.image_model import ImageModel, check_given, checked
 from kspike.models.parts import infer
-from kspike.models.spikformer import check_images
+from kspike.models.spikformer import policy_at_the_end
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as policies
@@ -29,7 +32,7 @@ TRAINING_RATE = 0.1
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class Supernet(keras.Model):
+class Supernet(ImageModel, keras.Model):
     """Holds one set of weights for every network of a space; a subnet uses the leading slices (weight entanglement).
 
     Plain `fit` trains it: every batch draws one network of the space uniformly (single path, as Auto-Spikformer), or
@@ -84,7 +87,7 @@ class Supernet(keras.Model):
         self.blocks = [
             ElasticBlock(largest, i, hidden, dtype=policy, name=f"block_{i}") for i in range(space.max_depth)
         ]
-        last = "float32" if policy.compute_dtype in ("float16", "bfloat16") else policy
+        last = policy_at_the_end(policy)
         self.head = ElasticDense(largest.embed_dim, largest.num_classes, dtype=last, name="head")
         self._genome = space.largest()
         self._genes = self.add_weight(
@@ -104,7 +107,7 @@ class Supernet(keras.Model):
     # -- the forward pass ---------------------------------------------------------------------------------------
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        check_images(inputs, self.space.base)
+        inputs = checked(inputs, self.space.base)
         if self._forced is not None:
             return self._forward(inputs, self._active_view(), self._forced)
         if training:
@@ -182,6 +185,11 @@ class Supernet(keras.Model):
         return self._genome
 
     @property
+    def image_config(self) -> SpikformerConfig:
+        """The space's base: every network of it takes the same images."""
+        return self.space.base
+
+    @property
     def config(self) -> SpikformerConfig:
         """The active network."""
         return self._genome.to_config()
@@ -211,26 +219,25 @@ class Supernet(keras.Model):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
-    def calibrate(self, data: Iterable, batches: int | None = None) -> None:
+    def calibrate(self, data: Any, batches: int | None = None) -> None:
         """Recomputes the active network's normalisation statistics as the mean over batches; weights stay as they are.
 
         Args:
-            data: batches of images, or of (images, labels, ...): training images, never those that score. A kspike
-                data set is read unaugmented and in fixed order.
+            data: training images, never those that score: arrays as `fit` takes them, images or (images, labels), or
+                batches of those. A kspike data set is read unaugmented and in fixed order.
             batches: how many batches to use; None for all.
 
         Raises:
-            ValueError: no batch came.
+            ValueError: no batch came, or images of another shape.
         """
-        if hasattr(data, "without_augmentation"):
-            data = data.without_augmentation()
         if self._calibration is None:
             self._calibration = jit(self._calibration_step, self.variables)
         done = 0
-        for batch in data:
+        for batch in batches_of(unaugmented(data)):
             if batches is not None and done >= batches:
                 break
             images = batch[0] if isinstance(batch, (tuple, list)) else batch
+            check_given(images, self.space.base)
             done += 1
             self._calibration(ops.convert_to_tensor(images), np.float32(1.0 / done))
         if not done:
@@ -267,8 +274,13 @@ class Supernet(keras.Model):
     def load_own_variables(self, store: Any) -> None:
         pass
 
+    def _policy_of(self, path: str) -> Any:
+        return policy_at_the_end(self.dtype_policy) if path == "head" else self.dtype_policy
+
     def get_config(self) -> dict[str, Any]:
+        state = layer_state(self, self._policy_of)
         return {
+            **({KEY: state} if state else {}),
             "space": self.space.to_dict(),
             "seed": self.seed,
             "masked": self.masked if keras.backend.backend() == "torch" else None,
@@ -281,11 +293,12 @@ class Supernet(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Supernet:
         config = dict(config)
-        trainable = config.pop("trainable", True)
+        trainable, state = config.pop("trainable", True), config.pop(KEY, None)
         if keras.backend.backend() != "torch":
             config["masked"] = None
         if isinstance(config.get("dtype"), dict):
             config["dtype"] = keras.dtype_policies.deserialize(config["dtype"])
         model = cls(**config)
         model.trainable = trainable
+        restore(model, state)
         return model

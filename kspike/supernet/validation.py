@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+
+from kspike.data.batches import labelled, unaugmented
 
 if TYPE_CHECKING:
     from kspike.supernet.supernet import Supernet
@@ -35,8 +38,8 @@ class SubnetValidation(keras.callbacks.Callback):
     Adds `val_smallest`, `val_largest` and `val_random_0`, ... to the logs (accuracies).
 
     Args:
-        data: training data, to calibrate: batches of (images, labels).
-        validation: batches of images that do not train.
+        data: training data, to calibrate: `(images, labels)` as arrays, or batches of those; read anew each epoch.
+        validation: images that do not train, with their labels, in the same form.
         networks: how many random networks.
         batches: how many batches calibrate, and how many judge.
         seed: of the random networks.
@@ -53,9 +56,9 @@ class SubnetValidation(keras.callbacks.Callback):
         say: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
-        self.data = data.without_augmentation() if hasattr(data, "without_augmentation") else data
+        self.data = unaugmented(data)
         self.networks, self.batches, self.seed, self.say = networks, batches, seed, say
-        parts = [validation[i] for i in range(min(batches, len(validation)))]
+        parts = list(itertools.islice(labelled(validation), batches))
         self.images, self.labels = (np.concatenate([part[i] for part in parts]) for i in range(2))
         if self.labels.ndim > 1:
             self.labels = self.labels.argmax(-1)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kspike import layers
+from kspike.models.anytime import AnytimeDecoding
 from tests.helpers import run, to_numpy, traced, wake, weight_gradients
 
 
@@ -219,3 +220,39 @@ def test_rate_decoding_averages_in_float32():
     np.testing.assert_allclose(run(layers.RateDecoding(), x), x.mean((1, 2)), rtol=1e-6)
     half = run(layers.RateDecoding(dtype="mixed_bfloat16"), x)
     np.testing.assert_allclose(half, x.mean((1, 2)), rtol=2**-8)
+
+
+@pytest.mark.parametrize("decoding", [layers.RateDecoding(), AnytimeDecoding()], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize("places", [(), (5,), (3, 2)], ids=["none", "tokens", "pixels"])
+def test_decoding_averages_all_between_time_and_channels(decoding, places):
+    x = np.random.default_rng(0).random((2, 4, *places, 6)).astype("float32")
+    expected = x.reshape(2, 4, -1, 6).mean(axis=2)
+    if isinstance(decoding, layers.RateDecoding):
+        expected = expected.mean(axis=1)
+    else:
+        expected = np.cumsum(expected, axis=1) / np.arange(1, 5)[:, None]
+    np.testing.assert_allclose(run(decoding, x), expected, atol=1e-6)
+    assert tuple(decoding.compute_output_shape(x.shape)) == expected.shape
+    free = keras.Input((None, *(None for _ in places), 6))
+    np.testing.assert_allclose(run(keras.Model(free, decoding(free)), x), expected, atol=1e-6)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("decoding", [layers.RateDecoding(), AnytimeDecoding()], ids=lambda layer: type(layer).__name__)
+def test_decoding_refuses_what_has_no_time(decoding):
+    with pytest.raises(ValueError, match=r"expects \(batch, time, \.\.\., channels\)"):
+        decoding(np.zeros((2, 6), "float32"))
+
+
+@pytest.mark.once
+def test_sizes_that_must_be_known_are_named():
+    with pytest.raises(ValueError, match=r"\(None, 2, None, None, 3\)\. height, width, channels must be known"):
+        layers.SPS(16)(keras.Input((2, None, None, 3)))
+    with pytest.raises(ValueError, match="must be known"):
+        layers.SPS(16).compute_output_shape((None, 2, 8, None, 3))
+    with pytest.raises(ValueError, match="channels must be known"):
+        layers.SSA(2).build((None, 2, 4, None))
+    with pytest.raises(ValueError, match="channels must be known"):
+        layers.SpikingMLP().build((None, 2, 4, None))
+    with pytest.raises(ValueError, match=r"expects \(batch, time, tokens, channels\), got shape \(None, 4, 16\)\.$"):
+        layers.SSA(2).build((None, 4, 16))

@@ -126,6 +126,11 @@ def test_the_curve_is_what_early_exit_does(plain, tmp_path):
 
 
 @pytest.mark.once
+def test_arrays_give_the_curve_of_their_batches(plain):
+    x, labels = images(plain, 40), np.random.default_rng(1).integers(0, 4, 40)
+    assert exit_curve(plain, (x, labels)) == exit_curve(plain, [(x[:32], labels[:32]), (x[32:], labels[32:])])
+
+
 def test_the_curve_as_a_picture(plain, tmp_path):
     x = images(plain, 4)
     assert exit_curve(plain, [(x, np.zeros(4))]).plot(tmp_path / "curve.png").stat().st_size > 1000
@@ -143,6 +148,10 @@ def test_what_cannot_leave_is_refused(plain):
         exit_curve(plain, [(x, np.zeros(11))], [2.0])
     with pytest.raises(ValueError, match="no batch"):
         exit_curve(plain, [])
+    with pytest.raises(ValueError, match="images without labels"):
+        exit_curve(plain, x)
+    with pytest.raises(ValueError, match="Expected images of shape"):
+        exit_curve(plain, [(x[:, :-1], np.zeros(len(x)))])
 
 
 def test_a_published_network_leaves_early_without_loss():

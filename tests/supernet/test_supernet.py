@@ -7,7 +7,7 @@ import pytest
 from kspike.config import SpikformerConfig
 from kspike.ops import compilation_counter
 from kspike.space import SearchSpace
-from kspike.supernet import Supernet
+from kspike.supernet import SubnetValidation, Supernet
 
 TORCH = keras.backend.backend() == "torch"
 #: On torch both forms exist and must agree; elsewhere the masked one alone.
@@ -166,6 +166,35 @@ def test_statistics_do_not_depend_on_what_was_calibrated_before(supernet, images
         supernet.calibrate(batches(images))
         found.append(supernet.predict(images, verbose=0))
     np.testing.assert_array_equal(*found)
+
+
+def test_arrays_calibrate_as_batches_do(supernet, images):
+    """As `fit` takes them: images, or (images, labels); 32 at a time."""
+    labels = np.zeros(len(images), "int32")
+    many = np.concatenate([images, images[:8] * 0.5])
+    found = []
+    for data in ([many[:32], many[32:]], many, (many, np.zeros(40)), keras.ops.convert_to_tensor(many)):
+        supernet.calibrate(data)
+        found.append(supernet.statistics())
+    for other in found[1:]:
+        for one, same in zip(other, found[0], strict=True):
+            np.testing.assert_allclose(one, same, rtol=1e-5, atol=1e-7)
+    seen = SubnetValidation((images, labels), (images, labels), networks=0)
+    assert seen.images.shape == images.shape
+    assert seen.labels.shape == labels.shape
+
+
+def test_images_of_another_size_do_not_calibrate(supernet):
+    before = supernet.statistics()
+    for data in (
+        np.zeros((4, 16, 16, 1), "float32"),
+        [np.zeros((4, 16, 16, 1), "float32")],
+        (np.zeros(4), np.zeros(4)),
+    ):
+        with pytest.raises(ValueError, match="Expected images of shape"):
+            supernet.calibrate(data)
+    for one, other in zip(supernet.statistics(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_weights_travel_without_the_choice_of_a_network(supernet, images, tmp_path):

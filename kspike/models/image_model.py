@@ -1,0 +1,92 @@
+"""What Spikformer and Supernet do as models of images, beside what every keras.Model does."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import keras
+
+from kspike.config import SpikformerConfig
+from kspike.layers._parts import unquantised
+from kspike.ops import KeepsWeights, with_shape
+
+
+def check_images(images: Any, config: SpikformerConfig) -> None:
+    """Refuses images of another size, channel count or T, by ValueError.
+
+    Keras checks this where a model is called, not where it is compiled: under jax, `predict` would go on and take what
+    is not of the config's size for something smaller or larger.
+    """
+    expected, found = tuple(config.input_shape), tuple(images.shape[1:])
+    if len(found) != len(expected) or any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
+        axes = "time, height, width, channels" if config.has_time else "height, width, channels"
+        raise ValueError(
+            f"Expected images of shape (batch, {', '.join(map(str, expected))}), which is (batch, {axes}); received "
+            f"shape {tuple(images.shape)}. Resize them, or make the model for them: input_shape={found}."
+        )
+
+
+def checked(images: Any, config: SpikformerConfig) -> Any:
+    """The images, of the config's shape as far as it is known; where a graph does not know it, it is held to it."""
+    check_images(images, config)
+    return with_shape(images, (None, *config.input_shape))
+
+
+def check_given(data: Any, config: SpikformerConfig) -> None:
+    """Looks at what `fit`, `evaluate` or `predict` is handed, before they start; batches to come are looked at then."""
+    if isinstance(data, keras.utils.PyDataset):
+        return
+    found = getattr(data, "element_spec", data)  # of a tf.data.Dataset
+    if found is not data and isinstance(found, (tuple, list)):
+        found = found[0]
+    while isinstance(found, (tuple, list, dict)) and len(found) == 1:
+        (found,) = found.values() if isinstance(found, dict) else found
+    shape = getattr(found, "shape", None)
+    if shape is not None and getattr(shape, "rank", 0) is not None:
+        check_images(found, config)
+
+
+class ImageModel(KeepsWeights):
+    """Goes before keras.Model among the bases of a model that takes images of one shape."""
+
+    @property
+    def image_config(self) -> SpikformerConfig:
+        """The config whose `input_shape` the images have."""
+        raise NotImplementedError
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As keras.Model.fit; arrays of another shape are refused by ValueError before anything starts."""
+        check_given(x, self.image_config)
+        validation = kwargs.get("validation_data")
+        check_given(validation[0] if isinstance(validation, (tuple, list)) else validation, self.image_config)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As keras.Model.evaluate; arrays of another shape are refused by ValueError before anything starts."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            check_given(x, self.image_config)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As keras.Model.predict; arrays of another shape are refused by ValueError before anything starts."""
+        check_given(x, self.image_config)
+        return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As keras.Model.train_on_batch; images of another shape are refused by ValueError before anything starts."""
+        check_given(x, self.image_config)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As keras.Model.test_on_batch; images of another shape are refused by ValueError before anything starts."""
+        check_given(x, self.image_config)
+        return super().test_on_batch(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As keras.Model.predict_on_batch; images of another shape are refused by ValueError before anything starts."""
+        check_given(x, self.image_config)
+        return super().predict_on_batch(x)
+
+    def quantize(self, mode: Any = None, config: Any = None, **kwargs: Any) -> NoReturn:
+        """Refuses, by ValueError: Keras would quantise the head alone."""
+        raise ValueError(unquantised(type(self).__name__))
