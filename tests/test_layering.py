@@ -17,6 +17,7 @@ PACKAGE = ROOT / "kspike"
 RANKS = {
     "_files": 0,
     "_resources": 0,
+    "pages": 0,
     "surrogate": 0,
     "config": 0,
     "space": 0,
@@ -48,6 +49,7 @@ ONLY_IN = {
     "array_record": ["data/*"],
     "tonic": ["data/*"],
     "moocore": ["tuners/engine/pareto.py"],
+    "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],
     # Never at all: what opens a file by running it, what belongs to development, what Keras does not promise.
@@ -60,11 +62,11 @@ ONLY_IN = {
     "tensorflow.keras": [],
 }
 #: Not even inside a function: these parts are plain Python.
-WITHOUT_KERAS = ("config", "space", "_files", "_resources")
+WITHOUT_KERAS = ("config", "space", "_files", "_resources", "pages")
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch")
+LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
 
 
 def part_of(path: Path) -> str:
