@@ -25,6 +25,7 @@ RANKS = {
     "_finite": 0,
     "_resources": 0,
     "_start": 0,
+    "pages": 0,
     "surrogate": 0,
     "config": 0,
     "space": 0,
@@ -56,6 +57,7 @@ ONLY_IN = {
     "array_record": ["data/*"],
     "tonic": ["data/*"],
     "moocore": ["tuners/engine/pareto.py"],
+    "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],
     # Never at all: what opens a file by running it, what belongs to development, what Keras does not promise.
@@ -69,12 +71,13 @@ ONLY_IN = {
 }
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
-    "config", "space", "_csv", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources", "_start",
+    "config", "pages", "space", "_csv", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources",
+    "_start",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch")
+LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
 
 
 def part_of(path: Path) -> str:

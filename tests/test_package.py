@@ -191,3 +191,7 @@ def test_the_wheel_carries_the_published_folders_as_data(tmp_path):
     code = "from kspike._resources import published; print(published('zoo'), published('spaces'))"
     found = python(code, PYTHONPATH=str(tmp_path / "installed")).split()
     assert found == [str(tmp_path / "installed" / "kspike" / "_data" / name) for name in ("zoo", "spaces")]
+    templates = {f"kspike/pages/templates/{p.name}" for p in (ROOT / "kspike" / "pages" / "templates").iterdir()}
+    assert templates and templates <= set(names)
+    code = "from kspike.pages import render; print(render('search.html', title='a & b', facts=[], evaluated=0))"
+    assert "<h1>a &amp; b</h1>" in python(code, PYTHONPATH=str(tmp_path / "installed"))

@@ -30,12 +30,14 @@ def energy(microjoules: float) -> str:
     return f"{microjoules:,.3f}" if microjoules >= 0.001 or microjoules == 0 else f"{microjoules:.2e}"
 
 
+#: What a millijoule is in every unit that `joules` chooses from.
+PER_MILLIJOULE = {"mJ": 1.0, "µJ": 1e3, "nJ": 1e6}
+
+
 def joules(millijoules: float) -> tuple[float, str]:
     """An energy in the unit that leaves few zeros in front: (value, unit). Cards and reports hold millijoules."""
-    for unit, size in (("mJ", 1.0), ("µJ", 1e-3)):
-        if millijoules >= 0.01 * size or millijoules == 0:
-            return millijoules / size, unit
-    return millijoules / 1e-6, "nJ"
+    unit = "mJ" if millijoules >= 0.01 or millijoules == 0 else "µJ" if millijoules >= 1e-5 else "nJ"
+    return millijoules * PER_MILLIJOULE[unit], unit
 
 
 def as_text(report: EnergyReport) -> str:

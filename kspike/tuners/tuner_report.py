@@ -12,6 +12,7 @@ from rich.text import Text
 
 from kspike.space import Genome
 from kspike.tuners.engine import Candidate, SearchState
+from kspike.tuners.engine.page import generations
 
 
 def generation_line(row: Mapping[str, Any], generations: int, objective: str) -> str:
@@ -97,12 +98,8 @@ def genes(genome: Genome) -> str:
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
     """Generations as rows."""
-    columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
-    return table("Generations", columns, [[_shown(row[name]) for name in columns] for row in history])
-
-
-def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    found = generations(history)
+    return table("Generations", found.columns, found.rows)
 
 
 def print_head(out: Console, what: str, folder: Path) -> None:

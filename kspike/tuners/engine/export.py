@@ -9,7 +9,7 @@ from typing import Any
 from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.sections import Promise
+from kspike.tuners.engine.score_axis import ScoreAxis
 
 COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
 
@@ -75,10 +75,8 @@ def plot(
     return Path(path)
 
 
-def plot_promise(
-    candidates: Sequence[Candidate], front: Sequence[Candidate], promise: Promise, path: str | Path
-) -> Path:
-    """Draws what untrained networks promise against their energy and its spread, with the front (needs matplotlib).
+def plot_score(candidates: Sequence[Candidate], front: Sequence[Candidate], axis: ScoreAxis, path: str | Path) -> Path:
+    """Draws the scores of untrained networks against their energy and its spread, with the front (needs matplotlib).
 
     Raises:
         ImportError: matplotlib is not installed; says how to install it.
@@ -87,12 +85,12 @@ def plot_promise(
     axes = figure.subplots()
     spreads = [c.metrics.get("energy_mj_std", 0.0) for c in candidates]
     axes.errorbar(
-        _energies(candidates), [promise.of(c) for c in candidates], xerr=spreads, fmt="o", color="0.5", ms=4,
+        _energies(candidates), [axis.of(c) for c in candidates], xerr=spreads, fmt="o", color="0.5", ms=4,
         label="shortlist, spread over initialisations",
     )  # fmt: skip
-    edge = [promise.of(c) for c in front]
+    edge = [axis.of(c) for c in front]
     axes.scatter(_energies(front), edge, s=80, facecolors="none", edgecolors="crimson", zorder=3, label="front")
-    axes.set(xlabel="expected energy of one image (mJ), untrained", ylabel=promise.name)
+    axes.set(xlabel="expected energy of one image (mJ), untrained", ylabel=axis.name)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
     return Path(path)
