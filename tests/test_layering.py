@@ -16,6 +16,8 @@ PACKAGE = ROOT / "kspike"
 #: Lower may not import higher. Parts of one rank may, but for the pairs below, as long as no circle comes of it.
 RANKS = {
     "_files": 0,
+    "_lazy": 0,
+    "_registry": 0,
     "_resources": 0,
     "surrogate": 0,
     "config": 0,
@@ -60,7 +62,7 @@ ONLY_IN = {
     "tensorflow.keras": [],
 }
 #: Not even inside a function: these parts are plain Python.
-WITHOUT_KERAS = ("config", "space", "_files", "_resources")
+WITHOUT_KERAS = ("config", "space", "_files", "_lazy", "_registry", "_resources")
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.

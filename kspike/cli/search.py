@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
 from kspike.cli.results import leave
-from kspike.config import nearest
 
 METHODS = ("evolution", "zero-cost")
 
@@ -80,7 +80,7 @@ def search(
     from kspike import tuners
 
     if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
+        raise unknown("method", method, METHODS)
     limits: dict[str, tuple[float | None, float | None]] = {
         "parameters": (min_parameters, max_parameters),
         "flops": (None, max_flops),

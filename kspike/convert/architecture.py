@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
 from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Part
 
 #: Names listed in one error of each kind.
