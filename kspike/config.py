@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kspike import surrogate as surrogates
+from kspike._registry import nearest, unknown
 
 #: Neuron kinds that every block has; "input" stands before the products of a block with the membrane shortcut.
 BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
@@ -22,19 +22,6 @@ DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
 #: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
 DEFAULT_THRESHOLDS = {"attention": 0.5}
-
-#: Names compared, and letters of the longest, where an error looks for the one that was meant.
-_COMPARED, _LETTERS = 1000, 200
-
-
-def nearest(name: object, known: Sequence[str]) -> str:
-    """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing.
-
-    Every comparison takes the product of two lengths: names from a file are neither so long nor so many that it hangs.
-    """
-    text = str(name)
-    close = difflib.get_close_matches(text, list(known)[:_COMPARED], n=1) if len(text) <= _LETTERS else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -377,7 +364,7 @@ class SpikformerConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in data:
             if name not in known:
-                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("config field", name, known)
         return cls(**data)
 
     def replace(self, **changes: Any) -> SpikformerConfig:
@@ -385,5 +372,5 @@ class SpikformerConfig:
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("config field", name, known)
         return dataclasses.replace(self, **changes)

@@ -23,6 +23,8 @@ RANKS = {
     "_process": 0,
     "_lock": 0,
     "_finite": 0,
+    "_lazy": 0,
+    "_registry": 0,
     "_resources": 0,
     "_start": 0,
     "pages": 0,
@@ -71,8 +73,8 @@ ONLY_IN = {
 }
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
-    "config", "pages", "space", "_csv", "_files", "_json", "_lock", "_messages", "_names", "_process", "_resources",
-    "_start",
+    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
+    "_registry", "_resources", "_start",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}

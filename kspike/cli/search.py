@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
 from kspike.cli.results import leave
-from kspike.config import nearest
 
 METHODS = ("evolution", "zero-cost")
 #: Options that one method alone reads; of the other they would do nothing.
@@ -89,7 +89,7 @@ def search(
     from kspike import tuners
 
     if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
+        raise unknown("method", method, METHODS)
     for other, options in ONLY.items():
         if other != method and (idle := [name for name in options if given(context, name)]):
             shown = ", ".join(f"--{name.replace('_', '-')}" for name in idle)

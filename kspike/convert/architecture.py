@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
 from kspike.convert.checkpoint import LISTED, some
 from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Part
 from kspike.convert.stored import cut

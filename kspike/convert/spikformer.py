@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kspike.config import SpikformerConfig, nearest
+from kspike._registry import unknown
+from kspike.config import SpikformerConfig
 from kspike.convert.architecture import Architecture, recognise
 from kspike.convert.checkpoint import read_checkpoint
 from kspike.convert.weights import assign
@@ -169,7 +170,7 @@ def _check(given: Mapping[str, Any], a: Architecture) -> None:
         if name in _READ_OFF:
             raise ValueError(f"{name} is read off the shapes of the tensors; leave {name}={value!r} out.")
         if name not in known:
-            raise ValueError(f"Unknown option {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+            raise unknown("option", name, known)
     if given.get("residual", "add") != "add":
         raise ValueError("residual must stay 'add': these networks add spikes, and have the neurons for it.")
     if given.get("neuron") == "lif" and a.learned_tau:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike._csv import as_csv
 from kspike._files import write_text
-from kspike.config import nearest
+from kspike._registry import unknown
 from kspike.cost.anytime import Reading, recharged
 from kspike.cost.convention import Convention, get
 from kspike.cost.findings import findings
@@ -103,7 +103,7 @@ class EnergyReport:
             ValueError: another kind.
         """
         if kind not in KINDS:
-            raise ValueError(f"Unknown kind of operation {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}.")
+            raise unknown("kind of operation", kind, KINDS)
         if kind == "dense":
             return float(sum(row.dense for row in self.rows))
         acs, macs = sum(row.acs for row in self.rows), sum(row.macs for row in self.rows)

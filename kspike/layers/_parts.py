@@ -10,6 +10,7 @@ from keras import ops
 
 from kspike import config as checks
 from kspike import surrogate as surrogates
+from kspike._registry import nearest
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import LIF, PLIF
@@ -54,7 +55,7 @@ class SpikingComposite(keras.layers.Layer):
             ("neuron", neuron, ("lif", "plif")),
         ):
             if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}{checks.nearest(value, known)}.")
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
         self.residual = residual
         self.neuron = neuron
         self.tau = tau

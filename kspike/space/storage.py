@@ -9,8 +9,8 @@ from typing import Any
 
 from kspike import _json
 from kspike._files import write_text
+from kspike._registry import nearest
 from kspike._resources import published
-from kspike.config import nearest
 
 #: "$schema" says to an editor which schema the file follows.
 KEYS = ("name", "description", "source", "base", "genes", "$schema")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from kspike import cost
-from kspike.config import SpikformerConfig, nearest
+from kspike._registry import unknown
+from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
 from kspike.tuners.engine.block_sums import TooRich
@@ -55,7 +56,7 @@ class Constraints:
         bounds = []
         for name, pair in sorted((spec or {}).items()):
             if name not in known:
-                raise ValueError(f"Unknown constraint {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("constraint", name, known)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ValueError(
                     f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."

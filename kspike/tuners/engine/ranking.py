@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.block_sums import TooRich
 from kspike.tuners.engine.cells import CostCells
