@@ -71,7 +71,7 @@ def held(folder: Path, what: str) -> Iterator[str]:
         else:
             raise Held(_refusal(folder, holder(folder)))
         try:
-            yield record["token"]
+            yield str(record["token"])
         finally:
             if given is None:
                 _remove(folder / HELD, record)

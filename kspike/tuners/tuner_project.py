@@ -78,7 +78,7 @@ class Project:
 
     def _run(self) -> None:
         """KerasTuner's loop: a chief's hands out trials, all others' run them."""
-        if self._is_worker():  # type: ignore[attr-defined]
+        if self._is_worker():  # type: ignore[attr-defined, has-type]
             self._greet()
         elif "KERASTUNER_ORACLE_IP" in os.environ:
             tuner_wire.check_free()

@@ -26,7 +26,7 @@ class Archive:
         """Records a candidate; one that is there already stays as it is."""
         self._by_number.setdefault(candidate.number, candidate)
 
-    def __contains__(self, number: int) -> bool:
+    def __contains__(self, number: object) -> bool:
         return number in self._by_number
 
     def __getitem__(self, number: int) -> Candidate:
