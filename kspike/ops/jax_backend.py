@@ -16,8 +16,8 @@ from kspike.ops.jax_neuron import lif, norm_lif
 from kspike.ops.jax_trainer import KeepsWeights
 
 __all__ = [
-    "KeepsWeights", "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
-    "norm_lif", "spike",
+    "KeepsWeights", "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear",
+    "max_pool", "norm_lif", "spike",
 ]  # fmt: skip
 
 COMPILES = True

@@ -13,8 +13,8 @@ from keras import ops
 
 from kspike.config import SpikformerConfig
 from kspike.data.batches import batches_of, unaugmented
-from kspike.models import Spikformer
 from kspike.layers._state import KEY, layer_state, restore
+from kspike.models import Spikformer
 from kspike.models.image_model import ImageModel, check_given, checked
 from kspike.models.parts import infer
 from kspike.models.spikformer import policy_at_the_end
