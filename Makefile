@@ -13,12 +13,23 @@ RUN := $(VENV)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
 
-.PHONY: help demo test lint types unit slow proof outside docs bench wheel clean
+# XLA's programs are kept beside the environment: tests that compile the same one share it, and so does the next run.
+# By processor, for a program is made for the one it is compiled on.
+PROCESSOR := $(shell (grep -m1 flags /proc/cpuinfo || uname -mp) 2>/dev/null | cksum | cut -d' ' -f1)
+export JAX_COMPILATION_CACHE_DIR := $(abspath $(VENV))/xla/$(PROCESSOR)
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
+export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
+
+# What is tested: all, or what PART names, as in `make test PART=tests/layers`.
+PART ?=
+
+.PHONY: help demo test fast lint types unit slow proof outside docs bench wheel clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
-	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn"
+	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn; PART=tests/layers for a part of them"
+	@echo "make fast   the quick tests on one backend: two minutes, for while you work"
 	@echo "make proof  the tests that take minutes each: whole searches on every backend"
 	@echo "make outside  compares counts with NeuroBench and SpikingJelly themselves, which it installs"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
@@ -62,13 +73,17 @@ unit slow proof:
 		echo "== $@ tests on $$backend"; \
 		[ $$backend = $(firstword $(BACKENDS)) ] && which="$(WHICH)" || which="$(WHICH) and not once"; \
 		export KERAS_BACKEND=$$backend; \
-		if [ $$backend = torch ]; then \
-			$(PYTEST) --dist $(DIST) -m "$$which" || failed="$$failed $$backend"; continue; \
+		if [ $$backend = torch ] || [ -n "$(PART)" ]; then \
+			$(PYTEST) --dist $(DIST) -m "$$which" $(PART) || [ $$? = 5 ] || failed="$$failed $$backend"; continue; \
 		fi; \
 		$(PYTEST) --dist $(DIST) -m "$$which" $(NUMBERS) || [ $$? = 5 ] || failed="$$failed $$backend"; \
 		$(QUICKLY) $(PYTEST) --dist $(DIST) -m "$$which" $(addprefix --ignore=,$(NUMBERS)) || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make $@: failed on$$failed"; exit 1; fi
+
+fast:
+	@.ci/environment test
+	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST) --dist loadfile -x -m "not slow and not proof" $(PART)
 
 # -rP shows the two sides' numbers. Both count torch modules, so that one backend says all.
 outside:

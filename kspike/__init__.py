@@ -7,8 +7,9 @@ else is imported when first used. Nothing of Keras' settings is changed, and onl
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
+
+from kspike import _start
 
 if TYPE_CHECKING:
     from kspike import (
@@ -56,23 +57,8 @@ __all__ = [
 
 #: Public classes and the module that holds each; every other public name is a module of its own.
 _CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
-#: What a saved model may name. About 0.03 s once Keras is loaded, measured on all three backends.
-_SERIALISABLE = ("kspike.layers", "kspike.models", "kspike.supernet", "kspike.regularizers", "kspike.metrics")
-_BACKENDS = ("torch", "jax", "tensorflow")
-
-_problem: ImportError | None = None
-
-
-def _explain(error: ImportError) -> ImportError:
-    """Turns Keras' bare "No module named 'tensorflow'" into what the user has to do."""
-    missing = (getattr(error, "name", None) or "").split(".")[0]
-    if missing not in _BACKENDS:
-        return error
-    found = [name for name in _BACKENDS if importlib.util.find_spec(name)]
-    todo = "install one, as by pip install 'kspike[torch]', and set the environment variable KERAS_BACKEND to its name"
-    if found:
-        todo = f"set the environment variable KERAS_BACKEND={found[0]} (installed here: {', '.join(found)})"
-    return ImportError(f"Keras is set to the backend {missing!r}, which is not installed; {todo}.", name=missing)
+#: Why there is no backend. The command loads one where it needs it, and no file before that.
+_problem = None if _start.is_command() else _start.register()
 
 
 def __getattr__(name: str) -> Any:
@@ -80,8 +66,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'kspike' has no attribute {name!r}; public names: {', '.join(__all__)}")
     try:
         module = importlib.import_module(f"kspike.{_CLASSES.get(name, name)}")
-    except ImportError as error:
-        raise _explain(_problem or error) from error
+    except (ImportError, ValueError) as error:
+        said = _problem or _start.explained(error)
+        if said is error:
+            raise
+        raise said from None  # it says what to do; Keras' traceback in front of it would not
     value = getattr(module, name) if name in _CLASSES else module
     globals()[name] = value
     return value
@@ -89,13 +78,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-# Keras looks a class of a saved model up by its registered name, and imports no module on a file's word: the classes
-# must be there already. Without a usable backend the import still succeeds (a config needs none) and the reason is
-# given when a model is first asked for.
-try:
-    for _module in _SERIALISABLE:
-        importlib.import_module(_module)
-except ImportError as _error:
-    _problem = _error

@@ -6,9 +6,39 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from kspike import _process
+from kspike._messages import shown
+
+#: What a folder or a file aside has in its name behind its label: who makes it, and which of theirs it is.
+_MADE_BY = rf"({_process.PATTERN})-[0-9a-f]{{8}}"
+#: The same, as kspike wrote it before the whole of the maker stood in it.
+_MADE_BY_EARLIER = r"([1-9][0-9]*)-[0-9a-f]{8}"
+#: Seconds without a change after which a thing aside counts as left, though its maker cannot be seen from here.
+ABANDONED = 7 * 24 * 3600
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path that a user gave -> the same, "~" and "~name" replaced by home folders.
+
+    Raises:
+        ValueError: no path, or "~name" of nobody.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"Expected the path of a file or a folder; received {shown(path)}.")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"Expected a path; received {shown(os.fspath(path))}, the home folder of a user whom this machine does not "
+            f"know. A file or folder of that name is written './{os.fspath(path)[:40]}'."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -22,7 +52,8 @@ def written_aside(path: str | os.PathLike[str], durable: bool = False) -> Iterat
         durable: waits until the content is on the disk before it is renamed, so that a power cut leaves no empty file.
     """
     path = Path(path)
-    aside = path.with_name(f".{os.getpid()}.{path.name}")
+    _remove_dead(path.parent, re.compile(rf"\.{_MADE_BY}\.{re.escape(path.name)}"))
+    aside = path.with_name(f".{_made_by()}.{path.name}")
     try:
         yield aside
         if durable:
@@ -47,14 +78,72 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 
 @contextlib.contextmanager
-def folder_aside(parent: Path, label: str) -> Iterator[Path]:
-    """Gives an empty hidden folder inside `parent`, removed again on every way out unless it was renamed away."""
-    aside = parent / f".{label}.{os.getpid()}-{os.urandom(4).hex()}"
-    os.mkdir(aside)  # not mkdtemp: the finished folder keeps its mode, and it must be the user's umask
+def folder_aside(parent: Path, label: str, mode: int = 0o777) -> Iterator[Path]:
+    """Gives an empty hidden folder inside `parent`, removed again on every way out unless it was renamed away.
+
+    A killed process has no way out. Its name, `.<label>.<who makes it>`, then tells `remove_leftovers` that it is left.
+
+    Args:
+        parent: where it is made.
+        label: what it is for.
+        mode: of the folder, less the user's umask.
+    """
+    aside = parent / f".{label}.{_made_by()}"
+    os.mkdir(aside, mode)  # not mkdtemp: the finished folder keeps its mode, and it must be the user's umask
     try:
         yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Gives an empty folder that nobody else can enter, among the system's temporary ones; removed on every way out.
+
+    Those that killed processes left there are removed first.
+    """
+    parent = Path(tempfile.gettempdir())
+    remove_leftovers(parent, "kspike")
+    with folder_aside(parent, "kspike", mode=0o700) as folder:
+        yield folder
+
+
+def remove_leftovers(parent: Path, label: str) -> None:
+    """Removes what `folder_aside` made inside `parent` for processes that were killed; a living one's work stays.
+
+    Of another machine, or of a container, it cannot be seen who lives: what comes from there is left alone until
+    nothing in it has changed for a week.
+
+    Args:
+        parent: the folder; an absent one holds nothing.
+        label: the label that was given, as a regular expression.
+    """
+    for made_by in (_MADE_BY, _MADE_BY_EARLIER):
+        _remove_dead(parent, re.compile(rf"\.(?:{label})\.{made_by}"))
+
+
+def _made_by() -> str:
+    return f"{_process.mark()}-{os.urandom(4).hex()}"
+
+
+def _remove_dead(parent: Path, pattern: re.Pattern[str]) -> None:
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            match = pattern.fullmatch(entry.name)
+            if match is None or entry.is_symlink() or not _is_left(Path(entry.path), match[1]):
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def _is_left(path: Path, made_by: str) -> bool:
+    alive = _process.lives(made_by)
+    if alive is not None:
+        return not alive
+    inside = path.rglob("*") if path.is_dir() else ()
+    return time.time() - max(each.lstat().st_mtime for each in (path, *inside)) >= ABANDONED
 
 
 def sync(path: Path) -> None:

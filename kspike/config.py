@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kspike import surrogate as surrogates
+from kspike._registry import nearest, unknown
 
 #: Neuron kinds that every block has; "input" stands before the products of a block with the membrane shortcut.
 BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
@@ -22,12 +22,6 @@ DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
 #: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
 DEFAULT_THRESHOLDS = {"attention": 0.5}
-
-
-def nearest(name: object, known: Sequence[str]) -> str:
-    """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -370,7 +364,7 @@ class SpikformerConfig:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in data:
             if name not in known:
-                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("config field", name, known)
         return cls(**data)
 
     def replace(self, **changes: Any) -> SpikformerConfig:
@@ -378,5 +372,5 @@ class SpikformerConfig:
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise ValueError(f"Unknown config field {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("config field", name, known)
         return dataclasses.replace(self, **changes)

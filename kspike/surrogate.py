@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import difflib
 import math
 from typing import Any, ClassVar
+
+from kspike._registry import Registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +154,9 @@ class Rectangular(Surrogate):
         return self.alpha * ops.cast(ops.abs(u) <= 0.5 / self.alpha, u.dtype)
 
 
-_KNOWN: dict[str, type[Surrogate]] = {
-    cls.name: cls
-    for cls in (Sigmoid, ATan, SoftSign, SuperSpike, FastSigmoid, Erf, PiecewiseQuadratic, PiecewiseExp, Rectangular)
-}
+_KNOWN: Registry[type[Surrogate]] = Registry("surrogate", more=", or a kspike.surrogate object")
+for _cls in (Sigmoid, ATan, SoftSign, SuperSpike, FastSigmoid, Erf, PiecewiseQuadratic, PiecewiseExp, Rectangular):
+    _KNOWN.add(_cls.name, _cls)
 
 
 def names() -> list[str]:
@@ -166,10 +166,13 @@ def names() -> list[str]:
 
 def register(cls: type[Surrogate]) -> type[Surrogate]:
     """Class decorator: makes a surrogate of one's own known by its `name`, so that saved models find it again."""
-    if not cls.name or (cls.name in _KNOWN and _KNOWN[cls.name] is not cls):
-        raise ValueError(f"A surrogate needs a name of its own, got {cls.name!r}; taken: {', '.join(names())}.")
-    _KNOWN[cls.name] = cls
+    _KNOWN.add(cls.name, cls)
     return cls
+
+
+def is_known(surrogate: Surrogate) -> bool:
+    """Whether its name stands for its class, and for no other that has the same name."""
+    return _KNOWN.get(surrogate.name) is type(surrogate)
 
 
 def get(identifier: Any) -> Surrogate:
@@ -184,14 +187,9 @@ def get(identifier: Any) -> Surrogate:
     if isinstance(identifier, dict):
         args = dict(identifier)
         name = args.pop("name", None)
-    if not isinstance(name, str) or name not in _KNOWN:
-        close = difflib.get_close_matches(str(name), names(), n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(
-            f"Unknown surrogate {identifier!r}{hint}; known: {', '.join(names())}, or a kspike.surrogate object."
-        )
+    cls = _KNOWN.find(name)
     try:
-        return _KNOWN[name](**args)
+        return cls(**args)
     except TypeError as error:
         raise ValueError(f"Surrogate {name!r} does not take {sorted(args)}: {error}.") from error
 
@@ -199,7 +197,7 @@ def get(identifier: Any) -> Surrogate:
 def serialize(surrogate: Any) -> str | dict[str, Any]:
     """The JSON form: the bare name where all parameters are the defaults, else {"name": ..., "alpha": ...}."""
     surrogate = get(surrogate)
-    if _KNOWN.get(surrogate.name) is not type(surrogate):
+    if not is_known(surrogate):
         raise ValueError(
             f"{type(surrogate).__name__} cannot be written to a file: decorate it with kspike.surrogate.register first."
         )

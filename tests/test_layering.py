@@ -15,8 +15,19 @@ PACKAGE = ROOT / "kspike"
 
 #: Lower may not import higher. Parts of one rank may, but for the pairs below, as long as no circle comes of it.
 RANKS = {
+    "_csv": 0,
     "_files": 0,
+    "_json": 0,
+    "_messages": 0,
+    "_names": 0,
+    "_process": 0,
+    "_lock": 0,
+    "_finite": 0,
+    "_lazy": 0,
+    "_registry": 0,
     "_resources": 0,
+    "_start": 0,
+    "pages": 0,
     "surrogate": 0,
     "config": 0,
     "space": 0,
@@ -38,7 +49,7 @@ STRANGERS = [("tuners", "zoo"), ("zoo", "tuners"), ("convert", "cost"), ("cost",
 
 #: Who alone may import what, as patterns of paths inside the package.
 ONLY_IN = {
-    "torch": ["ops/*", "convert/*"],
+    "torch": ["ops/*"],
     "jax": ["ops/*"],
     "jaxlib": ["ops/*"],
     "tensorflow": ["ops/*"],
@@ -48,10 +59,11 @@ ONLY_IN = {
     "array_record": ["data/*"],
     "tonic": ["data/*"],
     "moocore": ["tuners/engine/pareto.py"],
+    "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],
     # Never at all: what opens a file by running it, what belongs to development, what Keras does not promise.
-    "pickle": ["convert/pth.py"],  # for the name of its error; torch reads the file, weights only
+    "pickle": [],
     "dill": [],
     "joblib": [],
     "sklearn": [],
@@ -60,11 +72,14 @@ ONLY_IN = {
     "tensorflow.keras": [],
 }
 #: Not even inside a function: these parts are plain Python.
-WITHOUT_KERAS = ("config", "space", "_files", "_resources")
+WITHOUT_KERAS = (
+    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
+    "_registry", "_resources", "_start",
+)  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch")
+LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
 
 
 def part_of(path: Path) -> str:

@@ -57,6 +57,13 @@ def test_public_names_are_listed_and_resolve():
         assert getattr(kspike, name) is not None
 
 
+def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
+    code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
+    assert python(code).splitlines()[-1] == "True True"
+    with pytest.raises(AttributeError, match="no attribute 'lode'; public names: .*load"):
+        kspike.zoo.lode  # noqa: B018
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_the_known():
     with pytest.raises(AttributeError, match="no attribute 'Spikformers'.*SpikformerConfig"):
         kspike.Spikformers  # noqa: B018
@@ -125,6 +132,20 @@ except ImportError as error:
     assert "'tensorflow'" in message and "KERAS_BACKEND" in message
 
 
+def test_a_backend_that_there_is_not_leaves_a_config_and_a_model_says_what_to_do():
+    code = """
+import kspike
+print(kspike.SpikformerConfig(depth=2).depth)
+try:
+    kspike.Spikformer
+except ImportError as error:
+    print(error, error.__suppress_context__)
+"""
+    depth, message = python(code, KERAS_BACKEND="pytorch").splitlines()[-2:]
+    assert depth == "2" and message.endswith("True"), "Keras' traceback would stand in front"
+    assert "'pytorch'" in message and "did you mean 'torch'" in message and "torch, jax or tensorflow" in message
+
+
 def test_published_folders_are_found_in_the_checkout():
     assert _resources.published("zoo") == ROOT / "zoo"
     assert _resources.published("spaces") == ROOT / "tuners" / "spaces"
@@ -170,3 +191,7 @@ def test_the_wheel_carries_the_published_folders_as_data(tmp_path):
     code = "from kspike._resources import published; print(published('zoo'), published('spaces'))"
     found = python(code, PYTHONPATH=str(tmp_path / "installed")).split()
     assert found == [str(tmp_path / "installed" / "kspike" / "_data" / name) for name in ("zoo", "spaces")]
+    templates = {f"kspike/pages/templates/{p.name}" for p in (ROOT / "kspike" / "pages" / "templates").iterdir()}
+    assert templates and templates <= set(names)
+    code = "from kspike.pages import render; print(render('search.html', title='a & b', facts=[], evaluated=0))"
+    assert "<h1>a &amp; b</h1>" in python(code, PYTHONPATH=str(tmp_path / "installed"))

@@ -1,21 +1,30 @@
 """The `kspike` command: turns arguments into calls of the library, and its errors into one line and an exit code.
 
-Exit codes: 0 done; 1 a check failed (`zoo verify`), or the system did (a full disk, a missing package); 2 something
-about the arguments or the files; 130 interrupted.
+Exit codes: 0 done; 1 a check failed (`zoo verify`), or the system did (a full disk, a missing package, a reader that
+went away); 2 something about the arguments or the files; 130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import sys
 from typing import Annotated, Any
 
 import typer
 
+from kspike import _start
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.search import search
 from kspike.cli.train import train
+from kspike.cli.wording import Command, command_of, in_options
 from kspike.cli.zoo import zoo
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which clusters and containers stop a process: what Ctrl-C cleans and keeps, this cleans and keeps."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -24,19 +33,17 @@ class Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             _say("interrupted; the same command goes on where this stopped, where it keeps a project or a run")
-            code = 130
-        except ValueError as error:
+            code = 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+        except (ValueError, OSError, ImportError) as error:
+            if isinstance(error, BrokenPipeError) and _reader_is_gone():
+                raise  # `| head` has seen enough: no error of ours
             if ctx.params.get("debug"):
                 raise
-            _say(f"error: {error}")
-            code = 2
-        except (OSError, ImportError) as error:
-            if ctx.params.get("debug"):
-                raise
-            _say(f"error: {error}")
-            code = 1
+            said = _start.explained(error)
+            _say(f"error: {in_options(str(said), command_of(ctx))}")
+            code = 2 if isinstance(said, ValueError) else 1
         raise typer.Exit(code)
 
 
@@ -85,22 +92,44 @@ def kspike_command(
     """
 
 
-app.command(no_args_is_help=True)(search)
-app.command(no_args_is_help=True)(train)
-app.command(no_args_is_help=True)(evaluate)
-app.command(no_args_is_help=True)(energy)
+for command in (search, train, evaluate, energy):
+    app.command(cls=Command, no_args_is_help=True)(command)
 app.add_typer(zoo, name="zoo")
 
 
 def main() -> None:
     """Runs the command line of this process."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, not at exit, where a reader that is gone would be reported
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Exception as error:  # a mistake of ours: still one line, unless asked for more
         if "--debug" in sys.argv:
             raise
         _say(f"error: unexpected {type(error).__name__}: {error}\nRun it as `kspike --debug ...` for the traceback.")
         sys.exit(1)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed: what is in the buffer cannot be written, or the pipe says so."""
+    try:
+        sys.stdout.flush()
+        pipe = select.poll()
+        pipe.register(sys.stdout, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in pipe.poll(0))
+    except BrokenPipeError:
+        return True
+    except (AttributeError, OSError):  # no pipe that could be asked
+        return False
 
 
 def _say(text: str) -> None:

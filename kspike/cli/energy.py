@@ -9,23 +9,24 @@ from typing import Annotated
 import typer
 
 from kspike.cli.evaluate import Part
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, matching, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, matching, open_data, open_model
 
 
 def energy(
-    model: Annotated[str, typer.Argument(help="A run's folder, or a zoo entry's name or folder.")],
-    beside: Annotated[str | None, typer.Argument(help="Another one, to compare with.", show_default="")] = None,
+    model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a zoo entry's name or folder.")],
+    beside: Annotated[str | None, typer.Argument(help="Another one, to compare with.", show_default=False)] = None,
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     split: Annotated[Part, typer.Option(help="Which images are measured.")] = Part.test,
-    limit: Annotated[int | None, typer.Option(help="The first N images; all by default.", show_default="")] = None,
+    limit: Annotated[int | None, typer.Option(help="The first N images; all by default.", show_default=False)] = None,
     directory: Annotated[
-        Path | None, typer.Option(help="A zoo folder to look for the names in.", show_default="")
+        Path | None, typer.Option(help="A zoo folder to look for the names in.", show_default=False)
     ] = None,
     batch_size: BatchSize = 64,
     convention: Annotated[str, typer.Option(help="How energy is charged.")] = "spikformer",
-    html: Annotated[Path | None, typer.Option(help="Write a page with charts here.", show_default="")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write one line a product here.", show_default="")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with charts here.", show_default=False)] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one line a product here.", show_default=False)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure where the energy goes, layer by layer.
@@ -54,7 +55,7 @@ def energy(
     opened = [open_model(name, directory) for name in (model, beside) if name is not None]
     reports = []
     for network, card in opened:
-        images = open_data(data, card, batch_size=batch_size, data_dir=existing(data_dir))
+        images = open_data(data, card, data_dir, download, batch_size=batch_size)
         matching(network, images, data)
         part = getattr(images, split)
         part = part.without_augmentation() if split is Part.train else part

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, existing, matching, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, matching, open_data, open_model
 
 
 class Part(StrEnum):
@@ -21,12 +21,13 @@ class Part(StrEnum):
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run's folder, or a zoo entry's name or folder.")],
+    model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a zoo entry's name or folder.")],
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     split: Annotated[Part, typer.Option(help="Choose by validation; look at test once, at the end.")] = Part.test,
     directory: Annotated[
-        Path | None, typer.Option(help="A zoo folder to look for the name in.", show_default="")
+        Path | None, typer.Option(help="A zoo folder to look for the name in.", show_default=False)
     ] = None,
     batch_size: BatchSize = 64,
     convention: Annotated[str, typer.Option(help="How energy is charged.")] = "spikformer",
@@ -41,18 +42,23 @@ def evaluate(
         kspike evaluate auto_spikformer_digits
 
         kspike evaluate my_zoo/my_digits --json
+
+        kspike evaluate my_model.keras --data cifar10
     """
     import keras
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     import kspike
+    from kspike._finite import check_weights
 
     network, card = open_model(model, directory)
-    images = open_data(data, card, batch_size=batch_size, data_dir=existing(data_dir))
+    images = open_data(data, card, data_dir, download, batch_size=batch_size)
     matching(network, images, data)
     part = getattr(images, split)
     part = part.without_augmentation() if split is Part.train else part
+    check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     found = network.evaluate(part, verbose=0, return_dict=True)
     report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)
@@ -65,7 +71,7 @@ def evaluate(
     if as_json:
         print(json.dumps(row))
         return
-    table = Table(title=f"{model} on {images.name}, {split.value}", title_justify="left", show_header=False)
+    table = Table(title=Text(f"{model} on {images.name}, {split.value}"), title_justify="left", show_header=False)
     table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {row['images']:,} images")
     table.add_row("loss", f"{row['loss']:.4f}")
     table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")

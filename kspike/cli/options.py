@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from kspike import _start
+from kspike._files import expanded
+from kspike._json import read_object
 
 if TYPE_CHECKING:
     from kspike.data import Dataset
@@ -15,11 +18,19 @@ if TYPE_CHECKING:
 
 Data = Annotated[str, typer.Option(help="digits (in the package), cifar10, cifar100, or a set of TensorFlow Datasets.")]
 DataDir = Annotated[
-    Path | None, typer.Option(help="Where TensorFlow Datasets prepared it; TFDS_DATA_DIR by default.", show_default="")
+    Path | None,
+    typer.Option(help="Where TensorFlow Datasets prepared it; TFDS_DATA_DIR by default.", show_default=False),
 ]
+Download = Annotated[bool, typer.Option("--download", help="Fetch and prepare the data set where it is not there.")]
 BatchSize = Annotated[int, typer.Option(help="Images a batch.")]
 Seed = Annotated[int, typer.Option(help="Of first weights, order, augmentation, and search.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line, and did not take its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -28,35 +39,99 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, or another content.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r} is not JSON: {error}.") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{str(path)!r} holds a {type(values).__name__}, expected a JSON object.")
-    return values
+    return read_object(path)
 
 
 def is_run(text: str) -> bool:
     """Whether this is the folder of a training run."""
-    return (Path(text).expanduser() / "settings.json").is_file()
+    return (expanded(text) / "settings.json").is_file()
 
 
 def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, dict[str, Any] | None]:
-    """The folder of a run, or a zoo entry's name or folder -> its model, and the card where it has one."""
+    """The folder of a run, a .keras file, or a zoo entry's name or folder -> its model, and the card where it has one.
+
+    Raises:
+        ValueError: none of these, or a file of another model.
+    """
     import kspike
 
     if is_run(text):
         return kspike.training.load(text), None
-    return kspike.zoo.load(text, directory=directory), kspike.zoo.card(text, directory=directory)
+    if text.endswith(".keras"):
+        return _from_file(text), None
+    card = card_of(text, "the folder of a run (kspike train), a .keras file, or an entry of the zoo", directory)
+    return kspike.zoo.load(text, directory=directory), card
 
 
-def open_data(name: str, card: dict[str, Any] | None = None, **options: Any) -> Dataset:
+def card_of(text: str, expected: str, directory: Path | None = None) -> dict[str, Any]:
+    """A zoo entry's name or folder -> its card.
+
+    Raises:
+        ValueError: a damaged or unknown entry; or a path to something else, with what was `expected` there.
+    """
+    import kspike
+
+    path = Path(text).expanduser()
+    if directory is None and not _is_name(text) and not _is_entry(path):
+        found = "which is not there"
+        if path.exists():
+            found = "a folder of something else (images are chosen by --data)" if path.is_dir() else "another file"
+        raise ValueError(f"Expected {expected}; received {text!r}, {found}.")
+    return kspike.zoo.card(text, directory=directory)
+
+
+def _is_name(text: str) -> bool:
+    """Whether an entry may be called so; anything else is a path."""
+    from kspike.zoo import naming
+
+    try:
+        naming.split_name(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_entry(path: Path) -> bool:
+    """Whether an entry, sound or not, lies there: its folder, or those of its versions."""
+    from kspike.zoo import naming
+
+    found = naming.versions(path.parent)
+    return path.name in found or path.name.rpartition(".v")[0] in found
+
+
+def _from_file(text: str) -> Spikformer:
+    import keras
+
+    import kspike
+
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise ValueError(f"{text!r} cannot be read: there is no such file.")
+    _start.register()
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # of a damaged or a foreign file, Keras raises whatever comes
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{text!r} is no model that Keras can read here: {first}") from None
+    if not isinstance(model, kspike.Spikformer):
+        raise ValueError(
+            f"{text!r} holds a {type(model).__name__}; expected a kspike.Spikformer with its head. Of a supernet, save "
+            "what extract() gives; another model is evaluated by Keras' own evaluate."
+        )
+    return model
+
+
+def open_data(
+    name: str,
+    card: dict[str, Any] | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    **options: Any,
+) -> Dataset:
     """Opens a data set; for an entry of the zoo, sized and normalised as its card says."""
     import kspike
 
+    options |= {"data_dir": existing(data_dir), "download": download}
     if card is not None:
         shown = card["input"]
         options |= {"image_size": tuple(shown["shape"][-3:-1]), "mean": shown["mean"], "std": shown["std"]}
@@ -78,4 +153,4 @@ def matching(model: Spikformer, images: Dataset, data: str) -> None:
 
 def existing(path: Path | None) -> str | None:
     """A path as kspike.data.load takes it."""
-    return None if path is None else os.fspath(path.expanduser())
+    return None if path is None else os.fspath(expanded(path))

@@ -7,18 +7,27 @@ from typing import Annotated
 
 import typer
 
+from kspike._registry import unknown
 from kspike.cli import zero_cost
-from kspike.cli.options import BatchSize, Data, DataDir, Seed, existing
+from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
 from kspike.cli.results import leave
-from kspike.config import nearest
 
 METHODS = ("evolution", "zero-cost")
+#: Options that one method alone reads; of the other they would do nothing.
+ONLY = {
+    "evolution": (
+        "epochs", "learning_rate", "generations", "population", "parents", "beta", "batch_size", "augment",
+    ),
+    "zero-cost": ("score", "energy", "energy_weight", "shortlist", "tie_break", "trials"),
+}  # fmt: skip
 
 
 def search(
+    context: typer.Context,
     space: Annotated[str, typer.Argument(help="A published space (digits, kspike_c10_small, ...) or a JSON file.")],
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     directory: Annotated[Path, typer.Option(help="Where projects are kept.")] = Path("runs"),
     project: Annotated[str | None, typer.Option(help="The project's name; the space's by default.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs that train the supernet.")] = 30,
@@ -27,18 +36,18 @@ def search(
     population: Annotated[int, typer.Option(help="Networks a generation.")] = 20,
     parents: Annotated[int, typer.Option(help="How many of the best become parents.")] = 10,
     beta: Annotated[float, typer.Option(help="Weight of energy against accuracy (AEB).")] = 0.02,
-    max_parameters: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
-    max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default="")] = None,
-    max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default="")] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="No network above this.", show_default=False)] = None,
+    max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default=False)] = None,
+    max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
     batch_size: BatchSize = 64,
-    augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default="")] = None,
+    augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default=False)] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
     report: Annotated[bool, typer.Option("--report", help="Leave a web page of it, report.html.")] = False,
     plot: Annotated[bool, typer.Option(help="Draw the front as a picture (needs matplotlib).")] = False,
     method: Annotated[str, typer.Option(help="evolution (supernet), or zero-cost (nothing is trained).")] = "evolution",
-    min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default="")] = None,
-    max_flops: Annotated[int | None, typer.Option(help="No network above this.", show_default="")] = None,
+    min_parameters: Annotated[int | None, typer.Option(help="No network below this.", show_default=False)] = None,
+    max_flops: Annotated[int | None, typer.Option(help="No network above this.", show_default=False)] = None,
     score: Annotated[
         str, typer.Option(help="zero-cost: flops, params, synflow, naswot, grad_norm, synops, energy.")
     ] = "flops",
@@ -46,7 +55,7 @@ def search(
         bool, typer.Option("--energy", help="zero-cost: measure a shortlist's energy, untrained, and give the front.")
     ] = False,
     energy_weight: Annotated[
-        float | None, typer.Option(help="zero-cost: of energy against the score, 0 to 1.", show_default="")
+        float | None, typer.Option(help="zero-cost: of energy against the score, 0 to 1.", show_default=False)
     ] = None,
     shortlist: Annotated[int, typer.Option(help="zero-cost: how many are measured, if anything is.")] = 64,
     tie_break: Annotated[str, typer.Option(help="zero-cost: attention, params, a score, or none.")] = "attention",
@@ -80,7 +89,11 @@ def search(
     from kspike import tuners
 
     if method not in METHODS:
-        raise ValueError(f"Unknown method {method!r}{nearest(method, METHODS)}; known: {', '.join(METHODS)}.")
+        raise unknown("method", method, METHODS)
+    for other, options in ONLY.items():
+        if other != method and (idle := [name for name in options if given(context, name)]):
+            shown = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+            raise ValueError(f"--method {method} does not read {shown}: leave it out, or use --method {other}.")
     limits: dict[str, tuple[float | None, float | None]] = {
         "parameters": (min_parameters, max_parameters),
         "flops": (None, max_flops),
@@ -90,14 +103,15 @@ def search(
     genes = tuners.SearchSpace.load(space)
 
     def load() -> kspike.data.Dataset:
-        return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir))
+        return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir), download=download)
 
     if method == "zero-cost":
         tuner = zero_cost.search(
             genes, lambda: load().train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
-            directory, project, plot,
+            directory, project, plot, given(context, "shortlist"),
         )  # fmt: skip
-        leave(tuner, data if energy or tuner.needs_data else None, top, report, plot)
+        named = energy or tuner.needs_data or given(context, "data")
+        leave(tuner, data if named else None, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(

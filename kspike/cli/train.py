@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from kspike.cli.options import Data, DataDir, existing, read_json
+from kspike import _names
+from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
 
 if TYPE_CHECKING:
     from kspike.data import Dataset
@@ -18,6 +19,7 @@ def train(
     config: Annotated[str, typer.Argument(help="A SpikformerConfig as a JSON file, or an entry of the zoo.")],
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe as a JSON file; the options below change it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images (100).")] = None,
@@ -66,7 +68,7 @@ def train(
         "augment": augment, "seed": seed,
     }  # fmt: skip
     plan = base.replace(**{name: value for name, value in given.items() if value is not None})
-    images = plan.load_data(data, data_dir=existing(data_dir))
+    images = plan.load_data(data, data_dir=existing(data_dir), download=download)
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -74,7 +76,7 @@ def train(
         model = _model(config, images, weights)
     finally:
         keras.config.set_dtype_policy(usual)
-    folder = directory or Path("runs") / f"{Path(config).stem}_{images.name}".replace("/", "_")
+    folder = directory or Path("runs") / _names.made_from(f"{Path(config).stem}_{images.name}")
     print(f"{model.config.depth} blocks of width {model.config.embed_dim}, {model.config.timesteps} time steps, "
           f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip
     kspike.training.train(model, images, plan, directory=folder, resume=not restart, verbose=2 if bar else 1)
@@ -91,7 +93,7 @@ def _model(config: str, images: Dataset, weights: bool) -> Spikformer:
             raise ValueError("--weights needs an entry of the zoo; a JSON file holds an architecture alone.")
         described = kspike.SpikformerConfig.from_dict(read_json(Path(config)))
         return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
-    card = kspike.zoo.card(config)
+    card = card_of(config, "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo")
     same = card["input"]["shape"] == list(images.input_shape)
     if not weights:
         described = kspike.zoo.load(config, weights=False).config

@@ -24,6 +24,7 @@ def search(
     directory: Path,
     project: str | None,
     plot: bool,
+    listed: bool,
 ) -> ZeroCostSearch:
     """Ranks a space; reads images only where something is measured on them.
 
@@ -35,9 +36,10 @@ def search(
         energy: whether a shortlist is measured where nothing else asks for it.
         directory, project: where the project is kept.
         plot: whether the front is to be drawn, which there must be one for.
+        listed: whether the size of the shortlist was asked for.
 
     Raises:
-        ValueError: before any work: a picture of nothing.
+        ValueError: before any work: a picture of nothing, a shortlist of which nothing is measured.
     """
     from kspike import tuners
 
@@ -56,5 +58,7 @@ def search(
     measured = energy or tuner.needs_data
     if plot and not measured:
         raise ValueError("--plot draws scores against energy, which is not measured here: give --energy with it.")
+    if listed and not measured:
+        raise ValueError("--shortlist says how many networks are measured, and here none is: give --energy with it.")
     tuner.search(train() if measured else None)
     return tuner

@@ -8,19 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from kspike.cli.options import AsJson, Data, DataDir, existing, is_run, open_data, read_json
+from kspike.cli.options import AsJson, Data, DataDir, Download, is_run, open_data, read_json
+from kspike.cli.wording import Command
 
 zoo = typer.Typer(no_args_is_help=True, help="Published models: list, show, verify, publish.", rich_markup_mode="rich")
 
 Name = Annotated[str, typer.Argument(help="An entry's name (the newest version), name.vN, or its folder.")]
-Directory = Annotated[Path | None, typer.Option(help="A zoo folder instead of the published one.", show_default="")]
+Directory = Annotated[Path | None, typer.Option(help="A zoo folder instead of the published one.", show_default=False)]
 
 
-@zoo.command("list")
+@zoo.command("list", cls=Command)
 def list_(
     pattern: Annotated[str, typer.Argument(help="A glob over names, in quotes.")] = "*",
-    data_set: Annotated[str | None, typer.Option(help="Only those trained on it.", show_default="")] = None,
-    max_parameters: Annotated[int | None, typer.Option(help="None above this.", show_default="")] = None,
+    data_set: Annotated[str | None, typer.Option(help="Only those trained on it.", show_default=False)] = None,
+    max_parameters: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Older versions too.")] = False,
     directory: Directory = None,
     as_json: AsJson = False,
@@ -42,7 +43,7 @@ def list_(
         _print(table)
 
 
-@zoo.command(no_args_is_help=True)
+@zoo.command(cls=Command, no_args_is_help=True)
 def show(name: Name, directory: Directory = None, as_json: AsJson = False) -> None:
     """Show an entry's card: what it is, what was measured, how to reproduce it.
 
@@ -61,11 +62,12 @@ def show(name: Name, directory: Directory = None, as_json: AsJson = False) -> No
         _print(_card(card))
 
 
-@zoo.command(no_args_is_help=True)
+@zoo.command(cls=Command, no_args_is_help=True)
 def verify(
     name: Name,
-    data: Annotated[str | None, typer.Option(help="By default the data set of the card.", show_default="")] = None,
+    data: Annotated[str | None, typer.Option(help="By default the data set of the card.", show_default=False)] = None,
     data_dir: DataDir = None,
+    download: Download = False,
     directory: Directory = None,
 ) -> None:
     """Check an entry's hashes, measure it again, and compare with its card. Exit code 1 where they differ.
@@ -77,28 +79,30 @@ def verify(
     import kspike
 
     images = None
-    if data is not None or data_dir is not None:
+    if data is not None or data_dir is not None or download:
         card = kspike.zoo.card(name, directory=directory)
-        images = open_data(data or (card["data"] or {}).get("name") or "digits", card, data_dir=existing(data_dir))
+        images = open_data(data or (card["data"] or {}).get("name") or "digits", card, data_dir, download)
     report = kspike.zoo.verify(name, images, directory=directory)
     _print(report)
     if not report.ok:
         raise typer.Exit(1)
 
 
-@zoo.command(no_args_is_help=True)
+@zoo.command(cls=Command, no_args_is_help=True)
 def publish(
     run: Annotated[str, typer.Argument(help="The folder of a training run.")],
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits, underscores; the version is added.")],
     license: Annotated[str, typer.Option(help="Of the weights, an SPDX name such as apache-2.0.")],
     data: Data = "digits",
     data_dir: DataDir = None,
+    download: Download = False,
     directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
-    search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default="")] = None,
-    notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default="")] = None,
-    citation: Annotated[str | None, typer.Option(help="What to cite.", show_default="")] = None,
+    search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default=False)] = None,
+    notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default=False)] = None,
+    citation: Annotated[str | None, typer.Option(help="What to cite.", show_default=False)] = None,
     reproduce: Annotated[
-        str | None, typer.Option(help="The commands that make the model again; this one by default.", show_default="")
+        str | None,
+        typer.Option(help="The commands that make the model again; this one by default.", show_default=False),
     ] = None,
     backend: Annotated[
         list[str] | None, typer.Option(help="Measure there too (torch, jax, tensorflow); may be repeated.")
@@ -129,7 +133,7 @@ def publish(
         name,
         license=license,
         directory=directory,
-        data=open_data(data, batch_size=recipe["batch_size"], data_dir=existing(data_dir)),
+        data=open_data(data, None, data_dir, download, batch_size=recipe["batch_size"]),
         search=None if search is None else read_json(search),
         training=training,
         notes=notes,

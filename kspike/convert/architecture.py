@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
+from kspike.convert.checkpoint import LISTED, some
 from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Part
-
-#: Names listed in one error of each kind.
-_LISTED = 8
+from kspike.convert.stored import cut
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +33,11 @@ class Architecture:
         return self.stem[3]
 
 
-def recognise(tensors: Mapping[str, np.ndarray]) -> Architecture:
-    """Reads the architecture off names and shapes.
+def recognise(tensors: Mapping[str, Any]) -> Architecture:
+    """Reads the architecture off names and shapes; looks at values where the shapes fit.
+
+    Args:
+        tensors: arrays, or `Stored` ones.
 
     Raises:
         ValueError: every problem at once: unknown and missing names, shapes that do not fit, NaN.
@@ -46,20 +49,19 @@ def recognise(tensors: Mapping[str, np.ndarray]) -> Architecture:
     expected = _names(naming, depth, bias, learned_tau)
     missing = [name for name in expected if name not in tensors]
     unknown = [name for name in tensors if name not in expected and not _unused(naming, name)]
-    problems = {
+    architecture = None if missing else _measure(naming, depth, bias, learned_tau, tensors)
+    misshapen = {} if architecture is None else _misshapen(architecture, tensors)
+    fitting = [name for name in expected if name in tensors and name not in misshapen]
+    problems: dict[str, list[str]] = {
         "missing": missing,
-        "unknown": [f"{name}{nearest(name, missing)}" for name in unknown],
-        "not finite (NaN or infinity)": [
-            name for name in expected if name in tensors and not np.isfinite(tensors[name]).all()
+        # only for those that are shown: a file may hold a hundred thousand names
+        "unknown": [f"{cut(name)}{nearest(name, missing)}" for name in unknown[:LISTED]] + unknown[LISTED:],
+        "of another shape": [f"{name} is {found}" for name, found in misshapen.items()],
+        "not finite (NaN or infinity)": [name for name in fitting if not np.isfinite(float32(tensors[name])).all()],
+        "negative, for a variance": [
+            name for name in fitting if name.endswith("running_var") and (float32(tensors[name]) < 0).any()
         ],
     }
-    architecture = None
-    if not missing:
-        architecture = _measure(naming, depth, bias, learned_tau, tensors)
-        problems["of another shape"] = _misshapen(architecture, tensors)
-        problems["negative, for a variance"] = [
-            name for name in expected if name.endswith("running_var") and (tensors[name] < 0).any()
-        ]
     if architecture is None or any(problems.values()):
         raise ValueError(_report(naming, problems))
     return architecture
@@ -116,7 +118,7 @@ def _names(naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bo
     return dict.fromkeys([*out, f"{naming.head}.weight", f"{naming.head}.bias"])
 
 
-def _naming(tensors: Mapping[str, np.ndarray]) -> Naming:
+def _naming(tensors: Mapping[str, Any]) -> Naming:
     """The code base that knows most of the names, and among equals the kernel shapes."""
 
     def score(naming: Naming) -> tuple[int, int]:
@@ -132,7 +134,7 @@ def _naming(tensors: Mapping[str, np.ndarray]) -> Naming:
     best = max(NAMINGS, key=score)
     if score(best)[0] == 0 or not any(_block_of(best, name) for name in tensors):
         raise ValueError(
-            f"No Spikformer is known by these names: {_some(list(tensors))}. Known: "
+            f"No Spikformer is known by these names: {some([cut(name) for name in tensors])}. Known: "
             + "; ".join(f"{naming.name} ({naming.block.format(0)}{naming.qkv[0].product}.weight)" for naming in NAMINGS)
             + ". Rename the tensors to one of these, or choose another entry of the file by which=."
         )
@@ -140,7 +142,7 @@ def _naming(tensors: Mapping[str, np.ndarray]) -> Naming:
 
 
 def _measure(
-    naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bool, tensors: Mapping[str, np.ndarray]
+    naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bool, tensors: Mapping[str, Any]
 ) -> Architecture:
     def width(name: str, axis: int = 0) -> int:
         shape = np.shape(tensors[f"{name}.weight"])
@@ -158,7 +160,14 @@ def _measure(
     )
 
 
-def _misshapen(a: Architecture, tensors: Mapping[str, np.ndarray]) -> list[str]:
+def float32(tensor: Any) -> np.ndarray:
+    """The values of a tensor as a model keeps them."""
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, and is listed
+        return np.asarray(tensor).astype("float32", copy=False)
+
+
+def _misshapen(a: Architecture, tensors: Mapping[str, Any]) -> dict[str, str]:
+    """Names of tensors that do not fit the others, and how."""
     dim, stages = a.embed_dim, (a.in_channels, *a.stem)
     sizes = [(stages[i], stages[i + 1]) for i in range(4)] + [(dim, dim)]
     for hidden in a.hidden:
@@ -171,20 +180,15 @@ def _misshapen(a: Architecture, tensors: Mapping[str, np.ndarray]) -> list[str]:
         expected.update({f"{part.norm}.{tensor}": (outputs,) for tensor in NORM_TENSORS})
     expected |= {f"{neuron}.{NEURON_TENSOR}": () for neuron in neurons(a.naming, a.depth)}
     expected |= {f"{a.naming.head}.weight": (a.num_classes, dim), f"{a.naming.head}.bias": (a.num_classes,)}
-    return [
-        f"{name} is {np.shape(tensors[name])}, expected {shape}"
+    return {
+        name: f"{np.shape(tensors[name])}, expected {shape}"
         for name, shape in expected.items()
         if name in tensors and (np.shape(tensors[name]) != shape or 0 in shape)
-    ]
+    }
 
 
-def _report(naming: Naming, problems: Mapping[str, Iterable[str]]) -> str:
+def _report(naming: Naming, problems: Mapping[str, list[str]]) -> str:
     lines = [f"These tensors were taken for the naming {naming.name!r}, but do not make a whole Spikformer of it."]
-    lines += [f"  {kind} ({len(found)}): {_some(found)}" for kind, names in problems.items() if (found := list(names))]
+    lines += [f"  {kind} ({len(found)}): {some(found)}" for kind, found in problems.items() if found]
     lines.append("Save the whole state dict of an unchanged model; rename or drop what was added to it.")
     return "\n".join(lines)
-
-
-def _some(names: list[str], key: Callable = str) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(key(name) for name in names[:_LISTED]) + more

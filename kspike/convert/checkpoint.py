@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from kspike.convert.npz import read_npz
 from kspike.convert.pth import read_pth
+from kspike.convert.pth_tensors import Other
 from kspike.convert.safetensors import read_safetensors
+from kspike.convert.stored import Stored, cut, hold_to_storage
 
 READERS: dict[str, Callable] = {
     ".safetensors": read_safetensors,
@@ -25,13 +27,20 @@ READERS: dict[str, Callable] = {
 WRAPPERS = ("state_dict", "model")
 #: What DataParallel, torch.compile and exporters of a whole checkpoint put before every name.
 PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.")
+#: How many of them are taken off, one behind the other; a name may be long.
+NESTED = 8
+#: Names listed in one error.
+LISTED = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Tensors by name, without wrappers and prefixes, and the training script's arguments."""
+    """Tensors by name, without wrappers and prefixes, and the training script's arguments.
 
-    tensors: dict[str, np.ndarray]
+    What comes from PyTorch is `Stored`: known by shape, and an array when it is asked for as one.
+    """
+
+    tensors: dict[str, np.ndarray | Stored]
     args: dict[str, Any]
 
 
@@ -40,7 +49,7 @@ def read_checkpoint(source: Any, which: str | None = None) -> Checkpoint:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: unknown file type, unreadable content, no such entry.
+        ValueError: unknown file type, unreadable content, no such entry, tensors that claim more than is stored.
     """
     content = source
     if isinstance(source, (str, os.PathLike)):
@@ -51,7 +60,9 @@ def read_checkpoint(source: Any, which: str | None = None) -> Checkpoint:
             "save model.state_dict(), not the model."
         )
     content, args = _unwrap(content, which)
-    return Checkpoint(_strip(_tensors(content)), args)
+    tensors = _tensors(content)
+    hold_to_storage(tensors.items())
+    return Checkpoint(_strip(tensors), args)
 
 
 def _reader(path: str) -> Callable:
@@ -67,7 +78,8 @@ def _unwrap(content: Mapping, which: str | None) -> tuple[Mapping, dict[str, Any
     entries = [name for name, value in content.items() if isinstance(value, Mapping)]
     if which is not None:
         if which not in entries:
-            raise ValueError(f"No entry {which!r} in the checkpoint; it has {entries or 'no wrapped state dict'}.")
+            listed = some([repr(cut(str(name))) for name in entries]) if entries else "no wrapped state dict"
+            raise ValueError(f"No entry {which!r} in the checkpoint; it has {listed}.")
         chosen: Mapping = content[which]
     else:
         chosen = next((content[name] for name in WRAPPERS if name in entries), content)
@@ -79,27 +91,76 @@ def _unwrap(content: Mapping, which: str | None) -> tuple[Mapping, dict[str, Any
     return chosen, dict(args) if isinstance(args, Mapping) else {}
 
 
-def _tensors(content: Mapping) -> dict[str, np.ndarray]:
-    tensors = {}
+def _tensors(content: Mapping) -> dict[str, np.ndarray | Stored]:
+    tensors: dict[str, np.ndarray | Stored] = {}
     for name, value in content.items():
-        if hasattr(value, "detach"):  # a torch tensor or parameter: off the graph and the device, bfloat16 widened
-            value = value.detach().cpu()
-            value = value.float() if value.is_floating_point() else value
-        array = np.asarray(value)
-        if array.dtype == object or array.dtype.kind not in "fiub":
-            raise ValueError(
-                f"Entry {name!r} is {type(value).__name__}, not an array of numbers. Expected a state dict, or one "
-                f"wrapped under {' or '.join(map(repr, WRAPPERS))} (choose another entry by which=)."
-            )
-        tensors[str(name)] = array
+        if not isinstance(name, str):
+            raise ValueError(f"Expected names of parameters as keys, got a {type(name).__name__}. {_WANTED}")
+        found, what = _tensor(value)
+        if found is None:
+            raise ValueError(f"Entry {cut(name)!r} is {what}, not an array of numbers. {_WANTED}")
+        tensors[name] = found
     return tensors
 
 
-def _strip(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+_WANTED = (
+    f"Expected a state dict, or one wrapped under {' or '.join(map(repr, WRAPPERS))} (choose another entry by which=)."
+)
+
+
+def _tensor(value: Any) -> tuple[np.ndarray | Stored | None, str]:
+    """An array of numbers, or None; and what was given instead."""
+    if isinstance(value, Stored):
+        return value, ""
+    if isinstance(value, Other):
+        return None, value.what
+    if hasattr(value, "detach"):
+        unusable = _unusable(value)
+        return (None, unusable) if unusable else (_of_torch(value), "")
+    try:
+        array = np.asarray(value)
+    except Exception:  # lists of unequal length, and whatever an array of another package raises
+        return None, type(value).__name__
+    return (array, "") if array.dtype.kind in "fiub" else (None, type(value).__name__)
+
+
+def _unusable(tensor: Any) -> str:
+    """Why the values of a torch tensor are no plain numbers, or nothing."""
+    if tensor.is_meta:
+        return "a meta tensor, which has no values"
+    if tensor.is_quantized:
+        return "a quantised tensor"
+    if tensor.is_nested or str(tensor.layout) != "torch.strided":
+        return f"a tensor of layout {tensor.layout}"
+    return f"a tensor of {tensor.dtype}" if tensor.is_complex() else ""
+
+
+def _of_torch(tensor: Any) -> Stored:
+    """A torch tensor or parameter; off the graph and the device when it is read, bfloat16 widened."""
+
+    def read() -> np.ndarray:
+        plain = tensor.detach().cpu()
+        return np.asarray(plain.float() if plain.is_floating_point() else plain)
+
+    shape, size = tuple(tensor.shape), tensor.element_size()
+    try:
+        storage = tensor.untyped_storage()
+    except (NotImplementedError, RuntimeError):  # devices whose tensors have none
+        return Stored(shape, size, read)
+    return Stored(shape, size, read, (str(tensor.device), storage.data_ptr()), storage.nbytes())
+
+
+def _strip(tensors: dict[str, np.ndarray | Stored]) -> dict[str, np.ndarray | Stored]:
     """Removes prefixes that stand before every name, in whichever order they were nested."""
-    while tensors:
-        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
+    for _ in range(NESTED):
+        prefix = next((p for p in PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None)
         if prefix is None:
             break
         tensors = {name[len(prefix) :]: value for name, value in tensors.items()}
     return tensors
+
+
+def some(found: Sequence[str]) -> str:
+    """The first of many."""
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    return ", ".join(found[:LISTED]) + more

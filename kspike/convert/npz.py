@@ -5,46 +5,64 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-import zlib
 
 import numpy as np
 from numpy.lib import format as npy
 
+from kspike.convert.stored import cut, first_line
+
 #: The largest published Spikformer has 0.3 GB; a few lines of zip can claim terabytes.
 MAX_BYTES = 8 * 2**30
+#: So much may come of one byte of the file, weights that were pruned included; zeros alone pack a thousandfold.
+MOST_PACKED = 64
+#: What may come of any file, however small.
+FREE_BYTES = 2**26
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Returns the arrays by name.
 
     Raises:
-        ValueError: the archive is cut short, holds Python objects, or claims more than it has.
+        ValueError: the archive is cut short, encrypted, holds Python objects, or claims more than it has.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-            if claimed > MAX_BYTES:
-                raise ValueError(f"it would unpack to {claimed} bytes, at most {MAX_BYTES} are read")
-            for member in archive.infolist():
-                _check(archive, member)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # permissions: the system says it better
-            raise
-        raise ValueError(
-            f"{os.fspath(path)} is not a whole .npz archive of plain arrays: {error}. "
-            "Copy it again, or write it with numpy.savez(path, **arrays)."
-        ) from None
+    place = "the archive"
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                claimed, most = sum(member.file_size for member in members), _most(os.fstat(file.fileno()).st_size)
+                if claimed > most:
+                    raise ValueError(
+                        f"it would unpack to {claimed:,} bytes, at most {most:,} are read of a file so long"
+                    )
+                arrays = {}
+                for member in members:
+                    place = repr(cut(member.filename))
+                    arrays[member.filename.removesuffix(".npy")] = _read(archive, member)
+                return arrays
+        except Exception as error:  # damaged files end in nearly every class of error there is, TokenError among them
+            raise ValueError(
+                f"{os.fspath(path)} is not a whole .npz archive of plain arrays: {place}: {first_line(error)}. "
+                "Copy it again, or write it with numpy.savez(path, **arrays)."
+            ) from None
 
 
-def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Compares the size that an array's own header claims with the bytes that are there."""
+def _most(size: int) -> int:
+    return min(MAX_BYTES, max(FREE_BYTES, MOST_PACKED * size))
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Compares the size that an array's own header claims with the bytes that are there, then reads it."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is packed as NumPy never does")  # LZMA would take the memory that its header asks for
     with archive.open(member) as file:
         version = npy.read_magic(file)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
         if dtype.hasobject:
-            raise ValueError(f"{member.filename} holds Python objects, which are never unpickled")
-        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-            raise ValueError(f"{member.filename} claims shape {shape} of {dtype}, but has {member.file_size} bytes")
+            raise ValueError("it holds Python objects, which are never unpickled")
+        if dtype.kind not in "fiub":
+            raise ValueError(f"it holds {dtype}, not numbers")
+        if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+            raise ValueError(f"it claims shape {shape} of {dtype}, but has {member.file_size:,} bytes")
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)

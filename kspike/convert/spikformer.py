@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kspike.config import SpikformerConfig, nearest
+from kspike._registry import unknown
+from kspike.config import SpikformerConfig
 from kspike.convert.architecture import Architecture, recognise
 from kspike.convert.checkpoint import read_checkpoint
 from kspike.convert.weights import assign
+from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 
 #: The training scripts' names for what shapes do not say (CIFAR: time_step, num_heads, img_size; CIFAR10-DVS: T).
@@ -37,8 +39,8 @@ def from_spikformer(
     that the code saves but never uses (LayerNorms of the blocks, position embedding, step counters) are left out.
 
     Args:
-        source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (the last three need PyTorch, and are read
-            without running code from them), or a mapping from parameter name to array or tensor. Wrappers of training
+        source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (read without running code from it, and
+            without PyTorch), or a mapping from parameter name to array or tensor. Wrappers of training
             scripts and the prefix `module.` are understood.
         timesteps: T, which no tensor says. None: as `input_shape` has it, or the training arguments saved beside the
             weights, or the code's own default (4; CIFAR10-DVS 16).
@@ -57,7 +59,6 @@ def from_spikformer(
 
     Raises:
         FileNotFoundError: no such file.
-        ImportError: a PyTorch file where PyTorch is not installed.
         ValueError: an unreadable file; unknown, missing, misshapen or non-finite tensors, all listed.
 
     Example:
@@ -73,7 +74,8 @@ def from_spikformer(
         "steps_in_training": _argument(checkpoint.args, _STEPS),
         "side": _argument(checkpoint.args, _SIDE),
     }
-    model = Spikformer(_config(architecture, args, input_shape, given))
+    with undrawn():
+        model = Spikformer(_config(architecture, args, input_shape, given))
     assign(model, architecture, checkpoint.tensors)
     return model
 
@@ -168,7 +170,7 @@ def _check(given: Mapping[str, Any], a: Architecture) -> None:
         if name in _READ_OFF:
             raise ValueError(f"{name} is read off the shapes of the tensors; leave {name}={value!r} out.")
         if name not in known:
-            raise ValueError(f"Unknown option {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+            raise unknown("option", name, known)
     if given.get("residual", "add") != "add":
         raise ValueError("residual must stay 'add': these networks add spikes, and have the neurons for it.")
     if given.get("neuron") == "lif" and a.learned_tau:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from kspike.convert.architecture import Architecture, neurons, parts
+from kspike.convert.architecture import Architecture, float32, neurons, parts
 from kspike.convert.namings import NEURON_TENSOR, NORM_TENSORS, Part
 
 
-def assign(model: Any, architecture: Architecture, tensors: Mapping[str, np.ndarray]) -> None:
+def assign(model: Any, architecture: Architecture, tensors: Mapping[str, Any]) -> None:
     """Fills every variable of `model`; names and shapes have been checked by `recognise`.
 
     Layouts: linear (out, in), with any kernel axes of size 1 -> (in, out); convolution (out, in, h, w) -> (h, w, in,
@@ -25,6 +25,7 @@ def assign(model: Any, architecture: Architecture, tensors: Mapping[str, np.ndar
         _part(stem.conv_layers[i], stem.norm_layers[i], stem.neuron_layers[i], [part], tensors)
     _part(stem.rpe_conv, stem.rpe_norm, stem.rpe_neuron, groups["rpe"], tensors)
     count = len(architecture.naming.qkv)
+    behind_attention = neurons(architecture.naming, architecture.depth)[-architecture.depth :]
     for i in range(architecture.depth):
         block = model.get_layer(f"block_{i}")
         ssa, mlp = block.attention, block.mlp
@@ -32,38 +33,34 @@ def assign(model: Any, architecture: Architecture, tensors: Mapping[str, np.ndar
         _part(ssa.proj, ssa.proj_norm, ssa.proj_neuron, [groups["proj"][i]], tensors)
         _part(mlp.fc1, mlp.fc1_norm, mlp.fc1_neuron, [groups["fc1"][i]], tensors)
         _part(mlp.fc2, mlp.fc2_norm, mlp.fc2_neuron, [groups["fc2"][i]], tensors)
-        _neuron(ssa.attention_neuron, neurons(architecture.naming, architecture.depth)[i - architecture.depth], tensors)
+        _neuron(ssa.attention_neuron, behind_attention[i], tensors)
     head = model.get_layer("head")
     head.kernel.assign(_kernel(tensors[f"{architecture.naming.head}.weight"]))
-    head.bias.assign(_float(tensors[f"{architecture.naming.head}.bias"]))
+    head.bias.assign(float32(tensors[f"{architecture.naming.head}.bias"]))
 
 
-def _part(product: Any, norm: Any, neuron: Any, sources: Sequence[Part], tensors: Mapping[str, np.ndarray]) -> None:
+def _part(product: Any, norm: Any, neuron: Any, sources: Sequence[Part], tensors: Mapping[str, Any]) -> None:
     def joined(names: list[str], turn: Any) -> np.ndarray:
         return np.concatenate([turn(tensors[name]) for name in names], axis=-1)
 
     product.kernel.assign(joined([f"{part.product}.weight" for part in sources], _kernel))
     if product.use_bias:
-        product.bias.assign(joined([f"{part.product}.bias" for part in sources], _float))
+        product.bias.assign(joined([f"{part.product}.bias" for part in sources], float32))
     for name, variable in NORM_TENSORS.items():
-        getattr(norm, variable).assign(joined([f"{part.norm}.{name}" for part in sources], _float))
+        getattr(norm, variable).assign(joined([f"{part.norm}.{name}" for part in sources], float32))
     for part in sources[:1]:
         _neuron(neuron, part.neuron, tensors, [part.neuron for part in sources])
 
 
-def _neuron(layer: Any, name: str, tensors: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> None:
+def _neuron(layer: Any, name: str, tensors: Mapping[str, Any], names: Sequence[str] = ()) -> None:
     """A learned time constant: one for each source, spread over the layer's (one fused qkv neuron serves all three)."""
     if f"{name}.{NEURON_TENSOR}" in tensors:
-        values = [float(tensors[f"{n}.{NEURON_TENSOR}"]) for n in names or (name,)]
+        values = [float(float32(tensors[f"{n}.{NEURON_TENSOR}"])) for n in names or (name,)]
         layer.w.assign(np.resize(np.array(values, dtype="float32"), tuple(layer.w.shape)))
 
 
-def _kernel(tensor: np.ndarray) -> np.ndarray:
-    tensor = _float(tensor)
+def _kernel(tensor: Any) -> np.ndarray:
+    tensor = float32(tensor)
     if tensor.ndim == 4 and tensor.shape[2:] != (1, 1):
         return tensor.transpose(2, 3, 1, 0)
     return tensor.reshape(tensor.shape[:2]).T
-
-
-def _float(tensor: np.ndarray) -> np.ndarray:
-    return np.asarray(tensor, dtype="float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -27,7 +28,11 @@ class Neuron:
 
 
 def collect(
-    statistics: Statistics, config: SpikformerConfig | None, strict: bool, static: bool
+    statistics: Statistics,
+    config: SpikformerConfig | None,
+    strict: bool,
+    static: bool,
+    multiplying: Collection[str] = (),
 ) -> tuple[list[Product], list[Neuron]]:
     """(products, neurons) in the order in which they ran.
 
@@ -35,13 +40,16 @@ def collect(
         config: the architecture, whose closed form says the counts; None where only shapes say them.
         strict: whether the closed form names everything there is (a supernet: what it does not name is not active).
         static: whether the first product sees a still image.
+        multiplying: paths of the layers in which products ran.
     """
     rows = {row.name: row for row in table(config)} if config is not None else {}
     counts = neuron_counts(config) if config is not None else {}
+    own = _own_neurons(statistics, multiplying)
     neurons = [
         _neuron(name, total, statistics.images, counts.get(name), config)
         for (name, _), total in statistics.totals.items()
-        if total.signal.role == "neuron" and (name in counts or not strict)
+        if (total.signal.role == "neuron" or (total.signal.role == "suspect" and name in own))
+        and (name in counts or not strict)
     ]
     found = [
         each
@@ -59,6 +67,24 @@ def collect(
             "its attend method, is missing in the supernet."
         )
     return products, neurons
+
+
+def _own_neurons(statistics: Statistics, multiplying: Collection[str]) -> set[str]:
+    """Layers of one's own that are neurons by what they do: of numbers they make 0 and 1 alone.
+
+    One that is given 0 and 1 is a neuron if it multiplies in between; else it passes spikes on, as a pool does.
+    Around a neuron (what is inside ran before) there is no further one.
+    """
+    inner = [name for (name, _), total in statistics.totals.items() if total.signal.role == "neuron"]
+    found: set[str] = set()
+    for (call, _), total in statistics.totals.items():
+        if total.signal.role != "suspect" or not total.binary or not total.sums.total:
+            continue
+        name = call.partition("#")[0]
+        works = any(path == name or path.startswith(f"{name}/") for path in multiplying)
+        if (works or not total.from_binary) and not any(path.startswith(f"{name}/") for path in [*inner, *found]):
+            found.add(call)
+    return found
 
 
 def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: bool) -> list[Found]:

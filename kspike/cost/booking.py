@@ -28,7 +28,7 @@ def book(
     known = {neuron.name: neuron for neuron in neurons}
     ran = [_place(name, of, total) for (name, of), total in statistics.totals.items()]
     for i, (name, role, total) in enumerate(ran):
-        if role == "neuron" and name in known:
+        if role in ("neuron", "suspect") and name in known:
             entry: dict[str, Any] = {"updates": known[name].updates, "spikes": known[name].spikes}
         elif role == "norm" and not rows:
             entry = {"normalised": total.signal.elements}

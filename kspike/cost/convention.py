@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import Registry
 from kspike.cost.observed import Activity
 
 
@@ -79,7 +79,14 @@ class Convention:
         return not self.mac_pj and not self.ac_pj
 
 
-_REGISTRY: dict[str, Convention] = {}
+def _check(convention: Convention) -> None:
+    if not isinstance(convention, Convention):
+        raise ValueError(f"Expected a kspike.cost.Convention, received {type(convention).__name__}.")
+    if not convention.name or not convention.source:
+        raise ValueError("A convention needs a name and a source: numbers that nobody can look up are worth nothing.")
+
+
+_REGISTRY: Registry[Convention] = Registry("energy convention", _check, "; kspike.cost.register adds one")
 
 
 class Listing(dict):
@@ -96,13 +103,8 @@ def register(convention: Convention, *, replace: bool = False) -> None:
     Raises:
         ValueError: it is no `Convention`, lacks a name or a source, or its name is taken (`replace=True` gives it).
     """
-    if not isinstance(convention, Convention):
-        raise ValueError(f"Expected a kspike.cost.Convention, received {type(convention).__name__}.")
-    if not convention.name or not convention.source:
-        raise ValueError("A convention needs a name and a source: numbers that nobody can look up are worth nothing.")
-    if convention.name in _REGISTRY and not replace and _REGISTRY[convention.name] != convention:
-        raise ValueError(f"The convention {convention.name!r} exists; choose another name, or pass replace=True.")
-    _REGISTRY[convention.name] = convention
+    _check(convention)
+    _REGISTRY.add(convention.name, convention, replace=replace)
 
 
 def conventions() -> Listing:
@@ -116,12 +118,4 @@ def get(convention: str | Convention) -> Convention:
     Raises:
         ValueError: an unknown name; says the known ones and the nearest.
     """
-    if isinstance(convention, Convention):
-        return convention
-    if convention not in _REGISTRY:
-        known = list(_REGISTRY)
-        raise ValueError(
-            f"Unknown energy convention {convention!r}{nearest(convention, known)}; known: {', '.join(known)}. "
-            "kspike.cost.register adds one."
-        )
-    return _REGISTRY[convention]
+    return convention if isinstance(convention, Convention) else _REGISTRY.find(convention)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import unknown
 from kspike.cost.closed_form import Row, rows
 from kspike.cost.tables import as_sizes
 
@@ -64,9 +64,7 @@ def flops(config: Any, counting: str = "syops") -> Any:
         3703607040
     """
     if counting not in COUNTINGS:
-        raise ValueError(
-            f"Unknown counting {counting!r}{nearest(counting, list(COUNTINGS))}; known: {', '.join(COUNTINGS)}."
-        )
+        raise unknown("counting", counting, COUNTINGS)
     return _summed(config, lambda row: row.flops(counting))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import bad_rows
+from kspike.data.arguments import scaled
 from kspike.data.batches import BATCH, batches_of, is_array, whole_arrays
 
 
@@ -71,6 +73,7 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
         raise ValueError(f"Expected a batch of images as one array, received {type(images).__name__}.")
     if not isinstance(images, np.ndarray):
         images = keras.ops.convert_to_numpy(images)
+    scaled("measured", images)
     images = np.asarray(images, dtype="float32")
     fits = images.ndim == len(shape) and all(
         n is None or n == m for n, m in zip(shape[1:], images.shape[1:], strict=True)
@@ -80,10 +83,8 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
             f"Expected images of shape {tuple(shape[1:])} in batches, received a batch of shape {images.shape}; "
             "resize them, or measure a model of that input_shape."
         )
-    if not np.isfinite(images).all():
-        raise ValueError(
-            "The images hold numbers that are not finite (nan or infinity); look at where they are normalised."
-        )
+    if (bad := bad_rows(images)) is not None:
+        raise ValueError(f"Expected images that are finite; {bad}. Look at where they are normalised.")
     return images
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._finite import check_weights
 from kspike.cost import images as image_batches
 from kspike.cost.activity import collect
 from kspike.cost.anytime import Answers, read
@@ -50,8 +51,8 @@ def measure(
         with accuracy and energy after every time step.
 
     Raises:
-        ValueError: an unknown convention, no images, images of another shape, values that are not finite, or a layer
-            whose first axis is not the batch.
+        ValueError: an unknown convention, no images, images of another shape, weights or values that are not finite,
+            or a layer whose first axis is not the batch.
 
     Example:
         >>> import keras, kspike, numpy as np
@@ -69,7 +70,9 @@ def measure(
     if images is not None and images < 1:
         raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
     shape = _input_shape(model)
+    check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     probe = probe_of(model)
+    probe.watch()
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None
@@ -81,7 +84,9 @@ def measure(
             answers.add(packed.get("logits"), labels, n)
             first = batch[0] if first is None else first
             advance()
-    products, neurons = collect(statistics, config, strict=is_supernet(model), static=probe.static)
+    products, neurons = collect(
+        statistics, config, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
+    )
     timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
         model=model.name,
@@ -92,7 +97,7 @@ def measure(
         neurons=neuron_rows(neurons),
         energy_std_mj=spread(products, rule),
         parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
-        notes=tuple(probe.notes),
+        notes=probe.notes(),
         image=first,
         still=probe.static,
         products=tuple(products),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -25,6 +26,7 @@ def neurobench(
     ACs if its whole input is -1, 0 or 1. NeuroBench decides that anew at every call, which makes its numbers depend on
     the batch size; here it is decided once, over all images, unless `per_call`. It does not see attention's products,
     which stand apart, as "Attention_ACs": spikes of Q times those of K that they meet, and those of V times tokens.
+    Products that are counted nowhere are warned of, by layer.
 
     Source: NeuroBench 2.3.0, metrics/static and metrics/workload. Departure: PyTorch's normalisation keeps a counter of
     8 bytes in each layer, which Footprint has there and Keras has not.
@@ -51,6 +53,8 @@ def neurobench(
             f"{model.name} is a supernet: its weights are those of many networks. Measure supernet.extract() instead."
         )
     report = measure(model, data, "neurobench_per_call" if per_call else "neurobench", batches, progress)
+    if report.notes:  # NeuroBench's names have no place for them
+        warnings.warn(f"These figures leave something out. {' '.join(report.notes)}", stacklevel=2)
     attention = [row.acs for row in report.under("spikingjelly").rows if row.kind == "attention"]
     updates = sum(row.updates for row in report.neurons)
     spikes = sum(row.rate * row.updates for row in report.neurons)

@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from kspike.config import SpikformerConfig
-from kspike.cost import products
+from kspike.cost import left_out, products
 from kspike.cost.anytime import Reader
 from kspike.cost.recording import Recorder, Signal
 from kspike.cost.tables import table
 from kspike.layers import LIF, PLIF, DirectEncoding
-from kspike.ops import jit
+from kspike.ops import compiles, jit, place, watched
+from kspike.ops.watching import Ran
 
 #: Model -> its probe. Weak, and a probe holds its model weakly: measuring keeps no model alive.
 _PROBES: weakref.WeakKeyDictionary[keras.Model, Probe] = weakref.WeakKeyDictionary()
@@ -24,13 +25,20 @@ _PROBES: weakref.WeakKeyDictionary[keras.Model, Probe] = weakref.WeakKeyDictiona
 class Probe:
     """Runs batches of images through a model and gives back the packed statistics of every signal."""
 
+    #: Whether products that no row counts are looked for.
+    watches = True
+
     def __init__(self, model: keras.Model) -> None:
         self._model = weakref.ref(model)
         self.timesteps, self.static = _time_of(model)
-        self.taps, self.notes = products.find(model, _is_neuron, _known(model))
+        self.taps, self._static = products.find(model, _is_neuron, _known(model))
+        self.places = left_out.places(model, self.taps)
         self._identity = _identity(model)
         self._reader = Reader(model)
         self._signals: dict[tuple[int, ...], tuple[Signal, ...]] = {}
+        self._counted: dict[tuple[int, ...], dict[int, int | None]] = {}
+        self._ran: dict[tuple[int, ...], list[Ran]] = {}
+        self._shape: tuple[int, ...] = ()
         self._run = jit(self._forward, model.variables)
 
     def fits(self, model: keras.Model) -> bool:
@@ -40,17 +48,36 @@ class Probe:
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
-        with recorder.listening(self.taps), self._reader.listening() as seen:
+        with recorder.listening(self.places), self._reader.listening() as seen, place(left_out.MODEL):
             outputs = model(images, training=False)  # type: ignore[misc]
         # Python runs here only while tracing (on torch, always): what is static of a signal is kept by shape
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
+        self._counted[tuple(images.shape)] = recorder.counted
         logits = self._reader.logits(seen, outputs)
         return recorder.packed() | ({} if logits is None else {"logits": logits})
 
     def run(self, images: np.ndarray) -> tuple[tuple[Signal, ...], dict[str, np.ndarray]]:
         """(signals, their packed statistics) of one batch."""
-        out = self._run(images)
+        self._shape = images.shape
+        if images.shape in self._ran or not self.watches:
+            out = self._run(images)
+        else:
+            out, self._ran[images.shape] = watched(self._run, (images,))
         return self._signals[images.shape], {k: keras.ops.convert_to_numpy(v) for k, v in out.items()}
+
+    def watch(self) -> None:
+        """Looks anew at what the first batch multiplies, where nothing compiled says that it is what it was."""
+        if not compiles() and any(place.own for place in self.places):
+            self._ran.clear()
+
+    def notes(self) -> tuple[str, ...]:
+        """What the rows of the batches that were run leave out."""
+        ran, counted = self._ran[self._shape], self._counted[self._shape]
+        return left_out.notes(self.places, self._static, ran, counted, self._shape[0])
+
+    def multiplying(self) -> set[str]:
+        """Paths of the layers in which products ran."""
+        return {self.places[each.place].name for ran in self._ran.values() for each in ran}
 
 
 def probe_of(model: keras.Model) -> Probe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -60,8 +61,10 @@ def role_of(layer: keras.Layer) -> str | None:
 
 def find(
     model: keras.Layer, is_neuron: Callable[[keras.Layer], bool], known: dict[str, str]
-) -> tuple[list[Tap], list[str]]:
-    """Walks through a model: (what to look at, notes on weights that nobody counts).
+) -> tuple[list[Tap], dict[str, str]]:
+    """Walks through a model: (what to look at, path -> a note on what nobody counts there).
+
+    The notes are what is known before anything runs; `left_out` says of each product that did.
 
     Args:
         model: any Keras model.
@@ -69,12 +72,11 @@ def find(
         known: path -> role of layers that a closed form knows, whatever class stands there (elastic layers).
     """
     taps: list[Tap] = []
-    notes: list[str] = []
-    for name, layer in _walk(model, "", set()):
+    notes: dict[str, str] = {}
+    for name, layer in walk(model):
         inner = getattr(layer, "layer", None) if isinstance(layer, keras.layers.TimeDistributed) else layer
         role = role_of(inner) if inner is not None else None
-        # a quantised layer answers through another method
-        method = "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
+        method = method_of(layer)
         if role is not None or name in known:
             taps.append(Tap(name, layer, method, role or known[name], inner if role else None))
         elif is_neuron(layer):
@@ -90,9 +92,9 @@ def find(
         if callable(getattr(layer, "fire", None)):
             taps.append(Tap(name, layer, "fire", "neuron"))
         if isinstance(layer, HIDDEN):
-            notes.append(f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted.")
+            notes[name] = f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted."
         elif role is None and not known and _has_kernel(layer):
-            notes.append(f"{name} ({type(layer).__name__}) holds weights that this report does not count.")
+            notes[name] = f"{name} ({type(layer).__name__}) holds weights that this report does not count."
     return taps, notes
 
 
@@ -101,7 +103,14 @@ def _has_kernel(layer: keras.Layer) -> bool:
     return any(len(v.shape) > 1 for v in own)
 
 
-def _walk(layer: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str, keras.Layer]]:
+def method_of(layer: Any) -> str:
+    """The method through which a layer's values pass: a quantised one answers through another."""
+    return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
+
+
+def walk(layer: keras.Layer, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, keras.Layer]]:
+    """Gives (path, layer) of everything inside; what is inside a product is its own affair."""
+    seen = set() if seen is None else seen
     for child in layer._flatten_layers(include_self=False, recursive=False):
         if id(child) in seen or isinstance(child, (keras.layers.InputLayer, keras.metrics.Metric)):
             continue
@@ -109,7 +118,7 @@ def _walk(layer: keras.Layer, prefix: str, seen: set[int]) -> Iterator[tuple[str
         name = f"{prefix}{child.name}"
         yield name, child
         if role_of(child) is None and not isinstance(child, keras.layers.TimeDistributed):
-            yield from _walk(child, f"{name}/", seen)
+            yield from walk(child, f"{name}/", seen)
 
 
 def image_axes(operator: keras.Layer | None) -> int:

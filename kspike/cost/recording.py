@@ -12,8 +12,10 @@ import keras
 from keras import ops
 
 from kspike.cost import fanout, products
+from kspike.cost.left_out import MEASURING, MODEL, Place
 from kspike.cost.observed import Geometry
 from kspike.cost.products import Tap
+from kspike.ops import place as at_place
 
 #: How many neurons of a layer the raster of a report shows, evenly spaced.
 RASTER = 40
@@ -49,8 +51,8 @@ class Signal:
 
     Args:
         tap: name of the tap, unique call by call ("dense", "dense#2").
-        role: of the tap.
-        of: which input of it, "" but for attention's "q", "k", "v".
+        role: of the tap; "suspect" of what a layer of one's own gives, which may be spikes.
+        of: which input of it, "" but for attention's "q", "k", "v", and "out" of a suspect.
         steps: time steps told apart (1 where the tensor has no time).
         elements: numbers for one image, over all steps.
         dense: multiply-accumulates for one image, over all steps; None where only a closed form knows them.
@@ -82,36 +84,73 @@ class Recorder:
         self._touched: list[Any] = []
         self._ranges: list[Any] = []
         self._raster: list[Any] = []
+        self._binary: list[Any] = []
+        #: Number of a tap's place -> multiply-accumulates that its rows count; None where a closed form says how many.
+        self.counted: dict[int, int | None] = {}
         self._calls: dict[str, int] = {}
 
     @contextlib.contextmanager
-    def listening(self, taps: Sequence[Tap]) -> Iterator[None]:
-        """Puts a listener before every tap's method, and takes all of them away again, whatever happens."""
-        listeners = ((t.layer, t.method, self._listener(t, getattr(t.layer, t.method))) for t in taps)
-        with replaced(listeners):
+    def listening(self, places: Sequence[Place]) -> Iterator[None]:
+        """Marks every place, puts a listener behind every tap, and takes all of it away again, whatever happens."""
+        calls = ((p.layer, p.method, self._listener(i, p)) for i, p in enumerate(places) if i not in (MODEL, MEASURING))
+        with replaced(calls):
             yield
 
-    def _listener(self, tap: Tap, method: Callable) -> Callable:
+    def _listener(self, number: int, place: Place) -> Callable:
+        tap, method = place.tap, getattr(place.layer, place.method)
+        own = place.own and isinstance(place.layer, keras.Layer)
+
         def listen(*args: Any, **kwargs: Any) -> Any:
-            outputs = method(*args, **kwargs)
-            name = f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name
-            count = self._calls[name] = self._calls.get(name, 0) + 1
-            name = name if count == 1 else f"{name}#{count}"
-            if tap.role == "norm":  # nothing but how many numbers it sees
-                size = math.prod(args[0].shape) // self.batch
-                self.signals.append(Signal(name, "norm", "", 1, size, None))
-            elif tap.role == "neuron":
-                self._record(name, "neuron", "", outputs)
-            elif tap.role == "pool":
-                self._record(name, "pool", "", args[0])
-            elif tap.role == "attention":
-                named = {k: kwargs[k] for k in "qkv" if k in kwargs}
-                self._attention(name, **dict(zip("qkv", args, strict=False)), **named)
-            else:
-                self._product(tap, name, args[0] if args else next(iter(kwargs.values())), outputs)
+            with at_place(number):
+                outputs = method(*args, **kwargs)
+            with at_place(MEASURING):
+                if tap is not None:
+                    self._heard(number, tap, args, kwargs, outputs)
+                if own and (tap is None or tap.role in ("conv", "dense")):
+                    self._suspect(place.name, outputs, (args, kwargs))
             return outputs
 
         return listen
+
+    def _heard(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
+        name = self._call_of(f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name)
+        before = len(self.signals)
+        if tap.role == "norm":  # nothing but how many numbers it sees
+            size = math.prod(args[0].shape) // self.batch
+            self.signals.append(Signal(name, "norm", "", 1, size, None))
+        elif tap.role == "neuron":
+            self._record(name, "neuron", "", outputs)
+        elif tap.role == "pool":
+            self._record(name, "pool", "", args[0])
+        elif tap.role == "attention":
+            named = {k: kwargs[k] for k in "qkv" if k in kwargs}
+            self._attention(name, **dict(zip("qkv", args, strict=False)), **named)
+        else:
+            self._product(tap, name, args[0] if args else next(iter(kwargs.values())), outputs)
+        self._count(number, self.signals[before])
+
+    def _count(self, number: int, signal: Signal) -> None:
+        counted = self.counted.get(number, 0)
+        if signal.role == "attention":  # Q K^T and A V
+            self.counted[number] = (counted or 0) + 2 * signal.elements * signal.shape[0] * self.batch
+        elif signal.role in ("conv", "dense"):
+            known = counted is not None and signal.dense is not None
+            self.counted[number] = counted + signal.dense * self.batch if known else None  # type: ignore[operator]
+
+    def _call_of(self, name: str) -> str:
+        """The name of this call: the second of a layer is "dense#2"."""
+        count = self._calls[name] = self._calls.get(name, 0) + 1
+        return name if count == 1 else f"{name}#{count}"
+
+    def _suspect(self, name: str, outputs: Any, inputs: Any) -> None:
+        """Keeps whether a layer takes numbers and gives 0 and 1 alone, which makes it a neuron, whatever its class."""
+        shape = tuple(getattr(outputs, "shape", ()))
+        if len(shape) < 2 or None in shape or 0 in shape or shape[0] % self.batch or not _is_float(outputs):
+            return
+        given = [_is_binary(x) for x in keras.tree.flatten(inputs) if hasattr(x, "shape") and _is_float(x)]
+        both = [_is_binary(outputs), ops.min(ops.stack(given)) if given else ops.ones(())]
+        self._record(self._call_of(f"{name} spikes").replace(" spikes", ""), "suspect", "out", outputs)
+        self._binary.append(ops.stack(both))
 
     def _attention(self, name: str, q: Any, k: Any, v: Any) -> None:
         """A spike in q meets those of k in the same channel; one in v meets all tokens."""
@@ -163,7 +202,7 @@ class Recorder:
         features = math.prod(known) // self.batch // steps
         self._sums.append(ops.sum(x, axis=-1))
         shown = 0
-        if role == "neuron":  # spikes: 0 or 1, so that the sum says all
+        if role in ("neuron", "suspect"):  # spikes: 0 or 1, so that the sum says all
             shown = min(RASTER, features)
             stride = features // shown
             self._raster.append(ops.reshape(x[0, :, : shown * stride : stride], (-1,)))
@@ -192,9 +231,21 @@ class Recorder:
             "touched": ops.concatenate(self._touched, axis=1),
             "ranges": ops.stack(self._ranges),  # smallest, largest, largest part behind the point
             "raster": ops.concatenate(self._raster) if self._raster else ops.zeros((0,)),
+            # of suspects: whether all that they give, and all that they are given, is 0 or 1
+            "binary": ops.stack(self._binary) if self._binary else ops.zeros((0, 2)),
         }
 
 
 def _nonzero(x: Any) -> Any:
     """1 where a number is not zero, else 0, in float32."""
     return ops.absolute(ops.sign(ops.cast(x, "float32")))
+
+
+def _is_float(x: Any) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+
+
+def _is_binary(x: Any) -> Any:
+    """1.0 where every number is 0 or 1, else 0.0."""
+    x = ops.cast(x, "float32")
+    return ops.cast(ops.all(ops.equal(x * (x - 1.0), 0.0)), "float32")

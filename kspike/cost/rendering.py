@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from kspike.cost.report import EnergyReport
@@ -29,12 +30,14 @@ def energy(microjoules: float) -> str:
     return f"{microjoules:,.3f}" if microjoules >= 0.001 or microjoules == 0 else f"{microjoules:.2e}"
 
 
+#: What a millijoule is in every unit that `joules` chooses from.
+PER_MILLIJOULE = {"mJ": 1.0, "µJ": 1e3, "nJ": 1e6}
+
+
 def joules(millijoules: float) -> tuple[float, str]:
     """An energy in the unit that leaves few zeros in front: (value, unit). Cards and reports hold millijoules."""
-    for unit, size in (("mJ", 1.0), ("µJ", 1e-3)):
-        if millijoules >= 0.01 * size or millijoules == 0:
-            return millijoules / size, unit
-    return millijoules / 1e-6, "nJ"
+    unit = "mJ" if millijoules >= 0.01 or millijoules == 0 else "µJ" if millijoules >= 1e-5 else "nJ"
+    return millijoules * PER_MILLIJOULE[unit], unit
 
 
 def as_text(report: EnergyReport) -> str:
@@ -60,7 +63,7 @@ def as_text(report: EnergyReport) -> str:
 
 
 def _table(report: EnergyReport) -> Table:
-    table = Table(box=None, pad_edge=False, title=f"Energy of {report.model}, one image", title_justify="left")
+    table = Table(box=None, pad_edge=False, title=Text(f"Energy of {report.model}, one image"), title_justify="left")
     marked = any(row.silent or row.saturated for row in report.rows)
     table.add_column("layer")
     for column in ("rate", "dense", "MACs", "ACs", "µJ", "%"):
@@ -74,7 +77,7 @@ def _table(report: EnergyReport) -> Table:
         # a mean of real values is no firing rate
         rate = "silent" if row.silent else "real" if row.macs and not row.acs else f"{row.rate:.4f}"
         mark = "nothing arrives" if row.silent else "saturated input" if row.saturated else ""
-        table.add_row(row.name, rate, *numbers, *([mark] if marked else []))
+        table.add_row(Text(row.name), rate, *numbers, *([mark] if marked else []))
     return table
 
 
@@ -92,7 +95,7 @@ def as_comparison(first: EnergyReport, second: EnergyReport) -> str:
     """Two reports side by side, total by total."""
     table = Table(box=None, pad_edge=False)
     for column in ("", first.model, second.model, "times"):
-        table.add_column(column, justify="left" if not column else "right")
+        table.add_column(Text(column), justify="left" if not column else "right")
     lines: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], str]], ...] = (
         ("energy, mJ", lambda r: r.energy_mj, lambda v: f"{v:.6g}"),
         ("accuracy, %", lambda r: None if r.accuracy is None else 100 * r.accuracy, lambda v: f"{v:.2f}"),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kspike._csv import as_csv
 from kspike._files import write_text
-from kspike.config import nearest
+from kspike._registry import unknown
 from kspike.cost.anytime import Reading, recharged
 from kspike.cost.convention import Convention, get
 from kspike.cost.findings import findings
@@ -104,7 +103,7 @@ class EnergyReport:
             ValueError: another kind.
         """
         if kind not in KINDS:
-            raise ValueError(f"Unknown kind of operation {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}.")
+            raise unknown("kind of operation", kind, KINDS)
         if kind == "dense":
             return float(sum(row.dense for row in self.rows))
         acs, macs = sum(row.acs for row in self.rows), sum(row.macs for row in self.rows)
@@ -172,14 +171,12 @@ class EnergyReport:
         reports = (self,) if beside is None else (self, beside)
         columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in ("rates", "energies_uj")]
         steps = max((len(row.rates) for report in reports for row in report.rows), default=0)
-        out = io.StringIO()
-        lines = csv.writer(out, lineterminator="\n")
-        lines.writerow([*(["model"] if beside else []), *columns, *(f"rate_{t}" for t in range(steps))])
+        lines: list[list[Any]] = [[*(["model"] if beside else []), *columns, *(f"rate_{t}" for t in range(steps))]]
         for report in reports:
             for row in report.rows:
                 values = (getattr(row, c) for c in columns)
-                lines.writerow([*([report.model] if beside else []), *values, *row.rates])
-        return write_text(path, out.getvalue())
+                lines.append([*([report.model] if beside else []), *values, *row.rates])
+        return write_text(path, as_csv(lines))
 
     def to_html(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
         """Writes one self-contained page that works offline (aside, then renamed).

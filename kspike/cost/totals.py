@@ -37,7 +37,8 @@ class Tally:
 class Total:
     """Everything known of one signal over all images.
 
-    `spiking` is what `touched` holds of batches whose whole input is -1, 0 or 1.
+    `spiking` is what `touched` holds of batches whose whole input is -1, 0 or 1. Of a suspect, `binary` and
+    `from_binary` say whether all it gives, and all it is given, is 0 or 1.
     """
 
     signal: Signal
@@ -49,6 +50,8 @@ class Total:
     smallest: float = np.inf
     largest: float = -np.inf
     raster: np.ndarray | None = None
+    binary: bool = True
+    from_binary: bool = True
 
     @property
     def counts(self) -> bool:
@@ -74,21 +77,25 @@ class Statistics:
         Raises:
             ValueError: a layer received or fired values that are not finite.
         """
-        at = product = known = shown = 0
+        at = product = known = shown = suspect = 0
         for signal in signals:
             total = self.totals.setdefault((signal.tap, signal.of), Total(signal))
             if signal.role == "norm":
                 continue
             steps = min(signal.steps, self.timesteps or signal.steps)
             sums = packed["sums"][:n, at : at + steps]
-            if not np.isfinite(sums).all():
+            if signal.role == "suspect":
+                binary, from_binary = packed["binary"][suspect]
+                total.binary, total.from_binary = total.binary and bool(binary), total.from_binary and bool(from_binary)
+                suspect += 1
+            elif not np.isfinite(sums).all():
                 raise ValueError(
                     f"{signal.tap} sees values that are not finite: the model's weights or statistics hold nan or "
                     "infinity, or its training diverged."
                 )
             total.sums.add(sums)
             at += signal.steps
-            if signal.role == "neuron":
+            if signal.role in ("neuron", "suspect"):
                 size = signal.shown * signal.steps
                 if not self.images:
                     total.raster = packed["raster"][shown : shown + size].reshape(signal.steps, signal.shown)

@@ -26,6 +26,20 @@ def image_size(value: Any) -> tuple[int, int] | None:
         ) from None
 
 
+def scaled(name: str, images: Any) -> None:
+    """Refuses raw pixels where nothing would scale them.
+
+    Raises:
+        ValueError: the images are uint8.
+    """
+    if np.dtype(getattr(images, "dtype", float)) == np.uint8:
+        raise ValueError(
+            f"The {name} images are uint8, raw pixels as a rule, and nothing here scales them. Expected floats: "
+            "(images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where the "
+            "numbers are meant as they are (counts of events, a model that scales its input)."
+        )
+
+
 def channel_values(name: str, value: Any, channels: int) -> tuple[float, ...] | None:
     """Reads a `mean=` or `std=` argument: None, or one finite number a channel; std above zero."""
     if value is None:

@@ -80,22 +80,28 @@ class Augmentation:
                 raise ValueError(f"Augmentation has no {key!r}.{hint} Known: {', '.join(known)}.")
         return cls(**values)
 
-    def change_raw(self, images: Array, mean: Array, top: int, rng: np.random.Generator) -> Array:
-        """Mirrors, shifts and distorts raw uint8 images; `mean` (channels,) and `top` are in raw values."""
-        fill = mean if self.fill == "mean" else np.zeros_like(mean)
+    def change_raw(
+        self, images: Array, mean: Array, top: Array | int, rng: np.random.Generator, black: Array | None = None
+    ) -> Array:
+        """Mirrors, shifts and distorts raw uint8 images, or floats.
+
+        `mean` (channels,) and `top` are in the values of the images; so is `black` (channels,), which of uint8 is 0.
+        """
+        black = np.zeros_like(mean) if black is None else black
+        fill = mean if self.fill == "mean" else black
         if self.flip or self.shift:
             images = transforms.flip_and_shift(images, self.flip, self.shift, fill, rng)
         if self.distort:
             strength = (self.magnitude, self.magnitude_std)
-            images = policy.distort(images, self.operations, self.distort, strength, fill, top, rng)
+            images = policy.distort(images, self.operations, self.distort, strength, fill, top, rng, black)
         return images
 
     def change_normalized(
-        self, images: Array, labels: Array, epoch: int, rng: np.random.Generator
+        self, images: Array, labels: Array, epoch: int, rng: np.random.Generator, mean: Array | float = 0.0
     ) -> tuple[Array, Array]:
-        """Erases and mixes normalised float32 images, and mixes their labels, one-hot where mixup is on."""
+        """Erases and mixes float32 images of this mean, and mixes their labels, one-hot where mixup is on."""
         if self.erase:
-            images = transforms.erase(images, self.erase, self.erase_area, self.erase_aspect, rng)
+            images = transforms.erase(images, self.erase, self.erase_area, self.erase_aspect, rng, mean)
         if self.mixup and (self.mixup_until is None or epoch < self.mixup_until):
             images, labels = transforms.mix(images, labels, self.mixup, rng)
         return images, labels

@@ -10,6 +10,7 @@ Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cac
 
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kspike._files import folder_aside, sha256
+from kspike import _json
+from kspike._files import expanded, folder_aside, remove_leftovers, sha256
 from kspike.data.sources import Images
 
 FORMAT = 1
@@ -26,7 +28,7 @@ FORMAT = 1
 def folder(data_dir: str | os.PathLike[str]) -> Path:
     """Names the folder that holds decoded images for the data sets prepared in `data_dir`."""
     chosen = os.environ.get("KSPIKE_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(data_dir) / "kspike_cache"
+    return expanded(chosen) if chosen else Path(data_dir) / "kspike_cache"
 
 
 def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images]) -> Images:
@@ -54,8 +56,9 @@ def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images
             stacklevel=2,
         )
         return images
-    for stale in root.glob(f"{part}-*"):
-        if stale != target:
+    own = re.compile(re.escape(part) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
+    for stale in root.iterdir():
+        if own.fullmatch(stale.name) and stale != target and (stale / "meta.json").is_file():
             shutil.rmtree(stale, ignore_errors=True)
     return _open(target, fingerprint) or images
 
@@ -64,7 +67,7 @@ def _open(target: Path, fingerprint: str) -> Images | None:
     if not (target / "meta.json").is_file():
         return None
     try:
-        meta = json.loads((target / "meta.json").read_text(encoding="utf-8"))
+        meta = _json.read_object(target / "meta.json")
         if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
             return None
         for name, expected in meta["sha256"].items():
@@ -72,7 +75,7 @@ def _open(target: Path, fingerprint: str) -> Images | None:
                 raise ValueError(f"{name}.npy is damaged")
         images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
         labels, ids = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f"Decoded images in {target} are unreadable ({error}); decoding them again.", stacklevel=3)
         shutil.rmtree(target, ignore_errors=True)
         return None
@@ -81,6 +84,7 @@ def _open(target: Path, fingerprint: str) -> Images | None:
 
 def _write(target: Path, fingerprint: str, images: Images) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent, "writing")
     with folder_aside(target.parent, "writing") as aside:
         for name, array in images._asdict().items():
             np.save(aside / f"{name}.npy", array, allow_pickle=False)

@@ -20,17 +20,19 @@ def distort(
     probability: float,
     magnitude: tuple[float, float],
     fill: Array,
-    top: int,
+    top: Array | int,
     rng: np.random.Generator,
+    black: Array | int = 0,
 ) -> Array:
     """Applies to each image, with `probability`, one of `operations` chosen at random.
 
     Args:
-        images: uint8, (batch, height, width, channels).
+        images: uint8 or float, (batch, height, width, channels).
         operations: names out of OPERATIONS.
         magnitude: mean and standard deviation, out of 10.
-        fill: (channels,) uint8, the colour of what moves in.
-        top: the largest value of a raw pixel, to which equalising stretches.
+        fill: (channels,), the colour of what moves in.
+        top: the largest value of a pixel, to which equalising stretches; of floats, one a channel.
+        black: the least, likewise; of uint8 it is 0.
     """
     batch = len(images)
     chosen = rng.integers(0, len(operations), batch)
@@ -42,7 +44,8 @@ def distort(
     for k, name in enumerate(operations):
         where = np.flatnonzero((chosen == k) & applied)
         if name == "equalize":
-            out[where] = equalize(images[where], top)
+            some = images[where]
+            out[where] = equalize(some, int(top)) if some.dtype == np.uint8 else _equalize_floats(some, black, top)
         else:
             matrices[where] = _matrices(name, level[where], images.shape[1], images.shape[2])
             moved[where] = True
@@ -62,6 +65,13 @@ def equalize(images: Array, top: int = 255) -> Array:
     table = np.where(step > 0, (step // 2 + below) // np.maximum(step, 1), np.arange(256)).clip(0, 255).astype(np.uint8)
     table = np.where(step > 0, np.minimum(table, top), table).astype(np.uint8)
     return table[rows, values].reshape(batch, channels, height * width).transpose(0, 2, 1).reshape(images.shape)
+
+
+def _equalize_floats(images: Array, black: Array | int, top: Array | int) -> Array:
+    """The same on 256 levels between the least and the largest value of each channel."""
+    span = np.maximum(np.asarray(top) - black, np.finfo(np.float32).tiny)
+    levels = np.rint((images - black) / span * 255).clip(0, 255).astype(np.uint8)
+    return (equalize(levels) / np.float32(255) * span + black).astype(images.dtype)
 
 
 def affine(images: Array, matrices: Array, fill: Array) -> Array:
@@ -86,7 +96,7 @@ def affine(images: Array, matrices: Array, fill: Array) -> Array:
     for c in range(channels):  # channel by channel: NumPy's inner loops are then long
         plane = images[..., c].astype(np.float32).ravel()
         value = sum(plane.take(corner) * weight for corner, weight in zip(corners, weights, strict=True))
-        out[..., c] = np.where(outside, fill[c], np.rint(value))
+        out[..., c] = np.where(outside, fill[c], np.rint(value) if images.dtype == np.uint8 else value)
     return out
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._files import expanded
 from kspike.data import cache, tfds_errors
 from kspike.data.class_names import class_names
 from kspike.data.reading import collect
@@ -41,7 +42,7 @@ def source(
         download: whether to fetch and prepare it if it is not there.
         keep: whether to keep decoded images (kspike/data/cache.py).
     """
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = expanded(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     builder = _builder(name, root, download)
     info = builder.info
     image_key, label_key = tfds_errors.keys_of(name, info)

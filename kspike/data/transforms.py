@@ -11,17 +11,17 @@ def flip_and_shift(images: Array, flip: float, shift: float, fill: Array, rng: n
     The shift is the padding and random crop of the ResNet recipes (He et al., 2016, section 4.2: 4 pixels of 32).
 
     Args:
-        images: uint8, (batch, height, width, channels).
+        images: uint8 or float, (batch, height, width, channels).
         flip: probability of a left-right mirror.
         shift: largest move, as a share of height and of width.
-        fill: (channels,) uint8, the colour of what moves in.
+        fill: (channels,), the colour of what moves in.
     """
     batch, height, width, channels = images.shape
     up, left = round(shift * height), round(shift * width)
     dy = rng.integers(0, 2 * up + 1, batch)
     dx = rng.integers(0, 2 * left + 1, batch)
     mirrored = rng.random((batch,)) < flip
-    canvas = np.zeros((batch, height + 2 * up, width + 2 * left, channels), np.uint8)
+    canvas = np.zeros((batch, height + 2 * up, width + 2 * left, channels), images.dtype)
     if fill.any():
         canvas[:] = fill
     canvas[:, up : up + height, left : left + width] = images
@@ -32,9 +32,14 @@ def flip_and_shift(images: Array, flip: float, shift: float, fill: Array, rng: n
 
 
 def erase(
-    images: Array, probability: float, area: tuple[float, float], aspect: float, rng: np.random.Generator
+    images: Array,
+    probability: float,
+    area: tuple[float, float],
+    aspect: float,
+    rng: np.random.Generator,
+    value: Array | float = 0.0,
 ) -> Array:
-    """Sets one random rectangle of some images to zero, which is the mean colour once images are normalised.
+    """Sets one random rectangle of some images to `value`: zero is the mean colour once images are normalised.
 
     Random erasing (Zhong et al., 2020) in timm's "const" mode; a rectangle that does not fit is cut to the image, where
     timm draws again. With `probability` 1 and equal bounds of `area` it is cutout.
@@ -55,7 +60,7 @@ def erase(
     chosen = rng.random((batch,)) < probability
     out = images.copy()
     for i in np.flatnonzero(chosen):  # a slice an image beats a mask over the batch
-        out[i, top[i] : top[i] + tall[i], left[i] : left[i] + wide[i]] = 0.0
+        out[i, top[i] : top[i] + tall[i], left[i] : left[i] + wide[i]] = value
     return out
 
 

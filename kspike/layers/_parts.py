@@ -10,18 +10,23 @@ from keras import ops
 
 from kspike import config as checks
 from kspike import surrogate as surrogates
+from kspike._registry import nearest
 from kspike.layers._state import KEY, layer_state, restore
+from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import LIF, PLIF
 
 
 def linear_initializer() -> keras.initializers.Initializer:
-    """Truncated normal of deviation 0.02, as the official code fills every linear layer."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+    """Truncated normal of deviation 0.02, as the official code fills every linear layer; a new one for each weight.
+
+    One initialiser fills every weight alike: two products that shared it would start from the same numbers.
+    """
+    return TruncatedNormal(stddev=0.02)
 
 
 def conv_initializer() -> keras.initializers.Initializer:
     """Uniform on +-1/sqrt(fan_in): PyTorch's default for convolutions, which the official code leaves in place."""
-    return keras.initializers.VarianceScaling(scale=1.0 / 3.0, mode="fan_in", distribution="uniform")
+    return UniformFanIn()
 
 
 class SpikingComposite(keras.layers.Layer):
@@ -50,7 +55,7 @@ class SpikingComposite(keras.layers.Layer):
             ("neuron", neuron, ("lif", "plif")),
         ):
             if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}{checks.nearest(value, known)}.")
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
         self.residual = residual
         self.neuron = neuron
         self.tau = tau

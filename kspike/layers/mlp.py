@@ -57,9 +57,9 @@ class SpikingMLP(SpikingComposite):
         hidden = self.hidden_dim or int(channels * self.mlp_ratio)
         if hidden < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel of {channels}.")
-        common = {"use_bias": self.use_bias, "kernel_initializer": linear_initializer(), "dtype": self.dtype_policy}
-        self.fc1 = Dense(hidden, name="fc1", **common)
-        self.fc2 = Dense(channels, name="fc2", **common)
+        common = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
+        self.fc1 = Dense(hidden, kernel_initializer=linear_initializer(), name="fc1", **common)
+        self.fc2 = Dense(channels, kernel_initializer=linear_initializer(), name="fc2", **common)
         between = (*input_shape[:-1], hidden)
         for layer, shape in (
             (self.input_neuron, input_shape),

@@ -70,9 +70,8 @@ class SSA(SpikingComposite):
         channels = input_shape[-1]
         if channels % self.num_heads:
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {channels} channels.")
-        common = {"kernel_initializer": linear_initializer(), "dtype": self.dtype_policy}
-        self.qkv = Dense(3 * channels, use_bias=self.qkv_bias, name="qkv", **common)
-        self.proj = Dense(channels, use_bias=self.proj_bias, name="proj", **common)
+        self.qkv = self._product(3 * channels, self.qkv_bias, "qkv")
+        self.proj = self._product(channels, self.proj_bias, "proj")
         three = (*input_shape[:-1], 3 * channels)
         for layer, shape in (
             (self.input_neuron, input_shape),
@@ -87,6 +86,11 @@ class SSA(SpikingComposite):
             if layer is not None:
                 layer.build(shape)
         self.settle()
+
+    def _product(self, units: int, use_bias: bool, name: str) -> Dense:
+        return Dense(
+            units, use_bias=use_bias, kernel_initializer=linear_initializer(), dtype=self.dtype_policy, name=name
+        )
 
     def attend(self, q: Any, k: Any, v: Any) -> Any:
         """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""

@@ -12,7 +12,7 @@ from kspike.models.spikformer import Spikformer
 
 
 def running_mean(x: Any) -> Any:
-    """(batch, time, ..., channels) -> (batch, time, channels), float32: over places, then over the steps so far."""
+    """(batch, time, ..., channels) -> (batch, time, channels) in float32: over all between, then the steps so far."""
     x = mean_of_places(x)
     time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
     return ops.cumsum(x, axis=1) / ops.reshape(ops.arange(1, time + 1, dtype="float32"), (1, -1, 1))

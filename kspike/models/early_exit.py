@@ -122,7 +122,8 @@ class _Stepper:
             frames = ops.convert_to_tensor(images[rows, t - 1]) if still is None else still
             found, total, potentials = self.step(frames, total, np.full(1, t, "float32"), *potentials)
             answers = ops.convert_to_numpy(found)[at]
-            stays = (confidence_of(answers) <= confidence) & (t < self.timesteps)
+            # what is nan is never sure, here as on `exit_curve`
+            stays = ~(confidence_of(answers) > confidence) & (t < self.timesteps)
             logits[images_left[~stays]], steps[images_left[~stays]] = answers[~stays], t
             images_left, at = images_left[stays], at[stays]
             if not len(at):

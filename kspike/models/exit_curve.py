@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kspike._csv import as_csv
 from kspike._files import write_text
+from kspike._finite import bad_rows
 from kspike.data.batches import labelled, unaugmented
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
@@ -59,14 +59,10 @@ class ExitCurve:
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes a row a confidence; rows without one are those where all images stop after so many steps."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["confidence", "mean_steps", "accuracy", "images"])
-        for e in self.exits:
-            writer.writerow([e.confidence, e.mean_steps, e.accuracy, self.images])
-        for t, accuracy in enumerate(self.fixed, 1):
-            writer.writerow(["", t, accuracy, self.images])
-        return write_text(path, text.getvalue())
+        rows = [["confidence", "mean_steps", "accuracy", "images"]]
+        rows += [[e.confidence, e.mean_steps, e.accuracy, self.images] for e in self.exits]
+        rows += [["", t, accuracy, self.images] for t, accuracy in enumerate(self.fixed, 1)]
+        return write_text(path, as_csv(rows))
 
     def plot(self, path: str | Path) -> Path:
         """Draws accuracy against mean time steps (needs matplotlib, extra "plot").
@@ -102,7 +98,7 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
 
     Raises:
         ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape,
-            or no batch of images with labels.
+            no batch of images with labels, or logits that are not finite.
 
     Example:
         >>> import kspike, numpy as np
@@ -120,6 +116,8 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
     for images, labels in labelled(unaugmented(data)):
         check_given(images, model.config)
         readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
+        if (bad := bad_rows(readings)) is not None:  # the largest of them would be the first class
+            raise ValueError(f"Expected finite logits; those of {bad}. Look at the images, and at the weights.")
         found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
     if not found:
         raise ValueError("exit_curve got no batch of (images, labels).")

@@ -131,6 +131,9 @@ class Spikformer(ImageModel, keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         inputs = checked(inputs, self.config)
+        if substitutes := ops.substituted(self):
+            with keras.StatelessScope(state_mapping=substitutes):
+                return super().call(inputs, training=training, mask=mask)
         forward = functools.partial(super().call, training=training, mask=mask)
         return forward(inputs) if training else infer(self, self.config, self.compute_dtype, forward, inputs)
 

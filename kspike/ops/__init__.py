@@ -3,12 +3,13 @@
 `reference.py` says in keras.ops what each operation does; a backend's own file holds its faster or compiled form,
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
-On a CPU all three run neurons, the normalisation before them, attention, and products and convolutions of few spikes
-as loops compiled by numba (`cpu_pass`, `cpu_kernels`, `cpu_attention`, `cpu_sparse`), torch and jax also pools
-(`cpu_pool`), torch other linear products in oneDNN, jax all full products (`cpu_full`). torch calls them on its own
-threads (`torch_team`), tensorflow through numpy_function (`tensorflow_calls`), jax through XLA's foreign function
-interface (`jax_calls`). Where XLA cannot call them, pools and, under jax, convolutions have gradients that it compiles
-well (`xla`). On a GPU torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels`).
+Inside torch.func's transforms they are off by themselves (`torch_transforms`).
+On a CPU all three run neurons, the normalisation before them, attention, pools, and products and convolutions of few
+spikes as loops compiled by numba (`cpu_pass`, `cpu_kernels`, `cpu_attention`, `cpu_pool`, `cpu_sparse`), torch other
+linear products in oneDNN, jax all full products (`cpu_full`). torch calls them on its own threads (`torch_team`),
+tensorflow through numpy_function (`tensorflow_calls`), jax through XLA's foreign function interface (`jax_calls`).
+Where XLA cannot call them, pools and, under jax, convolutions have gradients that it compiles well (`xla`). On a GPU
+torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels`).
 """
 
 from kspike.ops.dispatch import (
@@ -29,11 +30,14 @@ from kspike.ops.dispatch import (
     max_pool,
     norm_lif,
     ordered_sums,
+    place,
     portable,
     recorded,
     spike,
+    substituted,
     use_reference,
     uses_reference,
+    watched,
     with_shape,
 )
 
@@ -55,10 +59,13 @@ __all__ = [
     "max_pool",
     "norm_lif",
     "ordered_sums",
+    "place",
     "portable",
     "recorded",
     "spike",
+    "substituted",
     "use_reference",
     "uses_reference",
+    "watched",
     "with_shape",
 ]

@@ -52,17 +52,18 @@ def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
 
 
 @compiled
-def _usual_fire(x, scale, shift, v, tau, threshold, rest, one, spikes):
+def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spikes):
     """The spikes of a row beside `usual_charge`; the potentials before them are not kept."""
     for c in range(v.shape[0]):
         p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
-        spikes[c] = one if p >= threshold else 0
+        spikes[c] = one if p >= threshold else (silent if p < threshold else nan)
         v[c] = rest if p >= threshold else p
 
 
 @compiled
-def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one, out, start, end, first, last):
-    """Spikes of the rows (batch x places) from first to last."""
+def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, values, out, start, end, first, last):
+    """Spikes of the rows (batch x places) from first to last; a potential that is nan makes no 0 but nan."""
+    silent, one, nan = values
     _, steps, places, channels = x.shape
     usual = decay_input and not soft and learned.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
@@ -75,11 +76,11 @@ def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, one
         for t in range(steps):
             spikes = out[n, t, s]
             if usual:
-                _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, one, spikes)
+                _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, silent, one, nan, spikes)
                 continue
             charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
             for c in range(channels):
-                spikes[c] = one if h[c] >= threshold else 0
+                spikes[c] = one if h[c] >= threshold else (silent if h[c] < threshold else nan)
             reset(h, threshold, rest, soft, v)
         if end.shape[0]:
             end[n, s] = v
@@ -111,9 +112,10 @@ def fire(
     scale, shift = repeated(scale, together), repeated(shift, together)
     neuron = (neuron[0], repeated(neuron[1], together), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
-    one = out.dtype.type(0x3F80 if out.dtype == np.uint16 else 1)  # bfloat16's 1
+    # 0, 1 and nan; bfloat16's own bits
+    values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _fire(x, scale, shift, *neuron, one, out, start, end, bounds[first], bounds[last])
+        _fire(x, scale, shift, *neuron, values, out, start, end, bounds[first], bounds[last])
 
     run(work, rows, x.size, threads)

@@ -105,7 +105,7 @@ def described(
     batch: bool = False,
 ) -> Pass | None:
     """The pass of a neuron and a normalisation; None where the compiled forms do not know the surrogate."""
-    if surrogate.name not in SURROGATES or type(surrogate) is not surrogates._KNOWN[surrogate.name]:
+    if surrogate.name not in SURROGATES or not surrogates.is_known(surrogate):
         return None
     return Pass(
         1.0 if tau is None else float(tau), float(v_threshold), v_reset, bool(decay_input), bool(detach_reset),

@@ -12,6 +12,7 @@ from keras import ops
 
 from kspike import surrogate as surrogates
 from kspike.ops import cpu_pieces, reference
+from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "torch":
@@ -307,6 +308,15 @@ def accelerated() -> bool:
     return backend.accelerated()
 
 
+def substituted(layer: Any) -> list[tuple[Any, Any]]:
+    """Variables of a layer that this call is to take for others, each with its tensor; torch.func has put them there.
+
+    For `keras.StatelessScope(state_mapping=...)`; empty in any ordinary call.
+    """
+    found = getattr(backend, "substituted", None)
+    return [] if found is None else found(layer)
+
+
 _compilations = [0]
 
 
@@ -336,6 +346,24 @@ def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
         return fn(*args)
 
     return backend.jit(counted if backend.COMPILES else fn, list(variables))
+
+
+def place(number: int) -> contextlib.AbstractContextManager:
+    """Within it, operations run (or are traced) at the place of this number, for `watched` to say of each product."""
+    return backend.place(number)
+
+
+def watched(run: Callable, args: tuple) -> tuple[Any, list[Ran]]:
+    """(run(*args), the matrix products and convolutions that ran inside places).
+
+    By what runs, whoever asked for it: the backend's own operators, seen by torch's dispatcher, in jax's program or in
+    tensorflow's graph. Loops that the backend calls from outside (numba, a kernel of one's own) are not seen.
+
+    Args:
+        run: what `jit` gave.
+        args: its arguments.
+    """
+    return backend.watched(run, args)
 
 
 def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any] = ()) -> Callable:

@@ -173,7 +173,8 @@ def fire(
         if NORM:
             y = y * scale + shift
         h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
-        spikes = tl.where(h >= v_threshold, 1.0, 0.0)
+        # a potential that is nan makes no 0 but nan
+        spikes = tl.where(h >= v_threshold, 1.0, tl.where(h < v_threshold, 0.0, h))
         tl.store(out + at + t * places * channels, spikes.to(out.dtype.element_ty), mask=mask)
         v = _after(h, v_threshold, v_reset, SOFT)
 
@@ -335,8 +336,9 @@ def pool(
         there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
         at = ((frame.to(tl.int64) * height + i) * width + j) * channels
         one = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
-        first = tl.where(one > most, k, first)
-        most = tl.maximum(most, one)
+        larger = (one > most) | (one != one)  # nan wins, and the last of several is kept
+        first = tl.where(larger, k, first)
+        most = tl.where(larger, one, most)
     tl.store(out + to, most.to(out.dtype.element_ty), mask=mask)
     tl.store(place + to, first.to(tl.uint8), mask=mask)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from kspike.ops.cpu_pass import Pass
+from kspike.ops.torch_transforms import once_differentiable, transformed
 
 #: Longest run whose potentials are kept in registers.
 MOST_STEPS = 16
@@ -53,7 +54,7 @@ def takes(x: Any) -> bool:
         and not x.is_sparse
         and x.numel() > 0
         and not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None
+        and not transformed()
         and kernels() is not None
     )
 
@@ -179,7 +180,7 @@ class FusedLIF(torch.autograd.Function):
         return out, mean, variance
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:4]
@@ -200,7 +201,7 @@ class Attend(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(q.new_empty(q.shape) for _ in range(3))
@@ -259,7 +260,7 @@ class MaxPool(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         (place,) = ctx.saved_tensors
         grad = upstream.new_empty(ctx.shape)

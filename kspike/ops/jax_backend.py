@@ -14,10 +14,11 @@ from kspike.ops import jax_products, reference, xla
 from kspike.ops.jax_attention import attend, attend_chosen, max_pool
 from kspike.ops.jax_neuron import lif, norm_lif
 from kspike.ops.jax_trainer import KeepsWeights
+from kspike.ops.jax_watching import place, watched
 
 __all__ = [
     "KeepsWeights", "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear",
-    "max_pool", "norm_lif", "spike",
+    "max_pool", "norm_lif", "place", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = True
@@ -25,7 +26,7 @@ COMPILES = True
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _spike(u: Any, surrogate: Any) -> Any:
-    return (u >= 0).astype(u.dtype)
+    return jnp.where(u >= 0, jnp.ones_like(u), jnp.where(u < 0, jnp.zeros_like(u), u))  # nan stays
 
 
 @_spike.defjvp
@@ -100,6 +101,8 @@ def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
                 variable.assign(new)
         return out
 
+    # the program of such a call, which the call itself then takes
+    run.traced = lambda *args: compiled.trace([variable.value for variable in variables], args)  # type: ignore[attr-defined]
     return run
 
 

@@ -139,5 +139,9 @@ def convolve(x: Any, kernel: Any) -> Any:
 
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
+    drops = keras.backend.backend() == "tensorflow"
+    if drops:  # TensorFlow's pool passes over nan, but not over infinity, which stands for it inside
+        x = ops.where(ops.isnan(x), float("inf"), x)
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
-    return ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")
+    y = ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")
+    return ops.where(y == float("inf"), float("nan"), y) if drops else y

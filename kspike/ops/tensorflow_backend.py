@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kspike.ops import cpu_pass, reference, xla
+from kspike.ops import cpu_pass, xla
 from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
 from kspike.ops.tensorflow_sparse import convolve, linear
+from kspike.ops.tensorflow_watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",
-    "norm_lif", "spike",
+    "norm_lif", "place", "spike", "watched",
 ]  # fmt: skip
 
 COMPILES = True
@@ -26,7 +27,8 @@ def spike(u: Any, surrogate: Any) -> Any:
 
     @tf.custom_gradient
     def fire(u: tf.Tensor) -> tuple:
-        return tf.cast(u >= 0, u.dtype), lambda upstream: upstream * surrogate.derivative(u)
+        spikes = tf.where(u >= 0, tf.ones_like(u), tf.where(u < 0, tf.zeros_like(u), u))  # nan stays
+        return spikes, lambda upstream: upstream * surrogate.derivative(u)
 
     return fire(tf.convert_to_tensor(u))
 
@@ -201,16 +203,44 @@ def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
 
 
 @tf.custom_gradient
-def _max_pool(x: tf.Tensor) -> tuple:
-    def backward(upstream: tf.Tensor) -> tf.Tensor:
-        return xla.pool_gradient(xla.pool_and_place(x)[1], upstream, tuple(x.shape[1:3]))
+def _pool_in_xla(x: tf.Tensor) -> tuple:
+    y, place = xla.pool_and_place(x)
+    return y, lambda upstream: xla.pool_gradient(place, upstream, tuple(x.shape[1:3]))
 
-    return reference.max_pool(x), backward
+
+@tf.custom_gradient
+def _pool_in_loops(x: tf.Tensor) -> tuple:
+    def pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from kspike.ops import cpu_pool
+
+        n, height, width, channels = x.shape
+        size = n, -(-height // 2), -(-width // 2), channels
+        out, places = cpu_pass.empty(size, x.dtype), cpu_pass.empty(size, "uint8")
+        cpu_pool.pool(x, out, places, cpu_pass.cores())
+        return out, places
+
+    def back(upstream: np.ndarray, places: np.ndarray) -> np.ndarray:
+        from kspike.ops import cpu_pool
+
+        grad = cpu_pass.empty((len(upstream), *size), upstream.dtype)
+        cpu_pool.gradient(upstream, places, grad, cpu_pass.cores())
+        return grad
+
+    size = tuple(x.shape[1:])
+    shape = (x.shape[0], *(-(-n // 2) for n in size[:2]), size[2])
+    y, places = call(pool, (x,), [(x.dtype, shape), (tf.uint8, shape)])
+    return y, lambda upstream: call(back, (upstream, places), [(x.dtype, x.shape)])[0]
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that XLA compiles well for a CPU; None on other devices, and without XLA."""
-    return _max_pool(tf.convert_to_tensor(x)) if on_cpu() and in_xla() else None
+    """The pool by compiled loops, or as XLA compiles it well for a CPU; None on other devices and where neither runs.
+
+    TensorFlow's own is slower, and passes over nan.
+    """
+    x = tf.convert_to_tensor(x)
+    if on_cpu() and in_xla():
+        return _pool_in_xla(x)
+    return _pool_in_loops(x) if x.dtype in KNOWN and calls_python() else None
 
 
 def accelerated() -> bool:

@@ -9,6 +9,7 @@ import torch
 from keras import ops
 
 from kspike.ops import cpu_pass, torch_team
+from kspike.ops.torch_transforms import transformed
 
 torch_team.install()
 
@@ -21,7 +22,7 @@ def kernels_for(x: Any) -> Any:
         or x.dtype not in (torch.float32, torch.bfloat16)
         or x.is_sparse
         or torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or transformed()
     ):
         return None
     return cpu_pass.kernels()

@@ -10,6 +10,7 @@ from keras import ops
 
 from kspike.ops import cpu_pass, gpu_pass
 from kspike.ops.torch_arrays import array, kernels_for
+from kspike.ops.torch_transforms import once_differentiable, transformed
 
 
 class _Attend(torch.autograd.Function):
@@ -22,7 +23,7 @@ class _Attend(torch.autograd.Function):
         return (_heads_first(q) @ mixed).transpose(2, 3).reshape(*q.shape[:3], q.shape[3] * q.shape[4])
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         q, k, v, mixed = ctx.saved_tensors
         above = _heads_first(upstream.reshape(q.shape))
@@ -50,7 +51,7 @@ class _AttendOnCPU(torch.autograd.Function):
 
     @staticmethod
     @torch.compiler.disable  # as in _FusedLIF
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
@@ -78,6 +79,6 @@ def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
     found = gpu_pass.attend(q, k, v)
     if found is not None:
         return found
-    if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or torch._C._functorch.peek_interpreter_stack() is not None:
+    if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or transformed():
         return None
     return _Attend.apply(q, k, v)

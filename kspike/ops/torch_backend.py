@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike.ops import gpu_pass, torch_sparse
+from kspike.ops import gpu_pass, reference, torch_sparse
 from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_attention import attend
 from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
 from kspike.ops.torch_sparse import convolve
+from kspike.ops.torch_transforms import once_differentiable, substituted, transformed
+from kspike.ops.torch_watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "convolve", "divide", "gradients", "jit", "lif",
-    "lif_from", "linear", "max_pool", "norm_lif", "recorded", "spike",
+    "lif_from", "linear", "max_pool", "norm_lif", "place", "recorded", "spike", "substituted", "watched",
 ]  # fmt: skip
 
 COMPILES = False
@@ -54,6 +56,8 @@ def batch_norm(x: torch.Tensor, gamma: Any, beta: Any, epsilon: float) -> tuple:
     """One fused pass each way around moments in float32."""
     flat = x.reshape(-1, x.shape[-1])
     gamma, beta = ops.convert_to_tensor(gamma), ops.convert_to_tensor(beta)
+    if transformed():
+        return reference.batch_norm(x, gamma, beta, epsilon)
     if flat.shape[0] == 0:
         return x, torch.zeros_like(gamma), torch.ones_like(gamma)
     y, mean, variance = _BatchNorm.apply(flat.to(gamma.dtype), gamma, beta, epsilon)
@@ -98,7 +102,7 @@ class _MaxPool(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
         from kspike.ops import cpu_pool
 

@@ -10,6 +10,12 @@ from keras import ops
 
 from kspike.ops import cpu_pass, gpu_pass, reference
 from kspike.ops.torch_arrays import array, float32, kernels_for
+from kspike.ops.torch_transforms import once_differentiable, transformed
+
+
+def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
+    """1 where h >= v_threshold, else 0, and nan where h is nan, which a comparison alone would take for no spike."""
+    return torch.where(h >= v_threshold, 1.0, h.clamp(0.0, 0.0))
 
 
 class _Spike(torch.autograd.Function):
@@ -17,7 +23,7 @@ class _Spike(torch.autograd.Function):
     def forward(ctx: Any, u: torch.Tensor, surrogate: Any) -> torch.Tensor:
         ctx.save_for_backward(u)
         ctx.surrogate = surrogate
-        return (u >= 0).to(u.dtype)
+        return fired(u, 0.0)
 
     @staticmethod
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
@@ -25,9 +31,35 @@ class _Spike(torch.autograd.Function):
         return upstream * ctx.surrogate.derivative(u), None
 
 
+class _SpikeInTransforms(torch.autograd.Function):
+    """The same as torch.func takes it: mapped, and differentiated forwards too. torch.compile takes no jvp."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(u: torch.Tensor, surrogate: Any) -> torch.Tensor:
+        return fired(u, 0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
+        u, ctx.surrogate = inputs
+        ctx.save_for_backward(u)
+        ctx.save_for_forward(u)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+        (u,) = ctx.saved_tensors
+        return upstream * ctx.surrogate.derivative(u), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: torch.Tensor, *_: Any) -> torch.Tensor:
+        (u,) = ctx.saved_tensors
+        return tangent * ctx.surrogate.derivative(u)
+
+
 def spike(u: Any, surrogate: Any) -> torch.Tensor:
     """1 where u >= 0; backwards the surrogate's derivative."""
-    return _Spike.apply(ops.convert_to_tensor(u), surrogate)
+    return (_SpikeInTransforms if transformed() else _Spike).apply(ops.convert_to_tensor(u), surrogate)
 
 
 def divide(y: torch.Tensor, tau: Any) -> torch.Tensor:
@@ -44,7 +76,7 @@ def _forward(x: torch.Tensor, tau: Any, v_threshold: Any, v_reset: float | None,
         potentials.append(h)
         v = h - (h >= v_threshold) * v_threshold if v_reset is None else torch.where(h >= v_threshold, v_reset, h)
     h = torch.stack(potentials, 1)
-    return (h >= v_threshold).to(x.dtype), h
+    return fired(h, v_threshold), h
 
 
 def _backward(
@@ -103,7 +135,7 @@ class _FusedLIF(torch.autograd.Function):
 
     @staticmethod
     @torch.compiler.disable  # it would trace NumPy's part as tensors, where the loss is compiled and this layer is not
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
         if upstream.dtype not in (torch.float32, torch.bfloat16):
@@ -151,6 +183,7 @@ class _LIF(torch.autograd.Function):
         return spikes.reshape(shape)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
         potentials, tau, v_threshold = ctx.saved_tensors
         grad = _backward(upstream.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
@@ -160,14 +193,14 @@ class _LIF(torch.autograd.Function):
 def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
     """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
 
-    None for a learned time constant where neither loops nor kernels can be had.
+    None for a learned time constant where neither loops nor kernels can be had, and inside torch.func's transforms.
     """
     on_gpu = _kernels_take(x, dtype)
     one = cpu_pass.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
     if one is not None:
         given = float32(inverse_tau), (None, None), one, getattr(torch, dtype)
         return (gpu_pass.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
-    if inverse_tau is not None:
+    if inverse_tau is not None or transformed():
         return None
     if x.dtype not in (torch.float32, torch.float64):
         x = x.float()

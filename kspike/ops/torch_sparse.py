@@ -12,6 +12,7 @@ from keras import ops
 
 from kspike.ops import reference
 from kspike.ops.torch_arrays import array, kernels_for
+from kspike.ops.torch_transforms import once_differentiable, transformed
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
@@ -57,6 +58,7 @@ class _Product(torch.autograd.Function):
         return _product(x, kernel, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, above: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
         to_x = to_kernel = to_bias = None
@@ -78,6 +80,7 @@ class _Convolution(torch.autograd.Function):
         return _convolve(x, kernel)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, above: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
         to_x = to_kernel = None
@@ -129,7 +132,8 @@ def _widens(x: torch.Tensor) -> bool:
 def _conv2d(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]) -> torch.Tensor:
     """(images, inputs, height, width) and (outputs, inputs, a, b), of stride 1."""
     if _widens(x):
-        return _Widened.apply(x, kernel, bias, padding)
+        # inside a transform PyTorch's own derivatives, of which there are all
+        return (_Widened.forward if transformed() else _Widened.apply)(x, kernel, bias, padding)
     return torch.nn.functional.conv2d(x, kernel, bias, padding=padding)
 
 
@@ -155,6 +159,9 @@ def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) ->
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
     """The convolution of few spikes, or of bfloat16 in float32; None where PyTorch's own is as quick."""
     kernel = ops.convert_to_tensor(kernel)
+    if transformed():  # Keras asks for a memory layout, which vmap refuses
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
+        return y.permute(0, 2, 3, 1)
     whole = all(size % 2 for size in kernel.shape[:2])  # it has a middle
     if whole and _pays(x, kernel, None):
         return _Convolution.apply(x, kernel)

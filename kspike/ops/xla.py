@@ -27,7 +27,10 @@ def kernel_gradient(x: Any, upstream: Any, size: tuple[int, int]) -> Any:
 
 
 def pool_and_place(x: Any) -> tuple[Any, Any]:
-    """The 3x3 max-pool of `kspike.ops.max_pool`, and which of its nine inputs each output is: the first of equals."""
+    """The 3x3 max-pool of `kspike.ops.max_pool`, and which of its nine inputs each output is: the first of equals.
+
+    nan wins, as in the loops; comparisons alone would never take it.
+    """
     height, width = (-(-n // 2) for n in x.shape[1:3])
     padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=float("-inf"))
     y, place = None, None
@@ -37,7 +40,7 @@ def pool_and_place(x: Any) -> tuple[Any, Any]:
         if y is None:
             y, place = one, ops.zeros_like(one, dtype="int8")
             continue
-        larger = one > y
+        larger = ops.logical_or(one > y, one != one)
         y, place = ops.where(larger, one, y), ops.where(larger, ops.cast(k, "int8"), place)
     return y, place
 

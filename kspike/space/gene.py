@@ -7,7 +7,8 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kspike.config import BLOCK_KINDS, KINDS, KINDS_OF_RESIDUAL, nearest
+from kspike._registry import nearest, unknown
+from kspike.config import BLOCK_KINDS, KINDS, KINDS_OF_RESIDUAL
 
 #: Fields with one value a network, and fields with one value a block, in the order that slots keep.
 NETWORK_FIELDS = ("embed_dim", "depth", "timesteps", "stem_channels")
@@ -103,7 +104,7 @@ def parse(genes: Mapping[str, Any], residual: str) -> tuple[Gene, ...]:
     """
     for name in genes:
         if name not in FIELDS:
-            raise ValueError(f"Unknown gene {name!r}{nearest(name, FIELDS)}; known: {', '.join(FIELDS)}.")
+            raise unknown("gene", name, FIELDS)
     found: list[Gene] = []
     for field in FIELDS:
         if field in genes:

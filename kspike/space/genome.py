@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kspike.config import SpikformerConfig, nearest
+from kspike._registry import nearest
+from kspike.config import SpikformerConfig
 
 if TYPE_CHECKING:
     from kspike.space.search_space import SearchSpace

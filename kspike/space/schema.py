@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kspike import _names
 from kspike.config import KINDS
 
 _WHOLE = {"type": "integer", "minimum": 1}
@@ -94,7 +95,7 @@ def schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "$schema": text,
-            "name": text,
+            "name": {"type": "string", "pattern": f"^{_names.PATTERN}$"},
             "description": text,
             "source": text,
             "base": {"type": "object", "properties": _base(), "additionalProperties": False},

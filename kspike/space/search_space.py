@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike import _names
 from kspike.config import SpikformerConfig
 from kspike.space import gene as gene_module
 from kspike.space import schema as schema_module
@@ -38,7 +39,7 @@ class SearchSpace:
     Args:
         base: the network whose fields hold where no gene does. Values by block must be equal in all blocks, or be given
             for the maximum depth.
-        name: how the space is called in reports.
+        name: how the space is called, in reports and as a search's folder: letters, digits, "_", "-", "." (at most 80).
         **genes: choices by field, as above.
 
     Raises:
@@ -61,7 +62,7 @@ class SearchSpace:
             raise ValueError(
                 f"base must be a SpikformerConfig, got {type(base).__name__}; see kspike.SpikformerConfig."
             )
-        self.name = name or "space"
+        self.name = "space" if name is None else _names.check(name, "the name of a search space")
         self.genes: tuple[Gene, ...] = gene_module.parse(genes, self.base.residual)
         self._by_name = {gene.name: gene for gene in self.genes}
         depths = self._by_name["depth"].choices if "depth" in self._by_name else (self.base.depth,)
@@ -207,7 +208,7 @@ class SearchSpace:
         path = storage.find(name)
         try:
             data = storage.read(path)
-            return cls.from_dict({"name": path.stem, **data})
+            return cls.from_dict({"name": _names.made_from(path.stem), **data})
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path} is not a search space: {error}") from error
 

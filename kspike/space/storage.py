@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kspike import _json
 from kspike._files import write_text
+from kspike._registry import nearest
 from kspike._resources import published
-from kspike.config import nearest
 
 #: "$schema" says to an editor which schema the file follows.
 KEYS = ("name", "description", "source", "base", "genes", "$schema")
@@ -42,15 +43,7 @@ def find(name: str | Path) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """Reads one JSON object."""
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"the file has {path.stat().st_size:,} bytes, more than any space needs.")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"not valid JSON ({error}).") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"expected a JSON object, got {type(data).__name__}.")
-    return data
+    return _json.read_object(path, LARGEST)
 
 
 def check_keys(data: Mapping[str, Any]) -> None:

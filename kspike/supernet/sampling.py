@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kspike.config import nearest
+from kspike._registry import unknown
 from kspike.space import SearchSpace
 
 #: Draws one genome uniformly, as indices into the choices of every slot: a tensor, so that compiled steps draw anew.
@@ -124,9 +124,7 @@ def resolve(policy: Any) -> Any:
         return SinglePath()
     if isinstance(policy, str):
         if policy not in POLICIES:
-            raise ValueError(
-                f"Unknown sampling {policy!r}{nearest(policy, list(POLICIES))}; known: {', '.join(POLICIES)}."
-            )
+            raise unknown("sampling", policy, POLICIES)
         return POLICIES[policy]()
     if isinstance(policy, Mapping):
         values = dict(policy)

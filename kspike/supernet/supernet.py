@@ -14,6 +14,7 @@ from keras import ops
 from kspike.config import SpikformerConfig
 from kspike.data.batches import batches_of, unaugmented
 from kspike.layers._state import KEY, layer_state, restore
+from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 from kspike.models.image_model import ImageModel, check_given, checked
 from kspike.models.parts import infer
@@ -260,7 +261,8 @@ class Supernet(ImageModel, keras.Model):
         genome = self._genome if genome is None else genome
         if genome.space != self.space:
             raise ValueError(f"The genome belongs to space {genome.space.name!r}, not to {self.space.name!r}.")
-        model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
+        with undrawn():
+            model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
         copy_weights(self, model)
         return model
 

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any
 
 import keras
 import numpy as np
 
-from kspike.data import Augmentation, Dataset, Split
+from kspike._finite import bad_rows
+from kspike.data import Augmentation, Dataset, Split, arguments
 from kspike.data.named_augmentations import as_augmentation
+from kspike.data.split import CHANGES, ORDER, UNCHANGED
 from kspike.training.recipe import Recipe
 
 
 class Arrays(keras.utils.PyDataset):
     """Yields batches of (images, labels) held in memory, in an order that the seed and the epoch alone decide.
 
+    Order and changes are those of `kspike.data.Split` with the same seed. What moves in at the edges is the least value
+    of each channel over all images, or its mean, as the augmentation says; erased is set to the mean.
+
     Args:
-        images: float32, (n, ...).
+        images: floats, (n, ...); (n, height, width, channels) where they are changed.
         labels: whole numbers (n,), or shares of classes (n, classes).
         batch_size: images a batch.
-        seed: of the order; None for the order as it is, the last batch then being what is left.
+        seed: of the order and the changes; None for the order as it is, the last batch then being what is left.
+        changes: what befalls the images.
+
+    Raises:
+        ValueError: images of another shape than changes take.
     """
 
-    def __init__(self, images: Any, labels: Any, batch_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self, images: Any, labels: Any, batch_size: int, seed: int | None = None, changes: Augmentation = UNCHANGED
+    ) -> None:
         super().__init__()
         self.images, self.labels = np.asarray(images), np.asarray(labels)
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.batch_size, self.seed, self.epoch, self.changes = batch_size, seed, 0, changes
+        if changes != UNCHANGED:
+            if self.images.ndim != 4:
+                raise ValueError(
+                    f"An augmentation changes images (n, height, width, channels), the arrays have shape "
+                    f"{self.images.shape}: use recipe.replace(augment=None), and augment them before."
+                )
+            over = (0, 1, 2)
+            self._black, self._white = self.images.min(over), self.images.max(over)
+            self._mean = self.images.mean(over, dtype="float64").astype("float32")
 
     def __len__(self) -> int:
         if self.seed is None:
@@ -36,9 +57,16 @@ class Arrays(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         order = np.arange(len(self.images))
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+            order = np.random.default_rng([ORDER, self.seed, self.epoch]).permutation(order)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        return self.images[rows], self.labels[rows]
+        images, labels = self.images[rows], self.labels[rows]
+        if self.changes == UNCHANGED:
+            return images, labels
+        rng = np.random.default_rng([CHANGES, self.seed or 0, self.epoch, index])
+        images = self.changes.change_raw(images.astype("float32"), self._mean, self._white, rng, self._black)
+        # images are mixed with their labels, and so not before these are shares (`soften`)
+        changes = self.changes if labels.ndim > 1 else dataclasses.replace(self.changes, mixup=0.0)
+        return changes.change_normalized(images, labels, self.epoch, rng, self._mean)
 
     def set_epoch(self, epoch: int) -> None:
         """Goes to the order of an epoch."""
@@ -53,7 +81,8 @@ class Arrays(keras.utils.PyDataset):
         """The same with shares of classes as labels."""
         if self.labels.ndim > 1:
             return self
-        return Arrays(self.images, np.eye(classes, dtype="float32")[self.labels], self.batch_size, self.seed)
+        labels = np.eye(classes, dtype="float32")[self.labels]
+        return Arrays(self.images, labels, self.batch_size, self.seed, self.changes)
 
 
 def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
@@ -65,63 +94,97 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     if isinstance(data, Dataset):
         validation = data.validation if validation is None else validation
         data = data.train
-    train = _part(data, "training", recipe, recipe.seed)
-    if isinstance(train, Split):
+    train = _part(data, "training", recipe, recipe.seed, as_augmentation(recipe.augment))
+    if not isinstance(train, Arrays):
         _hold(train, recipe)
     return train, None if validation is None else _part(validation, "validation", recipe, None)
 
 
 def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[Any, Any, bool]:
     """Gives both with shares of classes as labels where the recipe needs it, and whether they are so."""
-    label = np.asarray(train[0][1])
-    if not recipe.label_smoothing and label.ndim == 1:
+    labels = [np.asarray(part[0][1]) for part in (train, validation) if part is not None]
+    mixed = isinstance(train, Arrays) and bool(train.changes.mixup)
+    if not recipe.label_smoothing and not mixed and all(label.ndim == 1 for label in labels):
         return train, validation, False
     return _one_hot(train, classes), None if validation is None else _one_hot(validation, classes), True
 
 
 def check_first(train: Any, model: Any) -> None:
-    """Looks at the first batch: the model's shape, finite numbers, labels that exist."""
+    """Looks at the first batch, of arrays at all: the model's shape, finite numbers, labels that exist."""
     images, labels = (np.asarray(a) for a in train[0])
+    if isinstance(train, Arrays):  # in memory: all of them, and by the place the user knows them by
+        images, labels = train.images, train.labels
     shape, classes = tuple(model.input_shape[1:]), int(model.output_shape[-1])
     if len(images.shape) != len(shape) + 1 or any(
         want not in (None, got) for want, got in zip(shape, images.shape[1:], strict=False)
     ):
         raise ValueError(f"The model takes images of shape {shape}, the training images have {images.shape[1:]}.")
-    if not np.isfinite(images).all():
-        raise ValueError("The training images hold NaN or infinite numbers; clean them first.")
+    if (bad := bad_rows(images)) is not None:
+        raise ValueError(f"Expected finite training images; {bad}. Clean them first.")
     if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
         raise ValueError(f"The model has {classes} classes, the labels reach from {labels.min()} to {labels.max()}.")
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise ValueError(f"The model has {classes} classes, the labels have {labels.shape[1]}.")
 
 
-def _part(data: Any, name: str, recipe: Recipe, seed: int | None) -> Any:
+def bad_batch(train: Any, first: int, last: int) -> str | None:
+    """Reads batches again, from first to last: which is the first with images that hold NaN; None for none."""
+    for i in range(first, last):
+        if (bad := bad_rows(train[i][0])) is not None:
+            return f"in batch {i + 1}, read again, {bad}"
+    return None
+
+
+def _part(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augmentation = UNCHANGED) -> Any:
     if isinstance(data, (tuple, list)):
         if len(data) != 2 or len(data[0]) != len(data[1]) or not len(data[0]):
             raise ValueError(f"{name} data as arrays must be (images, labels), as many of each, at least one.")
-        return Arrays(data[0], data[1], recipe.batch_size, seed)
+        arguments.scaled(name, np.asarray(data[0]))
+        return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise ValueError(
             f"{name} data must be a data set of kspike.data.load(...), a part of it, a keras.utils.PyDataset or "
             f"(images, labels), received {type(data).__name__}."
         )
+    if not isinstance(data, (Split, Arrays)) and len(data):
+        arguments.scaled(name, np.asarray(data[0][0]))
     return data
 
 
-def _hold(train: Split, recipe: Recipe) -> None:
-    """A recipe that does not describe the run would be worse than none."""
+def _hold(train: Any, recipe: Recipe) -> None:
+    """A recipe that does not describe the run would be worse than none.
+
+    A data set of one's own brings its batches, and shuffles and augments them as it likes: what it says of itself, and
+    the size of its first batch, has to be the recipe's.
+    """
+    own = not isinstance(train, Split)
+    sizes = {"batch_size": _batch_size(train, recipe.batch_size)} if own else {}
     for name in ("batch_size", "seed"):
-        want, got = getattr(recipe, name), getattr(train, name)
+        want = getattr(recipe, name)
+        got = sizes[name] if name in sizes else getattr(train, name, want)
         if want != got:
             raise ValueError(
                 f"The recipe says {name}={want}, the data was loaded with {got}: load it by recipe.load_data(name), or "
                 f"use recipe.replace({name}={got})."
             )
-    if train.augmentation not in _meanings(recipe.augment):
+    if own and not hasattr(train, "augmentation"):
+        if as_augmentation(recipe.augment) != UNCHANGED:
+            raise ValueError(
+                f"The recipe says augment={recipe.augment!r}, which is done to arrays and to data sets of "
+                f"kspike.data.load; a {type(train).__name__} gives its batches as it likes: augment them there, and "
+                "use recipe.replace(augment=None)."
+            )
+    elif train.augmentation not in _meanings(recipe.augment):
         raise ValueError(
             f"The recipe says augment={recipe.augment!r}, the data was loaded with {train.augmentation}: load it by "
             "recipe.load_data(name), or change the recipe."
         )
+
+
+def _batch_size(data: Any, wanted: int) -> int:
+    """Images of the first batch; what was wanted where there is but one batch, with fewer."""
+    found = len(data[0][1])
+    return wanted if len(data) == 1 and found < wanted else found
 
 
 def _meanings(augment: Any) -> list[Augmentation]:
@@ -138,5 +201,8 @@ def _one_hot(data: Any, classes: int) -> Any:
     if np.asarray(data[0][1]).ndim > 1:
         return data
     if not hasattr(data, "one_hot"):
-        raise ValueError("label_smoothing and mixup need one-hot labels (batch, classes): give the data such labels.")
+        raise ValueError(
+            "label_smoothing and mixup, or labels of the other part that are shares of classes, need such labels "
+            "(batch, classes) here too: give the data one-hot labels."
+        )
     return data.one_hot()

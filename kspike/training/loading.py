@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kspike._files import expanded
 from kspike.config import SpikformerConfig
 from kspike.training import records
 
@@ -19,12 +19,14 @@ def load(directory: str | os.PathLike[str]) -> Spikformer:
     Raises:
         ValueError: no run, one that has kept no epoch yet, one of another kind of model, or a damaged file.
     """
+    from kspike.layers.initializers import undrawn
     from kspike.models import Spikformer
 
-    folder = Path(directory).expanduser()
+    folder = expanded(directory)
     settings = records.read_settings(folder)
     if not isinstance(settings.get("model"), dict):
         raise ValueError(f"The run in {folder} trained a {settings.get('model')}; only a Spikformer can be made of it.")
-    model = Spikformer(SpikformerConfig.from_dict(settings["model"]))
+    with undrawn():
+        model = Spikformer(SpikformerConfig.from_dict(settings["model"]))
     records.restore_weights(folder, model)
     return model

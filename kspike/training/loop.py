@@ -6,14 +6,17 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kspike import _lock
+from kspike._files import expanded
+from kspike._finite import bad_weights
 from kspike.ops import accelerated
-from kspike.training import inputs, records
+from kspike.training import inputs, kept, records
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
 from kspike.training.recording import Ahead, recording
@@ -42,12 +45,14 @@ def train(
     which are never read.
 
     The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
-    epoch_N/ with model.weights.h5, which `model.load_weights` takes.
+    epoch_N/ with model.weights.h5, which `model.load_weights` takes; what else lies in it stays as it is. One process
+    at a time trains into it: a second one is refused, and told who does.
 
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
         data: a data set of `kspike.data.load` or `recipe.load_data`, its training part, another `keras.utils.PyDataset`
-            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation.
+            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation; arrays, of
+            floats, are given them here, and another PyDataset has its own order, which no seed of the recipe changes.
         recipe: a `Recipe`.
         validation_data: looked at after each epoch; of a whole data set, its validation part.
         directory: where the run is kept; None keeps nothing.
@@ -56,7 +61,8 @@ def train(
         verbose: 0 for silence, 1 for a line an epoch, 2 for Keras' progress bar as well.
 
     Raises:
-        ValueError: something does not fit together, before work starts; a damaged checkpoint; a loss that is no number.
+        ValueError: something does not fit together, or another process trains in the directory, before work starts; a
+            damaged checkpoint; a loss or a weight that is no number (the epochs before are kept).
 
     Example:
         >>> import kspike                                                       # doctest: +SKIP
@@ -71,13 +77,28 @@ def train(
     training, validation = inputs.read(data, validation_data, recipe)
     inputs.check_first(training, model)
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
+    folder = None if directory is None else expanded(directory)
+    with contextlib.nullcontext() if folder is None else _hold(folder):
+        return _train(model, training, validation, soft, recipe, folder, resume, callbacks, verbose)
+
+
+def _train(
+    model: keras.Model,
+    training: Any,
+    validation: Any,
+    soft: bool,
+    recipe: Recipe,
+    folder: Path | None,
+    resume: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+    verbose: int,
+) -> keras.Model:
     optimizer = make_optimizer(model, recipe, len(training))
     model.compile(optimizer, make_loss(soft, recipe.label_smoothing), metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
     rows: list[dict[str, float]] = []
-    folder = None if directory is None else Path(directory).expanduser()
     if folder is not None:
-        rows = _open(folder, model, _settings(model, training, recipe), resume)
+        rows = _open(folder, model, _settings(model, training, recipe), recipe.epochs, resume)
     if rows and verbose:
         print(f"going on after epoch {len(rows)} of {recipe.epochs} in {folder}", flush=True)
     if len(rows) >= recipe.epochs:
@@ -101,15 +122,32 @@ def train(
     return model
 
 
-def _open(folder: Path, model: keras.Model, settings: dict[str, Any], resume: bool) -> list[dict[str, float]]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Keeps every other process from training into the same folder."""
+    with contextlib.ExitStack() as stack:
+        with _writing(folder):
+            stack.enter_context(_lock.held(folder, "training"))
+        yield
+
+
+def _open(
+    folder: Path, model: keras.Model, settings: dict[str, Any], epochs: int, resume: bool
+) -> list[dict[str, float]]:
+    with _writing(folder):
         if not resume:
             records.forget(folder)
+        kept.check_places(folder, epochs)
         records.check_settings(folder, settings)
+    return records.restore(folder, model)
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise type(error)(error.errno, f"The run cannot be written into {folder}: {error.strerror}") from None
-    return records.restore(folder, model)
 
 
 def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, Any]:
@@ -125,13 +163,14 @@ def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, An
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Keeps each epoch, says a line of it, and stops where the loss is no number."""
+    """Keeps each epoch, says a line of it, and stops where the loss, or a weight, is no number."""
 
     def __init__(
         self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
     ) -> None:
         super().__init__()
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
+        self.looked = 0  # batches of this epoch whose loss was seen to be a number
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if getattr(self.data, "epoch", epoch) != epoch:  # one that Keras does not move on by itself
@@ -144,6 +183,8 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._look(logs, None)
+        if (found := bad_weights(self.model)) is not None:  # the loss, of before the last step, does not show it
+            raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
         self.rows.append(row)
@@ -160,8 +201,19 @@ class _Epochs(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             where = f"epoch {len(self.rows) + 1}" + ("" if batch is None else f", by batch {batch + 1}")
-            raise ValueError(
-                f"The loss is {loss} in {where}: training has diverged. Lower learning_rate (now "
-                f"{self.recipe.learning_rate:g}), warm up longer, or clip gradients (clip_norm, now "
-                f"{self.recipe.clip_norm}). The epochs before are kept."
-            )
+            # at an epoch's end data may already have another order: then all of it
+            first, last = (0, len(self.data)) if batch is None else (self.looked, batch + 1)
+            found = inputs.bad_batch(self.data, first, last)
+            if found is not None:
+                raise ValueError(f"The loss is {loss} in {where}: {found}. Clean them. {self._before()}")
+            raise ValueError(f"The loss is {loss} in {where}: {self._diverged()}")
+        self.looked = 0 if batch is None else batch + 1
+
+    def _diverged(self) -> str:
+        return (
+            f"training has diverged. Lower learning_rate (now {self.recipe.learning_rate:g}), warm up longer, or clip "
+            f"gradients (clip_norm, now {self.recipe.clip_norm}). {self._before()}"
+        )
+
+    def _before(self) -> str:
+        return "The epochs before are kept." if self.folder is not None else "Nothing is kept without a directory."

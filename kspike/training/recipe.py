@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kspike import _json
 from kspike import data as datasets
 from kspike._files import write_text
 from kspike.data import Augmentation
@@ -33,7 +34,9 @@ class Recipe:
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: longest gradient of one variable (its L2 norm); None for any.
         augment: what befalls training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
-        seed: of the order of the images and their augmentation; `kspike train` draws the first weights by it too.
+            For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
+        seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
+            too.
 
     Example:
         >>> from kspike.training import Recipe
@@ -126,13 +129,7 @@ class Recipe:
         Raises:
             ValueError: no such file, not JSON, or not a recipe.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ValueError(f"The recipe {os.fspath(path)!r} cannot be read: {error.strerror}.") from None
-        except ValueError as error:
-            raise ValueError(f"The recipe {os.fspath(path)!r} is not JSON: {error}.") from None
-        return cls.from_dict(values)
+        return cls.from_dict(_json.read_object(path))
 
 
 def _is_whole(value: Any) -> bool:

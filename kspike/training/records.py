@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike import _lock
+from kspike._csv import as_csv, uncell
 from kspike._files import folder_aside, sha256, sync, write_bytes
-
-SETTINGS, HISTORY, EPOCHS = "settings.json", "history.csv", "epoch_"
-WEIGHTS, STATE, ROWS = "model.weights.h5", "state.npz", "epoch.json"
+from kspike.training import kept
+from kspike.training.kept import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
@@ -26,7 +26,8 @@ def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
     if not path.is_file():
         raise ValueError(f"Expected a training run in {os.fspath(directory)!r}; it holds no {HISTORY}.")
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [{uncell(name): float(value) for name, value in row.items() if value != ""} for row in rows]
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -38,9 +39,14 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     settings = json.loads(json.dumps(settings))
     if not path.exists():
+        if found := kept.epochs(folder):
+            raise ValueError(
+                f"{folder} holds {found[-1].name} of a run, but no {SETTINGS} to tell which: restore it from a copy, "
+                "or use another directory, or resume=False to start anew."
+            )
         write_bytes(path, json.dumps(settings, indent=2).encode(), durable=True)
         return
-    before = _flat(json.loads(path.read_text(encoding="utf-8")))
+    before = _flat(read_settings(folder))
     now = _flat(settings)
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
@@ -52,10 +58,9 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 
 def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes the state after an epoch into a folder that appears whole, and takes the older ones away."""
-    place = folder / f"{EPOCHS}{len(rows):05d}"
+    place = folder / kept.name(len(rows))
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob(f".{EPOCHS}*"):  # of a process that was killed while it wrote
-        shutil.rmtree(stale, ignore_errors=True)
+    kept.clear(folder)
     with folder_aside(folder, place.name) as aside:
         model.save_weights(aside / WEIGHTS)
         state: Any = {f"v{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in _state(model)}
@@ -64,13 +69,14 @@ def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) 
         (aside / ROWS).write_text(json.dumps({"epoch": len(rows), "history": rows, "sha256": hashes}), "utf-8")
         for name in (WEIGHTS, STATE, ROWS):
             sync(aside / name)
-        if place.exists():  # kept a moment before a kill; its history file was not yet written
-            shutil.rmtree(place)
+        if place in kept.epochs(folder):  # kept a moment before a kill; its history file was not yet written
+            kept.remove(place)
         os.rename(aside, place)
     sync(folder)
     write_bytes(folder / HISTORY, _csv(rows), durable=True)
-    for older in _epochs(folder)[:-1]:
-        shutil.rmtree(older, ignore_errors=True)
+    for older in kept.epochs(folder):
+        if older != place:
+            kept.remove(older)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -80,9 +86,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
         ValueError: there is no run.
     """
     try:
-        return json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ValueError(f"Expected a training run in {str(folder)!r}; it holds no readable {SETTINGS}.") from None
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"Expected a training run in {str(folder)!r}; it holds no readable {SETTINGS}.")
+    return settings
 
 
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
@@ -91,7 +100,7 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
     Raises:
         ValueError: a file is not the one that was written.
     """
-    if not _epochs(folder):
+    if not kept.epochs(folder):
         return []
     place, rows = restore_weights(folder, model)
     with np.load(place / STATE, allow_pickle=False) as stored:
@@ -110,27 +119,48 @@ def restore_weights(folder: Path, model: keras.Model) -> tuple[Path, list[dict[s
     Raises:
         ValueError: no epoch is kept, or a file is not the one that was written.
     """
-    found = _epochs(folder)
-    if not found:
-        raise ValueError(f"The run in {folder} has kept no epoch yet; let it train for at least one.")
-    place = found[-1]
-    record = json.loads((place / ROWS).read_text(encoding="utf-8"))
-    for name, digest in record["sha256"].items():
-        if not (place / name).is_file() or sha256(place / name) != digest:
-            raise ValueError(
-                f"{place / name} is not the file that this run wrote (its SHA-256 differs): restore it from a copy, or "
-                "start anew with resume=False."
-            )
-    model.load_weights(place / WEIGHTS)
-    return place, record["history"]
+    while True:
+        found = kept.epochs(folder)
+        if not found:
+            raise ValueError(f"The run in {folder} has kept no epoch yet; let it train for at least one.")
+        place = found[-1]
+        try:
+            record = kept.read(place)
+            for name, digest in record["sha256"].items():
+                if not (place / name).is_file() or sha256(place / name) != digest:
+                    raise ValueError(
+                        f"{place / name} is not the file that this run wrote (its SHA-256 differs): restore it from a "
+                        "copy, or start anew with resume=False."
+                    )
+            model.load_weights(place / WEIGHTS)
+        except (OSError, ValueError):
+            if place not in kept.epochs(folder):  # a run that goes on has kept a newer one meanwhile
+                continue
+            raise
+        return place, record["history"]
 
 
 def forget(folder: Path) -> None:
     """Takes an earlier run away, and nothing else that may lie in the folder."""
-    for old in _epochs(folder):
-        shutil.rmtree(old)
+    for old in kept.epochs(folder):
+        kept.remove(old)
+    kept.clear(folder)
     for name in (SETTINGS, HISTORY):
         (folder / name).unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Takes a run away, and its folder where it held nothing else.
+
+    Raises:
+        ValueError: a process trains in it; says which.
+    """
+    with _lock.held(folder, "removal"):
+        forget(folder)
+    with contextlib.suppress(OSError):  # something else lies in it
+        if {path.name for path in folder.iterdir()} <= {_lock.LOCK}:
+            (folder / _lock.LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def _state(model: keras.Model) -> list[tuple[int, Any]]:
@@ -139,17 +169,9 @@ def _state(model: keras.Model) -> list[tuple[int, Any]]:
     return list(enumerate([*model.optimizer.variables, *(v for v in model.variables if id(v) not in weights)]))
 
 
-def _epochs(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"{EPOCHS}*") if path.is_dir())
-
-
 def _csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    names = dict.fromkeys(name for row in rows for name in row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return as_csv([names, *([row.get(name, "") for name in names] for row in rows)]).encode()
 
 
 def _flat(values: Any, above: str = "") -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras_tuner
 
-from kspike.config import nearest
+from kspike._registry import nearest, unknown
 
 #: Metrics that every evaluation gives, and which way each is better.
 DIRECTIONS = {
@@ -120,7 +120,7 @@ def resolve(objective: Any) -> keras_tuner.Objective:
         return AEB()
     if objective not in DIRECTIONS:
         known = [*DIRECTIONS, "aeb"]
-        raise ValueError(f"Unknown objective {objective!r}{nearest(objective, known)}; known: {', '.join(known)}.")
+        raise unknown("objective", objective, known)
     return keras_tuner.Objective(objective, DIRECTIONS[objective])
 
 

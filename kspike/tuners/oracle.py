@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kspike.tuners.engine.selection import NSGA2, ByScore
 from kspike.tuners.engine.state import Standing
 from kspike.tuners.hypermodel import hyperparameters, values_of
 from kspike.tuners.oracle_faults import SteadyOracle
+from kspike.tuners.tuner_wire import WORD, split
 
 SELECTIONS = {"score": ByScore, "nsga2": NSGA2}
 
@@ -92,6 +94,8 @@ class EvolutionSearchOracle(SteadyOracle):
             allow_new_entries=False,
         )
         self._state: SearchState | None = None
+        #: The word by which a tuner of ours holds the project; None where none does.
+        self.token: str | None = None
         #: Called with each candidate as it is recorded.
         self.on_candidate: Callable[[Candidate], None] | None = None
 
@@ -101,27 +105,62 @@ class EvolutionSearchOracle(SteadyOracle):
 
     @property
     def state(self) -> SearchState:
-        """Where the search stands; opened, and resumed from its journal, when first asked for.
+        """Where the search stands; read from its journal when first asked for. Reading writes nothing.
 
         Raises:
-            ValueError: the project was started with other settings; names them.
+            ValueError: the project was started with other settings, or its journal is damaged; names them.
         """
         if self._state is None:
             journal = Journal(Path(self._project_dir) / "journal.jsonl")
-            now = self._fingerprint()
-            before = next((r for r in journal.read() if r["type"] == "project"), None)
-            if before is None:
-                journal.append({"type": "project", "fingerprint": now})
-            else:
-                started = before["fingerprint"]
+            records = journal.read()
+            if records:
+                if records[0].get("type") != "project":
+                    journal.refuse(1, "it does not say what project this is: the first line is missing")
+                started = dict(records[0].get("fingerprint") or {})
                 # A field of SpikformerConfig that came later reads its default: what the project was searched with.
-                started = {**started, "space": SearchSpace.from_dict(started["space"]).to_dict()}
-                refuse(started, now, self._project_dir)
+                started["space"] = SearchSpace.from_dict(started.get("space") or {}).to_dict()
+                refuse(started, self._fingerprint(), self._project_dir)
             self._state = SearchState(self.evolution, self.objective.name, self.objective.direction, journal)
         return self._state
 
+    def begin(self) -> Journal:
+        """The journal, to write into: a new one's first line says what the project is."""
+        journal = self.state.journal
+        if journal is None:
+            raise keras_tuner.errors.FatalError("A project's search state has a journal.")
+        if journal.empty():
+            journal.append({"type": "project", "fingerprint": self._fingerprint()})
+        return journal
+
+    def refresh(self) -> bool:
+        """Reads the journal anew where another process, or another object, has written into it; says whether."""
+        if self._state is None or self._state.journal is None or not self._state.journal.changed():
+            return False
+        self._state = None
+        self.rebuild()
+        return True
+
+    def create_trial(self, tuner_id: str) -> Any:
+        """As the base class; a worker that sends the word of another project, or none, is refused.
+
+        Raises:
+            ValueError: so that KerasTuner's server answers with an error.
+        """
+        name, word = split(tuner_id)
+        distributed = self.token is not None and "KERASTUNER_ORACLE_IP" in os.environ
+        if distributed and word != self.token:
+            raise ValueError(f"Worker {name!r} is not of this chief's project, {self._project_dir}.")
+        return super().create_trial(name)
+
+    def get_trial(self, trial_id: str) -> Any:
+        """As the base class; asked for no trial but for a word, it says by which one it holds its project."""
+        if trial_id == WORD and self.token is not None:
+            return trial_module.Trial(keras_tuner.HyperParameters(), trial_id=self.token, status="STOPPED")
+        return super().get_trial(trial_id)
+
     def propose(self, number: int) -> dict[str, Any] | None:
         """Hyperparameter values of the engine's next genome."""
+        self.begin()
         proposal = self.state.ask()
         if proposal is Standing.DONE:
             raise StopIteration
@@ -177,19 +216,25 @@ class EvolutionSearchOracle(SteadyOracle):
         state = self.state
         pending = state.pending()
         told = [c.number for c in state.archive]
+        self.trials = {}
         for number in sorted([*told, *pending]):
             trial = self._trial(state.proposals[number])
             self.trials[trial.trial_id] = trial
             if number in state.archive:
                 self._ended(trial, state.archive[number])
-            self._save_trial(trial)
         restored = self.get_state() | {
+            "ongoing_trials": {},
             "start_order": list(self.trials),
             "end_order": [self._id(number) for number in told],
             "retry_queue": [self._id(number) for number in reversed(pending)],
         }
         self.set_state(restored)
         state.hold(pending)
+
+    def write_files(self) -> None:
+        """Writes KerasTuner's own files as the journal has it."""
+        for trial in self.trials.values():
+            self._save_trial(trial)
         if self.trials:
             self.save()
 

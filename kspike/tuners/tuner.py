@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import Any
 
 import keras_tuner
 
+from kspike.cost.convention import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
+from kspike.training import records
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
@@ -21,7 +22,7 @@ from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES
+from kspike.tuners.tuner_project import MISTAKES, NAME, check_name
 from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
@@ -34,7 +35,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
 
     A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
     same script again after Ctrl-C, kill -9 or a power cut, and the search goes on where it stood, repeating at most the
-    trial under way, to the same end. Opened with other settings, it refuses and names the difference.
+    trial under way, to the same end. Opened with other settings, it refuses and names the difference. One process at a
+    time searches in it, and a second is told who does; its results may be read at any time.
 
     Candidates are judged by inherited weights: statistics of normalisation recomputed from training images,
     unaugmented, at their own T; accuracy and energy on one half of the validation data. The other half picks the final
@@ -54,7 +56,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         convention: how energy is charged (`kspike.cost.conventions()`).
         finalists: how many of the best are judged by the picking half.
         lease: with several workers, seconds after which a silent one counts as dead and its trial is given to another.
-        directory, project_name, overwrite: as of every KerasTuner tuner.
+        directory, project_name, overwrite: as of every KerasTuner tuner; the project is `directory/project_name`,
+            "search" where no name is given: letters, digits, "_", "-", "." (at most 80).
         verbose: 1 for a line a generation, 0 for silence, 2 for KerasTuner's own tables as well.
 
     Raises:
@@ -84,6 +87,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         overwrite: bool = False,
         verbose: int = 1,
     ) -> None:
+        check_name(project_name)
+        known_convention(convention)
         oracle = EvolutionSearchOracle(
             space, objectives.resolve(objective), constraints, generations, population_size, parents,
             mutation, crossover, mutation_share, selection, seed, lease,
@@ -97,20 +102,22 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._supernet: Any = None
         self._events: EventFile | None = None
         self._written = 0
+        if overwrite:
+            self._begin_anew(directory, project_name)
         # without a hypermodel the base class builds none to find its hyperparameters; they are declared already
-        fresh = overwrite and not self._is_worker()  # a worker must not remove what the chief has begun
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or NAME)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         oracle.on_candidate = self._on_candidate
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the supernet --------------------------------------------------------------------------------------------
 
     @property
     def supernet(self) -> Any:
-        """The project's supernet, with its weights where they have been trained."""
+        """The project's supernet, with its weights where they have been trained, in whichever process."""
+        _ = self.state  # forgets one that was made before another process trained it
         if self._supernet is None:
             supernet = tuner_supernet.create(self.space, int(self._oracle.evolution.seed))
             record = self._record("supernet")
@@ -123,6 +130,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     def train_supernet(
         self,
         train: Any,
+        y: Any = None,
         validation_data: Any = None,
         epochs: int = 100,
         learning_rate: float = 3e-3,
@@ -134,8 +142,11 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         Run again, it goes on after its last whole epoch; when it is done, the weights are loaded and checked.
 
         Args:
-            train: training data, augmented as it comes.
-            validation_data: shows how the smallest and the largest network do after each epoch; decides nothing.
+            train: training data, augmented as it comes: one part of `kspike.data.load(...)`, a PyDataset, or (images,
+                labels). Or images alone, with their labels as `y`.
+            y: labels, where `train` is an array of images; else what `validation_data` is.
+            validation_data: shows how the smallest and the largest network do after each epoch; decides nothing. What
+                `search` could not halve is refused here already.
             epochs: passes over the training data.
             learning_rate: of AdamW, falling to a hundredth on a cosine.
             weight_decay: of AdamW, not on biases and normalisation.
@@ -146,74 +157,98 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             The supernet.
 
         Raises:
-            ValueError: the data does not fit the space, or the project's supernet was trained with other settings.
+            ValueError: the data does not fit the space, the project's supernet was trained with other settings, or
+                another process is at work in the project.
         """
         settings: dict[str, Any] = {"epochs": whole("epochs", epochs, 1)}
         settings |= {"learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
         policy = sampling_policies.resolve(sampling)
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
             settings["sampling"] = sampling_policies.describe(policy)
+        seed = int(self._oracle.evolution.seed)
+        train, validation_data = tuner_data.arranged(train, y, validation_data)
+        data = tuner_data.as_data(train, "train", seed)
+        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= tuner_supernet.brought(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
-        if record is not None:
-            refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
+        if record is None:
+            record = self._train_supernet(data, validation_data, policy, recipe, settings)
+        else:
             self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
-            return self.supernet
-        seed = int(self._oracle.evolution.seed)
-        data = tuner_data.as_data(train, "train", seed)
+        # projects from before what the data brings was kept go on
+        settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
+        refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
+        return self.supernet
+
+    def _train_supernet(
+        self, data: Any, validation_data: Any, policy: Any, recipe: Any, settings: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Trains it, but where another process has meanwhile; gives what the journal says of it."""
         validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         tuner_data.check(data, "train", config)
         if validation is not None:
             tuner_data.check(validation, "validation", config)
-        supernet, folder = self.supernet, self._folder / "supernet_training"
-        supernet.sampling = policy
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        with self._at_work():
-            rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-        digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
-        tuner_supernet.compile_for(supernet)
-        self._write({"type": "supernet", "sha256": digest, "settings": settings, "history": rows})
-        shutil.rmtree(folder, ignore_errors=True)
-        return supernet
+            tuner_data.halves(validation)  # not needed before the search, which is hours from here
+        with self._held():
+            record = self._record("supernet")
+            if record is not None:  # another process trained it since this one looked
+                return record
+            supernet, folder = self.supernet, self._folder / "supernet_training"
+            supernet.sampling = policy
+            with self._at_work():
+                rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+            digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
+            tuner_supernet.compile_for(supernet)
+            record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
+            self._write(record)
+            records.discard(folder)
+        return record
 
     # -- the search ----------------------------------------------------------------------------------------------
 
-    def search(self, train: Any, validation_data: Any = None) -> None:
+    def search(self, train: Any, y: Any = None, validation_data: Any = None, **fit_arguments: Any) -> None:
         """Evaluates generation after generation, then lets the picking half of the validation data order the best.
 
         Args:
-            train: training data; calibrates each candidate, without augmentation.
-            validation_data: two halves by image id: one scores candidates, the other picks.
+            train: training data; calibrates each candidate, without augmentation. Images alone where their labels are
+                given as `y`: KerasTuner's `search(x, y, validation_data=(x, y))`.
+            y: labels, where `train` is an array of images; else what `validation_data` is.
+            validation_data: two halves by image id: one scores candidates, the other picks. Of a PyDataset, which must
+                give the same batches each time it is read, every second image of each class.
+            fit_arguments: refused; no candidate is trained.
 
         Raises:
-            ValueError: the data cannot be used, the supernet is not trained, or no network keeps the constraints.
+            ValueError: the data cannot be used, the supernet is not trained, no network keeps the constraints, or
+                another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
+        tuner_data.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
+        train, validation_data = tuner_data.arranged(train, y, validation_data)
         train = tuner_data.as_data(train, "train")
         validation = tuner_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         for data, name in ((train, "train"), (validation, "validation")):
             tuner_data.check(data, name, config)
         scoring, picking = tuner_data.halves(validation)
-        supernet = self._record("supernet")
-        if supernet is None:
-            raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
-        used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
-        if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
-            used["training"] = train.hash
-        self._evaluator = self._make_evaluator(train, scoring)
-        if not self._is_worker():
-            with self._at_work():
-                self._open(used)
-        reference = self._record("reference") or self._wait_for("reference")
-        self.reference: dict[str, float] = reference["metrics"]
-        super().search()
-        if self._is_worker():
-            return
-        self._raise_kept()
-        self._pick(picking)
+        with self._held():
+            supernet = self._record("supernet")
+            if supernet is None:
+                raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
+            used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+            if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
+                used["training"] = train.hash
+            self._evaluator = self._make_evaluator(train, scoring)
+            if not self._is_worker():
+                with self._at_work():
+                    self._open(used)
+            reference = self._record("reference") or self._wait_for("reference")
+            self.reference: dict[str, float] = reference["metrics"]
+            self._run()
+            if not self._is_worker():
+                self._pick(picking)
 
     def _make_evaluator(self, train: Any, scoring: Any) -> Evaluator:
         if hasattr(train, "without_augmentation"):
@@ -267,6 +302,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 )
             )
             self._write_scalars(history)
+
+    def _renew(self) -> None:
+        self._supernet, self._events, self._written = None, None, 0
 
     def _write_scalars(self, history: list[dict[str, Any]]) -> None:
         """Adds what is new to the project's event file; a search that goes on begins the file anew."""

@@ -5,31 +5,43 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 
+from kspike import _lock, _names
 from kspike._files import write_text
 from kspike.config import SpikformerConfig
+from kspike.tuners import tuner_folder, tuner_wire
 from kspike.tuners.engine import Candidate, Journal, SearchState
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.heartbeat import Patience, beating
 
+#: A project's name where none is given.
+NAME = "search"
 #: What can only be a mistake in code, ours or of a user's objective: it stops the search instead of failing a network.
 MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, ImportError, NotImplementedError)
+
+
+def check_name(project_name: str | None) -> None:
+    """ValueError for a project's name that could lead out of its directory; None, for the usual one, is none."""
+    if project_name is not None:
+        _names.check(project_name, "project_name")
 
 
 class Project:
     """Mixed into a `keras_tuner.Tuner` whose oracle keeps a journal; it gives `best_candidates`.
 
-    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls its
-    oracle's `reload` at the end of its constructor.
+    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls
+    `_open_project` at the end of its constructor where it is no worker.
     """
 
     _oracle: Any
     report_level: int
     _waits: int = 0
+    _holding: bool = False
 
     def best_candidates(self, num: int | None = None) -> list[Candidate]:
         """Candidates from the best on."""
@@ -45,7 +57,10 @@ class Project:
 
     @property
     def state(self) -> SearchState:
-        """Where the search stands."""
+        """Where the search stands, in whichever process it runs."""
+        journal = self._oracle.state.journal
+        if not self._holding and journal.grown() and self._oracle.refresh():
+            self._renew()
         return self._oracle.state
 
     def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
@@ -61,8 +76,14 @@ class Project:
         """The search as a page."""
         raise NotImplementedError
 
-    def _raise_kept(self) -> None:
-        """Raises what the oracle kept while KerasTuner's lock was held."""
+    def _run(self) -> None:
+        """KerasTuner's loop: a chief's hands out trials, all others' run them."""
+        if self._is_worker():  # type: ignore[attr-defined]
+            self._greet()
+        elif "KERASTUNER_ORACLE_IP" in os.environ:
+            tuner_wire.check_free()
+        super().search()  # type: ignore[misc]
+        # what the oracle kept while KerasTuner's lock was held
         error = self._oracle.error
         if error is not None:
             raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
@@ -79,7 +100,23 @@ class Project:
         """Notes that there is work."""
         self._waits = 0
 
+    def _greet(self) -> None:
+        """Asks the chief whether it is this project's, and tells it so with every request."""
+        self.tuner_id = tuner_wire.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
+
     # -- the folder ---------------------------------------------------------------------------------------------
+
+    def _open_project(self) -> None:
+        """Reads what is there; a new project notes what it is, unless another process is just beginning it."""
+        self._oracle.reload()
+        if self._oracle.state.journal.empty():
+            with contextlib.suppress(_lock.Held), self._held():
+                pass
+
+    def _begin_anew(self, directory: str | Path | None, project_name: str | None) -> None:
+        """Takes away what an earlier search wrote; KerasTuner would remove the folder with all that lies in it."""
+        if not self._is_worker():  # type: ignore[attr-defined]  # which must not remove what the chief has begun
+            tuner_folder.forget(Path(directory or ".") / (project_name or NAME))
 
     @property
     def _folder(self) -> Path:
@@ -89,7 +126,34 @@ class Project:
         return Journal(self._folder / "journal.jsonl").read()
 
     def _record(self, kind: str) -> dict[str, Any] | None:
-        return next((r for r in reversed(self._records()) if r["type"] == kind), None)
+        return next((r for r in reversed(self._records()) if r.get("type") == kind), None)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Holds the project for this process while it writes: nothing changes it meanwhile. A worker holds nothing.
+
+        What another process or object has written since this one read the journal is read first.
+
+        Raises:
+            ValueError: another holds it, and who.
+        """
+        if self._is_worker():  # type: ignore[attr-defined]
+            yield
+            return
+        with _lock.held(self._folder, "search") as token:
+            if self._oracle.refresh():
+                self._renew()
+            self._oracle.error = None
+            self._oracle.begin()
+            self._oracle.write_files()
+            self._holding, self._oracle.token = True, token
+            try:
+                yield
+            finally:
+                self._holding, self._oracle.token = False, None
+
+    def _renew(self) -> None:
+        """Forgets what was made of an earlier reading of the journal."""
 
     @property
     def _sign(self) -> Path:
@@ -120,7 +184,7 @@ class Project:
         return record
 
     def _write(self, record: dict[str, Any]) -> None:
-        self.state.journal.append(record)  # type: ignore[union-attr]
+        self._oracle.begin().append(record)
 
     def _use(self, used: dict[str, Any]) -> None:
         """Notes what the results will be measured with; refuses to go on with anything else."""

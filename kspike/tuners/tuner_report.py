@@ -8,9 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kspike.space import Genome
 from kspike.tuners.engine import Candidate, SearchState
+from kspike.tuners.engine.page import generations
 
 
 def generation_line(row: Mapping[str, Any], generations: int, objective: str) -> str:
@@ -96,12 +98,13 @@ def genes(genome: Genome) -> str:
 
 def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
     """Generations as rows."""
-    columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
-    return table("Generations", columns, [[_shown(row[name]) for name in columns] for row in history])
+    found = generations(history)
+    return table("Generations", found.columns, found.rows)
 
 
-def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+def print_head(out: Console, what: str, folder: Path) -> None:
+    """Prints what a report is of; the folder is the user's, so brackets in its name style nothing."""
+    out.print(Text.assemble((what, "bold"), f" in {folder}"))
 
 
 def summary(
@@ -110,10 +113,11 @@ def summary(
 ) -> None:  # fmt: skip
     """Prints what was searched, the generations, the front and the best networks, as tables."""
     out, evolution = console(), state.evolution
-    out.print(f"[bold]Search[/bold] in {folder}")
+    print_head(out, "Search", folder)
     out.print(
         f"space {evolution.space.name}: {evolution.space.size():,} networks; objective {objective}; "
-        f"constraints {evolution.constraints}; seed {evolution.seed}"
+        f"constraints {evolution.constraints}; seed {evolution.seed}",
+        markup=False,
     )
     out.print(
         f"{len(state.archive)} of {evolution.trials} trials evaluated"

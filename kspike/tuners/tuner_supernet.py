@@ -59,10 +59,15 @@ def recipe_of(data: Any, epochs: int, learning_rate: float, weight_decay: float,
         learning_rate=learning_rate,
         min_learning_rate=learning_rate / 100,
         weight_decay=weight_decay,
-        batch_size=getattr(data, "batch_size", 64),
+        batch_size=getattr(data, "batch_size", None) or len(data[0][1]),
         augment=getattr(data, "augmentation", None),
         seed=getattr(data, "seed", seed),
     )
+
+
+def brought(recipe: training.Recipe) -> dict[str, Any]:
+    """What of a supernet's recipe comes with the data, and not by an argument of its own."""
+    return {name: value for name, value in recipe.to_dict().items() if name in ("batch_size", "augment", "seed")}
 
 
 def start_of(model: keras.Model, recipe: training.Recipe) -> str:

@@ -11,13 +11,16 @@ import keras_tuner
 
 from kspike.space import SearchSpace
 from kspike.tuners import scores as score_names
+from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.checks import whole
+from kspike.tuners.engine.checks import at_most, whole
+from kspike.tuners.engine.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy
+from kspike.tuners.tuner_project import NAME, check_name
 from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 from kspike.tuners.tuner_zero_cost_lines import standings_lines
 from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
@@ -57,7 +60,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         seed: the first initialisation's.
         convention: how energy is charged (`kspike.cost.conventions()`).
         lease: with several workers, seconds after which a silent one counts as dead.
-        directory, project_name, overwrite: as of every KerasTuner tuner.
+        directory, project_name, overwrite: as of `EvolutionSearch`.
         verbose: 1 for lines of progress, 0 for silence, 2 for KerasTuner's own tables as well.
 
     Raises:
@@ -88,6 +91,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         overwrite: bool = False,
         verbose: int = 1,
     ) -> None:
+        check_name(project_name)
         self.score = score_names.get(score)
         self.weighing = Weighing(energy_weight, fitness, ld)
         if fitness == "autost" and self.score.name != "flops":
@@ -100,7 +104,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             raise ValueError("Nothing is trained, so no accuracy can be constrained; use EvolutionSearch.")
         self.constraints = bounds
         for name, value in (("shortlist", shortlist), ("seeds", seeds), ("images", images)):
-            whole(name, value, 1)
+            at_most(name, whole(name, value, 1), MOST_GENOMES)
         by, second = self.score.name if self._counted else "flops", tie_break if tie_break in TIE_BREAKS else None
         oracle = ZeroCostSearchOracle(space, by, bounds, max_trials, second, None, per_cost, seed, lease)
         measured = {s.name: s for s in (None if self._counted else self.score, self._second, energy) if s is not None}
@@ -118,30 +122,37 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self.report_level = verbose
         self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
         self._rows: dict[Any, dict[str, float]] = {}
-        fresh = overwrite and not self._is_worker()
-        super().__init__(oracle, None, directory=directory, project_name=project_name or "search", overwrite=fresh)
+        if overwrite:
+            self._begin_anew(directory, project_name)
+        super().__init__(oracle, None, directory=directory, project_name=project_name or NAME)
         self.hypermodel = SpikformerHyperModel(self.space)
         oracle.verbose = 1 if verbose > 1 else 0
         if not self._is_worker():
-            oracle.reload()
+            self._open_project()
 
     # -- the search ----------------------------------------------------------------------------------------------
 
-    def search(self, data: Any = None) -> None:
+    def search(self, data: Any = None, y: Any = None, **fit_arguments: Any) -> None:
         """Ranks the space; with data, measures the shortlist and orders it; hands the best out as trials.
 
         Args:
             data: training data: one part of `kspike.data.load(...)`, or `(images, labels)` as arrays. None where
                 nothing is measured.
+            y: labels, where `data` is an array of images.
+            fit_arguments: refused; nothing is trained, and validation data decides nothing.
 
         Raises:
-            ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, or no
-                network of the shortlist is left.
+            ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, no
+                network of the shortlist is left, or another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of a score.
         """
+        tuner_data.refuse_fit_arguments(fit_arguments, "networks are ranked as they are, untrained")
+        data, beside = tuner_data.arranged(data, y, None)
+        if beside is not None:
+            raise ValueError("ZeroCostSearch takes training data alone: search(data.train), or search(images, labels).")
         if self._is_worker():
             self._read(self._wait_for("ranking"))
-            super().search()
+            self._run()
             return
         if data is None and self.needs_data:
             raise ValueError(
@@ -149,11 +160,11 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 "search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj."
             )
         used = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
-        self._use(used)
-        with self._at_work():
-            self._read(self._record("ranking") or self._rank(used))
-        super().search()
-        self._raise_kept()
+        with self._held():
+            self._use(used)
+            with self._at_work():
+                self._read(self._record("ranking") or self._rank(used))
+            self._run()
 
     @property
     def needs_data(self) -> bool:

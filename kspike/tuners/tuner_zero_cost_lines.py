@@ -7,7 +7,7 @@ from typing import Any
 
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking import COUNTED, Ranking
-from kspike.tuners.engine.sections import Promise
+from kspike.tuners.engine.score_axis import ScoreAxis
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.scores import Score
 from kspike.tuners.tuner_report import genes
@@ -99,25 +99,25 @@ def order_in_words(weighing: Weighing) -> str:
     return f"(1 - {w:g}) score + {w:g} (1 - energy), both normalised over the shortlist"
 
 
-def promise_of(score: Score) -> Promise:
+def score_axis(score: Score) -> ScoreAxis:
     """A score as what candidates are judged by, in a unit of few digits."""
     units = {"flops": ("GFLOPs", 1e9), "parameters": ("million parameters", 1e6), "synops": ("million synops", 1e6)}
     name, unit = units.get(score.metric, (score.name, 1.0))
-    return Promise(name, lambda c: c.metrics[score.metric] / unit, ".6g")
+    return ScoreAxis(name, lambda c: c.metrics[score.metric] / unit, ".6g")
 
 
 def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], list[list[str]]]:
     """Candidates as rows, and the names of the columns: the score, expected energy with its spread, sizes, genes."""
     measured = any("energy_mj" in c.metrics for c in candidates)
     own = score.metric not in ("parameters", "flops", "energy_mj")  # which have columns anyway
-    promise = promise_of(score)
+    axis = score_axis(score)
     names = [
-        "place", *([promise.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
+        "place", *([axis.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
         "parameters", "FLOPs", "T", "genes",
     ]  # fmt: skip
     lines = []
     for c in candidates:
-        cells = [str(c.number), *([format(promise.of(c), promise.digits)] if own else [])]
+        cells = [str(c.number), *([axis.text(c)] if own else [])]
         if measured:
             spread, silent = c.metrics.get("energy_mj_std", 0.0), c.metrics.get("silent_layers", 0.0)
             cells += [f"{c.energy_mj:.6f} ± {spread:.6f}", f"{c.score:.4f}", f"{silent:.3g}"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from kspike.pages import Chart, Point, Series, chart, render
+from kspike.pages.chart import LARGE
 from kspike.tuners.engine import Candidate
-from kspike.tuners.engine.drawing import Frame, document, drawing, rows, section
+from kspike.tuners.engine.page_data import Rows, chosen_values, gene_importance, score_chart
 from kspike.tuners.engine.ranking import Ranking
-from kspike.tuners.engine.sections import genes_that_matter, genes_that_were_chosen, scatter
 from kspike.tuners.scores import Score
 from kspike.tuners.tuner_report import genes
-from kspike.tuners.tuner_zero_cost_lines import promise_of, rows_of
+from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis
 
 #: Different costs that are drawn, evenly spaced where a space has more.
 DRAWN = 1500
@@ -37,60 +38,39 @@ def as_page(
         best: the networks to show, best first.
         rejected: (genome, why).
     """
-    title = f"Search without training in {ranking.space.name}"
-    if not best and not shortlisted:
-        return document(title, facts, ["<p>No network has been ranked yet.</p>"])
-    best_networks = section("Best networks", _table(best, score))
-    if shortlisted:
-        told = f"{len(shortlisted):,} networks measured and kept, {len(rejected)} rejected; {len(front)} on the front."
-        scores, *others = _measured(score, shortlisted, front)
-        parts = [f"<p>{told}</p>", scores, best_networks, *others]
-    else:
-        parts = [best_networks]
-    parts += [
-        section(
-            "What was ranked",
-            _costs(ranking, [*shortlisted, *best]),
-            "Every dot is a cost that networks inside the constraints have, not one network. Orange: those on the "
-            "shortlist, or handed out.",
-        ),
-    ]
-    if rejected:
-        lines = [[genes(genome), why] for genome, why in rejected]
-        parts.append(section("Rejected", rows(("genes", "why"), lines, words=2)))
-    return document(title, facts, parts)
+    ranked = bool(best or shortlisted)
+    return render(
+        "zero_cost.html",
+        title=f"Search without training in {ranking.space.name}",
+        facts=facts,
+        measured=_measured(score, shortlisted, front) if shortlisted else None,
+        best=Rows(*rows_of(best, score)),
+        costs=_costs(ranking, [*shortlisted, *best]) if ranked else None,
+        rejected=[[genes(genome), why] for genome, why in rejected],
+    )
 
 
-def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Candidate]) -> list[str]:
-    promise = promise_of(score)
-    return [
-        section(
-            "Score and expected energy",
-            scatter(promise, shortlisted, front, "place"),
-            "Untrained networks, means over initialisations; the lines: a standard deviation to either side. Orange: "
-            "the front. None of this says how accurate a network becomes.",
-        ),
-        section("The front", _table(front, score)),
-        genes_that_matter(promise, shortlisted, "networks of the shortlist"),
-        genes_that_were_chosen(
-            shortlisted[0].genome.space, [("first", "shortlist", shortlisted), ("edge", "front", front)]
-        ),
-    ]
+def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Candidate]) -> dict[str, Any]:
+    axis = score_axis(score)
+    return {
+        "kept": len(shortlisted),
+        "score": axis.name,
+        "scores": score_chart(axis, shortlisted, front, "place"),
+        "front": Rows(*rows_of(front, score)),
+        "importance": gene_importance(axis, shortlisted),
+        "groups": [("grey", "shortlist"), ("orange", "front")],
+        "chosen": chosen_values(shortlisted[0].genome.space, [shortlisted, front]),
+    }
 
 
-def _table(candidates: Sequence[Candidate], score: Score) -> str:
-    names, lines = rows_of(candidates, score)
-    return rows(names, lines, words=1)
-
-
-def _costs(ranking: Ranking, chosen: Sequence[Candidate]) -> str:
+def _costs(ranking: Ranking, chosen: Sequence[Candidate]) -> Chart:
     """The costs that were ranked, as parameters and FLOPs, and the chosen among them."""
-    costs = ranking.costs(DRAWN)
-    marked = sorted({(c.parameters, c.flops) for c in chosen})
-    both = [*costs, *marked]
-    frame = Frame([p / 1e6 for p, _ in both], [f / 1e9 for _, f in both])
-    dots = []
-    for kind, radius, members in (("dot", 3, costs), ("front", 5, marked)):
-        for p, f in members:
-            dots.append(frame.dot(kind, radius, p / 1e6, f / 1e9, f"{p:,} parameters, {f:,} FLOPs"))
-    return drawing(frame.axes("million parameters", "GFLOPs") + "".join(dots), "FLOPs against parameters")
+
+    def points(costs: Sequence[tuple[int, int]]) -> list[Point]:
+        return [Point(p / 1e6, f / 1e9, f"{p:,} parameters, {f:,} FLOPs") for p, f in costs]
+
+    series = [
+        Series("blue", points(ranking.costs(DRAWN)), dots="faint", radius=3),
+        Series("orange", points(sorted({(c.parameters, c.flops) for c in chosen})), dots="ring", radius=5),
+    ]
+    return chart("GFLOPs", "million parameters", series, label="FLOPs against parameters", size=LARGE)

@@ -16,7 +16,7 @@ from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.scores import Score
 from kspike.tuners.tuner_project import Project
 from kspike.tuners.tuner_shortlist import Shortlist
-from kspike.tuners.tuner_zero_cost_lines import promise_of, rows_of, summary_lines
+from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis, summary_lines
 
 
 class ZeroCostResults(Project):
@@ -97,9 +97,9 @@ class ZeroCostResults(Project):
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints what was ranked, how ties were broken, the front where energy was measured, and the best networks."""
         out = tuner_report.console()
-        out.print(f"[bold]Zero-cost search[/bold] in {self._folder}")
+        tuner_report.print_head(out, "Zero-cost search", self._folder)
         for line in self._lines():
-            out.print(line)
+            out.print(line, markup=False)
         found = self._front()
         if found:
             shown = found[:num_trials]
@@ -159,4 +159,4 @@ class ZeroCostResults(Project):
         Raises:
             ValueError: no energy was measured.
         """
-        return export.plot_promise(self.shortlisted(), self.pareto_front(), promise_of(self.score), path)
+        return export.plot_score(self.shortlisted(), self.pareto_front(), score_axis(self.score), path)

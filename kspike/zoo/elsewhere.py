@@ -11,13 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kspike._files import private_folder
 from kspike.zoo import evaluating
 from kspike.zoo import weights as storage
 from kspike.zoo.entry import Entry
@@ -46,8 +46,8 @@ def measure_on(backends: Sequence[str], folder: Path, name: str, test: Any, refe
     """An entry's folder and test batches -> for each backend, what `evaluating.agreement` says."""
     if not backends:
         return {}
-    with tempfile.TemporaryDirectory(prefix="kspike-") as private:
-        arrays = Path(private) / "test.npz"
+    with private_folder() as private:
+        arrays = private / "test.npz"
         images = np.concatenate([batch for batch, _ in evaluating.batches(test)])
         np.savez(arrays, images=images, labels=reference.labels, logits=reference.logits)
         return {backend: _run(backend, folder, name, arrays) for backend in backends}

@@ -2,10 +2,11 @@
 
     <name>.v<N>/
         config.json         the architecture: SpikformerConfig.to_dict()
-        metadata.json       what the card says, in numbers; SHA-256 and byte count of the config and the weights
+        metadata.json       what the card says, in numbers; SHA-256 and byte count of the other three, and its own
         README.md           the card, for a person
         model.weights.h5    plain Keras weights, float32, or with kernels in float16
 
+Entries from before kspike/zoo/sealing.py have no hash of the metadata and the README, and are read as ever.
 The hashes tell an entry that was damaged or altered on its way; they are no signature: whoever writes an entry writes
 its hashes too. What protects against a hostile one is that nothing in it is ever executed and every size is bounded.
 """
@@ -17,12 +18,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspike.zoo import bounds, files, naming, schema, strict_json
+from kspike.zoo import bounds, files, naming, schema, sealing, strict_json
 
 if TYPE_CHECKING:
     from kspike.config import SpikformerConfig
 
-CONFIG, WEIGHTS, METADATA, CARD = schema.CONFIG, schema.WEIGHTS, naming.METADATA, "README.md"
+CONFIG, WEIGHTS, METADATA, CARD = schema.CONFIG, schema.WEIGHTS, naming.METADATA, sealing.CARD
 MAX_CONFIG_BYTES = 1 << 20
 MAX_METADATA_BYTES = 8 << 20
 
@@ -48,7 +49,7 @@ class Entry:
         content = files.read_bounded(path, MAX_METADATA_BYTES, allow_hard_links=allow_hard_links)
         metadata = strict_json.loads(content, str(path))
         schema.check(metadata, folder.name if name is None else name, str(path))
-        return cls(folder, metadata, allow_hard_links)
+        return cls(folder, schema.whole(metadata), allow_hard_links)
 
     @property
     def name(self) -> str:
@@ -80,6 +81,17 @@ class Entry:
         """The bytes of the weight file, whose size and SHA-256 are the recorded ones."""
         self._check_weight_size()
         return self._read(WEIGHTS, self.metadata["files"][WEIGHTS]["bytes"])
+
+    def check_card(self) -> None:
+        """Raises ValueError where the README's hash is recorded and the README is missing or another."""
+        if CARD in self.metadata["files"]:
+            self._read(CARD, MAX_METADATA_BYTES)
+
+    def hashes(self) -> dict[str, str]:
+        """File -> its recorded SHA-256, the metadata's own among them where there is one."""
+        recorded = self.metadata["files"]
+        found = {file: recorded[file]["sha256"] for file in (CONFIG, WEIGHTS, CARD) if file in recorded}
+        return found | ({METADATA: self.metadata[sealing.SEAL]} if sealing.is_sealed(self.metadata) else {})
 
     def _check_weight_size(self) -> int:
         expected = self.metadata["files"][WEIGHTS]["bytes"]

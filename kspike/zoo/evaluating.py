@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._finite import bad_rows, check_weights
 from kspike.zoo import files
 
 # Two float32 backends agree to this in every logit of most images; in the rest, neurons were within rounding of firing.
@@ -54,6 +55,7 @@ def batches(data: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
 
 def measure(model: Any, test: Any) -> Measured:
     """A model and test batches -> its logits and the labels, in the order of the data."""
+    check_weights(model, "the model", "Training diverged: take an earlier checkpoint.")
     logits, labels = [], []
     for images, expected in batches(test):
         logits.append(np.asarray(model.predict_on_batch(images), dtype="float32"))
@@ -61,9 +63,9 @@ def measure(model: Any, test: Any) -> Measured:
     if not labels:
         raise ValueError("Expected test images; received data whose test split is empty.")
     measured = Measured(np.concatenate(logits), np.concatenate(labels))
-    if not np.all(np.isfinite(measured.logits)):
+    if (bad := bad_rows(measured.logits)) is not None:
         raise ValueError(
-            "Expected finite logits on the test images; received NaN or infinity. The model or the data is damaged."
+            f"Expected finite logits on the test images; those of {bad}. Clean the images: the weights are finite."
         )
     return measured
 

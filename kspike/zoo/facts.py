@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kspike._messages import shown
 from kspike.config import SpikformerConfig
 from kspike.zoo import bounds, elsewhere, evaluating, machine, naming, strict_json
 
+_LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*\+?")
 _ORIGIN = ("name", "version", "split_hash", "source", "license", "citation")
 
 
@@ -55,9 +58,12 @@ def given(
     """What the author says -> the part of the metadata that holds it."""
     for key, value in about.items():
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise ValueError(f"Expected {key} to be a text; received {value!r}.")
-    if about["license"] is None:
-        raise ValueError("Expected license= of the weights, as an SPDX name ('apache-2.0'); received None.")
+            raise ValueError(f"Expected {key} to be a text; received {shown(value)}.")
+    if about["license"] is None or not _is_license(about["license"]):
+        raise ValueError(
+            "Expected license= of the weights, as an SPDX name ('apache-2.0', 'cc-by-4.0'), several joined by AND, OR, "
+            f"WITH, or 'LicenseRef-...' for one of your own; received {shown(about['license'])}."
+        )
     record = search.search_record() if hasattr(search, "search_record") else search
     if record is not None and not isinstance(record, dict):
         raise ValueError(
@@ -78,6 +84,14 @@ def given(
     }
     strict_json.dumps(said, "what is said of the model")
     return said
+
+
+def _is_license(text: str) -> bool:
+    """Whether a text reads as an SPDX license expression (spdx.github.io/spdx-spec, annex D), of whatever names."""
+    words = text.replace("(", "").replace(")", "").split(" ")
+    names, between = words[0::2], words[1::2]
+    joined = all(word in ("AND", "OR", "WITH") for word in between) and len(names) == len(between) + 1
+    return joined and all(_LICENSE.fullmatch(name) for name in names) and text.count("(") == text.count(")")
 
 
 def _genome(record: dict, config: SpikformerConfig) -> dict | None:

@@ -20,11 +20,12 @@ class ModelTable(Sequence):
     """Published entries: prints as a table; iterates, indexes and tests as a sequence of full names (`name.vN`).
 
     A bare name is in it when any version is. `rows` holds one dict an entry: name, data_set, accuracy, energy_mj,
-    parameters, license.
+    parameters, license. Damaged entries are none of them: they stand below the others when the table is printed, and in
+    `damaged`, one dict an entry: name, error.
     """
 
-    def __init__(self, rows: Sequence[dict]) -> None:
-        self.rows = tuple(rows)
+    def __init__(self, rows: Sequence[dict], damaged: Sequence[dict] = ()) -> None:
+        self.rows, self.damaged = tuple(rows), tuple(damaged)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -54,7 +55,7 @@ class ModelTable(Sequence):
         from rich.table import Table
         from rich.text import Text
 
-        table = Table("name", "data set", caption=None if self.rows else "no entries")
+        table = Table("name", "data set", caption=None if self.rows or self.damaged else "no entries")
         for title in ("accuracy", "energy (mJ)", "parameters"):
             table.add_column(title, justify="right")
         table.add_column("licence")
@@ -62,6 +63,8 @@ class ModelTable(Sequence):
             # Text, not markup: what a card says must not style or link anything.
             cells = (row["name"], row["data_set"] or "-", _percent(row["accuracy"]), _number(row["energy_mj"]))
             table.add_row(*(Text(cell) for cell in (*cells, f"{row['parameters']:,}", row["license"])))
+        for row in self.damaged:
+            table.add_row(*(Text(cell) for cell in (row["name"], "damaged", "-", "-", "-", "-")))
         return table
 
     def __str__(self) -> str:
@@ -100,7 +103,8 @@ def list_models(
         all_versions: whether older versions are listed too.
 
     Returns:
-        A `ModelTable`. A damaged entry is left out with a warning.
+        A `ModelTable`. Of a damaged entry a warning says what is wrong; it is no model of the table, which shows it as
+        damaged.
 
     Example:
         >>> import kspike
@@ -112,27 +116,29 @@ def list_models(
         raise ValueError(
             f"Expected directory to be a zoo folder; received {os.fspath(directory)!r}, which is no folder."
         )
-    rows = []
+    rows: list[dict] = []
+    damaged: list[dict] = []
     for name, numbers in naming.versions(folder).items():
         for number in numbers if all_versions else numbers[-1:]:
             full = naming.full_name(name, number)
             if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(full, pattern):
-                rows += _row(full, folder)
+                try:
+                    rows.append(_row(full, folder))
+                except (ValueError, OSError) as error:  # also one that may not be read
+                    damaged.append({"name": full, "error": str(error)})
+                    warnings.warn(f"The entry {full} is damaged: {error}", stacklevel=2)
     return ModelTable(
         [
             row
             for row in rows
             if (data_set is None or row["data_set"] == data_set)
             and (max_parameters is None or row["parameters"] <= max_parameters)
-        ]
+        ],
+        damaged,
     )
 
 
-def _row(full: str, folder: os.PathLike) -> list[dict]:
-    try:
-        metadata = Entry.open(full, folder).metadata
-    except ValueError as error:
-        warnings.warn(f"The entry {full} is damaged and not listed: {error}", stacklevel=3)
-        return []
-    row = {key: metadata.get(key) for key in ("accuracy", "energy_mj", "parameters", "license")}
-    return [{"name": full, "data_set": (metadata.get("data") or {}).get("name"), **row}]
+def _row(full: str, folder: os.PathLike) -> dict:
+    metadata = Entry.open(full, folder).metadata
+    row = {key: metadata[key] for key in ("accuracy", "energy_mj", "parameters", "license")}
+    return {"name": full, "data_set": (metadata["data"] or {}).get("name"), **row}

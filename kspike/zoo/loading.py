@@ -62,13 +62,13 @@ def load(
     published = num_classes is None and include_top
     changed = config if num_classes is None else config.replace(num_classes=num_classes)
     if not weights:
-        return storage.build(changed, include_top, name=name)
+        return storage.build(changed, include_top, name=name, drawn=True)
     content = entry.weights()
     model = storage.build(config, name=name)
     storage.fill(model, content, entry.name)
     if published:
         return model
-    return _transfer(model, storage.build(changed, include_top, name=name))
+    return _transfer(model, storage.build(changed, include_top, name=name, drawn=True))
 
 
 def _transfer(source: Spikformer, target: Spikformer) -> Spikformer:

@@ -7,10 +7,13 @@ import os
 import re
 from pathlib import Path
 
-from kspike import _resources
+from kspike import _names, _resources
+from kspike._files import expanded
+from kspike._messages import shown
 
 METADATA = "metadata.json"
-_NAME = re.compile(r"([a-z0-9_]{1,80})(?:\.v([1-9][0-9]{0,5}))?")
+LAST_VERSION = 999_999
+_NAME = re.compile(rf"({_names.ENTRY})(?:\.v([1-9][0-9]{{0,5}}))?")
 
 
 def split_name(name: str) -> tuple[str, int | None]:
@@ -19,7 +22,7 @@ def split_name(name: str) -> tuple[str, int | None]:
     if match is None:
         raise ValueError(
             "Expected the name of an entry: lower-case letters, digits and underscores (at most 80), with or without a "
-            f"version, as in 'auto_spikformer_c10' or 'auto_spikformer_c10.v2'; received {name!r}. "
+            f"version, as in 'auto_spikformer_c10' or 'auto_spikformer_c10.v2'; received {shown(name)}. "
             "A folder of your own is given as a path ('./my_zoo/my_entry')."
         )
     return match[1], int(match[2]) if match[2] else None
@@ -32,7 +35,7 @@ def full_name(name: str, version: int) -> str:
 
 def zoo_folder(directory: str | os.PathLike | None) -> Path:
     """The folder that entries are looked for in: the user's, or the one published with the package."""
-    return Path(_resources.published("zoo")) if directory is None else Path(directory).expanduser()
+    return Path(_resources.published("zoo")) if directory is None else expanded(directory)
 
 
 def is_published(folder: Path) -> bool:
@@ -56,9 +59,20 @@ def versions(directory: Path) -> dict[str, list[int]]:
 
 
 def next_version(directory: Path, name: str) -> int:
-    """One above every folder of that name, even one whose entry is incomplete: a number is never used twice."""
+    """One above every folder of that name, even one whose entry is incomplete: a number is never used twice.
+
+    Raises:
+        ValueError: the last number is taken; a larger one would be a name that nothing loads.
+    """
     matches = (_NAME.fullmatch(child.name) for child in directory.iterdir())
-    return 1 + max((int(match[2]) for match in matches if match and match[1] == name and match[2]), default=0)
+    number = 1 + max((int(match[2]) for match in matches if match and match[1] == name and match[2]), default=0)
+    if number > LAST_VERSION:
+        raise ValueError(
+            f"Expected a version to go on from; received {directory / full_name(name, LAST_VERSION)}, the last "
+            "there can be. Publish under another name, or give a version that is free, as in "
+            f"'{name}.v2'."
+        )
+    return number
 
 
 def resolve(name_or_folder: str | os.PathLike, directory: str | os.PathLike | None = None) -> Path:
@@ -69,33 +83,33 @@ def resolve(name_or_folder: str | os.PathLike, directory: str | os.PathLike | No
     """
     text = os.fspath(name_or_folder) if isinstance(name_or_folder, (str, os.PathLike)) else name_or_folder
     if not isinstance(text, str):
-        raise ValueError(f"Expected the name or the folder of an entry; received {name_or_folder!r}.")
+        raise ValueError(f"Expected the name or the folder of an entry; received {shown(name_or_folder)}.")
     if isinstance(name_or_folder, os.PathLike) or "/" in text or os.sep in text or text in (".", ".."):
         if directory is not None:
             raise ValueError(
                 f"Expected a name beside directory={os.fspath(directory)!r}; received the path {text!r}. "
                 "Give the path alone, or the entry's bare name."
             )
-        path = Path(text).expanduser()
+        path = expanded(text)
         path = path if path.name and path.name != ".." else path.resolve()
-        return _in_folder(path.parent, path.name, shown=text)
-    return _in_folder(zoo_folder(directory), text, shown=text)
+        return _in_folder(path.parent, path.name, given=text)
+    return _in_folder(zoo_folder(directory), text, given=text)
 
 
-def _in_folder(parent: Path, text: str, shown: str) -> Path:
+def _in_folder(parent: Path, text: str, given: str) -> Path:
     name, version = split_name(text)
     known = versions(parent)
     numbers = known.get(name, [])
     if not numbers or version not in (None, *numbers):
-        raise ValueError(_unknown(shown, name, version, parent, known))
+        raise ValueError(_unknown(given, name, version, parent, known))
     folder = parent / full_name(name, numbers[-1] if version is None else version)
     if folder.is_symlink() or not folder.is_dir():
         raise ValueError(f"Expected {folder} to be a folder of its own; received a link. Copy the entry there.")
     return folder
 
 
-def _unknown(shown: str, name: str, version: int | None, parent: Path, known: dict[str, list[int]]) -> str:
-    message = f"Expected an entry of the zoo in {parent}; received {shown!r}."
+def _unknown(text: str, name: str, version: int | None, parent: Path, known: dict[str, list[int]]) -> str:
+    message = f"Expected an entry of the zoo in {parent}; received {text!r}."
     if name in known:
         return message + f" Its versions there: {', '.join(f'v{number}' for number in known[name])}."
     if not known:
@@ -105,6 +119,6 @@ def _unknown(shown: str, name: str, version: int | None, parent: Path, known: di
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if near:
             message += f" Did you mean {near[0]!r}?"
-    if Path(shown).is_dir() and os.sep not in shown:
-        message += f" For the folder of that name, write './{shown}'."
+    if Path(text).is_dir() and os.sep not in text:
+        message += f" For the folder of that name, write './{text}'."
     return message

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._messages import shown
 from kspike.zoo.entry import Entry
 
 
@@ -32,7 +33,7 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
         >>> kspike.zoo.preprocess(np.zeros((1, 8, 8, 1), "uint8"), "auto_spikformer_digits").shape
         (1, 8, 8, 1)
     """
-    entry = Entry.open(name, directory)
+    entry = _open(name, directory, "images")
     stated = entry.metadata["input"]
     if stated.get("range") is None or stated.get("mean") is None or stated.get("std") is None:
         raise ValueError(
@@ -67,7 +68,7 @@ def decode_predictions(
         >>> kspike.zoo.decode_predictions(np.eye(10)[:1], "auto_spikformer_digits", top=1)[0][0][1]
         '0'
     """
-    entry = Entry.open(name, directory)
+    entry = _open(name, directory, "logits")
     classes = entry.config().num_classes
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
@@ -85,6 +86,14 @@ def decode_predictions(
     # A stable sort: of equal logits the lower index comes first, on every backend.
     order = np.argsort(-array, axis=-1, kind="stable")[:, :top]
     return [[(int(k), names[k], float(row[k])) for k in best] for best, row in zip(order, probabilities, strict=True)]
+
+
+def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: str) -> Entry:
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(
+            f"Expected the {first} first, then the name or the folder of an entry; received {shown(name)} in its place."
+        )
+    return Entry.open(name, directory)
 
 
 def _to_numpy(values: Any) -> np.ndarray:

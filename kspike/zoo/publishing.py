@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kspike._files import folder_aside, sync
-from kspike.zoo import cards, files, naming, schema, strict_json
+from kspike import _names
+from kspike._files import folder_aside, remove_leftovers, sync
+from kspike.zoo import cards, files, naming, schema, sealing, strict_json
 from kspike.zoo import facts as gather
 from kspike.zoo import weights as storage
 from kspike.zoo.elsewhere import check_backends
@@ -45,12 +46,13 @@ def publish(
 
     The weights are written, read back as a user would, and measured on `data.test`: the card describes the file. The
     folder is built under a hidden name and renamed when it is on the disk, so that a full disk, Ctrl-C or a crash
-    leaves no half entry. An existing entry is never touched: publishing the same name again makes the next version.
+    leaves no half entry; what a killed process left under such a name, the next publication removes. An existing
+    entry is never touched: publishing the same name again makes the next version.
 
     Args:
         model: a `kspike.Spikformer` with its head. It is not changed.
         name: lower-case letters, digits, underscores. With a version ("my_net.v3") that version, which must be free.
-        license: of the weights, as an SPDX name ("apache-2.0").
+        license: of the weights, as an SPDX name ("apache-2.0") or an expression of them ("MIT OR Apache-2.0").
         directory: the zoo folder, made if absent; None is the zoo of the kspike checkout.
         data: what `kspike.data.load` returned. Its test images are read once, for accuracy and energy; its range, mean,
             std and class names go on the card. None publishes without figures.
@@ -84,6 +86,8 @@ def publish(
     if backends and data is None:
         raise ValueError(f"Expected data= to measure on {', '.join(backends)}; received none.")
     gather.check_convention(convention)
+    if convention is not None and data is None:
+        raise ValueError(f"Expected data= to measure energy by convention={convention!r}; received none.")
     about = {"license": license, "citation": citation, "source": source, "notes": notes, "intended_use": intended_use}
     given = gather.given(
         config, about, search=search, training=training, budget=budget, seed=seed, runs=runs, reproduce=reproduce
@@ -125,8 +129,11 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
             f"{parent}. Entries "
             f"never change: publish {bare!r} to make version {naming.next_version(parent, bare)}."
         )
+    if version is None and parent.is_dir():
+        naming.next_version(parent, bare)  # told now, where none is left, not when the work is done
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(parent, rf"{_names.ENTRY}\.(?:publishing|trying)")
         with folder_aside(parent, f"{bare}.trying") as trial:
             files.reserve(trial / "space", needed + _SPARE_BYTES)
     except OSError as error:
@@ -141,10 +148,16 @@ def _write_model(fresh: Any, config: Any, aside: Path, half: bool) -> dict:
     """Config and weights -> their files, and what the metadata holds of each."""
     content = {CONFIG: strict_json.dumps(config.to_dict(), CONFIG), WEIGHTS: storage.write(fresh, aside, half)}
     files.write_synced(aside / CONFIG, content[CONFIG])
-    return {file: {"sha256": files.sha256(value), "bytes": len(value)} for file, value in content.items()}
+    return {file: _record(value) for file, value in content.items()}
+
+
+def _record(content: bytes) -> dict:
+    return {"sha256": files.sha256(content), "bytes": len(content)}
 
 
 def _write_metadata(aside: Path, metadata: dict, config: Any) -> None:
+    card = cards.render(metadata, config.to_dict()).encode("utf-8")
+    metadata = sealing.seal({**metadata, "files": {**metadata["files"], CARD: _record(card)}})
     content = strict_json.dumps(metadata, METADATA)
     if len(content) > MAX_METADATA_BYTES:
         raise ValueError(
@@ -152,7 +165,7 @@ def _write_metadata(aside: Path, metadata: dict, config: Any) -> None:
             "search record."
         )
     schema.check(metadata, naming.full_name(metadata["name"], metadata["version"]), METADATA)
-    for file, text in ((METADATA, content), (CARD, cards.render(metadata, config.to_dict()).encode("utf-8"))):
+    for file, text in ((METADATA, content), (CARD, card)):
         (aside / file).unlink(missing_ok=True)
         files.write_synced(aside / file, text)
 

@@ -6,7 +6,8 @@ import math
 import re
 from typing import Any
 
-from kspike.zoo import naming
+from kspike._messages import shown
+from kspike.zoo import naming, sealing
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -14,6 +15,15 @@ WEIGHTS = "model.weights.h5"
 _HASH = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created", "weights_dtype")
 _OPTIONAL_DICT = ("data", "evaluation", "energy", "predictions", "versions", "hardware")
+_OPTIONAL_NUMBER = ("accuracy", "energy_mj")
+#: What an author may leave out, whatever it holds.
+_OPTIONAL = (*_OPTIONAL_TEXT, *_OPTIONAL_DICT, *_OPTIONAL_NUMBER, "class_names", "seed", "search", "training", "genome",
+             "budget", "runs")  # fmt: skip
+
+
+def whole(metadata: dict) -> dict:
+    """Checked metadata -> the same, None for every optional key that it leaves out: readers need not ask first."""
+    return {**dict.fromkeys(_OPTIONAL), **metadata}
 
 
 def check(metadata: dict, folder_name: str, what: str) -> None:
@@ -21,18 +31,19 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
     version = metadata.get("format_version")
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise ValueError(
-            f"Expected format_version {FORMAT_VERSION} in {what}; received {version!r}. "
+            f"Expected format_version {FORMAT_VERSION} in {what}; received {shown(version)}. "
             "A newer entry needs a newer kspike: pip install --upgrade kspike."
         )
+    sealing.check(metadata, what)
     reader = _Reader(metadata, what)
     name, number = reader.text("name"), reader.count("version")
     if naming.full_name(name, number) != folder_name:
         raise ValueError(
-            f"Expected {what} to describe {folder_name!r}, its folder's name; received {name!r} version {number}. "
+            f"Expected {what} to describe {folder_name!r}, its folder's name; received {shown(name)} version {number}. "
             "Entries keep their names: rename the folder back."
         )
     files = _Reader(reader.dict("files"), f"files in {what}")
-    for file in (CONFIG, WEIGHTS):
+    for file in (CONFIG, WEIGHTS, *([sealing.CARD] if sealing.is_sealed(metadata) else [])):
         record = _Reader(files.dict(file), f"{file} in {what}")
         if not _HASH.fullmatch(record.text("sha256")):
             raise record.wrong("sha256", "64 hexadecimal digits")
@@ -43,8 +54,13 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
         reader.text(key, optional=True)
     for key in _OPTIONAL_DICT:
         reader.dict(key, optional=True)
-    for key in ("accuracy", "energy_mj"):
+    for key in _OPTIONAL_NUMBER:
         reader.number(key, optional=True)
+    if metadata.get("data"):
+        _Reader(metadata["data"], f"data in {what}").text("name")
+    if metadata.get("energy"):
+        reader.number("energy_mj")
+        _Reader(metadata["energy"], f"energy in {what}").text("convention")
     tested = metadata.get("evaluation")
     if tested is not None:
         evaluation = _Reader(tested, f"evaluation in {what}")
@@ -97,9 +113,7 @@ class _Reader:
         self.values, self.what = values, what
 
     def wrong(self, key: str, expected: str) -> ValueError:
-        return ValueError(
-            f"Expected {key!r} of {self.what} to be {expected}; received {str(self.values.get(key))[:80]!r}."
-        )
+        return ValueError(f"Expected {key!r} of {self.what} to be {expected}; received {shown(self.values.get(key))}.")
 
     def _get(self, key: str, kinds: type | tuple, expected: str, optional: bool) -> Any:
         value = self.values.get(key)

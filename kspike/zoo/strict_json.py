@@ -1,7 +1,7 @@
 """Reads untrusted JSON into plain values, and plain values into JSON; nothing but data comes of either.
 
-Stricter than the json module: one value a key, finite numbers, no control characters (a card is printed to terminals),
-bounded depth.
+Stricter than kspike/_json.py, which bounds the depth: one value a key, finite numbers, no control characters (a card is
+printed to terminals).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-_DEPTH = 32
+from kspike import _json
+
 _LARGEST = 1 << 63
 _NUMBERS = re.compile(r"\[\n[-+0-9.eE,\s]+\]")
 # C0 and C1 controls (but tab and newline), the marks that reverse text, lone surrogates.
@@ -23,15 +24,10 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 def loads(content: bytes, what: str) -> dict:
     """UTF-8 bytes of one JSON object -> dict; ValueError for anything else."""
-    try:
-        value = json.loads(content.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"Expected {what} to be JSON in UTF-8; received: {error}. Restore the entry from its source."
-        ) from None
+    value = _json.loads(content, what, object_pairs_hook=_unique, parse_constant=_no_constant)
     if not isinstance(value, dict):
         raise ValueError(f"Expected {what} to be one JSON object; received a {type(value).__name__}.")
-    _check(value, what, 0)
+    _check(value, what)
     return value
 
 
@@ -45,8 +41,11 @@ def dumps(value: dict, what: str) -> bytes:
     return content
 
 
-def plain(value: Any, what: str) -> Any:
+def plain(value: Any, what: str, depth: int = 0) -> Any:
     """Nested dicts, sequences, NumPy values and dataclasses -> plain JSON; numbers that are not finite -> None."""
+    if depth > _json.DEEPEST:  # a list may even hold itself
+        raise ValueError(f"Expected {what[:80]}... to nest at most {_json.DEEPEST} deep; received deeper.")
+    depth += 1
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, np.generic):
@@ -56,13 +55,13 @@ def plain(value: Any, what: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): plain(item, f"{what}[{key!r}]") for key, item in value.items()}
+        return {str(key): plain(item, f"{what}[{key!r}]", depth) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{what}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{what}[{index}]", depth) for index, item in enumerate(value)]
     if hasattr(value, "to_dict"):
-        return plain(value.to_dict(), what)
+        return plain(value.to_dict(), what, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value), what)
+        return plain(dataclasses.asdict(value), what, depth)
     raise ValueError(
         f"Expected {what} to be JSON-able (numbers, texts, lists, dicts); received a {type(value).__name__}. "
         "Convert it before publishing."
@@ -80,9 +79,7 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 
-def _check(value: Any, what: str, depth: int) -> None:
-    if depth > _DEPTH:
-        raise ValueError(f"Expected {what} to nest at most {_DEPTH} deep; received deeper.")
+def _check(value: Any, what: str) -> None:
     if isinstance(value, str):
         if _CONTROL.search(value):
             raise ValueError(f"Expected {what} to hold printable text; received a control character in {value[:40]!r}.")
@@ -91,8 +88,8 @@ def _check(value: Any, what: str, depth: int) -> None:
             raise ValueError(f"Expected the numbers of {what} to be below {_LARGEST:,}; received a larger one.")
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check(key, what, depth + 1)
-            _check(item, what, depth + 1)
+            _check(key, what)
+            _check(item, what)
     elif isinstance(value, list):
         for item in value:
-            _check(item, what, depth + 1)
+            _check(item, what)

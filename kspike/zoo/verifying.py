@@ -103,12 +103,10 @@ def verify(
     import keras
 
     entry = Entry.open(name_or_folder, directory)
+    entry.check_card()
     model = storage.build(entry.config(), dtype="float32")
     storage.fill(model, entry.weights(), entry.name)
-    hashes = [
-        Check(f"SHA-256 of {file}", record["sha256"][:12], record["sha256"][:12], True)
-        for file, record in entry.metadata["files"].items()
-    ]
+    hashes = [Check(f"SHA-256 of {file}", digest[:12], digest[:12], True) for file, digest in entry.hashes().items()]
     report = VerificationReport(entry.name, keras.backend.backend(), tuple(hashes))
     data = _data(entry, data)
     if data is None:

@@ -7,8 +7,8 @@ in float16: no optimiser state, no dtype of the training run.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kspike._files import private_folder
+from kspike._finite import check_weights
 from kspike.zoo import schema
 
 if TYPE_CHECKING:
@@ -31,15 +33,23 @@ _MAX_DEPTH = 32
 
 
 def build(
-    config: SpikformerConfig, include_top: bool = True, *, name: str = "spikformer", dtype: str | None = None
+    config: SpikformerConfig,
+    include_top: bool = True,
+    *,
+    name: str = "spikformer",
+    dtype: str | None = None,
+    drawn: bool = False,
 ) -> Spikformer:
-    """A config -> the Spikformer of it, freshly initialised; the only class that an entry can become.
+    """A config -> the Spikformer of it; the only class that an entry can become.
 
-    `dtype` None follows the session's policy; what a card says is measured in "float32".
+    `dtype` None follows the session's policy; what a card says is measured in "float32". Kernels are zeros, to be
+    filled, unless initial weights are `drawn`.
     """
+    from kspike.layers.initializers import undrawn
     from kspike.models import Spikformer
 
-    return Spikformer(config, include_top=include_top, name=name, dtype=dtype)
+    with contextlib.nullcontext() if drawn else undrawn():
+        return Spikformer(config, include_top=include_top, name=name, dtype=dtype)
 
 
 def copy_of(model: Spikformer, half: bool = False) -> Spikformer:
@@ -55,14 +65,11 @@ def copy_of(model: Spikformer, half: bool = False) -> Spikformer:
         if half and value.ndim >= _KERNEL:
             with np.errstate(over="ignore"):  # what becomes infinite is refused below
                 value = value.astype("float16").astype("float32")
-        if not np.all(np.isfinite(value)):
-            raise ValueError(
-                f"Expected finite weights; {variable.path} holds NaN or infinity. Training diverged: publish an "
-                "earlier checkpoint. (With half=True, a weight past 65,504 is infinite too.)"
-            )
         values.append(value)
     fresh = build(model.config, dtype="float32")
     fresh.set_weights(values)
+    limit = " With half=True, a weight past 65,504 is infinite too." if half else ""
+    check_weights(fresh, "a model to publish", f"Training diverged: publish an earlier checkpoint.{limit}")
     return fresh
 
 
@@ -100,13 +107,15 @@ def _halve(path: Path) -> None:
 def fill(model: keras.Model, content: bytes, what: str) -> None:
     """Bytes whose hash was checked -> the weights of `model`, after a look at what the HDF5 file declares.
 
+    ValueError if any is not finite: a hash tells that they are the published ones, not that they are any good.
     Keras opens paths only, so the bytes go through a temporary folder that nobody else can enter.
     """
-    with tempfile.TemporaryDirectory(prefix="kspike-") as private:
-        path = Path(private) / schema.WEIGHTS
+    with private_folder() as private:
+        path = private / schema.WEIGHTS
         path.write_bytes(content)
         _check_hdf5(path, Counter(tuple(variable.shape) for variable in model.weights), what)
         model.load_weights(path)
+    check_weights(model, what, "The entry was published with them: take an earlier version, or ask who published it.")
 
 
 def _check_hdf5(path: Path, expected: Counter, what: str) -> None:

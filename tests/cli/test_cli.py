@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 import kspike
 from kspike.cli import app
+from kspike.data.tfds_errors import missing
 from kspike.space import SearchSpace
 from kspike.tuners import tuner_shortlist
+from kspike.zoo import sealing
 from tests.tuners.fakes import Untrained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,7 @@ def test_every_command_explains_itself(command):
     result = kspike_command(*command.split(), "--help")
     assert result.exit_code == 0 and "Usage" in result.stdout
     assert command == "zoo" or "kspike " in result.stdout.split("Options")[0], "no example"
+    assert "()" not in result.stdout  # a default that is none
 
 
 @pytest.mark.once
@@ -62,7 +65,8 @@ def test_a_run_goes_on_where_it_stands_and_refuses_other_settings(run):
     arguments = ("train", run.parent / "net.json", "--batch-size", 120, "--directory", run)
     result = kspike_command(*arguments, "--epochs", 1)
     assert result.exit_code == 0 and "going on after epoch 1 of 1" in result.stdout
-    assert "recipe.epochs" in fails(*arguments, "--epochs", 2)
+    refused = fails(*arguments, "--epochs", 2)
+    assert "recipe.epochs" in refused and "or --restart to start anew" in refused and "resume" not in refused
 
 
 @pytest.mark.once
@@ -103,6 +107,51 @@ def test_evaluate_agrees_with_keras(run):
     assert f"{100 * row['accuracy']:.2f} %" in shown
 
 
+def test_evaluate_takes_a_keras_file_of_ours_and_refuses_another(run, tmp_path):
+    kspike.training.load(run).save(tmp_path / "net.keras")
+    rows = [json.loads(kspike_command("evaluate", place, "--json").stdout) for place in (run, tmp_path / "net.keras")]
+    assert rows[1] == rows[0] | {"model": str(tmp_path / "net.keras")}
+    assert '"energy_mj"' in kspike_command("energy", tmp_path / "net.keras", "--limit", 8, "--json").stdout
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()]).save(tmp_path / "other.keras")
+    assert "holds a Sequential; expected a kspike.Spikformer" in fails("evaluate", tmp_path / "other.keras")
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "net.keras").read_bytes()[:500])
+    assert "is no model that Keras can read" in fails("energy", tmp_path / "cut.keras")
+    assert "no such file" in fails("evaluate", tmp_path / "none.keras")
+    assert "a SpikformerConfig as a JSON file" in fails("train", tmp_path / "net.keras")
+
+
+@pytest.mark.once
+def test_a_path_to_something_else_is_refused_with_all_that_was_expected(tmp_path):
+    (tmp_path / "png" / "train").mkdir(parents=True)
+    refused = fails("train", tmp_path / "png" / "train")
+    assert "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo" in refused
+    assert "images are chosen by --data" in refused
+    for command in ("evaluate", "energy"):
+        assert "the folder of a run (kspike train), a .keras file, or" in fails(command, tmp_path / "png" / "train")
+    assert "which is not there" in fails("evaluate", tmp_path / "png" / "test")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train {run}.json", "search digits", "evaluate {run}", "energy {run}", "zoo verify auto_spikformer_digits",
+        "zoo publish {run} net --license mit",
+    ],
+)  # fmt: skip
+def test_a_data_set_that_is_not_there_is_fetched_by_an_option(command, run, tmp_path, monkeypatch):
+    (run.parent / "run.json").write_text((run.parent / "net.json").read_text())
+
+    def load(name, *_, download=False, data_dir=None, **__):
+        raise ValueError("fetched") if download else missing(name, Path(data_dir))
+
+    monkeypatch.setattr(kspike.data, "load", load)
+    line = [*command.format(run=run).split(), "--data", "cifar10", "--data-dir", tmp_path]
+    said = fails(*line, code=1)
+    assert "pass --data-dir or" in said and "pass --download, or" in said and "download=" not in said
+    assert fails(*line, "--download") == "error: fetched\n"
+
+
 @pytest.mark.once
 def test_publish_list_show_verify(run, tmp_path):
     zoo = tmp_path / "zoo"
@@ -120,7 +169,7 @@ def test_publish_list_show_verify(run, tmp_path):
     entry = zoo / "tiny_digits.v1" / "metadata.json"
     card["evaluation"] |= {"accuracy": 0.5, "correct": 180}  # one epoch gets nowhere near
     card["accuracy"] = 0.5
-    entry.write_text(json.dumps(card))
+    entry.write_text(json.dumps(sealing.seal(card)))  # an author who promises too much writes hashes that fit
     assert kspike_command("zoo", "verify", zoo / "tiny_digits").exit_code == 1
 
 
@@ -141,7 +190,7 @@ def test_search_leaves_what_the_next_command_takes(tmp_path):
     assert len(record["trials"]) == 6 and (tmp_path / "p" / "candidates.csv").is_file()
     assert best.input_shape == (8, 8, 1)
     project = ("--directory", tmp_path, "--project", "p")
-    assert "population_size: 3 in the project, 4 now" in fails("search", space, *small, "--population", 4, *project)
+    assert "--population: 3 in the project, 4 now" in fails("search", space, *small, "--population", 4, *project)
     # more generations go on where the search ended
     assert kspike_command("search", space, *small, "--generations", 2, "--report", *project).exit_code == 0
     assert "Genes that matter" in (tmp_path / "p" / "report.html").read_text()
@@ -177,6 +226,17 @@ def test_zero_cost_search_measures_energy_where_it_is_asked_for(tmp_path, monkey
     assert "Score and expected energy" in (tmp_path / "e" / "report.html").read_text()
     assert (tmp_path / "e" / "pareto.png").stat().st_size > 1000
     assert len((tmp_path / "e" / "candidates.csv").read_text().splitlines()) == 7
+
+
+@pytest.mark.once
+def test_options_that_the_method_does_not_read_are_refused(tmp_path):
+    search = ("search", "digits", "--directory", tmp_path)
+    zero = (*search, "--method", "zero-cost")
+    assert "zero-cost does not read --epochs, --beta" in fails(*zero, "--epochs", 3, "--beta", 0.1)
+    assert "zero-cost does not read --augment" in fails(*zero, "--augment", "none")
+    assert "evolution does not read --energy, --trials" in fails(*search, "--energy", "--trials", 3)
+    assert not list(tmp_path.iterdir())
+    assert "give --energy with it" in fails(*zero, "--shortlist", 9)
 
 
 def test_mistakes_are_named_in_one_line(run, tmp_path):

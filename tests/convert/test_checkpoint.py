@@ -170,31 +170,37 @@ def test_cut_files(tmp_path, tensors):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}, "lies at bytes"),
-        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "does not fill"),
-        ({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}, "expected to begin at 0"),
-        ({"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}, "natural numbers"),
-        ({"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}, "natural numbers"),
-        ({"dtype": "F8_E5M2", "shape": [4], "data_offsets": [0, 4]}, "dtype 'F8_E5M2'"),
-        ({"dtype": "F32", "shape": [1]}, "lacks"),
-        ({"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, "belong to none"),
-        ([1, 2], "lacks"),
+        ({"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}, "not fully covered"),
+        ({"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 8]}, "overflow"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}, "invalid shape"),
+        ({"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}, "invalid offset"),
+        ({"dtype": "F32", "shape": [-1], "data_offsets": [4, 0]}, "invalid value.* line 1 column 6"),
+        ({"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}, "invalid type"),
+        ({"dtype": "F32", "shape": [2] + [1] * 100, "data_offsets": [0, 8]}, "dimension"),
+        ({"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}, "invalid type: sequence.* line 1 column"),
+        ({"dtype": "F8_E5M2", "shape": [8], "data_offsets": [0, 8]}, "dtype 'F8_E5M2'"),
+        ({"dtype": "F32", "shape": [1]}, "missing field"),
+        ({"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, "not fully covered"),
+        ([1, 2], "invalid type"),
     ],
 )
 def test_safetensors_headers_that_lie(tmp_path, entry, message):
     head = json.dumps({"a": entry}).encode()
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + b"\0" * 8)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"w\.safetensors is not a whole .*{message}"):
         read_checkpoint(tmp_path / "w.safetensors")
 
 
-@pytest.mark.parametrize("head", [b"[1]", b"{", b"\xff\xfe", b'{"a": 1, "a": 2}', b"[" * 5000])
+DEEP = [b"[" * 100_000, b'{"a": ' * 100_000, b'{"a": {"dtype": "F32", "x": ' + b"[" * 100_000]
+
+
+@pytest.mark.parametrize("head", [b"[1]", b"{", b"\xff\xfe", b'{"a": 1, "a": 2}', *DEEP])
 def test_safetensors_headers_that_are_none(tmp_path, head):
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
-    with pytest.raises(ValueError, match="header"):
+    with pytest.raises(ValueError, match=r"w\.safetensors is not a whole .*header"):
         read_checkpoint(tmp_path / "w.safetensors")
     (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", 2**60) + head)
-    with pytest.raises(ValueError, match="its header would have"):
+    with pytest.raises(ValueError, match="header too large"):
         read_checkpoint(tmp_path / "w.safetensors")
 
 
@@ -204,6 +210,78 @@ def test_npz_that_claims_more_than_it_holds(tmp_path):
         archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + b"\0" * 4)
     with pytest.raises(ValueError, match="claims shape"):
         read_checkpoint(tmp_path / "w.npz")
+
+
+def npz(path, *members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def npy(header, body=b""):
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
+
+
+PLAIN = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npy(PLAIN)[:30], "EOF|expected"),
+        (npy(PLAIN[:20], b"\0" * 4), ""),
+        (npy(b"{'descr': (((", b"\0" * 4), ""),
+        (npy(b"(" * 9000, b"\0" * 4), ""),
+        (npy(b"-" * 9000 + b"1", b"\0" * 4), ""),
+        (npy(b"\xff" * 50, b"\0" * 4), ""),
+        (npy(PLAIN.replace(b"(1,)", b"(-1, -1)"), b"\0" * 4), "claims shape"),
+        (npy(PLAIN.replace(b"<f4", b"|V0")), "not numbers"),
+        (npy(PLAIN.replace(b"<f4", b"<U1"), b"\0" * 4), "not numbers"),
+        (b"", ""),
+        (b"no array", ""),
+    ],
+)
+def test_npz_with_a_broken_header(tmp_path, content, message):
+    npz(tmp_path / "w.npz", ("a.npy", content))
+    with pytest.raises(
+        ValueError, match=rf"w\.npz is not a whole .npz archive of plain arrays: 'a.npy': .*({message})"
+    ):
+        read_checkpoint(tmp_path / "w.npz")
+
+
+def test_npz_that_is_encrypted(tmp_path):
+    content = npz(tmp_path / "w.npz", ("a.npy", npy(PLAIN, b"\0" * 4))).read_bytes()
+    for signature, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # the flag, in both of its places
+        at = content.index(signature) + place
+        content = content[:at] + bytes([content[at] | 1]) + content[at + 1 :]
+    (tmp_path / "w.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"w\.npz is not a whole .*'a.npy': .*encrypted"):
+        read_checkpoint(tmp_path / "w.npz")
+
+
+def test_npz_that_unpacks_to_far_more(tmp_path):
+    npz(tmp_path / "w.npz", ("a.npy", b"\0" * 2**27), compression=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "w.npz").stat().st_size < 2**18
+    with pytest.raises(ValueError, match="would unpack to"):
+        read_checkpoint(tmp_path / "w.npz")
+    npz(tmp_path / "w.npz", ("a.npy", b"\0" * 100), compression=zipfile.ZIP_LZMA)
+    with pytest.raises(ValueError, match="as NumPy never does"):
+        read_checkpoint(tmp_path / "w.npz")
+
+
+def test_numbers_that_float32_does_not_hold(tensors):
+    for value in (1e39, np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"not finite \(NaN or infinity\) \(1\): head.bias"):
+            from_spikformer({**tensors, "head.bias": np.full(5, value)}, **ARGUMENTS)
+
+
+@pytest.mark.parametrize("bad", [[[1], [1, 2]], "text", 1j, None, object(), {1: 2}])
+def test_entries_that_are_no_numbers(tensors, bad):
+    with pytest.raises(ValueError, match="Entry 'head.bias' is .*, not an array of numbers"):
+        from_spikformer({**tensors, "head.bias": bad}, **ARGUMENTS)
+    with pytest.raises(ValueError, match="names of parameters"):
+        from_spikformer({**tensors, 5: np.zeros(5)}, **ARGUMENTS)
 
 
 def test_other_sources(tmp_path):

@@ -284,7 +284,7 @@ def test_mistakes_are_named(small):
         measured(model, x, convention="spikformr")
     with pytest.raises(ValueError, match=r"shape \(6, 6, 1\).*\(5, 5, 6, 1\)"):
         measured(model, x[:, :5])
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match=f"{len(x)} of {len(x)} images.*NaN"):
         measured(model, np.full_like(x, np.nan))
     with pytest.raises(ValueError, match="at least one batch"):
         measured(model, [])
@@ -305,18 +305,8 @@ def test_diverged_weights_are_reported_and_not_measured():
         [keras.Input((2, 3)), keras.layers.Dense(4, name="first"), keras.layers.Dense(2, name="second")]
     )
     model.get_layer("first").set_weights([np.full((3, 4), np.nan), np.zeros(4)])
-    with pytest.raises(ValueError, match="second sees values that are not finite"):
+    with pytest.raises(ValueError, match=r"first/kernel holds NaN or infinity \(12 of 12"):
         measured(model, np.ones((2, 2, 3)))
-
-
-def test_what_cannot_be_counted_is_said():
-    inputs = keras.Input((4, 8))
-    x = keras.layers.MultiHeadAttention(2, 4, name="mha")(inputs, inputs)
-    x = keras.layers.LSTM(3, name="lstm")(x)
-    model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    notes = " ".join(measured(model, np.ones((2, 4, 8))).notes)
-    assert "mha (MultiHeadAttention) multiplies activations" in notes
-    assert "lstm_cell (LSTMCell) holds weights that this report does not count" in notes
 
 
 def test_a_layer_that_does_not_have_the_batch_first_is_refused():

@@ -113,7 +113,7 @@ def test_images_of_every_kind_become_pictures(shape):
     import base64
     import struct
 
-    from kspike.cost.page.picture import png
+    from kspike.pages import png
 
     raw = base64.b64decode(png(np.random.default_rng(0).normal(size=shape)).split(",")[1])
     width, height = struct.unpack(">II", raw[16:24])

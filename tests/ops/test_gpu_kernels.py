@@ -173,3 +173,23 @@ def test_pool(gpu, shape, values):
         results.append((y.detach(), leaf.grad))
     assert torch.equal(results[0][0], results[1][0])
     np.testing.assert_allclose(results[0][1].numpy(), results[1][1].numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("neuron", [{}, {"v_reset": None}], ids=["hard", "soft"])
+def test_nan_goes_through_the_neuron_from_its_step_on(gpu, neuron):
+    x = np.random.default_rng(0).normal(1.0, 1.0, (3, 4, 5, 7)).astype("float32")
+    args = (None, None, None, None, {**NEURON, **neuron})
+    wanted = together(gpu, *tensors(x), *args)[0].detach().numpy()
+    x[1, 1, 2, 3] = np.nan
+    wanted[1, 1:, 2, 3] = np.nan
+    np.testing.assert_array_equal(together(gpu, *tensors(x), *args)[0].detach().numpy(), wanted)
+
+
+def test_nan_goes_through_the_pool(gpu):
+    gpu_pass, kernels = gpu
+    for row, column in ((0, 0), (2, 3), (3, 3), (5, 6)):
+        x = np.random.default_rng(0).integers(0, 2, (1, 6, 7, 3)).astype("float32")
+        x[0, row, column, 1] = np.nan
+        y = np.isnan(gpu_pass.MaxPool.apply(*tensors(x), kernels).detach().numpy())
+        near = [[abs(row - 2 * i) < 2 and abs(column - 2 * j) < 2 for j in range(4)] for i in range(3)]
+        assert y[0, :, :, 1].tolist() == near and y.sum() == np.sum(near)

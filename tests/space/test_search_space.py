@@ -197,8 +197,10 @@ def test_saved_and_loaded_spaces_are_equal(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("{", "not valid JSON"),
-        ("[]", "expected a JSON object"),
+        ("{", "JSON in UTF-8"),
+        ("[]", "one JSON object"),
+        ("[" * 100_000, "broken.json.*nest at most"),
+        ('{"genes": ' * 50 + "1" + "}" * 50, "broken.json.*nest at most"),
         ('{"gene": {}}', "Unknown key 'gene'.*genes"),
         ('{"genes": {"depths": [1]}}', "Unknown gene 'depths'"),
         ('{"base": {"embed_dims": 4}}', "embed_dims"),

@@ -36,6 +36,8 @@ def test_what_cannot_work_is_refused(values, message):
 def test_a_file_that_is_no_recipe_is_named(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "list.json").write_text("[1]")
-    for name, message in (("broken.json", "is not JSON"), ("list.json", "object of names"), ("none.json", "cannot be")):
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    expected = {"broken": "JSON in UTF-8", "list": "one JSON object", "none": "cannot be read", "deep": "nest at most"}
+    for name, message in expected.items():
         with pytest.raises(ValueError, match=message):
-            Recipe.load(tmp_path / name)
+            Recipe.load(tmp_path / f"{name}.json")

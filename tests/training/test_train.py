@@ -134,6 +134,52 @@ def test_a_loss_that_is_no_number_stops_with_the_reason(model, tmp_path):
     assert not list(tmp_path.glob("epoch_*"))
 
 
+def arrays(n=24):
+    return np.random.default_rng(0).normal(size=(n, 8, 8, 1)).astype("float32"), np.arange(n) % 10
+
+
+ONCE = Recipe(epochs=2, batch_size=8, augment="none")
+
+
+class Late(keras.utils.PyDataset):
+    """Batches of which the third holds a pixel that is NaN; the first, which is looked at, does not."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        x, y = (a[8 * index : 8 * index + 8].copy() for a in arrays())
+        x[5, 1, 1, 0] = np.nan if index == 2 else 0.0
+        return x, y
+
+
+def test_images_that_hold_nan_are_named_wherever_they_stand(model, tmp_path):
+    x, y = arrays()
+    x[19, 3, 4, 0] = np.inf
+    with pytest.raises(ValueError, match="1 of 24 images, the first at 19"):
+        train(model, (x, y), ONCE, directory=tmp_path / "whole", verbose=0)
+    assert not (tmp_path / "whole").exists()
+    with pytest.raises(
+        ValueError, match="The loss is nan in epoch 1: in batch 3, read again, 1 of 8 images, the first at 5"
+    ):
+        train(model, Late(), ONCE, directory=tmp_path / "run", verbose=0)
+    assert not list((tmp_path / "run").glob("epoch_*"))
+
+
+def test_a_weight_that_is_no_number_stops_before_its_epoch_is_kept(model, tmp_path):
+    """The loss is of before the last step; a weight that no image reaches shows in no loss at all."""
+
+    class Spoil(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations == 6:  # the last of the second epoch
+                bias = model.get_layer("head").bias
+                bias.assign(np.full(10, np.inf, "float32"))
+
+    with pytest.raises(ValueError, match=r"After epoch 2 .*head/bias holds NaN or infinity \(10 of 10.*are kept"):
+        train(model, arrays(), ONCE, directory=tmp_path, callbacks=[Spoil()], verbose=0)
+    assert [path.name for path in tmp_path.glob("epoch_*")] == ["epoch_00001"]
+
+
 def test_arrays_and_smoothed_labels(model, tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(24, 8, 8, 1)).astype("float32"), np.arange(24) % 10
@@ -160,7 +206,7 @@ def test_wrong_images_labels_and_data_are_refused(model):
     recipe = Recipe(epochs=1, batch_size=8)
     for data, message in (
         ((images[:, :4], labels), r"takes images of shape \(8, 8, 1\)"),
-        ((images * np.nan, labels), "NaN or infinite"),
+        ((images * np.nan, labels), "8 of 8 images.*NaN or infinity"),
         ((images, labels + 10), "10 classes, the labels reach"),
         ((images, labels[:3]), "as many of each"),
         (iter([]), "must be a data set"),

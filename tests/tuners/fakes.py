@@ -75,7 +75,8 @@ class FakeSearch(EvolutionSearch):
             if self._is_worker():
                 self._wait_for("supernet")
             else:
-                self._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
+                with self._held():
+                    self._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
         self.search(arrays(), arrays(24, seed=1))
         return self
 

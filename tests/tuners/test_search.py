@@ -72,6 +72,9 @@ def test_a_new_process_finds_the_best_model_without_data(searched):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(ValueError, match="supernet.epochs: 2 in the project, 3 now"):
         again.train_supernet(arrays(128), epochs=3, learning_rate=1e-2)
+    images, labels = arrays(128)
+    with pytest.raises(ValueError, match="supernet.batch_size: 64 in the project, 32 now"):
+        again.train_supernet(Batches(images, labels, 32, 0), epochs=2, learning_rate=1e-2)
 
 
 def test_altered_weights_are_refused(searched, tmp_path):

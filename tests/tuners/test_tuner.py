@@ -3,12 +3,15 @@
 import dataclasses
 import json
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
 
 import kspike
 from kspike import tuners
+from kspike.tuners import tuner_data
+from kspike.tuners.engine import Journal
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
 
@@ -76,10 +79,9 @@ def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, optio
 def test_a_project_begun_before_a_field_of_the_config_existed_goes_on(tmp_path):
     first = FakeSearch(tmp_path).run()
     path = next(tmp_path.rglob("journal.jsonl"))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    started = next(record for record in lines if record["type"] == "project")["fingerprint"]
-    assert started["space"]["base"].pop("pool_after") == "neuron"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lines = Journal(path).read()
+    assert lines[0]["fingerprint"]["space"]["base"].pop("pool_after") == "neuron"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))  # nor did a line have its sum
     assert essence(FakeSearch(tmp_path)) == essence(first)
 
 
@@ -95,7 +97,7 @@ def test_other_training_images_are_refused_since_they_calibrate(tmp_path):
     with pytest.raises(ValueError, match="training:.*in the project"):
         FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))
     path = next(tmp_path.rglob("journal.jsonl"))
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = Journal(path).read()
     assert all(record.pop("training") for record in lines if record["type"] == "used")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     FakeSearch(tmp_path).search(arrays(seed=3), arrays(24, seed=1))  # a project from before this was written down
@@ -195,10 +197,81 @@ def test_data_that_does_not_fit_is_refused_before_work_starts(tmp_path):
         tuner.get_best_models()
 
 
+class Sequence(keras.utils.PyDataset):
+    """A data set of a user's own, with batches of unequal length."""
+
+    def __init__(self, images, labels, shuffled=False):
+        super().__init__()
+        self.images, self.labels, self.rng = images, labels, np.random.default_rng(0) if shuffled else None
+
+    def __len__(self):
+        return -(-len(self.images) // 7)
+
+    def __getitem__(self, index):
+        order = np.arange(len(self.images)) if self.rng is None else self.rng.permutation(len(self.images))
+        rows = order[index * 7 : (index + 1) * 7]
+        return self.images[rows], self.labels[rows]
+
+
+def test_a_data_set_of_ones_own_is_halved_by_image():
+    images, labels = arrays(24)
+    halves = tuner_data.halves(Sequence(images, labels))
+    found = [np.concatenate([half[i][0] for i in range(len(half))]) for half in halves]
+    kept = [np.concatenate([half[i][1] for i in range(len(half))]) for half in halves]
+    assert [np.bincount(part).tolist() for part in kept] == [[3, 3, 3, 3]] * 2
+    expected = tuner_data.as_data((images, labels), "validation").halves()
+    for part, whole in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part, whole.images)
+    one_hot = tuner_data.halves(Sequence(images, np.eye(4)[labels]))
+    np.testing.assert_array_equal(one_hot[0][0][1], halves[0][0][1])
+
+
+def test_a_data_set_of_ones_own_validates_a_search(tmp_path):
+    FakeSearch(tmp_path).run()
+    tuner = FakeSearch(tmp_path / "own")
+    tuner._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
+    tuner.search(arrays(), validation_data=Sequence(*arrays(24, seed=1)))
+    assert essence(tuner) == essence(FakeSearch(tmp_path))
+
+
+def test_validation_data_without_fixed_halves_is_refused_before_the_supernet_is_trained(tmp_path):
+    tuner = FakeSearch(tmp_path)
+    for data in (Sequence(*arrays(24), shuffled=True), Sequence(*arrays(1))):
+        with pytest.raises(ValueError, match="two fixed halves|two images at least"):
+            tuner.train_supernet(arrays(), data, epochs=1)
+        with pytest.raises(ValueError, match="two fixed halves|two images at least"):
+            tuner.search(arrays(), validation_data=data)
+    assert not (tmp_path / "fake" / "supernet_training").exists() and tuner._record("supernet") is None
+
+
+def test_keras_tuners_own_form_is_taken(tmp_path):
+    first = FakeSearch(tmp_path / "ours").run()
+    tuner = FakeSearch(tmp_path / "theirs")
+    tuner._write({"type": "supernet", "sha256": "0" * 64, "settings": {"epochs": 0}, "history": []})
+    images, labels = arrays()
+    tuner.search(images, labels[:, None], validation_data=arrays(24, seed=1))
+    assert essence(tuner) == essence(first)
+    for search, message in (
+        (lambda: tuner.search(images, labels), "validation data is missing"),
+        (lambda: tuner.search(images), "images have no labels"),
+        (lambda: tuner.search((images, labels), labels, validation_data=arrays(24)), "labels of its own"),
+        (
+            lambda: tuner.search(images, labels, validation_data=arrays(24), epochs=3),
+            "takes no epochs: .*train_supernet",
+        ),
+        (lambda: tuner.search(images, labels[:5], validation_data=arrays(24)), "same number"),
+        (lambda: tuner.search(images, images, validation_data=arrays(24)), "train labels must be"),
+        (lambda: tuner.search(arrays(0), arrays(24)), "at least one"),
+        (lambda: tuner.search(Sequence(*arrays(0)), arrays(24)), "at least one batch"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            search()
+
+
 def test_constraints_nothing_keeps_are_said_plainly(tmp_path):
-    tuner = FakeSearch(tmp_path, constraints={"parameters": (None, 10)})
     with pytest.raises(ValueError, match="No network of space 'tiny'.*smallest network has"):
-        tuner.run()
+        FakeSearch(tmp_path, constraints={"parameters": (None, 10)})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

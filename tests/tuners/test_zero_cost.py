@@ -217,6 +217,9 @@ def test_other_images_are_refused_also_in_the_middle_of_a_shortlist(tmp_path, mo
         ({"constraints": {"accuracy": (0.5, None)}}, "no accuracy can be constrained"),
         ({"seeds": 0}, "seeds must be a whole number"),
         ({"max_trials": 0}, "max_trials must be a whole number"),
+        ({"max_trials": 10**9}, "max_trials must be at most 100,000"),
+        ({"shortlist": 10**9}, "shortlist must be at most 100,000"),
+        ({"constraints": {"parameters": (None, 10)}}, "No network of space 'tiny'.*smallest network has"),
         ({"score": "naswot", "fitness": "autost", "ld": 0.1}, "takes no score='naswot'"),
         ({"convention": "spikformr"}, "did you mean 'spikformer'"),
     ],
@@ -240,6 +243,20 @@ def test_mistakes_are_named_before_work_starts(tmp_path, options, says):
 def test_what_is_measured_needs_images(tmp_path, options):
     with pytest.raises(ValueError, match="measured on real images"):
         search(tmp_path, **options).search()
+
+
+def test_images_and_labels_are_taken_one_by_one(tmp_path, untrained):
+    together, apart = search(tmp_path, project_name="together"), search(tmp_path, project_name="apart")
+    together.search(arrays())
+    apart.search(*arrays())
+    assert [c.genome for c in apart.shortlisted()] == [c.genome for c in together.shortlisted()]
+    for arguments, named, message in (
+        ((arrays()[0],), {}, "images have no labels"),
+        ((arrays(), arrays(24)), {}, "training data alone"),
+        (arrays(), {"validation_data": arrays(24), "epochs": 2}, "takes no validation_data, epochs: .*untrained"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            apart.search(*arguments, **named)
 
 
 def test_bounds_on_energy_hold_on_the_shortlist(tmp_path, untrained):

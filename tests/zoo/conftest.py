@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike.zoo import files
+from kspike.zoo import files, sealing
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def entry(released, tmp_path):
 
 @pytest.fixture
 def rewrite():
-    """Changes metadata (and a file with its hash) as somebody would who makes an entry by hand."""
+    """Changes metadata (and a file), and all hashes with it, as somebody would who makes an entry by hand."""
 
     def change(folder: Path, changes=None, **contents: bytes) -> None:
         path = folder / "metadata.json"
@@ -84,6 +84,7 @@ def rewrite():
             for key in above:
                 place = place[key]
             place[last] = value
-        path.write_text(json.dumps(metadata), "utf-8")
+        seal = sealing.SEAL in metadata and sealing.SEAL not in (changes or {})
+        path.write_text(json.dumps(sealing.seal(metadata) if seal else metadata), "utf-8")
 
     return change

@@ -1,8 +1,11 @@
+import json
 import shutil
 
 import pytest
+from typer.testing import CliRunner
 
 import kspike
+from kspike.cli import app
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +47,77 @@ def test_it_prints_what_a_person_chooses_by(zoo, released):
     assert "no entries" in str(kspike.zoo.list_models("nothing*", directory=zoo))
 
 
-def test_a_damaged_entry_is_left_out_and_named(zoo, tmp_path):
+def _brackets(path):
+    path.write_text("[" * 100_000)
+
+
+def _name_is_a_number(path):
+    metadata = json.loads(path.read_text("utf-8"))
+    del metadata["metadata_sha256"], metadata["files"]["README.md"]  # an entry from before, which no hash protects
+    path.write_text(json.dumps({**metadata, "data": {"name": 5}}))
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_text("{"),
+    "brackets": _brackets,
+    "a value of another type": _name_is_a_number,
+    "a folder": _folder,
+    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "one letter": lambda path: path.write_text(path.read_text("utf-8").replace("cc0-1.0", "cc0-1.1")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_no_model_of_the_list_which_shows_it_as_damaged(zoo, tmp_path, damage):
     shutil.copytree(zoo / "bare.v1", tmp_path / "bare.v1")
     shutil.copytree(zoo / "nine.v1", tmp_path / "nine.v1")
-    (tmp_path / "nine.v1" / "metadata.json").write_text("{")
+    DAMAGES[damage](tmp_path / "nine.v1" / "metadata.json")
     with pytest.warns(UserWarning, match=r"nine\.v1 is damaged"):
-        assert kspike.zoo.list_models(directory=tmp_path) == ["bare.v1"]
+        table = kspike.zoo.list_models(directory=tmp_path)
+    assert table == ["bare.v1"] and "nine.v1" not in table
+    assert [row["name"] for row in table.damaged] == ["nine.v1"] and table.damaged[0]["error"]
+    lines = [line.split() for line in str(table).splitlines()]
+    assert ["nine.v1", "damaged"] in [[word for word in line if word != "│"][:2] for line in lines]
+    with pytest.raises(ValueError, match=r"nine\.v1"):
+        kspike.zoo.card("nine", directory=tmp_path)
+
+
+def test_an_entry_that_may_not_be_read_is_damaged_too(zoo, monkeypatch):
+    read = kspike.zoo.files.read_bounded
+
+    def refused(path, *args, **kwargs):
+        if "nine.v10" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(kspike.zoo.files, "read_bounded", refused)  # root may read anything
+    with pytest.warns(UserWarning, match="Permission denied"):
+        assert kspike.zoo.list_models(directory=zoo) == ["bare.v2", "tiny_digits.v1"]
+
+
+def test_a_card_of_the_least_that_an_entry_must_say_is_shown(zoo, tmp_path, rewrite):
+    """What may be left out reads as None: nobody need ask first."""
+    folder = shutil.copytree(zoo / "bare.v1", tmp_path / "bare.v1")
+    least = ("format_version", "name", "version", "files", "parameters", "license", "input")
+    metadata = json.loads((folder / "metadata.json").read_text("utf-8"))
+    metadata["files"].pop("README.md")
+    (folder / "metadata.json").write_text(json.dumps({key: metadata[key] for key in least}))
+    card = kspike.zoo.card(folder)
+    assert card["accuracy"] is card["data"] is card["energy_mj"] is card["class_names"] is card["search"] is None
+    for arguments in (["show", str(folder)], ["list", "--directory", str(tmp_path)]):
+        result = CliRunner().invoke(app, ["zoo", *arguments])
+        assert result.exit_code == 0 and "bare.v1" in result.stdout and "cc0-1.0" in result.stdout
+    for change in ({"data": {"version": "1"}}, {"energy": {"n": 1}, "energy_mj": 1.0}, {"evaluation": {"n": 1}}):
+        rewrite(folder, change)
+        result = CliRunner().invoke(app, ["zoo", "show", str(folder)])
+        assert result.exit_code == 2 and result.stderr.startswith("error: Expected ") and str(folder) in result.stderr
+        metadata = json.loads((folder / "metadata.json").read_text("utf-8"))
+        (folder / "metadata.json").write_text(json.dumps({key: metadata[key] for key in least}))
 
 
 def test_markup_in_a_card_styles_nothing(entry, rewrite):

@@ -65,6 +65,16 @@ def test_a_number_is_never_used_twice(zoo):
     assert naming.next_version(zoo, "fresh") == 1
 
 
+def test_after_the_last_number_there_is_none(tmp_path, model):
+    (tmp_path / "net.v999999").mkdir()
+    for name in ("net", "net.v999999"):
+        with pytest.raises(ValueError, match="net.v999999"):
+            kspike.zoo.publish(model, name, directory=tmp_path, license="mit")
+    assert kspike.zoo.publish(model, "net.v7", directory=tmp_path, license="mit").name == "net.v7"
+    with pytest.raises(ValueError, match="net.v999999.*the last there can be.*another name"):
+        naming.next_version(tmp_path, "net")
+
+
 def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(zoo):
     with pytest.raises(ValueError, match=r"Known entries: net, other\. Did you mean 'other'\?"):
         kspike.zoo.load("othr", directory=zoo)
@@ -77,7 +87,7 @@ def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(zoo):
 def test_a_folder_given_as_a_name_is_pointed_out(zoo, monkeypatch):
     monkeypatch.chdir(zoo)
     with pytest.raises(ValueError, match=r"write '\./other\.v1'"):
-        naming._in_folder(zoo / "net.v1", "other.v1", shown="other.v1")
+        naming._in_folder(zoo / "net.v1", "other.v1", given="other.v1")
 
 
 def test_a_path_and_a_directory_contradict_each_other(zoo):

@@ -93,3 +93,17 @@ def test_top_larger_than_the_classes_gives_all_and_they_sum_to_one(released):
 def test_what_are_no_logits_is_refused(released, logits, top, message):
     with pytest.raises(ValueError, match=message):
         kspike.zoo.decode_predictions(logits, released, top=top)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("call", [kspike.zoo.preprocess, kspike.zoo.decode_predictions])
+def test_swapped_arguments_are_told_in_one_line(released, call):
+    images = np.random.default_rng(0).integers(0, 17, (100, 8, 8, 1))
+    with pytest.raises(
+        ValueError, match=r"first, then the name .*received an array of shape \(100, 8, 8, 1\)"
+    ) as caught:
+        call(str(released), images)
+    assert len(str(caught.value)) < 200
+    for read in (kspike.zoo.load, kspike.zoo.card, kspike.zoo.verify):
+        with pytest.raises(ValueError, match="received an array of shape"):
+            read(images)

@@ -21,7 +21,7 @@ def publish(model, tmp_path):
 
     def call(name="net", zoo=None, **more):
         return kspike.zoo.publish(
-            more.pop("model", model), name, directory=zoo or tmp_path / "zoo", license="cc0-1.0", **more
+            more.pop("model", model), name, directory=zoo or tmp_path / "zoo", **{"license": "cc0-1.0", **more}
         )
 
     return call
@@ -38,10 +38,15 @@ def test_an_entry_holds_four_files_and_their_hashes(released):
         "metadata.json",
         "model.weights.h5",
     ]
-    recorded = json.loads((released / "metadata.json").read_text("utf-8"))["files"]
-    for file in ("config.json", "model.weights.h5"):
+    metadata = json.loads((released / "metadata.json").read_text("utf-8"))
+    assert sorted(metadata["files"]) == ["README.md", "config.json", "model.weights.h5"]
+    for file, record in metadata["files"].items():
         content = (released / file).read_bytes()
-        assert recorded[file] == {"sha256": files.sha256(content), "bytes": len(content)}
+        assert record == {"sha256": files.sha256(content), "bytes": len(content)}
+    # The metadata's own, by the recipe that docs/zoo.md gives to any other program.
+    stated = metadata.pop("metadata_sha256")
+    text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert stated == files.sha256(text.encode("utf-8"))
 
 
 def test_publishing_again_makes_the_next_version_and_leaves_the_first(publish):
@@ -92,7 +97,7 @@ def test_the_model_is_not_changed_and_its_optimiser_not_published(config, publis
 
 def test_two_publications_of_one_model_have_the_same_weight_file(publish):
     one, other = (json.loads((publish() / "metadata.json").read_text("utf-8"))["files"] for _ in range(2))
-    assert one == other
+    assert one["model.weights.h5"] == other["model.weights.h5"]
 
 
 def test_a_model_of_half_precision_is_published_in_float32(config, publish):
@@ -116,6 +121,7 @@ def test_a_model_of_half_precision_is_published_in_float32(config, publish):
         ({"backends": ("mxnet",)}, "torch, jax, tensorflow"),
         ({"backends": ("torch",)}, "Expected data="),
         ({"convention": "watts"}, "spikformer"),
+        ({"convention": "lemaire"}, "Expected data="),
         ({"runs": {"mean": 1.0}}, "n, mean and std"),
         ({"notes": "\x1b[2J"}, "control character"),
     ],
@@ -124,6 +130,29 @@ def test_wrong_arguments_leave_no_trace(publish, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         publish(**change)
     assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    "license", ["foo bar", "Apache 2.0", " mit", "mit ", "MIT or Apache-2.0", "MIT OR", "(MIT", "x/y"]
+)
+def test_a_licence_that_is_no_spdx_expression_is_refused(publish, tmp_path, license):
+    with pytest.raises(ValueError, match="Expected license= of the weights, as an SPDX name.*received "):
+        publish(license=license)
+    assert not (tmp_path / "zoo").exists()
+
+
+@pytest.mark.parametrize(
+    "license",
+    [
+        "apache-2.0",
+        "CC-BY-4.0",
+        "GPL-2.0+",
+        "LicenseRef-mine",
+        "MIT OR (Apache-2.0 AND GPL-2.0-only WITH GCC-exception-3.1)",
+    ],
+)
+def test_a_licence_is_a_name_or_an_expression_of_names(license):
+    assert kspike.zoo.facts._is_license(license)
 
 
 def test_a_licence_is_needed(model, tmp_path):

@@ -41,11 +41,88 @@ def test_one_flipped_bit_is_found_in_the_hash(entry, monkeypatch, file, offset):
         kspike.zoo.load(entry)
 
 
+@pytest.mark.parametrize("seed", range(84))
+def test_one_flipped_bit_of_the_metadata_is_found_in_its_hash(entry, unopened, seed):
+    path, rng = entry / "metadata.json", np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    at = int(rng.choice([i for i, byte in enumerate(content) if chr(byte) not in " \n"]))
+    content[at] ^= 1 << int(rng.integers(7))
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"metadata\.json|received a folder without it"):
+        kspike.zoo.load(entry)
+
+
+@pytest.mark.parametrize("key", ["mean", "std", "class_names", "accuracy", "notes", "metadata_sha256"])
+def test_what_a_card_says_is_covered(entry, key):
+    path = entry / "metadata.json"
+    metadata = json.loads(path.read_text("utf-8"))
+    (metadata["input"] if key in ("mean", "std") else metadata)[key] = {"mean": [0.5], "std": [0.5]}.get(key, "mine")
+    path.write_text(json.dumps(metadata), "utf-8")
+    for read in (kspike.zoo.card, kspike.zoo.load, lambda name: kspike.zoo.preprocess(np.zeros((1, 8, 8, 1)), name)):
+        with pytest.raises(ValueError, match="SHA-256 that it states of itself.*altered or damaged"):
+            read(entry)
+
+
+@pytest.mark.parametrize("taken", [["metadata_sha256"], ["files", "README.md"]])
+def test_half_of_the_hashes_is_no_entry_from_before(entry, taken):
+    path = entry / "metadata.json"
+    metadata = json.loads(path.read_text("utf-8"))
+    holder = metadata["files"] if len(taken) > 1 else metadata
+    del holder[taken[-1]]
+    path.write_text(json.dumps(metadata), "utf-8")
+    with pytest.raises(ValueError, match="altered or damaged"):
+        kspike.zoo.card(entry)
+
+
+def test_spaces_and_order_of_the_metadata_are_not_covered(entry):
+    path = entry / "metadata.json"
+    before = kspike.zoo.card(entry)
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text("utf-8")).items())), indent=7), "utf-8")
+    assert kspike.zoo.card(entry) == before
+
+
+def test_another_readme_is_told_by_verify_and_by_nothing_that_does_not_read_it(entry, digits):
+    with open(entry / "README.md", "a") as file:
+        file.write("100 % of the test images.\n")
+    with pytest.raises(ValueError, match=r"README\.md.*was altered"):
+        kspike.zoo.verify(entry, data=digits)
+    assert kspike.zoo.load(entry).config.embed_dim == 16
+    (entry / "README.md").unlink()
+    with pytest.raises(ValueError, match=r"README\.md.*incomplete"):
+        kspike.zoo.verify(entry, data=digits)
+
+
+def test_an_entry_from_before_is_read_as_ever(entry, model):
+    path = entry / "metadata.json"
+    metadata = json.loads(path.read_text("utf-8"))
+    del metadata["metadata_sha256"], metadata["files"]["README.md"]
+    path.write_text(json.dumps(metadata), "utf-8")
+    (entry / "README.md").unlink()
+    assert kspike.zoo.load(entry).config == model.config
+    assert [check.what for check in kspike.zoo.verify(entry).checks[:3]] == [
+        "SHA-256 of config.json",
+        "SHA-256 of model.weights.h5",
+        "test images",
+    ]
+
+
 def test_truncated_weights_are_refused(entry, unopened):
     path = entry / "model.weights.h5"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="truncated"):
         kspike.zoo.load(entry)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused_though_their_hash_is_right(entry, rewrite, number):
+    with h5py.File(entry / "model.weights.h5", "r+") as file:
+        found = []
+        file.visititems(lambda _, child: found.append(child) if isinstance(child, h5py.Dataset) else None)
+        found[0][..., 0] = number
+    rewrite(entry, **{"model.weights.h5": (entry / "model.weights.h5").read_bytes()})
+    for read in (kspike.zoo.load, kspike.zoo.verify):
+        with pytest.raises(ValueError, match=r"tiny_digits.v1; .* holds NaN or infinity"):
+            read(entry)
 
 
 def test_a_git_lfs_pointer_is_no_weight_file(entry, unopened):

@@ -1,4 +1,4 @@
-"""An energy report as one self-contained web page: no script, nothing loaded, light and dark, wide and narrow."""
+"""An energy report as one self-contained web page: the plain data that the template energy.html lays out."""
 
 from kspike.cost.page.document import as_page
 

@@ -2,69 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from html import escape
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from kspike.cost.page.parts import MODELS
-from kspike.cost.rendering import joules, quantity
+from kspike.cost.page.marks import COLOURS
+from kspike.cost.rendering import PER_MILLIJOULE, joules, quantity
 
 if TYPE_CHECKING:
     from kspike.cost.report import EnergyReport
 
 
-def show(reports: tuple[EnergyReport, ...]) -> str:
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One model's number in a tile; `times` is how many times the first model's it is, "" for the first."""
+
+    model: str
+    colour: str
+    value: str
+    unit: str
+    note: str
+    times: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A quantity, and a figure a model that has one."""
+
+    name: str
+    figures: Sequence[Figure]
+
+
+def tiles(reports: tuple[EnergyReport, ...]) -> list[Tile]:
     """Tiles; with two models the second's figure below the first's, and how many times it is."""
-    tiles = [
+    found = [
         _tile("energy an image", reports, _energy, _interval, lambda r: r.energy_mj),
         _tile("accuracy", reports, _accuracy, lambda r: f"{r.images:,} images"),
-        _tile("accumulations", reports, lambda r: quantity(r.total("ac")), _sparse, lambda r: r.total("ac")),
+        _tile("accumulations", reports, lambda r: (quantity(r.total("ac")), ""), _sparse, lambda r: r.total("ac")),
         _tile(
-            "multiply-accumulates", reports, lambda r: quantity(r.total("mac")),
+            "multiply-accumulates", reports, lambda r: (quantity(r.total("mac")), ""),
             lambda r: f"of {quantity(r.total('dense'))} dense", lambda r: r.total("mac"),
         ),
         _tile(
             "firing rate", reports, _rate, lambda r: f"of all neurons, T = {r.timesteps}",
             lambda r: r.firing_rate,
         ),
-        _tile("parameters", reports, lambda r: quantity(r.parameters), lambda r: f"{r.parameters:,}",
+        _tile("parameters", reports, lambda r: (quantity(r.parameters), ""), lambda r: f"{r.parameters:,}",
               lambda r: r.parameters),
         _tile("ANN twin, float32", reports, _twin, _in_int8, lambda r: r.ann.float32_mj),
     ]  # fmt: skip
-    return f'<div class="tiles">{"".join(tiles)}</div>'
+    return [tile for tile in found if tile.figures]
 
 
 def _tile(
-    name: str, reports: tuple[EnergyReport, ...], value: Callable, note: Callable, ratio: Callable | None = None
-) -> str:
-    lines = []
-    for report, mark in zip(reports, MODELS, strict=False):
+    name: str, reports: tuple[EnergyReport, ...], value: Callable[[EnergyReport], tuple[str, str] | None],
+    note: Callable[[EnergyReport], str], ratio: Callable[[EnergyReport], float] | None = None,
+) -> Tile:  # fmt: skip
+    figures = []
+    for report, colour in zip(reports, COLOURS, strict=False):
         shown = value(report)
         if shown is None:
             continue
-        of = f'<span class="mark {mark}">{escape(report.model)}</span>' if len(reports) > 1 else ""
         times = ""
         if ratio is not None and report is not reports[0] and ratio(reports[0]) > 0:
-            share = ratio(report) / ratio(reports[0])
-            times = f' <span class="times" title="of the first\'s">× {share:.3g}</span>'
-        lines.append(f'{of}<div class="big">{shown}</div><div class="dim">{note(report)}{times}</div>')
-    return f'<div class="tile"><h3>{name}</h3>{"".join(lines)}</div>' if lines else ""
+            times = f"{ratio(report) / ratio(reports[0]):.3g}"
+        figures.append(Figure(report.model, colour, *shown, note(report), times))
+    return Tile(name, figures)
 
 
-def _energy(report: EnergyReport) -> str:
+def _energy(report: EnergyReport) -> tuple[str, str]:
     value, unit = joules(report.energy_mj)
-    return f"{value:.4g} <small>{unit}</small>"
+    return f"{value:.4g}", unit
 
 
 def _scaled(report: EnergyReport) -> tuple[float, str]:
     """What a millijoule is in the unit of the report's energy, and that unit: figures that compare share it."""
     unit = joules(report.energy_mj)[1]
-    return {"mJ": 1.0, "µJ": 1e3, "nJ": 1e6}[unit], unit
+    return PER_MILLIJOULE[unit], unit
 
 
-def _twin(report: EnergyReport) -> str:
+def _twin(report: EnergyReport) -> tuple[str, str]:
     scale, unit = _scaled(report)
-    return f"{scale * report.ann.float32_mj:.4g} <small>{unit}</small>"
+    return f"{scale * report.ann.float32_mj:.4g}", unit
 
 
 def _in_int8(report: EnergyReport) -> str:
@@ -78,12 +97,12 @@ def _interval(report: EnergyReport) -> str:
     return f"95 % interval {low} to {high}"
 
 
-def _accuracy(report: EnergyReport) -> str | None:
-    return None if report.accuracy is None else f"{100 * report.accuracy:.2f} <small>%</small>"
+def _accuracy(report: EnergyReport) -> tuple[str, str] | None:
+    return None if report.accuracy is None else (f"{100 * report.accuracy:.2f}", "%")
 
 
-def _rate(report: EnergyReport) -> str:
-    return f"{report.firing_rate:.3f}" if report.firing_rate >= 0.001 else f"{report.firing_rate:.2g}"
+def _rate(report: EnergyReport) -> tuple[str, str]:
+    return f"{report.firing_rate:.3f}" if report.firing_rate >= 0.001 else f"{report.firing_rate:.2g}", ""
 
 
 def _sparse(report: EnergyReport) -> str:

@@ -14,3 +14,13 @@ def whole(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
     return int(value)
+
+
+def at_most(name: str, value: int, most: int) -> None:
+    """Refuses a number that could never be worked off.
+
+    Raises:
+        ValueError: it is above `most`.
+    """
+    if value > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value:,}.")

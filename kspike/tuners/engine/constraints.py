@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from kspike import cost
-from kspike.config import SpikformerConfig, nearest
+from kspike._registry import unknown
+from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
+from kspike.tuners.engine.block_sums import TooRich
+from kspike.tuners.engine.cells import CostCells
 
 #: Quantities that follow exactly from the architecture, over any number of networks at once.
 EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
@@ -20,8 +24,8 @@ EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
     "flops": cost.flops,
     "timesteps": lambda sizes: sizes.timesteps,
 }
-#: Quantities that only an evaluation gives.
-MEASURED = ("energy_mj", "accuracy")
+#: Quantities that only an evaluation gives, and between which ends they lie for any network.
+MEASURED: dict[str, tuple[float, float]] = {"energy_mj": (0.0, math.inf), "accuracy": (0.0, 1.0)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Constraints:
         bounds = []
         for name, pair in sorted((spec or {}).items()):
             if name not in known:
-                raise ValueError(f"Unknown constraint {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+                raise unknown("constraint", name, known)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ValueError(
                     f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."
@@ -61,9 +65,16 @@ class Constraints:
                 if bound is not None and (isinstance(bound, bool) or not hasattr(bound, "__float__")):
                     raise ValueError(f"The bounds of {name} must be numbers or None, got {bound!r}.")
             low, high = (None if b is None else float(b) for b in pair)
+            if any(b is not None and math.isnan(b) for b in (low, high)):
+                raise ValueError(f"The bounds of {name} must be numbers or None, got NaN in {pair!r}.")
             if low is not None and high is not None and low > high:
                 raise ValueError(
                     f"The constraint on {name} excludes everything: lower {low:g} is above upper {high:g}."
+                )
+            least, most = MEASURED.get(name, (0.0, math.inf))
+            if (low is not None and low > most) or (high is not None and high < least):
+                raise ValueError(
+                    f"The constraint on {name} excludes everything: it lies from {least:g} to {most:g}, got {pair!r}."
                 )
             bounds.append((name, (low, high)))
         return cls(tuple(bounds))
@@ -88,6 +99,32 @@ class Constraints:
                 kept &= counts[name] >= (-math.inf if low is None else low)
                 kept &= counts[name] <= (math.inf if high is None else high)
         return kept
+
+    def networks(self, space: SearchSpace) -> int | None:
+        """How many networks of a space keep the bounds that can be counted; None where it is too rich to tell.
+
+        Of a space too rich to be enumerated, each quantity is compared with its least and its largest value.
+
+        Raises:
+            ValueError: no network does.
+        """
+        bounded = {name: pair for name, pair in self.bounds if name in EXACT}
+        if not bounded:
+            return space.size()
+        try:
+            cells = CostCells(space, tuple(bounded))
+        except TooRich:
+            least, most = (counted(genome.to_config()) for genome in (space.smallest(), space.largest()))
+            if all(
+                (high is None or least[name] <= high) and (low is None or most[name] >= low)
+                for name, (low, high) in bounded.items()
+            ):
+                return None
+        else:
+            found = sum(itertools.compress(cells.counts, self.inside(cells.values)))
+            if found:
+                return found
+        raise ValueError(nothing_inside(space, self))
 
     def violation(self, metrics: Mapping[str, float]) -> float:
         """How far metrics lie outside the bounds, relative to each bound, summed; 0 inside."""
@@ -118,3 +155,13 @@ def counted(config: SpikformerConfig) -> dict[str, int]:
     """Every exact quantity of one network."""
     sizes = Sizes.of_configs([config])
     return {name: int(count(sizes)[0]) for name, count in EXACT.items()}
+
+
+def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
+    """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
+    ends = []
+    for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
+        count = counted(genome.to_config())
+        shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
+        ends.append(f"the {which} network has {shown}")
+    return f"No network of space {space.name!r} was found within the constraints ({constraints}): {'; '.join(ends)}."

@@ -7,6 +7,7 @@ A file is a sequence of records (length, CRC of the length, data, CRC of the dat
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Mapping
@@ -62,11 +63,15 @@ class EventFile:
         >>> events.write(0, {"accuracy": 0.5})
     """
 
+    #: Names of this writer's files.
+    NAMES = re.compile(r"events\.out\.tfevents\.[0-9]+\.kspike")
+
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("events.out.tfevents.*.kspike"):
-            old.unlink()
+        for old in folder.iterdir():
+            if self.NAMES.fullmatch(old.name):
+                old.unlink()
         self.path = folder / f"events.out.tfevents.{int(time.time())}.kspike"
         self.path.write_bytes(_record(b"\x09" + struct.pack("<d", time.time()) + _nested(3, b"brain.Event:2")))
 

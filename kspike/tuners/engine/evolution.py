@@ -11,8 +11,8 @@ import numpy as np
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Candidate, Proposal
-from kspike.tuners.engine.checks import whole
-from kspike.tuners.engine.constraints import Constraints, counted
+from kspike.tuners.engine.checks import at_most, whole
+from kspike.tuners.engine.constraints import Constraints, nothing_inside
 from kspike.tuners.engine.operators import Crossover, Mutation, check_rate
 from kspike.tuners.engine.selection import NSGA2, ByScore
 
@@ -24,6 +24,8 @@ TRIES_AT_RANDOM = 2000
 MOST_AT_ONCE = 1024
 #: Spaces up to this size are walked through where random drawing no longer finds anything new.
 WALKABLE = 20_000
+#: No more genomes a generation: each is kept in memory, and judging them all would take months.
+MOST_GENOMES = 100_000
 #: A genome, the operator that made it, and the numbers of its parents.
 Origin = tuple[Genome, str, tuple[int, ...]]
 
@@ -48,6 +50,9 @@ class Evolution:
         selection: how candidates are ranked: `ByScore()` or `NSGA2()`.
         constraints: bounds; what can be counted is checked before a genome is proposed.
         seed: any whole number, 0 included.
+
+    Raises:
+        ValueError: a setting out of range, no network keeps the constraints, or fewer do than `population_size`.
     """
 
     space: SearchSpace
@@ -65,6 +70,14 @@ class Evolution:
         for name, least in (("generations", 0), ("population_size", 1), ("parents", 1), ("seed", 0)):
             whole(name, getattr(self, name), least)
         check_rate(self.mutation_share, "mutation_share")
+        at_most("population_size", self.population_size, MOST_GENOMES)
+        inside = self.constraints.networks(self.space)
+        if inside is not None and self.population_size > inside:
+            kept = f" that keep the constraints ({self.constraints})" if self.constraints.bounds else ""
+            raise ValueError(
+                f"population_size is {self.population_size:,}, but space {self.space.name!r} has {inside:,} networks"
+                f"{kept}: give at most so many."
+            )
 
     @property
     def trials(self) -> int:
@@ -125,13 +138,3 @@ class Evolution:
     def _crossed(self, elite: list[Candidate], rng: np.random.Generator) -> Origin:
         a, b = (elite[i] for i in rng.choice(len(elite), size=2, replace=False))
         return self.crossover(a.genome, b.genome, rng), "crossover", (a.number, b.number)
-
-
-def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
-    """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
-    ends = []
-    for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
-        count = counted(genome.to_config())
-        shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
-        ends.append(f"the {which} network has {shown}")
-    return f"No network of space {space.name!r} was found within the constraints ({constraints}): {'; '.join(ends)}."

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.sections import Promise
+from kspike.tuners.engine.score_axis import ScoreAxis
 
 COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
 
@@ -20,17 +19,13 @@ def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Ca
     metrics = sorted({name for c in candidates for name in c.metrics})
     genes = list(candidates[0].genome.values) if candidates else []
     on_front = {c.number for c in front}
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)])
+    rows: list[list[Any]] = [[*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)]]
     for c in candidates:
         parents = " ".join(str(p) for p in c.proposal.parents)
         about = [c.number, c.generation, c.proposal.operator, parents, c.score, c.feasible, c.violation, c.seconds]
         values = [_cell(c.genome.values[name], c.genome.depth) for name in genes]
-        writer.writerow(
-            [*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values]
-        )
-    return write_text(path, text.getvalue())
+        rows.append([*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values])
+    return write_text(path, as_csv(rows, lineterminator="\r\n"))
 
 
 def _cell(value: Any, depth: int) -> Any:
@@ -80,10 +75,8 @@ def plot(
     return Path(path)
 
 
-def plot_promise(
-    candidates: Sequence[Candidate], front: Sequence[Candidate], promise: Promise, path: str | Path
-) -> Path:
-    """Draws what untrained networks promise against their energy and its spread, with the front (needs matplotlib).
+def plot_score(candidates: Sequence[Candidate], front: Sequence[Candidate], axis: ScoreAxis, path: str | Path) -> Path:
+    """Draws the scores of untrained networks against their energy and its spread, with the front (needs matplotlib).
 
     Raises:
         ImportError: matplotlib is not installed; says how to install it.
@@ -92,12 +85,12 @@ def plot_promise(
     axes = figure.subplots()
     spreads = [c.metrics.get("energy_mj_std", 0.0) for c in candidates]
     axes.errorbar(
-        _energies(candidates), [promise.of(c) for c in candidates], xerr=spreads, fmt="o", color="0.5", ms=4,
+        _energies(candidates), [axis.of(c) for c in candidates], xerr=spreads, fmt="o", color="0.5", ms=4,
         label="shortlist, spread over initialisations",
     )  # fmt: skip
-    edge = [promise.of(c) for c in front]
+    edge = [axis.of(c) for c in front]
     axes.scatter(_energies(front), edge, s=80, facecolors="none", edgecolors="crimson", zorder=3, label="front")
-    axes.set(xlabel="expected energy of one image (mJ), untrained", ylabel=promise.name)
+    axes.set(xlabel="expected energy of one image (mJ), untrained", ylabel=axis.name)
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=120)
     return Path(path)

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kspike.pages import Chart, Point, Series, chart, render
+from kspike.pages.chart import LARGE
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.drawing import Frame, document, drawing, rows, section, shown
-from kspike.tuners.engine.sections import ACCURACY, genes_that_matter, genes_that_were_chosen, scatter
+from kspike.tuners.engine.page_data import Rows, chosen_values, gene_importance, score_chart, shown
+from kspike.tuners.engine.score_axis import ACCURACY
+
+#: Of the table of generations.
+COLUMNS = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
 
 
 def as_page(
@@ -32,41 +37,46 @@ def as_page(
     """
     inside = [c for c in candidates if c.completed]
     if not inside:
-        return document(title, facts, ["<p>No network has been evaluated yet.</p>"])
-    failed, last = len(candidates) - len(inside), max(c.generation for c in inside)
+        return render("search.html", title=title, facts=facts, evaluated=0)
+    last = max(c.generation for c in inside)
     groups = [
-        ("first", "first generation", [c for c in inside if c.generation == 0]),
-        ("last", "last generation", [c for c in inside if c.generation == last]),
-        ("edge", "front", list(front)),
+        ("grey", "first generation", [c for c in inside if c.generation == 0]),
+        ("blue", "last generation", [c for c in inside if c.generation == last]),
+        ("orange", "front", front),
     ]
-    parts = [
-        f"<p>{len(inside):,} networks evaluated, {failed} failed; {len(front)} on the front.</p>",
-        section(
-            "Accuracy and energy",
-            scatter(ACCURACY, inside, front),
-            "Inherited weights. Orange: the front over accuracy, energy and parameters; grey: outside the constraints.",
-        ),
-        section("Generations", _history(history)),
-        genes_that_matter(ACCURACY, inside, "evaluated networks"),
-        genes_that_were_chosen(inside[0].genome.space, groups),
-        section("Best networks", _table(best, picked)),
-        section("The front", _table(front, picked)),
-    ]
-    return document(title, facts, parts)
+    return render(
+        "search.html",
+        title=title,
+        facts=facts,
+        evaluated=len(inside),
+        failed=len(candidates) - len(inside),
+        scores=score_chart(ACCURACY, inside, front),
+        hypervolume=_hypervolume(history),
+        history=generations(history),
+        importance=gene_importance(ACCURACY, inside),
+        groups=[(colour, name) for colour, name, _ in groups],
+        chosen=chosen_values(inside[0].genome.space, [members for _, _, members in groups]),
+        best=_networks(best, picked),
+        front=_networks(front, picked),
+    )
 
 
-def _history(history: Sequence[Mapping[str, Any]]) -> str:
-    known = [(row["generation"], row["hypervolume"]) for row in history if row.get("hypervolume") is not None]
-    drawn = ""
-    if known:
-        frame = Frame(*zip(*known, strict=True))
-        axes = frame.axes("generation", "hypervolume of the front")
-        drawn = drawing(axes + frame.line(known), "hypervolume by generation")
-    columns = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
-    return drawn + rows(columns, [[shown(row[name]) for name in columns] for row in history])
+def generations(history: Sequence[Mapping[str, Any]]) -> Rows:
+    """Finished generations as a table."""
+    return Rows(COLUMNS, [[shown(row[name]) for name in COLUMNS] for row in history])
 
 
-def _table(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> str:
+def _hypervolume(history: Sequence[Mapping[str, Any]]) -> Chart | None:
+    known = [Point(row["generation"], row["hypervolume"]) for row in history if row.get("hypervolume") is not None]
+    if not known:
+        return None
+    line = Series("blue", known, line=True, dots="")
+    return chart(
+        "hypervolume of the front", "generation", [line], label="hypervolume by generation", size=LARGE, whole=True
+    )
+
+
+def _networks(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Rows:
     lines = []
     for c in candidates:
         second = picked.get(c.number, {}).get("accuracy")
@@ -79,4 +89,4 @@ def _table(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, fl
         "trial", "score", "accuracy", "picking half", "energy, mJ", "parameters", "operations", "T", "silent layers",
         "genes",
     )  # fmt: skip
-    return rows(names, lines, words=1)
+    return Rows(names, lines)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kspike import cost
-from kspike.config import nearest
+from kspike._registry import unknown
 from kspike.cost import Sizes
 
 #: Fields of a config that change no count of products, normalised numbers, membranes and pools.
@@ -55,6 +55,5 @@ def quantity(name: str) -> Quantity:
         ValueError: an unknown name.
     """
     if name not in QUANTITIES:
-        known = list(QUANTITIES)
-        raise ValueError(f"Unknown quantity {name!r}{nearest(name, known)}; known: {', '.join(known)}.")
+        raise unknown("quantity", name, QUANTITIES)
     return QUANTITIES[name]

@@ -7,8 +7,9 @@ import dataclasses
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Proposal
-from kspike.tuners.engine.checks import whole
+from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.constraints import Constraints
+from kspike.tuners.engine.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking import Ranking
 
 
@@ -28,7 +29,7 @@ class RankedTrials:
     generations: int = dataclasses.field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        whole("max_trials", self.max_trials, 1)
+        at_most("max_trials", whole("max_trials", self.max_trials, 1), MOST_GENOMES)
 
     @property
     def space(self) -> SearchSpace:

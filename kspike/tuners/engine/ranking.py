@@ -10,13 +10,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.block_sums import TooRich
 from kspike.tuners.engine.cells import CostCells
 from kspike.tuners.engine.checks import whole
-from kspike.tuners.engine.constraints import EXACT, Constraints
-from kspike.tuners.engine.evolution import nothing_inside
+from kspike.tuners.engine.constraints import EXACT, Constraints, nothing_inside
 from kspike.tuners.engine.sample import Sample
 
 #: Scores that follow from the architecture -> the quantity of it; more is better, as in AutoST's search.
@@ -66,6 +65,9 @@ class Ranking:
         per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all of them. The first
             of each cost come, by the second score.
 
+    Raises:
+        ValueError: an unknown score, or no network keeps the constraints.
+
     Example:
         >>> best = next(Ranking(SearchSpace.load("autost_small"),
         ...     constraints=Constraints.of({"parameters": (11e6, 12e6)})).genomes())
@@ -89,6 +91,7 @@ class Ranking:
         whole("seed", self.seed, 0)
         if self.per_cost is not None:
             whole("per_cost", self.per_cost, 1)
+        self.constraints.networks(self.space)
 
     # -- the ranking --------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike.tuners.engine import records
 from kspike.tuners.engine.archive import Archive, hypervolume
 from kspike.tuners.engine.candidate import Candidate, Proposal
 from kspike.tuners.engine.constraints import EXACT, counted
@@ -41,6 +42,10 @@ class SearchState:
         direction: "max" or "min".
         journal: where to write and resume from; None keeps all in memory.
 
+    Raises:
+        ValueError: the journal is not that of one search: a line is damaged, a generation or a result stands twice, is
+            missing, or was never proposed; names file and line.
+
     Example:
         >>> from kspike.space import SearchSpace
         >>> space = SearchSpace(depth=(1, 2), mlp_ratio=(1, 2, 4))
@@ -63,8 +68,8 @@ class SearchState:
         self.generation = -1
         self.exhausted = False
         self._out: set[int] = set()
-        for record in journal.read() if journal else ():
-            self._replay(record)
+        if journal:
+            self._replay(journal)
 
     # -- asking and telling -------------------------------------------------------------------------------------
 
@@ -195,12 +200,27 @@ class SearchState:
         if self.journal is not None:
             self.journal.append(record)
 
-    def _replay(self, record: Mapping[str, Any]) -> None:
+    def _replay(self, journal: Journal) -> None:
+        seen: set[str] = set()
+        for line, record in enumerate(journal.read(), start=1):
+            try:
+                records.check(record)
+                if record["type"] in seen and record["type"] in records.ONCE:
+                    raise ValueError(f"a second {record['type']}; two searches have written into this journal")
+                self._take(record)
+            except (ValueError, OverflowError) as error:  # the latter of a whole number beyond all floats
+                journal.refuse(line, str(error))
+            seen.add(record["type"])
+
+    def _take(self, record: Mapping[str, Any]) -> None:
         if record["type"] == "generation":
+            left = [p.number for p in self.current() if p.number not in self.archive]
+            records.check_generation(record, self.generation, len(self.proposals), left)
             self._begin(
                 record["generation"], [Proposal.from_dict(p, self.evolution.space) for p in record["proposals"]]
             )
         elif record["type"] == "result":
+            records.check_result(record, len(self.proposals), self.archive, self.objective)
             self._result(record)
 
     def _begin(self, generation: int, made: list[Proposal]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kspike.config import nearest
+from kspike._registry import nearest
 from kspike.tuners.engine import pareto
 
 FITNESSES = ("normalised", "autost")

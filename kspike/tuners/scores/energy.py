@@ -99,10 +99,12 @@ class Synops(Energy):
 class _Untrained(Probe):
     """A probe that runs with the statistics of the batch."""
 
+    watches = False
+
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), self.timesteps)
-        with recorder.listening(self.taps):
+        with recorder.listening(self.places):
             model(images, training=True)  # type: ignore[misc]
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
         return recorder.packed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kspike.config import nearest
+from kspike._registry import Registry
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.counts import Flops, Params
 from kspike.tuners.scores.energy import Energy, Synops
@@ -10,7 +10,17 @@ from kspike.tuners.scores.grad_norm import GradNorm
 from kspike.tuners.scores.naswot import Naswot
 from kspike.tuners.scores.synflow import Synflow
 
-_REGISTRY: dict[str, Score] = {}
+
+def _check(score: Score) -> None:
+    if not isinstance(score, Score):
+        raise ValueError(f"Expected a kspike.tuners.scores.Score, received {type(score).__name__}.")
+    if not getattr(score, "name", "") or not getattr(score, "source", ""):
+        raise ValueError("A score needs a name and a source: numbers that nobody can look up are worth nothing.")
+    if score.direction not in ("max", "min"):
+        raise ValueError(f"The direction of {score.name} must be 'max' or 'min', got {score.direction!r}.")
+
+
+_REGISTRY: Registry[Score] = Registry("score", _check)
 
 
 def register(score: Score, *, replace: bool = False) -> None:
@@ -19,15 +29,8 @@ def register(score: Score, *, replace: bool = False) -> None:
     Raises:
         ValueError: it is no `Score`, lacks a name or a source, or its name is taken (`replace=True` gives it).
     """
-    if not isinstance(score, Score):
-        raise ValueError(f"Expected a kspike.tuners.scores.Score, received {type(score).__name__}.")
-    if not getattr(score, "name", "") or not getattr(score, "source", ""):
-        raise ValueError("A score needs a name and a source: numbers that nobody can look up are worth nothing.")
-    if score.direction not in ("max", "min"):
-        raise ValueError(f"The direction of {score.name} must be 'max' or 'min', got {score.direction!r}.")
-    if score.name in _REGISTRY and not replace:
-        raise ValueError(f"The score {score.name!r} exists; choose another name, or pass replace=True.")
-    _REGISTRY[score.name] = score
+    _check(score)
+    _REGISTRY.add(score.name, score, replace=replace)
 
 
 def names() -> list[str]:
@@ -41,11 +44,7 @@ def get(score: str | Score) -> Score:
     Raises:
         ValueError: an unknown name; says the known ones and the nearest.
     """
-    if isinstance(score, Score):
-        return score
-    if score not in _REGISTRY:
-        raise ValueError(f"Unknown score {score!r}{nearest(score, names())}; known: {', '.join(names())}.")
-    return _REGISTRY[score]
+    return score if isinstance(score, Score) else _REGISTRY.find(score)
 
 
 for _score in (Params(), Flops(), Synflow(), Naswot(), GradNorm(), Synops(), Energy()):

@@ -8,7 +8,8 @@ import pytest
 from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.constraints import counted
+from kspike.tuners.engine.cells import CostCells
+from kspike.tuners.engine.constraints import EXACT, counted
 
 
 def test_what_is_kept_before_evaluation_is_exactly_inside():
@@ -51,6 +52,10 @@ def test_violation_is_relative_and_summed():
         ({"parameters": 200_000}, "lower, upper"),
         ({"parameters": (None, "many")}, "numbers or None"),
         ({"parameters": (5, 4)}, "excludes everything"),
+        ({"parameters": (None, math.nan)}, "NaN"),
+        ({"parameters": (None, -1)}, "excludes everything"),
+        ({"accuracy": (75, None)}, "excludes everything: it lies from 0 to 1"),
+        ({"energy_mj": (None, -0.5)}, "excludes everything"),
     ],
 )
 def test_bad_constraints_say_what_is_wrong(spec, message):
@@ -62,6 +67,21 @@ def test_bounds_are_said_in_words():
     bounds = Constraints.of({"parameters": (11_000_000, 12e6), "energy_mj": (None, 0.5)})
     assert str(bounds) == "energy_mj from anything to 0.5, parameters from 11,000,000 to 12,000,000"
     assert str(Constraints()) == "none"
+
+
+@pytest.mark.parametrize("name", SearchSpace.names())
+def test_networks_inside_are_counted_and_none_is_refused(name):
+    space = SearchSpace.load(name)
+    cells = CostCells(space, tuple(EXACT))
+    assert Constraints().networks(space) == space.size()
+    for quantity, values in cells.values.items():
+        ends = counted(space.smallest().to_config())[quantity], counted(space.largest().to_config())[quantity]
+        assert ends == (values.min(), values.max())  # what a space too rich to be enumerated is held to
+        within = Constraints.of({quantity: (None, ends[0])}).networks(space)
+        assert within == sum(n for n, value in zip(cells.counts, values, strict=True) if value == ends[0])
+        for nothing in ((None, ends[0] - 1), (ends[1] + 1, None), (ends[0] + 0.25, ends[0] + 0.75)):
+            with pytest.raises(ValueError, match=f"No network of space '{name}'.*smallest network has"):
+                Constraints.of({quantity: nothing}).networks(space)
 
 
 def test_counts_are_held_to_their_bounds_and_to_no_others():

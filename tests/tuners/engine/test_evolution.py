@@ -83,9 +83,21 @@ def test_a_small_space_is_exhausted_to_the_last_network():
 
 
 def test_constraints_that_exclude_everything_are_said_before_work_starts():
-    evolution = Evolution(SearchSpace.load("digits"), constraints=Constraints.of({"parameters": (None, 1000)}))
     with pytest.raises(ValueError, match="No network of space 'digits'.*1,000.*smallest network has 4.,... parameters"):
-        evolution.propose(0, Archive(), 0)
+        Evolution(SearchSpace.load("digits"), constraints=Constraints.of({"parameters": (None, 1000)}))
+
+
+@pytest.mark.parametrize(
+    "size, message", [(10**9, "at most 100,000, got 1,000,000,000"), (60_000, "has 55,944 networks:")]
+)
+def test_a_population_that_cannot_be_is_refused(size, message):
+    space = SearchSpace.load("auto_spikformer_more_layer_1")
+    with pytest.raises(ValueError, match=f"population_size .*{message}"):
+        Evolution(space, population_size=size)
+    low = space.smallest().to_config()
+    few = Constraints.of({"parameters": (None, cost.parameters(low))})
+    with pytest.raises(ValueError, match=r"networks that keep the constraints \(parameters from .*give at most"):
+        Evolution(space, population_size=50_000, constraints=few)
 
 
 @pytest.mark.parametrize("field, value", [("population_size", 0), ("generations", -1), ("parents", 2.5), ("seed", -1)])

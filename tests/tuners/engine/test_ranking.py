@@ -106,8 +106,21 @@ def test_a_sample_holds_each_network_once_whatever_its_unexpressed_blocks():
 
 def test_a_sample_without_a_network_inside_says_that_it_was_one(monkeypatch):
     monkeypatch.setattr(cells, "MOST_CELLS", 10)
+    space = SPACES["autost"]
+    # each can be kept, both together cannot, which only networks themselves say
+    few, many = cost.parameters(space.smallest()), cost.flops(space.largest())
+    ranking = Ranking(space, constraints=Constraints.of({"parameters": (None, few), "flops": (many, None)}))
     with pytest.raises(ValueError, match="random sample of .* was looked at: it has more than 10 different costs"):
-        Ranking(SPACES["autost"], constraints=Constraints.of({"parameters": (None, 10)})).top(1)
+        ranking.top(1)
+    for bounds in ({"parameters": (None, few - 1)}, {"flops": (many + 1, None)}):
+        with pytest.raises(ValueError, match="No network of space"):
+            Ranking(space, constraints=Constraints.of(bounds))
+
+
+@pytest.mark.parametrize("size", [10**9])
+def test_more_trials_than_can_be_are_refused(size):
+    with pytest.raises(ValueError, match="max_trials must be at most 100,000, got 1,000,000,000"):
+        RankedTrials(Ranking(SPACES["autost"]), size)
 
 
 def test_costs_inside_are_all_or_evenly_spaced():

@@ -1,0 +1,212 @@
+"""One process at a time in a folder: a lock that says who holds it, and that a dead process does not keep.
+
+The lock is the system's own (flock) on `kspike.lock` in the folder, so that it ends with its process, however that
+ends; a child made by fork does not inherit it. The file holds who: process, host, since when. It is empty when nobody
+does, and stays, since removing it would let two processes hold two files of one name.
+
+On network file systems: NFS passes flock on to its server, Lustre does when mounted with `flock`, and both then hold
+across machines. Where the system answers that it knows no locks, a file `kspike.held` takes their place: a process that
+died on this machine is found out and loses it, of one on another machine nothing can be known, and the message says
+which file to remove. Where a mount answers for its own machine alone (Lustre's `localflock`, NFS' `nolock` and
+`local_lock`), two machines do not see each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+LOCK, HELD = "kspike.lock", "kspike.held"
+#: What the system answers where a file system knows no locks.
+UNKNOWN = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
+#: Windows locks bytes against reading too: one is locked that nobody reads.
+BEYOND = 1 << 30
+#: Locks of this process, by file descriptor.
+_ours: set[int] = set()
+
+
+class Held(ValueError):
+    """Another holds the folder."""
+
+
+@contextlib.contextmanager
+def held(folder: Path, what: str) -> Iterator[str]:
+    """Holds a folder while the block runs; gives a word that tells this time from every other.
+
+    Args:
+        folder: where; made if it is not there.
+        what: the work, for the message of whoever comes second.
+
+    Raises:
+        Held: another process, or another object of this one, holds it; says who and since when.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "started": _started(os.getpid()),
+        "work": what,
+        "token": secrets.token_hex(8),
+    }
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        given = _flock(lock)
+        if given:
+            _ours.add(lock)
+            content = json.dumps(record).encode()
+            os.lseek(lock, 0, os.SEEK_SET)
+            os.ftruncate(lock, os.write(lock, content))  # in this order: never empty while it is held
+        elif given is None:
+            _create(folder, record)
+        else:
+            raise Held(_refusal(folder, holder(folder)))
+        try:
+            yield record["token"]
+        finally:
+            if given is None:
+                _remove(folder / HELD, record)
+            elif lock in _ours:  # not in a child made by fork, whose parent still holds it
+                os.ftruncate(lock, 0)
+    finally:
+        if lock in _ours or not given:
+            _ours.discard(lock)
+            os.close(lock)
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Who last said that it holds a folder: pid, host, since, work, token; None where nobody did."""
+    for name in (LOCK, HELD):
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads((folder / name).read_bytes())
+            if isinstance(record, dict):
+                return record
+    return None
+
+
+@contextlib.contextmanager
+def exclusively(descriptor: int) -> Iterator[None]:
+    """Waits for a file of its own, as long as one write takes; without effect where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield  # closing the file lets go
+
+
+def _flock(descriptor: int) -> bool | None:
+    """Whether the lock was given; None where there are none."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            os.lseek(descriptor, BEYOND, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in UNKNOWN:
+            return None
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK, errno.EDEADLK):
+            return False
+        raise
+    return True
+
+
+def _create(folder: Path, record: dict[str, Any]) -> None:
+    """Makes the file that stands for a lock; takes it from a process of this machine that is dead."""
+    path = folder / HELD
+    for _ in range(3):
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            before = _read(path)
+            if before is None or not _dead(before):
+                break
+            _remove(path, before)
+            continue
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(record))
+        return
+    raise Held(_refusal(folder, _read(path), path))
+
+
+def _remove(path: Path, record: dict[str, Any]) -> None:
+    """Removes a record's own file: renamed first, since only one of several may do so, and looked at again."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, aside)
+        if (_read(aside) or record)["token"] != record["token"]:
+            os.rename(aside, path)  # another was quicker, and holds it now
+        else:
+            aside.unlink()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "token" in record else None
+
+
+def _dead(record: dict[str, Any]) -> bool:
+    """Whether a process of this machine is surely gone; of others, and on Windows, nobody can say."""
+    if record.get("host") != socket.gethostname() or os.name != "posix":
+        return False
+    pid = record.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it belongs to somebody else
+        return False
+    return record.get("started") != _started(pid)  # the number was given anew
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, in the kernel's ticks; None where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _refusal(folder: Path, record: dict[str, Any] | None, path: Path | None = None) -> str:
+    who = "another process"
+    if record is not None:
+        here = (record.get("pid"), record.get("host")) == (os.getpid(), socket.gethostname())
+        who = f"{'this very process' if here else 'process'} {record.get('pid')} on {record.get('host')}"
+        who += f" ({record.get('work')}, since {record.get('since')})"
+    advice = "wait until it has ended, or take another folder"
+    if path is not None:
+        advice += f"; if that process is surely dead, remove {path}"
+    return f"{folder} is held by {who}: {advice}. What is there may be read meanwhile."
+
+
+def _forget() -> None:
+    """Closes a child's copies: the lock would live on in it after its parent's death."""
+    for descriptor in _ours:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _ours.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,29 @@
+"""What stands in an error message for a value that somebody gave: enough to know it by, never pages of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_LONGEST = 80
+
+
+def shown(value: Any) -> str:
+    """A value -> a few words: a short text or number as Python writes it, an array by its shape, others by their type.
+
+    Example:
+        >>> import numpy as np
+        >>> shown(np.zeros((3, 8, 8, 1)))
+        'an array of shape (3, 8, 8, 1)'
+        >>> shown(2.5), shown([1] * 1000)
+        ('2.5', 'a list')
+    """
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r}... ({len(value):,} letters)"
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int) and value.bit_length() <= 64:
+        return repr(value)
+    shape = getattr(value, "shape", None)
+    if shape is not None and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(shape)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,55 @@
+"""Names that become files and folders: of search spaces, projects, runs and published entries. One rule, here alone.
+
+A name may come out of a file that somebody else wrote. It must then not say where files go ("../mine", "/etc/x"), nor
+write on a terminal (escape sequences), nor mean two things on two file systems.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kspike._messages import shown
+
+LONGEST = 80
+RULE = (
+    f"1 to {LONGEST} letters (a to z, A to Z), digits, '_', '-' and '.', beginning with a letter, a digit or '_' and "
+    "not ending with '.'"
+)
+#: The rule as a pattern, for `re.fullmatch` and, between ^ and $, for JSON schemas.
+PATTERN = rf"[A-Za-z0-9_]([A-Za-z0-9_.-]{{0,{LONGEST - 2}}}[A-Za-z0-9_-])?"
+#: A published entry's name is narrower: no dot, which begins its version, and no capitals, which some file systems take
+#: for small letters.
+ENTRY = rf"[a-z0-9_]{{1,{LONGEST}}}"
+
+
+def check(name: Any, what: str) -> str:
+    """A name that was given -> the same.
+
+    Args:
+        name: of a space, a project or a run.
+        what: what is called so, for the message: "project_name".
+
+    Raises:
+        ValueError: it is none.
+
+    Example:
+        >>> check("digits-2.1", "project_name")
+        'digits-2.1'
+    """
+    if not isinstance(name, str) or not re.fullmatch(PATTERN, name):
+        raise ValueError(
+            f"Expected {what} to be {RULE}; received {shown(name)}. A name says what a thing is called, not where it "
+            "lies: give a folder as the directory."
+        )
+    return name
+
+
+def made_from(text: str) -> str:
+    """Any text (the stem of a user's own file) -> a name, with '_' for what a name cannot have.
+
+    Example:
+        >>> made_from("my space (2)"), made_from("spikformer_c10")
+        ('my_space_2', 'spikformer_c10')
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:LONGEST].rstrip("._") or "unnamed"

@@ -1,0 +1,75 @@
+"""What differentiates under PyTorch beside a plain backward pass: torch.func's transforms, and second derivatives.
+
+Loops and kernels have a gradient of their own, the first. Inside a transform (grad, vmap, jvp, jacrev, ...) the
+reference runs in their place, whose operations PyTorch differentiates and maps in any order.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+TWICE = (
+    "kspike's fast forms have no second derivative on this backend. Compute what is differentiated twice within "
+    "`with kspike.ops.portable():`, or by torch.func (grad, hessian, ...), where the reference runs: slower, and "
+    "differentiable as often as you like."
+)
+
+
+def transformed() -> bool:
+    """Whether torch.func, or forward-mode differentiation, is at work; compiled code is traced without either."""
+    if torch.compiler.is_compiling():
+        return False
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return forward_mode or torch._C._functorch.peek_interpreter_stack() is not None
+
+
+class _Once(torch.autograd.Function):
+    """Gradients as they are, which raise where they are differentiated in turn."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: torch.Tensor, *gradients: Any) -> tuple:
+        return tuple(None if g is None else g.view_as(g) for g in gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Any) -> tuple:
+        raise RuntimeError(TWICE)
+
+
+def once_differentiable(backward: Callable) -> Callable:
+    """Runs an autograd.Function's backward without a record; a second derivative is refused, and told the way to it.
+
+    PyTorch's own decorator says neither why nor what to do, and lets pass what depends on saved tensors alone.
+    """
+
+    @functools.wraps(backward)
+    def wrapper(ctx: Any, *upstream: Any) -> Any:
+        if torch.compiler.is_compiling():  # which refuses second derivatives by itself
+            return backward(ctx, *upstream)
+        with torch.no_grad():
+            found = backward(ctx, *upstream)
+        if not torch.is_grad_enabled():
+            return found
+        reach = (a for a in (*upstream, *ctx.saved_tensors) if isinstance(a, torch.Tensor) and a.requires_grad)
+        anchor = next(reach, None)
+        if anchor is None:
+            return found
+        refused = _Once.apply(anchor, *(found if isinstance(found, tuple) else (found,)))
+        return refused if isinstance(found, tuple) else refused[0]
+
+    return wrapper
+
+
+def substituted(layer: Any) -> list[tuple[Any, torch.Tensor]]:
+    """Variables in whose place torch.func.functional_call has put a tensor, each with it, inside a transform.
+
+    Keras' layers read their variables and never the module's parameters, which functional_call replaces.
+    """
+    held = getattr(layer, "_torch_params", None) if transformed() else None
+    if held is None:
+        return []
+    found = ((v, held[v.path]) for v in layer.variables if v.path in held)
+    return [(variable, tensor) for variable, tensor in found if tensor is not variable._value]

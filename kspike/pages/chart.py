@@ -1,0 +1,159 @@
+"""Charts: lines and scatters, computed as places in a picture that a template draws."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from kspike.pages.axis import labels, ticks, whole_ticks
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """One value of a series, in the units of the axes.
+
+    Args:
+        x, y: where.
+        about: what is said where the pointer rests on it.
+        mark: a short text above it.
+        spread: half the length of a line through it along x, such as a standard deviation; 0, no line.
+    """
+
+    x: float
+    y: float
+    about: str = ""
+    mark: str = ""
+    spread: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Points that belong together.
+
+    Args:
+        colour: "blue", "orange", "violet" or "grey" of the style.
+        points: those that are no finite numbers are left out.
+        line: whether a line runs through them.
+        dots: "solid", "faint" (many that lie over each other), "ring" (around others), or "" for none.
+        radius: of the dots, in units of the picture.
+    """
+
+    colour: str
+    points: Sequence[Point]
+    line: bool = False
+    dots: str = "solid"
+    radius: float = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """A picture in its own units: the whole, the margins around what is drawn, and about how many steps an axis has."""
+
+    name: str
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    steps: int = 4
+
+
+#: Several in a row, and one across the page, whose texts a narrow window shows larger.
+SMALL = Size("small", 320, 230, left=48, right=22, top=20, bottom=44)
+LARGE = Size("large", 640, 320, left=76, right=24, top=14, bottom=60, steps=6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tick:
+    """A place along an axis, from the left or from the top, and the text there."""
+
+    at: float
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+    """A point in the picture; `spread` is None or the two ends of its line, from the left."""
+
+    x: float
+    y: float
+    about: str
+    mark: str
+    spread: tuple[float, float] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnSeries:
+    """A series in the picture, as a `Series` says."""
+
+    colour: str
+    line: bool
+    dots: str
+    radius: float
+    points: tuple[Dot, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """A picture with axes, ready to be laid out: all places are in its own units, from the left and from the top."""
+
+    title: str
+    x_title: str
+    label: str
+    size: Size
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    series: tuple[DrawnSeries, ...]
+
+
+def chart(
+    title: str, x_title: str, series: Sequence[Series], *, label: str = "", size: Size = SMALL, from_zero: str = "",
+    whole: bool = False, most: float = math.inf,
+) -> Chart:  # fmt: skip
+    """Places series between axes at round numbers.
+
+    Args:
+        title: what is drawn upwards.
+        x_title: what is drawn to the right.
+        series: the first one lies lowest.
+        label: for those who do not see the picture; `title` against `x_title` where empty.
+        size: of the picture.
+        from_zero: the axes that begin at 0: "x", "y", "xy" or none.
+        whole: whether x are whole numbers, all of them labelled where they are few.
+        most: above it no tick stands: 100 for a share in percent.
+    """
+    kept = [[p for p in s.points if math.isfinite(p.x) and math.isfinite(p.y)] for s in series]
+    points = [point for each in kept for point in each] or [Point(0.0, 0.0)]
+    xs, ys = [p.x for p in points], [p.y for p in points]
+    first, lowest = (0.0 if name in from_zero else min(values) for name, values in (("x", xs), ("y", ys)))
+    across = whole_ticks(int(first), int(max(xs))) if whole else ticks(first, max(xs), size.steps)
+    up = ticks(lowest, max(ys), size.steps)
+    up = [y for y in up if y <= most] or up
+    left, right = min(across[0], min(xs)), max(across[-1], max(xs))
+
+    def x_of(x: float) -> float:
+        share = (min(max(x, left), right) - left) / ((right - left) or 1.0)
+        return round(size.left + share * (size.width - size.left - size.right), 1)
+
+    def y_of(y: float) -> float:
+        share = (y - up[0]) / ((up[-1] - up[0]) or 1.0)
+        return round(size.height - size.bottom - share * (size.height - size.top - size.bottom), 1)
+
+    def dot(p: Point) -> Dot:
+        spread = (x_of(p.x - p.spread), x_of(p.x + p.spread)) if p.spread > 0 else None
+        return Dot(x_of(p.x), y_of(p.y), p.about, p.mark, spread)
+
+    return Chart(
+        title,
+        x_title,
+        label or f"{title} against {x_title}",
+        size,
+        tuple(Tick(x_of(x), text) for x, text in zip(across, labels(across), strict=True)),
+        tuple(Tick(y_of(y), text) for y, text in zip(up, labels(up), strict=True)),
+        tuple(
+            DrawnSeries(s.colour, s.line, s.dots, s.radius, tuple(map(dot, each)))
+            for s, each in zip(series, kept, strict=True)
+        ),
+    )

@@ -1,0 +1,97 @@
+"""Tells what in a folder a training run kept from what else may lie there, which is never counted nor removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+SETTINGS, HISTORY = "settings.json", "history.csv"
+WEIGHTS, STATE, ROWS = "model.weights.h5", "state.npz", "epoch.json"
+_EPOCH = re.compile(r"epoch_([0-9]{5,})")
+#: What a process that is killed while it writes or removes leaves: names of `remove` and of kspike._files.
+_ASIDE = re.compile(r"\.epoch_[0-9]{5,}\.[0-9]+-[0-9a-f]{8}|\.[0-9]+\.(settings\.json|history\.csv)")
+
+
+def name(epoch: int) -> str:
+    """The folder of an epoch, counted from 1."""
+    return f"epoch_{epoch:05d}"
+
+
+def epochs(folder: Path) -> list[Path]:
+    """The epochs that runs in a folder kept, in their order; damaged ones too, which are refused when they are read."""
+    found = ((number, path) for path in folder.glob("epoch_*") if (number := _number(path)) is not None)
+    return [path for number, path in sorted(found) if _is_ours(path, number)]
+
+
+def read(place: Path) -> dict[str, Any]:
+    """What is written down of a kept epoch: its number, the history up to it, the hashes of its files.
+
+    Raises:
+        ValueError: it is missing or damaged; names the file.
+    """
+    path = place / ROWS
+    try:
+        record = json.loads(path.read_bytes())
+        hashes = {file: record["sha256"][file] for file in (WEIGHTS, STATE)}
+        record = {"epoch": int(record["epoch"]), "history": [dict(row) for row in record["history"]], "sha256": hashes}
+        if len(record["history"]) != record["epoch"]:
+            raise ValueError(f"{len(record['history'])} rows of history for epoch {record['epoch']}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is missing or damaged ({type(error).__name__}: {error}): restore it from a copy, or start anew "
+            "with resume=False."
+        ) from None
+    return record
+
+
+def check_places(folder: Path, last: int) -> None:
+    """Looks whether every epoch can be kept, before the first is trained.
+
+    Raises:
+        ValueError: where one would be kept lies something that no run wrote.
+    """
+    ours = epochs(folder)
+    first = 1 + (_number(ours[-1]) or 0) if ours else 1
+    for path in sorted(folder.glob("epoch_*")):
+        if path not in ours and first <= (_number(path) or 0) <= last:
+            raise ValueError(
+                f"{path} is no epoch that a run in {folder} kept (it holds no {ROWS} of that number), and lies where "
+                "one would be kept: move it, or use another directory."
+            )
+
+
+def remove(place: Path) -> None:
+    """Takes an epoch away: renamed first, so that a kill on the way leaves no half of one under its name."""
+    aside = place.with_name(f".{place.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    os.rename(place, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """Removes what a process that was killed while it wrote has left: the lock keeps all others away."""
+    for stale in folder.iterdir():
+        if _ASIDE.fullmatch(stale.name) and not stale.is_symlink():
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink(missing_ok=True)
+
+
+def _number(path: Path) -> int | None:
+    """The epoch that a name of our form says; 7 is epoch_00007, and epoch_7 is somebody else's."""
+    match = _EPOCH.fullmatch(path.name)
+    return int(match[1]) if match and path.name == name(int(match[1])) else None
+
+
+def _is_ours(path: Path, number: int) -> bool:
+    """Whether a run kept this: by its record, or where that is lost or unreadable, by both files beside it."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    try:
+        return read(path)["epoch"] == number
+    except ValueError:
+        return all((path / file).is_file() for file in (WEIGHTS, STATE))
