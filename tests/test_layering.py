@@ -15,6 +15,7 @@ PACKAGE = ROOT / "kspike"
 
 #: Lower may not import higher. Parts of one rank may, but for the pairs below, as long as no circle comes of it.
 RANKS = {
+    "_batches": 0,
     "_csv": 0,
     "_files": 0,
     "_json": 0,

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._batches import BATCH, batches_of, is_array, whole_arrays
 from kspike._finite import bad_rows
 from kspike.data.arguments import scaled
-from kspike.data.batches import BATCH, batches_of, is_array, whole_arrays
 
 
 def count(data: Any, limit: int | None, most: int | None = None) -> int | None:

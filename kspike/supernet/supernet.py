@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kspike._batches import batches_of, unaugmented
 from kspike.config import SpikformerConfig
-from kspike.data.batches import batches_of, unaugmented
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kspike.data.batches import labelled, unaugmented
+from kspike._batches import labelled, unaugmented
 
 if TYPE_CHECKING:
     from kspike.supernet.supernet import Supernet

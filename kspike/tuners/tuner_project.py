@@ -40,6 +40,7 @@ class Project:
 
     _oracle: Any
     report_level: int
+    tuner_id: str
     _waits: int = 0
     _holding: bool = False
 
@@ -78,7 +79,7 @@ class Project:
 
     def _run(self) -> None:
         """KerasTuner's loop: a chief's hands out trials, all others' run them."""
-        if self._is_worker():  # type: ignore[attr-defined, has-type]
+        if self._is_worker():  # type: ignore[attr-defined]
             self._greet()
         elif "KERASTUNER_ORACLE_IP" in os.environ:
             tuner_wire.check_free()

@@ -81,7 +81,8 @@ def energy(name: str, *, both: bool) -> str:
 
 
 def candidates(name: str) -> list[Candidate]:
-    space = SearchSpace(SpikformerConfig(), name=name, embed_dim=(192, 384), depth=(1, 2))
+    space = SearchSpace(SpikformerConfig(), embed_dim=(192, 384), depth=(1, 2))
+    space.name = name  # which no file can give it
     found = []
     for i in range(6):
         genome = space.sample(seed=i)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike.data.batches import batches_of, unaugmented
+from kspike._batches import batches_of, unaugmented
 
 pytestmark = pytest.mark.once
 X, Y = np.arange(70 * 4, dtype="float32").reshape(70, 2, 2, 1), np.arange(70)
