@@ -36,7 +36,10 @@ def made(**changes):
 CHANGES = [{}, {"residual": "membrane"}, {"pool_after": "norm"}, {"neuron": "plif", "v_reset": None}]
 
 
-@pytest.mark.parametrize("changes", CHANGES, ids=lambda changes: " ".join(changes) or "spikformer")
+# compiled, a network of each would take longer than it shows: neurons and pools have tests of their own
+@pytest.mark.parametrize(
+    "changes", CHANGES[: None if BACKEND == "torch" else 1], ids=lambda changes: " ".join(changes) or "spikformer"
+)
 def test_prediction_is_nan_for_the_images_that_hold_it_and_unchanged_for_the_others(changes):
     model = made(**changes)
     clean = model.predict(images()[0], verbose=0)
@@ -74,11 +77,11 @@ def fitted(x, y, callbacks=(), **compile_options):
 
 def test_fit_shows_one_pixel_in_the_loss_of_its_epoch_and_is_stopped_by_keras():
     _, y = images()
-    assert np.isnan(fitted(spoilt(), y)).all()
     stopped = fitted(spoilt(), y, [keras.callbacks.TerminateOnNaN()])
-    assert len(stopped) == 1
+    assert len(stopped) == 1 and np.isnan(stopped[0])
 
 
+@pytest.mark.slow  # XLA compiles a training step
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="XLA is asked for under tensorflow alone")
 def test_fit_shows_it_under_xla_too():
     assert np.isnan(fitted(spoilt(), images()[1], jit_compile=True)).all()

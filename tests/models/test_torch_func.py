@@ -1,6 +1,5 @@
 """torch.func on whole networks: the ordinary gradients, one a sample, forwards, and twice."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -161,4 +160,3 @@ def test_every_operation_refuses_or_gives_the_references_second_derivative(name)
         assert "kspike.ops.portable" in str(error)
     else:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
-    assert keras.backend.backend() == "torch"

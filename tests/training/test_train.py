@@ -153,6 +153,7 @@ class Late(keras.utils.PyDataset):
         return x, y
 
 
+@pytest.mark.once
 def test_images_that_hold_nan_are_named_wherever_they_stand(model, tmp_path):
     x, y = arrays()
     x[19, 3, 4, 0] = np.inf
@@ -166,6 +167,7 @@ def test_images_that_hold_nan_are_named_wherever_they_stand(model, tmp_path):
     assert not list((tmp_path / "run").glob("epoch_*"))
 
 
+@pytest.mark.once
 def test_a_weight_that_is_no_number_stops_before_its_epoch_is_kept(model, tmp_path):
     """The loss is of before the last step; a weight that no image reaches shows in no loss at all."""
 
