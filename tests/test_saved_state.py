@@ -54,7 +54,9 @@ def lora(model):
 
 
 def policy(model):
-    for layer in inner(model)[::2]:
+    """Of products, which a normalisation follows: TensorFlow adds no two numbers of different types."""
+    products = [layer for layer in inner(model) if layer.name != "head" and hasattr(layer, "kernel")]
+    for layer in products[::2] or inner(model):
         layer.dtype_policy = "mixed_bfloat16"
 
 

@@ -11,7 +11,7 @@ from keras import ops
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._registry import nearest
-from kspike.layers._state import KEY, layer_state, restore
+from kspike.layers._state import KEY, layer_state, restore, set_trainable
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import LIF, PLIF
 
@@ -120,7 +120,8 @@ class SpikingComposite(keras.layers.Layer):
     def settle(self) -> None:
         """Ends every `build`: the parts made in it are frozen, or changed, as this layer and its config say."""
         if not self.trainable:
-            self.trainable = False
+            for layer in self._flatten_layers():
+                set_trainable(layer, False)
         restore(self, vars(self).pop(KEY, None))
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> NoReturn:

@@ -64,13 +64,18 @@ def restore(root: keras.Layer, state: Mapping[str, Mapping[str, Any]] | None) ->
             rank, alpha = entry["lora"]
             layer.enable_lora(rank, lora_alpha=alpha)
     for path, layer, parent in inside:  # parents first: freezing one freezes what is in it
-        layer.trainable = state.get(path, {}).get("trainable", parent.trainable)
+        set_trainable(layer, state.get(path, {}).get("trainable", parent.trainable))
     for path, layer, _ in inside:
         own = {v.name: v for v in layer._trainable_variables}
         for name, trainable in state.get(path, {}).get("variables", {}).items():
             if name not in own:
                 raise ValueError(f"{KEY} of {root.name!r}: {path!r} has no variable {name!r}, but {sorted(own)}.")
             own[name].trainable = trainable
+
+
+def set_trainable(layer: keras.Layer, value: bool) -> None:
+    """layer.trainable = value, also where it is so already: under TensorFlow that assignment would reach nothing inside."""
+    type(layer).trainable.fset(layer, value)
 
 
 def _inside(root: keras.Layer, prefix: str = "") -> Iterator[tuple[str, keras.Layer, keras.Layer]]:
