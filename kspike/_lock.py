@@ -24,6 +24,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from kspike import _process
+
 LOCK, HELD = "kspike.lock", "kspike.held"
 #: What the system answers where a file system knows no locks.
 UNKNOWN = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
@@ -54,7 +56,7 @@ def held(folder: Path, what: str) -> Iterator[str]:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "started": _started(os.getpid()),
+        "mark": _process.mark(),
         "work": what,
         "token": secrets.token_hex(8),
     }
@@ -166,26 +168,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _dead(record: dict[str, Any]) -> bool:
     """Whether a process of this machine is surely gone; of others, and on Windows, nobody can say."""
-    if record.get("host") != socket.gethostname() or os.name != "posix":
-        return False
-    pid = record.get("pid")
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it belongs to somebody else
-        return False
-    return record.get("started") != _started(pid)  # the number was given anew
-
-
-def _started(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None where the system does not say."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
+    return _process.lives(str(record.get("mark"))) is False
 
 
 def _refusal(folder: Path, record: dict[str, Any] | None, path: Path | None = None) -> str:

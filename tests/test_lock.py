@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kspike import _lock
+from kspike import _lock, _process
 
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHILD = """
 import sys
 from pathlib import Path
-from kspike import _lock
+from kspike import _lock, _process
 with _lock.held(Path(sys.argv[1]), "search"):
     print("held", flush=True)
     sys.stdin.read()
@@ -83,16 +83,19 @@ def test_where_there_are_no_locks_a_dead_process_of_this_machine_is_found_out(tm
     refuse(monkeypatch)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    record = {"pid": dead.pid, "host": socket.gethostname(), "since": "then", "started": "1", "work": "search"}
+    _, started, machine = _process.mark().split("-")
+    record = {"pid": dead.pid, "host": socket.gethostname(), "since": "then", "work": "search"}
+    record["mark"] = f"{dead.pid}-{started}-{machine}"
     path = tmp_path / _lock.HELD
     path.write_text(json.dumps(record | {"token": "a"}))
     with _lock.held(tmp_path, "search"):
         assert _lock.holder(tmp_path)["pid"] == os.getpid()
     assert not path.exists()
-    path.write_text(json.dumps(record | {"token": "a", "pid": os.getpid()}))  # whose number was given anew
+    anew = f"{os.getpid()}-1-{machine}"  # this process has a number that another had before
+    path.write_text(json.dumps(record | {"token": "a", "mark": anew}))
     with _lock.held(tmp_path, "search"):
         pass
-    path.write_text(json.dumps(record | {"token": "a", "host": "elsewhere"}))
+    path.write_text(json.dumps(record | {"token": "a", "host": "elsewhere", "mark": f"{dead.pid}-{started}-0123abcd"}))
     with pytest.raises(ValueError, match=f"on elsewhere.*surely dead, remove {path}"), _lock.held(tmp_path, "search"):
         pytest.fail("nobody knows whether that process lives")
     path.write_text("")  # killed between making the file and writing it
