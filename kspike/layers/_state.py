@@ -74,7 +74,7 @@ def restore(root: keras.Layer, state: Mapping[str, Mapping[str, Any]] | None) ->
 
 
 def set_trainable(layer: keras.Layer, value: bool) -> None:
-    """layer.trainable = value, also where it is so already: under TensorFlow that assignment would reach nothing inside."""
+    """layer.trainable = value, also where it is so already: TensorFlow would then change nothing inside it."""
     type(layer).trainable.fset(layer, value)
 
 
