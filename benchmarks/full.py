@@ -2,7 +2,7 @@
 
 `OMP_WAIT_POLICY=PASSIVE KERAS_BACKEND=jax python benchmarks/full.py`: PyTorch's threads would spin for milliseconds on
 the core of whoever comes next. The layers of the paper's Spikformer 4-384 at 32 images and T of 4 by the loops of
-kspike/ops/cpu_full.py, by XLA, and by PyTorch, which is oneDNN or MKL here. The three take turns; medians. Rows, in
+kspike/ops/cpu/dense.py, by XLA, and by PyTorch, which is oneDNN or MKL here. The three take turns; medians. Rows, in
 billions of operations a second (two a multiplication, those with padding's zeros among them), go into a CSV file.
 """
 
@@ -23,7 +23,8 @@ from rows import write
 from table import said_versions
 from turns import by_turns
 
-from kspike.ops import cpu_full, reference
+from kspike.ops import reference
+from kspike.ops.cpu import dense
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 #: Rows, or images with height and width, and the kernel.
@@ -43,7 +44,7 @@ def by_loops(x: jax.Array, kernel: jax.Array, back: bool, threads: int) -> Calla
     kind = np.float32 if x.dtype == "float32" else np.uint16
     x, kernel = (np.asarray(a).view(kind) for a in (x, kernel))
     out = np.empty((*x.shape[:-1], kernel.shape[-2 if back else -1]), kind)
-    return lambda: cpu_full.full(x, kernel, out, threads, back=back)
+    return lambda: dense.full(x, kernel, out, threads, back=back)
 
 
 def by_xla(x: jax.Array, kernel: jax.Array, back: bool) -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """What adding up only what fires is worth: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
 
 Products and convolutions of the paper's Spikformer 4-384, and their kernels' gradients, by kspike's loops
-(kspike/ops/cpu_sparse.py, cpu_sparse_back.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
+(kspike/ops/cpu/sparse.py, cpu_sparse_back.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
 published networks on images of CIFAR-10 (where TFDS_DATA_DIR has it), test images in inference and training images in
 training steps from their published weights, with the loops and without. The two take turns; medians. Rows go into a
 CSV file, one run of all in one, and a plot beside it.
@@ -22,7 +22,8 @@ from table import said_versions
 from turns import by_turns
 
 import kspike
-from kspike.ops import cpu_sparse, torch_backend, torch_sparse
+from kspike.ops import torch_backend, torch_sparse
+from kspike.ops.cpu import sparse
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
@@ -85,12 +86,12 @@ def loops(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
     """The same with loops up to this share of spikes; below 0 for never."""
 
     def run() -> Any:
-        usual = cpu_sparse._limits
-        cpu_sparse._limits = lambda kind, units: ((most, 1), (most, 1))
+        usual = sparse._limits
+        sparse._limits = lambda kind, units: ((most, 1), (most, 1))
         try:
             return call()
         finally:
-            cpu_sparse._limits = usual
+            sparse._limits = usual
 
     return run
 
@@ -145,7 +146,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 inside = [r for r in rows if (r["what"], r["precision"], r["pass"]) == (name, precision, which)]
                 axes.plot([100 * r["share"] for r in inside], [r["ratio"] for r in inside], "o-", label=name)
             axes.axhline(1, color="0.5", linewidth=1)
-            for most, _ in cpu_sparse.MOST[precision]:
+            for most, _ in sparse.MOST[precision]:
                 axes.axvline(100 * most, color="0.5", linestyle="--", linewidth=1)
             axes.set(xscale="log", yscale="log", title=f"{precision}, {which}")
             axes.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])

@@ -11,7 +11,8 @@ import keras
 from keras import ops
 
 from kspike import surrogate as surrogates
-from kspike.ops import cpu_pieces, reference
+from kspike.ops import reference
+from kspike.ops.cpu import threads
 from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
@@ -60,11 +61,11 @@ def ordered_sums() -> Iterator[None]:
     to the last bit: full products sum in blocks that depend on how many zeros stand beside. For comparisons; slower
     where much is not 0. Read as `use_reference`: when a function is traced, in compiled code.
     """
-    before, cpu_pieces.ordered = cpu_pieces.ordered, True
+    before, threads.ordered = threads.ordered, True
     try:
         yield
     finally:
-        cpu_pieces.ordered = before
+        threads.ordered = before
 
 
 def _fast(name: str) -> Callable | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from kspike.ops.cpu_pass import Pass
+from kspike.ops.cpu.norm_lif import Pass
 from kspike.ops.torch_transforms import once_differentiable, transformed
 
 #: Longest run whose potentials are kept in registers.

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kspike.ops import cpu_pass, xla
+from kspike.ops import xla
+from kspike.ops.cpu import norm_lif
 from kspike.ops.jax_calls import call, calls_loops
 
 
@@ -35,7 +36,7 @@ def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
 def _loops(head_dims: tuple[int, ...], *parts: Any) -> bool:
     """Whether the compiled loops take heads of these widths, and parts of one known type."""
     one = len({a.dtype for a in parts}) == 1
-    return one and calls_loops(*parts) and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+    return one and calls_loops(*parts) and not any(dim % norm_lif.attention().LEAST for dim in head_dims)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -44,9 +45,9 @@ def _attend(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> A
         return jax.lax.switch(index, [functools.partial(_by_heads, dim=dim) for dim in head_dims], q, k, v)
 
     def attend(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops import cpu_heads
+        from kspike.ops.cpu import heads as cpu_heads
 
-        cpu_heads.attend(args[:3], head_dims[int(args[3])], results[0], cpu_pass.cores())
+        cpu_heads.attend(args[:3], head_dims[int(args[3])], results[0], norm_lif.cores())
 
     return call(attend, head_dims, (q, k, v, index), [(q.shape, "float32")])[0]
 
@@ -62,9 +63,9 @@ def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> 
         return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, upstream), None
 
     def attend_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops import cpu_heads
+        from kspike.ops.cpu import heads as cpu_heads
 
-        cpu_heads.attend_back(args[:3], head_dims[int(args[3])], args[4], results, cpu_pass.cores())
+        cpu_heads.attend_back(args[:3], head_dims[int(args[3])], args[4], results, norm_lif.cores())
 
     like = [(a.shape, a.dtype) for a in parts]
     return *call(attend_back, head_dims, (*parts, index, upstream.astype("float32")), like), None
@@ -98,9 +99,9 @@ def _pool_and_place(x: Any) -> tuple:
         return xla.pool_and_place(x)
 
     def pool(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool as cpu_pool
 
-        cpu_pool.pool(args[0], *results, cpu_pass.cores())
+        cpu_pool.pool(args[0], *results, norm_lif.cores())
 
     shape = (x.shape[0], *(-(-n // 2) for n in x.shape[1:3]), x.shape[3])
     return tuple(call(pool, (), (x,), [(shape, x.dtype), (shape, "uint8")]))
@@ -111,9 +112,9 @@ def _pool_backward(size: tuple, place: Any, upstream: Any) -> tuple:
         return (xla.pool_gradient(place, upstream, size),)
 
     def pool_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool as cpu_pool
 
-        cpu_pool.gradient(*args, results[0], cpu_pass.cores())
+        cpu_pool.gradient(*args, results[0], norm_lif.cores())
 
     shape = (upstream.shape[0], *size, upstream.shape[3])
     return tuple(call(pool_back, (), (upstream, place), [(shape, upstream.dtype)]))

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from kspike.ops import cpu_pass
+from kspike.ops.cpu import norm_lif
 
 #: XLA's names of types, as NumPy reads them; bfloat16 as it lies in memory.
 _TYPES = {1: np.bool_, 4: np.int32, 6: np.uint8, 11: np.float32, 16: np.uint16}
@@ -164,6 +164,6 @@ def calls_loops(*arrays: jax.Array) -> bool:
         all(str(a.dtype) in KNOWN and all(isinstance(n, int) for n in a.shape) for a in arrays)
         and jax.default_backend() == "cpu"
         and jax.device_count() == 1
-        and cpu_pass.kernels() is not None
+        and norm_lif.kernels() is not None
         and _works()
     )

@@ -9,40 +9,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kspike.ops import cpu_pass
+from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.jax_calls import KNOWN, call, calls_loops
 
 
-def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
+def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | None:
     """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
     if dtype not in KNOWN or not calls_loops(x):
         return None
-    return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
+    return cpu_norm_lif.described(tau=None, v_threshold=0.0, **neuron)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _fused(one: cpu_pass.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, mask: Any, *given: Any) -> list:
+def _fused(one: cpu_norm_lif.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, mask: Any, *given: Any) -> list:
     """[spikes, mean, variance]; `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them."""
 
     def fire(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         x, tau, v_threshold, mask, *given = args
         pass_ = one.at(tau, v_threshold)
-        results[1][:], results[2][:] = cpu_pass.forward(
-            pass_, x, *given, results[0], cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
+        results[1][:], results[2][:] = cpu_norm_lif.forward(
+            pass_, x, *given, results[0], cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask)
         )
 
     moments = ((x.shape[-1],) if one.normalised else (0,)), "float32"
     return call(fire, (one, dtype), (x, tau, v_threshold, mask, *given), [(x.shape, dtype), moments, moments])
 
 
-def _fused_backward(one: cpu_pass.Pass, dtype: str, kept: tuple, upstream: list) -> tuple:
+def _fused_backward(one: cpu_norm_lif.Pass, dtype: str, kept: tuple, upstream: list) -> tuple:
     x, tau, v_threshold, mask, gamma, beta, mean, variance, learned = kept
 
     def back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         upstream, x, tau, v_threshold, mask, *given = args
         pass_ = one.at(tau, v_threshold)
-        found = cpu_pass.backward(
-            pass_, upstream, x, *given, results[0], cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
+        found = cpu_norm_lif.backward(
+            pass_, upstream, x, *given, results[0], cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask)
         )
         for out, a in zip(results[1:], found, strict=True):
             out[:] = a
@@ -52,7 +52,7 @@ def _fused_backward(one: cpu_pass.Pass, dtype: str, kept: tuple, upstream: list)
     return to_x, None, None, None, to_gamma, to_beta, None, None, to_learned
 
 
-def _fused_forward(one: cpu_pass.Pass, dtype: str, *args: Any) -> tuple:
+def _fused_forward(one: cpu_norm_lif.Pass, dtype: str, *args: Any) -> tuple:
     spikes, mean, variance = _fused(one, dtype, *args)
     x, tau, v_threshold, mask, gamma, beta, _, _, learned = args
     return [spikes, mean, variance], (x, tau, v_threshold, mask, gamma, beta, mean, variance, learned)
@@ -61,7 +61,7 @@ def _fused_forward(one: cpu_pass.Pass, dtype: str, *args: Any) -> tuple:
 _fused.defvjp(_fused_forward, _fused_backward)
 
 
-def _run(one: cpu_pass.Pass, dtype: str, x: jax.Array, *rest: Any) -> list:
+def _run(one: cpu_norm_lif.Pass, dtype: str, x: jax.Array, *rest: Any) -> list:
     empty = jnp.zeros(0, "float32")
     return _fused(one, dtype, x, *(empty if a is None else jnp.asarray(a, "float32") for a in rest))
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kspike.ops import cpu_pass, reference, xla
+from kspike.ops import reference, xla
+from kspike.ops.cpu import norm_lif
 from kspike.ops.jax_calls import call, calls_loops
 
 
@@ -24,45 +25,45 @@ def _given(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> tuple[tup
 
 
 def _full(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
-    from kspike.ops import cpu_full
+    from kspike.ops.cpu import dense
 
     def full(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         x, kernel, *bias = args
-        cpu_full.full(x, kernel, results[0], cpu_pass.cores(), *bias)
+        dense.full(x, kernel, results[0], norm_lif.cores(), *bias)
 
-    if not cpu_full.pays(str(x.dtype), kernel.shape, math.prod(x.shape[:-1])):
+    if not dense.pays(str(x.dtype), kernel.shape, math.prod(x.shape[:-1])):
         return _reference(x, kernel, bias)
     return call(full, (), *_given(x, kernel, bias))[0]
 
 
 def _to_input(above: jax.Array, kernel: jax.Array) -> jax.Array:
-    from kspike.ops import cpu_full
+    from kspike.ops.cpu import dense
 
     def full_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        cpu_full.full(*args, results[0], cpu_pass.cores(), back=True)
+        dense.full(*args, results[0], norm_lif.cores(), back=True)
 
     shape = (*above.shape[:-1], kernel.shape[-2])
-    if not cpu_full.pays(str(above.dtype), kernel.shape, math.prod(above.shape[:-1]), back=True):
+    if not dense.pays(str(above.dtype), kernel.shape, math.prod(above.shape[:-1]), back=True):
         return jax.linear_transpose(lambda x: _reference(x, kernel), jax.ShapeDtypeStruct(shape, above.dtype))(above)[0]
     return call(full_back, (), (above, kernel), [(shape, above.dtype)])[0]
 
 
 def _loops(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array:
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     def spikes(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         x, kernel, *bias = args
-        loops = cpu_sparse.product if kernel.ndim == 2 else cpu_sparse.convolve
-        loops(x, kernel, results[0], cpu_pass.cores(), *bias)
+        loops = sparse.product if kernel.ndim == 2 else sparse.convolve
+        loops(x, kernel, results[0], norm_lif.cores(), *bias)
 
     return call(spikes, (), *_given(x, kernel, bias))[0]
 
 
 def _loops_back(x: jax.Array, above: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    from kspike.ops import cpu_sparse_back
+    from kspike.ops.cpu import sparse_gradient
 
     def gradient(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        results[0][:] = cpu_sparse_back.kernel_gradient(*args, shape[:-2], cpu_pass.cores())
+        results[0][:] = sparse_gradient.kernel_gradient(*args, shape[:-2], norm_lif.cores())
 
     return call(gradient, shape, (x, above), [(shape, "float32")])[0]
 
@@ -76,10 +77,10 @@ def _full_back(x: jax.Array, above: jax.Array, shape: tuple[int, ...]) -> jax.Ar
 
 def _sums(above: jax.Array) -> jax.Array:
     """By channel: XLA's sums of bfloat16 take fifty times as long."""
-    from kspike.ops import cpu_moments
+    from kspike.ops.cpu import moments
 
     def sums(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        results[0][:] = cpu_moments.sums(args[0].reshape(-1, args[0].shape[-1]), cpu_pass.cores())
+        results[0][:] = moments.sums(args[0].reshape(-1, args[0].shape[-1]), norm_lif.cores())
 
     return call(sums, (), (above,), [(above.shape[-1:], "float32")])[0]
 
@@ -112,12 +113,12 @@ def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> j
     """
     if kernel.dtype != x.dtype or not calls_loops(x):
         return None
-    from kspike.ops import cpu_full, cpu_sparse
+    from kspike.ops.cpu import dense, sparse
 
     kind, (inputs, outputs), places = str(x.dtype), kernel.shape[-2:], math.prod(x.shape[:-1])
-    most = cpu_sparse.most(kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs, units=False)
+    most = sparse.most(kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs, units=False)
     if most:
-        sample = cpu_sparse.sample(x.reshape(-1, inputs))
+        sample = sparse.sample(x.reshape(-1, inputs))
         return _product(x, kernel, bias, jnp.count_nonzero(sample) <= most * sample.size)
-    worth = any(cpu_full.pays(kind, kernel.shape, places, back) for back in (False, True))
+    worth = any(dense.pays(kind, kernel.shape, places, back) for back in (False, True))
     return _product(x, kernel, bias, None) if worth else None

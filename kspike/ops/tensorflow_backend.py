@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kspike.ops import cpu_pass, xla
+from kspike.ops import xla
+from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
 from kspike.ops.tensorflow_sparse import convolve, linear
 from kspike.ops.tensorflow_watching import place, watched
@@ -52,15 +53,15 @@ def divide(y: Any, tau: Any) -> Any:
     return tf.cast(tf.cast(y, tf.float64) / tf.cast(tf.cast(tau, tf.float32), tf.float64), tf.float32)
 
 
-def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_pass.Pass | None:
+def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | None:
     """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
     if x.dtype not in KNOWN or dtype not in ("float32", "bfloat16") or not calls_python():
         return None
-    return cpu_pass.described(tau=None, v_threshold=0.0, **neuron)
+    return cpu_norm_lif.described(tau=None, v_threshold=0.0, **neuron)
 
 
 def _fused(
-    x: tf.Tensor, given: Sequence[Any], one: cpu_pass.Pass, dtype: tf.DType, *, tau: Any, v_threshold: Any,
+    x: tf.Tensor, given: Sequence[Any], one: cpu_norm_lif.Pass, dtype: tf.DType, *, tau: Any, v_threshold: Any,
     time_mask: Any = None,
 ) -> tuple:  # fmt: skip
     """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
@@ -72,18 +73,18 @@ def _fused(
     numbers = (tf.float32, channels)
 
     def fire(x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray, *given: np.ndarray) -> tuple:
-        out = cpu_pass.empty(x.shape, "uint16" if half else "float32")
+        out = cpu_norm_lif.empty(x.shape, "uint16" if half else "float32")
         pass_ = one.at(tau, v_threshold)
-        return out, *cpu_pass.forward(pass_, x, *given, out, cpu_pass.cores(), steps=cpu_pass.steps_of(mask))
+        return out, *cpu_norm_lif.forward(pass_, x, *given, out, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask))
 
     def back(
         upstream: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
         *given: np.ndarray,
     ) -> tuple:  # fmt: skip
-        grad = cpu_pass.empty(x.shape, x.dtype)
+        grad = cpu_norm_lif.empty(x.shape, x.dtype)
         pass_ = one.at(tau, v_threshold)
-        return grad, *cpu_pass.backward(
-            pass_, upstream, x, *given, grad, cpu_pass.cores(), steps=cpu_pass.steps_of(mask)
+        return grad, *cpu_norm_lif.backward(
+            pass_, upstream, x, *given, grad, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask)
         )
 
     @tf.custom_gradient
@@ -151,17 +152,17 @@ def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[
     """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the products."""
 
     def forward(index: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
-        from kspike.ops import cpu_heads
+        from kspike.ops.cpu import heads
 
-        y = cpu_pass.empty(arrays[0].shape, "float32")
-        cpu_heads.attend(arrays, head_dims[int(index)], y, cpu_pass.cores())
+        y = cpu_norm_lif.empty(arrays[0].shape, "float32")
+        heads.attend(arrays, head_dims[int(index)], y, cpu_norm_lif.cores())
         return [y]
 
     def back(index: np.ndarray, upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-        from kspike.ops import cpu_heads
+        from kspike.ops.cpu import heads
 
-        grads = tuple(cpu_pass.empty(a.shape, a.dtype) for a in arrays)
-        cpu_heads.attend_back(arrays, head_dims[int(index)], upstream, grads, cpu_pass.cores())
+        grads = tuple(cpu_norm_lif.empty(a.shape, a.dtype) for a in arrays)
+        heads.attend_back(arrays, head_dims[int(index)], upstream, grads, cpu_norm_lif.cores())
         return grads
 
     @tf.custom_gradient
@@ -176,7 +177,7 @@ def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[
 def _in_loops(head_dims: tuple[int, ...], *parts: tf.Tensor) -> bool:
     """Whether the compiled loops take heads of these widths, and parts of one known type and size."""
     known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in KNOWN and None not in parts[0].shape[1:]
-    return known and calls_python() and not any(dim % cpu_pass.attention().LEAST for dim in head_dims)
+    return known and calls_python() and not any(dim % cpu_norm_lif.attention().LEAST for dim in head_dims)
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> tf.Tensor | None:
@@ -211,19 +212,19 @@ def _pool_in_xla(x: tf.Tensor) -> tuple:
 @tf.custom_gradient
 def _pool_in_loops(x: tf.Tensor) -> tuple:
     def pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool as cpu_pool
 
         n, height, width, channels = x.shape
         size = n, -(-height // 2), -(-width // 2), channels
-        out, places = cpu_pass.empty(size, x.dtype), cpu_pass.empty(size, "uint8")
-        cpu_pool.pool(x, out, places, cpu_pass.cores())
+        out, places = cpu_norm_lif.empty(size, x.dtype), cpu_norm_lif.empty(size, "uint8")
+        cpu_pool.pool(x, out, places, cpu_norm_lif.cores())
         return out, places
 
     def back(upstream: np.ndarray, places: np.ndarray) -> np.ndarray:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool as cpu_pool
 
-        grad = cpu_pass.empty((len(upstream), *size), upstream.dtype)
-        cpu_pool.gradient(upstream, places, grad, cpu_pass.cores())
+        grad = cpu_norm_lif.empty((len(upstream), *size), upstream.dtype)
+        cpu_pool.gradient(upstream, places, grad, cpu_norm_lif.cores())
         return grad
 
     size = tuple(x.shape[1:])

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-from kspike.ops import cpu_pass
+from kspike.ops.cpu import norm_lif
 
 #: What the loops read and write.
 KNOWN = (tf.float32, tf.bfloat16)
@@ -39,7 +39,7 @@ def calls_python() -> bool:
     while graph is not None:
         names.add(getattr(graph, "name", None))
         graph = getattr(graph, "outer_graph", None)
-    return (tf.executing_eagerly() or bool(names & _STEPS)) and not in_xla() and cpu_pass.kernels() is not None
+    return (tf.executing_eagerly() or bool(names & _STEPS)) and not in_xla() and norm_lif.kernels() is not None
 
 
 def call(fn: Callable, tensors: Sequence[Any], like: Sequence[tuple]) -> list:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kspike.ops import cpu_pass, cpu_pieces, reference
+from kspike.ops import reference
+from kspike.ops.cpu import norm_lif, threads
 from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
 
 #: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
@@ -21,11 +22,11 @@ USUAL_BATCH = 32
 def _widens(dtype: tf.DType) -> bool:
     """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, takes bfloat16 with
     AVX-512, and without it they go number by number, many times as slow."""
-    if dtype != tf.bfloat16 or not on_cpu() or in_xla() or cpu_pass.kernels() is None:
+    if dtype != tf.bfloat16 or not on_cpu() or in_xla() or norm_lif.kernels() is None:
         return False
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
-    return cpu_sparse.widens()
+    return sparse.widens()
 
 
 def _full(product: Callable, *given: tf.Tensor) -> tf.Tensor:
@@ -40,30 +41,30 @@ def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
     """Whether it is worth asking at each call how many numbers are not 0."""
     if x.dtype not in KNOWN or kernel.dtype != x.dtype or None in (*x.shape[1:], *kernel.shape):
         return False
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     places = (x.shape[0] or USUAL_BATCH) * math.prod(x.shape[1:-1])
-    worth = kernel.shape[-1] % cpu_sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST
-    return (worth or cpu_pieces.ordered) and calls_python()
+    worth = kernel.shape[-1] % sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST
+    return (worth or threads.ordered) and calls_python()
 
 
 def _spikes(
     x: tf.Tensor, kernel: tf.Tensor, loops: Callable, full: Callable, to_x: Callable, to_kernel: Callable
 ) -> tf.Tensor:
     """full(x, kernel), by loops(x, kernel, out) where they are quicker: that is asked at each call."""
-    from kspike.ops import cpu_sparse, cpu_sparse_back
+    from kspike.ops.cpu import sparse, sparse_gradient
 
     shape = (*x.shape[:-1], kernel.shape[-1])
 
     def forward(x: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if not cpu_sparse.pays(x, kernel):
+        if not sparse.pays(x, kernel):
             return np.array(False), np.empty((0,) * x.ndim, x.dtype)
-        out = cpu_pass.empty((*x.shape[:-1], kernel.shape[-1]), x.dtype)
-        loops(x, kernel, out, cpu_pass.cores())
+        out = norm_lif.empty((*x.shape[:-1], kernel.shape[-1]), x.dtype)
+        loops(x, kernel, out, norm_lif.cores())
         return np.array(True), out
 
     def back(x: np.ndarray, above: np.ndarray) -> np.ndarray:
-        return cpu_sparse_back.kernel_gradient(x, above, tuple(kernel.shape[:-2]), cpu_pass.cores())
+        return sparse_gradient.kernel_gradient(x, above, tuple(kernel.shape[:-2]), norm_lif.cores())
 
     @tf.custom_gradient
     def run(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
@@ -88,7 +89,7 @@ def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
     if not _may_pay(x, kernel):
         given = (x, kernel) if bias is None else (x, kernel, tf.convert_to_tensor(bias))
         return _full(reference.linear, *given) if all(_widens(a.dtype) for a in given) else None
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     inputs, outputs = kernel.shape
 
@@ -98,7 +99,7 @@ def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
     def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
         return tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(above, (-1, outputs)), transpose_a=True)
 
-    y = _spikes(x, kernel, cpu_sparse.product, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
+    y = _spikes(x, kernel, sparse.product, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
     return y if bias is None else y + tf.cast(bias, y.dtype)
 
 
@@ -107,7 +108,7 @@ def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
         return _full(reference.convolve, x, kernel) if _widens(x.dtype) and _widens(kernel.dtype) else None
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     usual = {"strides": [1, 1, 1, 1], "padding": "SAME"}
 
@@ -118,4 +119,4 @@ def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
         sizes = kernel.shape.as_list()
         return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=sizes, out_backprop=above, **usual)
 
-    return _spikes(x, kernel, cpu_sparse.convolve, reference.convolve, to_x, to_kernel)
+    return _spikes(x, kernel, sparse.convolve, reference.convolve, to_x, to_kernel)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from keras import ops
 
-from kspike.ops import cpu_pass, torch_team
+from kspike.ops import torch_team
+from kspike.ops.cpu import norm_lif
 from kspike.ops.torch_transforms import transformed
 
 torch_team.install()
@@ -25,7 +26,7 @@ def kernels_for(x: Any) -> Any:
         or transformed()
     ):
         return None
-    return cpu_pass.kernels()
+    return norm_lif.kernels()
 
 
 def float32(a: Any) -> torch.Tensor | None:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from keras import ops
 
-from kspike.ops import cpu_pass, gpu_pass
+from kspike.ops import gpu_pass
+from kspike.ops.cpu import norm_lif
 from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_transforms import once_differentiable, transformed
 
@@ -46,7 +47,7 @@ class _AttendOnCPU(torch.autograd.Function):
         ctx.save_for_backward(q, k, v)
         y = torch.empty((*q.shape[:3], q.shape[3] * q.shape[4]), dtype=torch.float32)
         rows = (_rows(a) for a in (q, k, v))
-        cpu_pass.attention().attend(*rows, *q.shape[2:], array(y).reshape(-1), torch.get_num_threads())
+        norm_lif.attention().attend(*rows, *q.shape[2:], array(y).reshape(-1), torch.get_num_threads())
         return y
 
     @staticmethod
@@ -57,7 +58,7 @@ class _AttendOnCPU(torch.autograd.Function):
         grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
         rows, above = (_rows(a) for a in (q, k, v)), array(upstream.float().contiguous()).reshape(-1)
         flat = tuple(array(grad).reshape(-1) for grad in grads)
-        cpu_pass.attention().attend_back(*rows, *q.shape[2:], above, flat, torch.get_num_threads())
+        norm_lif.attention().attend_back(*rows, *q.shape[2:], above, flat, torch.get_num_threads())
         return grads
 
 
@@ -73,7 +74,7 @@ def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
     """Attention that keeps no float32 copies; None where it has no form of its own: q k^T first, 64 bits."""
     q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
-        loops = cpu_pass.attention()
+        loops = norm_lif.attention()
         if loops is not None and q.shape[4] % loops.LEAST == 0:
             return _AttendOnCPU.apply(q, k, v)
     found = gpu_pass.attend(q, k, v)

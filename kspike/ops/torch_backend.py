@@ -91,12 +91,12 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool
 
         n, height, width, channels = x.shape
         size = n, -(-height // 2), -(-width // 2), channels
         out, places = x.new_empty(size), torch.empty(size, dtype=torch.uint8)
-        cpu_pool.pool(array(x.contiguous()), array(out), places.numpy(), torch.get_num_threads())
+        pool.pool(array(x.contiguous()), array(out), places.numpy(), torch.get_num_threads())
         ctx.save_for_backward(places)
         ctx.size = x.shape
         return out
@@ -104,11 +104,11 @@ class _MaxPool(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
-        from kspike.ops import cpu_pool
+        from kspike.ops.cpu import pool
 
         grad = upstream.new_empty(ctx.size)
         places = ctx.saved_tensors[0].numpy()
-        cpu_pool.gradient(array(upstream.contiguous()), places, array(grad), torch.get_num_threads())
+        pool.gradient(array(upstream.contiguous()), places, array(grad), torch.get_num_threads())
         return grad
 
 

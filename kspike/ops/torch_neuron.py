@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from keras import ops
 
-from kspike.ops import cpu_pass, gpu_pass, reference
+from kspike.ops import gpu_pass, reference
+from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.torch_arrays import array, float32, kernels_for
 from kspike.ops.torch_transforms import once_differentiable, transformed
 
@@ -120,13 +121,13 @@ class _FusedLIF(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: cpu_pass.Pass,
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: cpu_norm_lif.Pass,
         dtype: torch.dtype,
     ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
         # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
         given = [array(a).copy() for a in (gamma, beta, *moments, inverse_tau)]
-        given[2:4] = cpu_pass.forward(one, array(x), *given, array(out), torch.get_num_threads())
+        given[2:4] = cpu_norm_lif.forward(one, array(x), *given, array(out), torch.get_num_threads())
         ctx.save_for_backward(x)
         ctx.one, ctx.given = one, given
         mean, variance = (torch.from_numpy(a) for a in given[2:4])
@@ -143,7 +144,7 @@ class _FusedLIF(torch.autograd.Function):
         # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
         grad = torch.empty(x.shape, dtype=x.dtype)
         arrays = array(upstream.contiguous()), array(x)
-        found = cpu_pass.backward(ctx.one, *arrays, *ctx.given, array(grad), torch.get_num_threads())
+        found = cpu_norm_lif.backward(ctx.one, *arrays, *ctx.given, array(grad), torch.get_num_threads())
         wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
         return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
@@ -160,7 +161,7 @@ def norm_lif(
     on_gpu = _kernels_take(x, dtype)
     if time_mask is not None or not (on_gpu or _loops_take(x, dtype)):
         return None
-    one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if one is None or any(a.dtype != torch.float32 for a in given):
         return None
@@ -196,7 +197,7 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
     None for a learned time constant where neither loops nor kernels can be had, and inside torch.func's transforms.
     """
     on_gpu = _kernels_take(x, dtype)
-    one = cpu_pass.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
+    one = cpu_norm_lif.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
     if one is not None:
         given = float32(inverse_tau), (None, None), one, getattr(torch, dtype)
         return (gpu_pass.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
@@ -218,11 +219,11 @@ def lif_from(
     if torch.is_grad_enabled() or not _loops_take(x, dtype):
         return None
     gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
-    one = cpu_pass.described(**neuron, epsilon=epsilon, normalised=norm is not None)
+    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=norm is not None)
     if one is None:
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
     given = (array(float32(a)) for a in (gamma, beta, *moments, inverse_tau))
-    cpu_pass.forward(one, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
+    cpu_norm_lif.forward(one, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
     return out, v

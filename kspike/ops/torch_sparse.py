@@ -19,34 +19,34 @@ def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> b
     """Whether loops can take these, and are the quicker way."""
     if kernels_for(x) is None or kernel.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
         return False
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
-    return cpu_sparse.pays(array(x), array(kernel))
+    return sparse.pays(array(x), array(kernel))
 
 
 def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
     begin = None if bias is None else array(bias.float().contiguous())
     given = array(x.contiguous()), array(kernel.contiguous()), array(y)
-    cpu_sparse.product(*given, torch.get_num_threads(), begin)
+    sparse.product(*given, torch.get_num_threads(), begin)
     return y
 
 
 def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    from kspike.ops import cpu_sparse
+    from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    cpu_sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), torch.get_num_threads())
+    sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), torch.get_num_threads())
     return y
 
 
 def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    from kspike.ops import cpu_sparse_back
+    from kspike.ops.cpu import sparse_gradient
 
     given = array(x.contiguous()), array(above.contiguous()), tuple(kernel.shape[:-2])
-    return torch.from_numpy(cpu_sparse_back.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
+    return torch.from_numpy(sparse_gradient.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
 
 
 class _Product(torch.autograd.Function):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from kspike.ops import cpu_pieces
+from kspike.ops.cpu import threads as cpu_threads
 
 #: What GCC's and, on Linux, LLVM's OpenMP both offer: fn(data) on so many threads, the calling one among them.
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -60,4 +60,4 @@ class Team:
 def install() -> None:
     """Makes the loops run on PyTorch's threads from now on, if they can."""
     parallel = _parallel()
-    cpu_pieces.team = Team(parallel) if parallel else None
+    cpu_threads.team = Team(parallel) if parallel else None

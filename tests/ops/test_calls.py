@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kspike import Spikformer, SpikformerConfig, ops
-from kspike.ops import cpu_pass
+from kspike.ops.cpu import norm_lif
 from tests.helpers import BACKEND, wake
 
 pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="of TensorFlow's graphs")
@@ -21,7 +21,7 @@ def calls(monkeypatch):
     counts = {"forward": 0, "backward": 0}
 
     def counted(name):
-        original = getattr(cpu_pass, name)
+        original = getattr(norm_lif, name)
 
         def fn(*args, **kwargs):
             counts[name] += 1
@@ -30,7 +30,7 @@ def calls(monkeypatch):
         return fn
 
     for name in counts:
-        monkeypatch.setattr(cpu_pass, name, counted(name))
+        monkeypatch.setattr(norm_lif, name, counted(name))
     return counts
 
 

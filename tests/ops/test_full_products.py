@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from kspike import ops
-from kspike.ops import cpu_full, cpu_moments
+from kspike.ops.cpu import dense, moments
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 KINDS = ["float32", pytest.param("bfloat16", marks=pytest.mark.skipif(
-    not cpu_full._runs("bfloat16"), reason="the processor has no instruction for it"
+    not dense._runs("bfloat16"), reason="the processor has no instruction for it"
 ))]  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_it_is_the_convolution(images, height, width, inputs, outputs, size, bac
     found = []
     for threads in (1, 3):
         out = np.full((images, height, width, inputs if back else outputs), 0x7FC0, x.dtype)  # nan in bfloat16
-        cpu_full.full(x, kernel, out, threads, back=back)
+        dense.full(x, kernel, out, threads, back=back)
         found.append(out)
     y, size_of = exact(numeric(x), numeric(kernel), back)
     bound = 1e-6 * size_of + (2**-8 * np.abs(y) if kind == "bfloat16" else 0)
@@ -62,7 +62,7 @@ def test_the_bias_is_added_before_the_sum_is_rounded(rows, inputs, outputs, kind
     if kind == "bfloat16":
         x, kernel = narrow(x), narrow(kernel)
     out = np.zeros((rows, outputs), x.dtype)
-    cpu_full.full(x, kernel, out, 2, bias)
+    dense.full(x, kernel, out, 2, bias)
     y = numeric(x).astype("float64") @ numeric(kernel) + bias
     np.testing.assert_allclose(numeric(out), y, rtol=2**-8 if kind == "bfloat16" else 1e-5, atol=1e-4)
 
@@ -70,36 +70,36 @@ def test_the_bias_is_added_before_the_sum_is_rounded(rows, inputs, outputs, kind
 def test_a_sum_does_not_depend_on_what_is_zero_beside_it():
     """What a masked supernet and the network taken out of it differ by."""
     x, kernel, out = numbers(70, 100), numbers(100, 128, seed=1), np.empty((2, 70, 128), "float32")
-    cpu_full.full(x, kernel, out[0], 2)
+    dense.full(x, kernel, out[0], 2)
     beside = np.concatenate([x, np.zeros((70, 400), "float32")], 1), np.concatenate([kernel, numbers(400, 128)], 0)
-    cpu_full.full(*beside, out[1], 1)
+    dense.full(*beside, out[1], 1)
     assert np.array_equal(*out)
 
 
 def test_nan_is_seen_where_it_is_added_and_nowhere_else():
     x, kernel, out = numbers(2, 6, 9, 8), numbers(3, 3, 8, 16, seed=1), np.empty((2, 6, 9, 16), "float32")
     x[1, 0, 8, 3] = np.nan
-    cpu_full.full(x, kernel, out, 2)
+    dense.full(x, kernel, out, 2)
     seen = np.isnan(out).all(-1)
     assert seen[1, :2, 7:].all() and seen.sum() == 4 == np.isnan(out).any(-1).sum()
 
 
 def test_it_pays_where_there_is_enough_to_do(monkeypatch):
     have = {"avx512f": True, "avx512bf16": True}
-    monkeypatch.setattr(cpu_full.binding, "get_host_cpu_features", lambda: have)
-    cpu_full._runs.cache_clear()
+    monkeypatch.setattr(dense.binding, "get_host_cpu_features", lambda: have)
+    dense._runs.cache_clear()
     try:
-        assert cpu_full.pays("float32", (96, 384), 4096) and not cpu_full.pays("float32", (96, 384), 64)
-        assert cpu_full.pays("bfloat16", (3, 3, 96, 27), 4096)
-        assert not cpu_full.pays("bfloat16", (3, 3, 96, 27), 4096, back=True)  # no whole pairs
+        assert dense.pays("float32", (96, 384), 4096) and not dense.pays("float32", (96, 384), 64)
+        assert dense.pays("bfloat16", (3, 3, 96, 27), 4096)
+        assert not dense.pays("bfloat16", (3, 3, 96, 27), 4096, back=True)  # no whole pairs
         have.pop("avx512bf16")
-        cpu_full._runs.cache_clear()
-        assert cpu_full.pays("float32", (96, 384), 4096) and not cpu_full.pays("bfloat16", (96, 384), 4096)
-        monkeypatch.setattr(cpu_full.numba.config, "CPU_NAME", "generic")
-        cpu_full._runs.cache_clear()
-        assert not cpu_full.pays("float32", (96, 384), 4096)
+        dense._runs.cache_clear()
+        assert dense.pays("float32", (96, 384), 4096) and not dense.pays("bfloat16", (96, 384), 4096)
+        monkeypatch.setattr(dense.numba.config, "CPU_NAME", "generic")
+        dense._runs.cache_clear()
+        assert not dense.pays("float32", (96, 384), 4096)
     finally:
-        cpu_full._runs.cache_clear()
+        dense._runs.cache_clear()
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -107,7 +107,7 @@ def test_it_pays_where_there_is_enough_to_do(monkeypatch):
 def test_sums_by_channel(rows, channels, half):
     x = numbers(rows, channels)
     x = narrow(x) if half else x
-    found = [cpu_moments.sums(x, threads) for threads in (1, 3)]
+    found = [moments.sums(x, threads) for threads in (1, 3)]
     y = numeric(x).astype("float64")
     np.testing.assert_allclose(found[0], y.sum(0), atol=1e-6 * np.abs(y).sum(0).max())
     assert np.array_equal(*found)
@@ -121,9 +121,9 @@ def test_jax_takes_it_where_spikes_are_not_few_and_on_the_way_back(share, around
     import jax
     import jax.numpy as jnp
 
-    called, original = [], cpu_full.full
-    monkeypatch.setattr(cpu_full, "full", lambda *args, **named: (called.append(named), original(*args, **named)))
-    monkeypatch.setattr(cpu_full, "_runs", lambda kind: True)
+    called, original = [], dense.full
+    monkeypatch.setattr(dense, "full", lambda *args, **named: (called.append(named), original(*args, **named)))
+    monkeypatch.setattr(dense, "_runs", lambda kind: True)
     x = (np.random.default_rng(0).random((4096, 96)) < share).astype("float32")
     x = x.reshape((64, 8, 8, 96) if around else (64, 64, 96))
     kernel = numbers(3, 3, 96, 384, seed=1) if around else numbers(96, 384, seed=1)

@@ -51,13 +51,13 @@ def apart(x, gamma, beta, inverse_tau, moments, neuron):
 def together(gpu, x, gamma, beta, inverse_tau, moments, neuron):
     import torch
 
-    from kspike.ops import cpu_pass
+    from kspike.ops.cpu import norm_lif
 
     gpu_pass, kernels = gpu
     if inverse_tau is not None:
         neuron = {**neuron, "tau": None}
     normalised = gamma is not None
-    one = cpu_pass.described(**neuron, epsilon=1e-5, normalised=normalised, batch=normalised and moments is None)
+    one = norm_lif.described(**neuron, epsilon=1e-5, normalised=normalised, batch=normalised and moments is None)
     return gpu_pass.FusedLIF.apply(x, gamma, beta, inverse_tau, moments or (None, None), one, torch.float32, kernels)
 
 
@@ -126,11 +126,11 @@ def test_ties_at_the_threshold_fire_as_everywhere(gpu):
 def test_bfloat16_is_integrated_in_float32(gpu):
     import torch
 
-    from kspike.ops import cpu_pass
+    from kspike.ops.cpu import norm_lif
 
     gpu_pass, kernels = gpu
     x = torch.tensor(np.random.default_rng(0).normal(1.0, 2.0, (3, 4, 5, 24)), dtype=torch.bfloat16)
-    one = cpu_pass.described(**NEURON)
+    one = norm_lif.described(**NEURON)
     spikes = gpu_pass.FusedLIF.apply(x, None, None, None, (None, None), one, torch.bfloat16, kernels)[0]
     assert spikes.dtype == torch.bfloat16
     assert torch.equal(spikes.float(), apart(x.float(), None, None, None, None, NEURON)[0])

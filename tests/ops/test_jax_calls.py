@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 import kspike
 from kspike import ops
-from kspike.ops import cpu_kernels, jax_calls
+from kspike.ops import jax_calls
+from kspike.ops.cpu import kernels
 
 CONFIG = kspike.SpikformerConfig(
     input_shape=(16, 16, 3), num_classes=4, timesteps=2, embed_dim=16, depth=1, num_heads=2
@@ -24,8 +25,8 @@ IMAGES = np.random.default_rng(0).random((3, 16, 16, 3)).astype("float32")
 def fired(monkeypatch):
     """Shapes of what the neurons' loops were called with."""
     assert jax_calls.calls_loops()
-    seen, original = [], cpu_kernels.fire
-    monkeypatch.setattr(cpu_kernels, "fire", lambda x, *args, **kw: (seen.append(x.shape), original(x, *args, **kw)))
+    seen, original = [], kernels.fire
+    monkeypatch.setattr(kernels, "fire", lambda x, *args, **kw: (seen.append(x.shape), original(x, *args, **kw)))
     return seen
 
 

@@ -182,10 +182,10 @@ def first_of(x, gamma, beta, **neuron):
 
 
 def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits():
-    from kspike.ops import cpu_kernels
+    from kspike.ops.cpu import kernels
 
     x = np.random.default_rng(0).normal(50.0, 2.0, (70_001, 3)).astype("float32")
-    found = [cpu_kernels.moments(x, threads) for threads in (1, 2, 5)]
+    found = [kernels.moments(x, threads) for threads in (1, 2, 5)]
     for mean, variance in found:
         np.testing.assert_array_equal(mean, found[0][0])
         np.testing.assert_array_equal(variance, found[0][1])
@@ -196,15 +196,15 @@ def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits()
 @pytest.mark.parametrize("case", ["spikformer", "soft reset"])
 def test_spikes_and_gradients_do_not_depend_on_the_number_of_threads(case):
     """Six pieces of work, for one, two and five threads; the sums are added up in the pieces' order."""
-    from kspike.ops import cpu_pass
+    from kspike.ops.cpu import norm_lif
 
     x, gamma, beta, upstream = inputs((8, 2, 64, 96))
-    one = cpu_pass.described(**{**NEURON, **CASES[case]}, epsilon=1e-5, normalised=True, batch=True)
+    one = norm_lif.described(**{**NEURON, **CASES[case]}, epsilon=1e-5, normalised=True, batch=True)
     none, found = np.empty(0, "float32"), []
     for threads in (1, 2, 5):
         spikes, grad = np.empty_like(x), np.empty_like(x)
-        moments = cpu_pass.forward(one, x, gamma, beta, none, none, none, spikes, threads)
-        sums = cpu_pass.backward(one, upstream, x, gamma, beta, *moments, none, grad, threads)
+        moments = norm_lif.forward(one, x, gamma, beta, none, none, none, spikes, threads)
+        sums = norm_lif.backward(one, upstream, x, gamma, beta, *moments, none, grad, threads)
         found.append([spikes, grad, *sums[:2]])
     assert 0.02 < found[0][0].mean() < 0.98
     for other in found[1:]:
@@ -257,7 +257,7 @@ def test_a_hook_hears_what_the_neuron_is_given():
 
 
 def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
-    from kspike.ops import cpu_pass
+    from kspike.ops.cpu import norm_lif
 
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32"))
     expected = to_numpy(ops.lif(x, tau=2.0))
@@ -265,34 +265,34 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     for module in ("cpu_kernels", "cpu_compiling", "cpu_neuron", "cpu_neuron_back", "cpu_moments"):
         monkeypatch.delitem(sys.modules, f"kspike.ops.{module}", raising=False)
         monkeypatch.delattr(f"kspike.ops.{module}", raising=False)
-    cpu_pass.kernels.cache_clear()
+    norm_lif.kernels.cache_clear()
     try:
         with pytest.warns(UserWarning, match="pip install numba"):
             np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
         np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)  # a second warning would be an error
         ops.use_reference(True)
-        cpu_pass.kernels.cache_clear()
+        norm_lif.kernels.cache_clear()
         np.testing.assert_array_equal(to_numpy(ops.lif(x, tau=2.0)), expected)
     finally:
         ops.use_reference(False)
-        cpu_pass.kernels.cache_clear()
+        norm_lif.kernels.cache_clear()
 
 
 def test_loops_kept_on_the_disk_are_compiled_again_when_any_of_their_files_changes(tmp_path, monkeypatch):
     """numba would look at the function's own file alone, and go on with what it had from another."""
-    from kspike.ops import cpu_compiling
+    from kspike.ops.cpu import compiling
 
     (tmp_path / "one.py").write_text("def one(x):\n    return x + 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     one = importlib.import_module("one").one
 
     def hits() -> int:
-        loop = cpu_compiling.compiled(one)
+        loop = compiling.compiled(one)
         assert loop(1) == 2
         return sum(loop.stats.cache_hits.values())
 
     assert [hits(), hits()] == [0, 1]
-    monkeypatch.setattr(cpu_compiling, "sources", lambda: "of another version")
+    monkeypatch.setattr(compiling, "sources", lambda: "of another version")
     assert [hits(), hits()] == [0, 1]
 
 

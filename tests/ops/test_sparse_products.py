@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from kspike import ops
-from kspike.ops import cpu_pieces, cpu_sparse_back, reference
-from kspike.ops import cpu_sparse as sparse
+from kspike.ops import reference
+from kspike.ops.cpu import sparse, sparse_gradient
+from kspike.ops.cpu import threads as cpu_threads
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 
@@ -112,11 +113,11 @@ def test_the_kernels_gradient(images, height, width, inputs, outputs, size, half
     around = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))
     exact = np.einsum("nyxcij,nyxo->ijco", around, above.astype("float64"), optimize=True)
     given = (narrow(x), narrow(above)) if half else (x, above)
-    found = [cpu_sparse_back.kernel_gradient(*given, size, threads) for threads in (1, 3)]
+    found = [sparse_gradient.kernel_gradient(*given, size, threads) for threads in (1, 3)]
     np.testing.assert_allclose(found[0], exact, rtol=1e-5, atol=2e-5 * np.abs(exact).max())
     assert np.array_equal(*found)
     if size == (1, 1):  # a product's kernel has no size
-        assert np.array_equal(cpu_sparse_back.kernel_gradient(*given, (), 2), found[0][0, 0])
+        assert np.array_equal(sparse_gradient.kernel_gradient(*given, (), 2), found[0][0, 0])
 
 
 def test_it_pays_for_many_rows_of_few_spikes(processor):
@@ -153,7 +154,7 @@ def called(monkeypatch, processor):
     """What the loops were called with, on a processor of whose products no more is known than what it cannot do."""
     lacks = {k: v for k, v in sparse.binding.get_host_cpu_features().items() if k == "avx512f" and not v}
     seen = []
-    for module, name in ((sparse, "product"), (sparse, "convolve"), (cpu_sparse_back, "kernel_gradient")):
+    for module, name in ((sparse, "product"), (sparse, "convolve"), (sparse_gradient, "kernel_gradient")):
         original = getattr(module, name)
         monkeypatch.setattr(
             module, name, lambda *args, original=original: (seen.append(args[0].shape), original(*args))[1]
@@ -282,7 +283,7 @@ def test_sums_in_order_are_of_one_order_whatever_is_zero_beside(outputs):
         alone, wide_ = (to_numpy(linear(*map(keras.ops.convert_to_tensor, pair))) for pair in ((x, weights), beside))
     np.testing.assert_array_equal(alone, wide_)
     np.testing.assert_array_equal(alone, product(x, weights))
-    assert not cpu_pieces.ordered
+    assert not cpu_threads.ordered
 
 
 @pytest.mark.parametrize("outputs", [1, 10, 40])
@@ -296,6 +297,6 @@ def test_outputs_that_fill_no_vectors(outputs):
     found = np.full((2, 8, 8, outputs), np.nan, "float32")
     sparse.convolve(image, kernel, found, 2)
     np.testing.assert_allclose(found, image @ weights, rtol=1e-5, atol=1e-5)
-    gradient = cpu_sparse_back.kernel_gradient(image, found, (1, 1), 2)
+    gradient = sparse_gradient.kernel_gradient(image, found, (1, 1), 2)
     exact = x[:128].T.astype("float64") @ found.reshape(128, outputs)
     np.testing.assert_allclose(gradient[0, 0], exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())

@@ -173,10 +173,10 @@ def test_heads_of_a_width_picked_by_an_index_attend_as_heads_of_that_width(token
 @pytest.mark.skipif(BACKEND == "jax", reason="of the compiled loops")
 @pytest.mark.parametrize(("dim", "compiled"), [(4, True), (12, True), (10, False)])
 def test_attention_runs_in_the_loops_where_heads_are_whole_vectors(dim, compiled, monkeypatch):
-    from kspike.ops import cpu_attention
+    from kspike.ops.cpu import attention
 
-    called, own = [], cpu_attention.attend
-    monkeypatch.setattr(cpu_attention, "attend", lambda *args: called.append(1) or own(*args))
+    called, own = [], attention.attend
+    monkeypatch.setattr(attention, "attend", lambda *args: called.append(1) or own(*args))
     q = keras.ops.ones((2, 3, 16, 2, dim))
     ops.attend(q, q, q)
     ops.use_reference(True)
@@ -190,7 +190,7 @@ def test_attention_runs_in_the_loops_where_heads_are_whole_vectors(dim, compiled
 @pytest.mark.skipif(BACKEND != "torch", reason="of the compiled loops")
 @pytest.mark.parametrize(("tokens", "dim"), [(64, 16), (16, 32)])
 def test_attention_does_not_depend_on_the_number_of_threads(tokens, dim):
-    from kspike.ops import cpu_attention
+    from kspike.ops.cpu import attention
 
     rng = np.random.default_rng(0)
     size, found = 96 * tokens * 2 * dim, []
@@ -198,8 +198,8 @@ def test_attention_does_not_depend_on_the_number_of_threads(tokens, dim):
     upstream = rng.normal(size=size).astype("float32")
     for threads in (1, 2, 5):
         out = [np.full(size, np.nan, "float32") for _ in range(4)]
-        cpu_attention.attend(*parts, tokens, 2, dim, out[0], threads)
-        cpu_attention.attend_back(*parts, tokens, 2, dim, upstream, tuple(out[1:]), threads)
+        attention.attend(*parts, tokens, 2, dim, out[0], threads)
+        attention.attend_back(*parts, tokens, 2, dim, upstream, tuple(out[1:]), threads)
         found.append(out)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)

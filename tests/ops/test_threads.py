@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from kspike.ops import cpu_pieces
+from kspike.ops.cpu import threads as cpu_threads
 from tests.helpers import BACKEND
 
 TORCH = BACKEND == "torch"
@@ -18,9 +18,9 @@ OWN = pytest.param("own", marks=pytest.mark.skipif(not TORCH, reason="only PyTor
 @pytest.fixture(params=["python", OWN])
 def pool(request, monkeypatch):
     if request.param == "python":
-        monkeypatch.setattr(cpu_pieces, "team", None)
+        monkeypatch.setattr(cpu_threads, "team", None)
     elif sys.platform == "linux":
-        assert cpu_pieces.team is not None
+        assert cpu_threads.team is not None
     return request.param
 
 
@@ -33,13 +33,13 @@ def test_every_row_is_worked_on_once(pool, rows, threads):
         with lock:
             done.extend(range(bounds[first], bounds[last]))
 
-    cpu_pieces.run(work, rows, rows * cpu_pieces.PIECE, threads)
+    cpu_threads.run(work, rows, rows * cpu_threads.PIECE, threads)
     assert sorted(done) == list(range(rows))
 
 
 def test_threads_work_at_the_same_time(pool):
     meeting = threading.Barrier(2, timeout=60)  # a thread alone would wait there, and break it
-    cpu_pieces.run(lambda *_: meeting.wait(), 2, 2 * cpu_pieces.PIECE, 2)
+    cpu_threads.run(lambda *_: meeting.wait(), 2, 2 * cpu_threads.PIECE, 2)
 
 
 @pytest.mark.parametrize("piece", [0, 1])
@@ -49,17 +49,17 @@ def test_what_a_thread_raises_is_raised(pool, piece):
             raise KeyError(f"piece {piece}")
 
     with pytest.raises(KeyError, match=f"piece {piece}"):
-        cpu_pieces.run(work, 2, 2 * cpu_pieces.PIECE, 2)
+        cpu_threads.run(work, 2, 2 * cpu_threads.PIECE, 2)
     test_every_row_is_worked_on_once(pool, 5, 2)
 
 
 def test_sums_do_not_depend_on_the_threads(pool):
-    from kspike.ops import cpu_pass
+    from kspike.ops.cpu import norm_lif
 
     x = np.random.default_rng(0).normal(size=(40_000, 24)).astype("float32")
-    alone = cpu_pass.kernels().moments(x, 1)
+    alone = norm_lif.kernels().moments(x, 1)
     for threads in (2, 3, 7):
-        for a, b in zip(alone, cpu_pass.kernels().moments(x, threads), strict=True):
+        for a, b in zip(alone, norm_lif.kernels().moments(x, threads), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
@@ -71,7 +71,7 @@ def test_a_forked_process_works_on_threads_of_its_own(monkeypatch):
     team.process += 1  # as a child finds it
     called = []
     assert team(lambda: called.append(1), 2) is False and not called
-    monkeypatch.setattr(cpu_pieces, "team", team)
+    monkeypatch.setattr(cpu_threads, "team", team)
     test_every_row_is_worked_on_once("own", 5, 2)
 
 
@@ -92,14 +92,14 @@ def test_loops_run_on_the_threads_of_pytorch():
     torch.set_num_threads(2)
     try:
         torch.add(a := torch.ones(1 << 20), a)
-        cpu_pieces._pool.cache_clear()
+        cpu_threads._pool.cache_clear()
         running, meeting, worked = _tasks(), threading.Barrier(2, timeout=60), []
 
         def work(*_):
             worked.append(str(threading.get_native_id()))
             meeting.wait()
 
-        cpu_pieces.run(work, 2, 2 * cpu_pieces.PIECE, 2)
+        cpu_threads.run(work, 2, 2 * cpu_threads.PIECE, 2)
         assert len(set(worked)) == 2 and set(worked) | _tasks() <= running
     finally:
         torch.set_num_threads(before)

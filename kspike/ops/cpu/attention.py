@@ -20,8 +20,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kspike.ops.cpu_compiling import F, compiled, load, store
-from kspike.ops.cpu_pieces import run
+from kspike.ops.cpu.compiling import F, compiled, load, store
+from kspike.ops.cpu.threads import run
 
 U = np.uintp
 #: What channels of a head must be a multiple of.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kspike.ops import cpu_attention, cpu_pass
+from kspike.ops.cpu import attention, norm_lif
 
 
 def _width(channels: int, dim: int) -> int:
@@ -28,7 +28,7 @@ def _rows(a: np.ndarray, width: int) -> np.ndarray:
 
 def _room(like: np.ndarray, width: int) -> np.ndarray:
     """An array for results: `like` itself, where its rows are as wide."""
-    return like if like.shape[-1] == width else cpu_pass.empty((*like.shape[:3], width), like.dtype)
+    return like if like.shape[-1] == width else norm_lif.empty((*like.shape[:3], width), like.dtype)
 
 
 def attend(parts: Sequence[np.ndarray], dim: int, y: np.ndarray, threads: int) -> None:
@@ -39,7 +39,7 @@ def attend(parts: Sequence[np.ndarray], dim: int, y: np.ndarray, threads: int) -
     width = _width(channels, dim)
     whole = _room(y, width)
     rows = [(_rows(a, width), width) for a in parts]
-    cpu_attention.attend(*rows, tokens, width // dim, dim, whole.reshape(-1), threads)
+    attention.attend(*rows, tokens, width // dim, dim, whole.reshape(-1), threads)
     if whole is not y:
         y[:] = whole[..., :channels]
 
@@ -54,7 +54,7 @@ def attend_back(
     width = _width(channels, dim)
     whole = [_room(grad, width) for grad in grads]
     rows, flat = [(_rows(a, width), width) for a in parts], tuple(a.reshape(-1) for a in whole)
-    cpu_attention.attend_back(*rows, tokens, width // dim, dim, _rows(upstream, width), flat, threads)
+    attention.attend_back(*rows, tokens, width // dim, dim, _rows(upstream, width), flat, threads)
     for grad, found in zip(grads, whole, strict=True):
         if found is not grad:
             grad[:] = found[..., :channels]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kspike.ops.cpu_compiling import F, compiled, load, store
-from kspike.ops.cpu_pieces import BLOCK, CHUNKS, SUMMED, repeated, run, side_by_side
+from kspike.ops.cpu.compiling import F, compiled, load, store
+from kspike.ops.cpu.threads import BLOCK, CHUNKS, SUMMED, repeated, run, side_by_side
 
 
 @compiled

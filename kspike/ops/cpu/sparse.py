@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from llvmlite import binding
 
-from kspike.ops import cpu_pieces
-from kspike.ops.cpu_adding import LANES, add_up, listed, vectors_of
-from kspike.ops.cpu_compiling import F, compiled
-from kspike.ops.cpu_pieces import run
+from kspike.ops.cpu import threads as cpu_threads
+from kspike.ops.cpu.compiling import F, compiled
+from kspike.ops.cpu.sparse_intrinsics import LANES, add_up, listed, vectors_of
+from kspike.ops.cpu.threads import run
 
 #: Rows that are listed at a time: a list stays in the cache while every block of outputs goes through it.
 LISTED = 64
@@ -117,7 +117,7 @@ def most(kind: str, around: bool, multiplications: int, outputs: int, units: boo
         outputs: its channels.
         units: whether the full product is by the processor's units for bfloat16, where there are any.
     """
-    if cpu_pieces.ordered:
+    if cpu_threads.ordered:
         return 1.0
     if outputs % LANES or multiplications < LEAST:
         return 0.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kspike.ops.cpu_adding import LANES, add_up, listed, vectors_of
-from kspike.ops.cpu_compiling import F, compiled, load
-from kspike.ops.cpu_pieces import run
-from kspike.ops.cpu_sparse import filled
+from kspike.ops.cpu.compiling import F, compiled, load
+from kspike.ops.cpu.sparse import filled
+from kspike.ops.cpu.sparse_intrinsics import LANES, add_up, listed, vectors_of
+from kspike.ops.cpu.threads import run
 
 #: Places whose rows of the gradient above are added up at a time: 128 numbers of each stay in the second-level cache.
 BLOCK = 256

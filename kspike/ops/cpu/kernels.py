@@ -7,8 +7,8 @@ written as the reference has it, in its order and without fused multiply-adds, s
 Arrays are `(batch, time, places, channels)`, contiguous; sums are added up in float64, piece by piece.
 """
 
-from kspike.ops.cpu_moments import moments, norm_back
-from kspike.ops.cpu_neuron import fire
-from kspike.ops.cpu_neuron_back import fire_back
+from kspike.ops.cpu.moments import moments, norm_back
+from kspike.ops.cpu.neuron import fire
+from kspike.ops.cpu.neuron_gradient import fire_back
 
 __all__ = ["fire", "fire_back", "moments", "norm_back"]

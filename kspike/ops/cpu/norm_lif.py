@@ -27,7 +27,7 @@ SURROGATES = (
 def kernels() -> Any:
     """The compiled loops, or None where numba is missing or does not work: slower, never wrong."""
     try:
-        from kspike.ops import cpu_kernels
+        from kspike.ops.cpu import kernels as cpu_kernels
 
         probe = np.zeros((1, 1, 1, 1), "float32")
         neuron = np.float32(2.0), np.empty(0, "float32"), np.float32(1.0), np.float32(0.0), False, True
@@ -47,7 +47,7 @@ def attention() -> Any:
     """The compiled loops of attention, or None where there are none."""
     if kernels() is None:
         return None
-    from kspike.ops import cpu_attention
+    from kspike.ops.cpu import attention as cpu_attention
 
     return cpu_attention
 

@@ -9,9 +9,9 @@ import functools
 
 import numpy as np
 
-from kspike.ops.cpu_compiling import F, compiled, float_of, load, store
-from kspike.ops.cpu_neuron import charge, reset, usual_charge
-from kspike.ops.cpu_pieces import BLOCK, CHUNKS, joined, repeated, run, side_by_side
+from kspike.ops.cpu.compiling import F, compiled, float_of, load, store
+from kspike.ops.cpu.neuron import charge, reset, usual_charge
+from kspike.ops.cpu.threads import BLOCK, CHUNKS, joined, repeated, run, side_by_side
 
 
 @functools.partial(compiled, fastmath={"contract"})

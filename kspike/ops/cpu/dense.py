@@ -16,10 +16,10 @@ import numba
 import numpy as np
 from llvmlite import binding
 
-from kspike.ops.cpu_adding import LANES
-from kspike.ops.cpu_compiling import compiled
-from kspike.ops.cpu_multiplying import multiply, panel_of, rows_of
-from kspike.ops.cpu_pieces import run
+from kspike.ops.cpu.compiling import compiled
+from kspike.ops.cpu.dense_intrinsics import multiply, panel_of, rows_of
+from kspike.ops.cpu.sparse_intrinsics import LANES
+from kspike.ops.cpu.threads import run
 
 #: Rows that go through all panels before the next ones do.
 BLOCK = 64

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kspike.ops.cpu_compiling import F, compiled, load, store
-from kspike.ops.cpu_pieces import run
+from kspike.ops.cpu.compiling import F, compiled, load, store
+from kspike.ops.cpu.threads import run
 
 U = np.uintp
 #: Row of a column that is not there: no place beside it comes later.

@@ -10,8 +10,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kspike.ops.cpu_adding import LANES, write
-from kspike.ops.cpu_compiling import compiled, each_of
+from kspike.ops.cpu.compiling import compiled, each_of
+from kspike.ops.cpu.sparse_intrinsics import LANES, write
 
 binding.initialize_native_asmparser()  # bfloat16's instruction is written by name: LLVM renamed its own
 

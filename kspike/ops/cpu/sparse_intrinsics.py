@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from kspike.ops.cpu_compiling import F, compiled, each_of, load
+from kspike.ops.cpu.compiling import F, compiled, each_of, load
 
 #: What outputs must be a multiple of: the float32 numbers of a vector.
 LANES = 16

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kspike.ops.cpu_compiling import F, compiled, load
-from kspike.ops.cpu_pieces import joined, repeated, run, side_by_side
+from kspike.ops.cpu.compiling import F, compiled, load
+from kspike.ops.cpu.threads import joined, repeated, run, side_by_side
 
 
 @compiled
