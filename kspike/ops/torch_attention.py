@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from keras import ops
 
-from kspike.ops import gpu_pass
 from kspike.ops.cpu import norm_lif
+from kspike.ops.gpu import autograd
 from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_transforms import once_differentiable, transformed
 
@@ -77,7 +77,7 @@ def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
         loops = norm_lif.attention()
         if loops is not None and q.shape[4] % loops.LEAST == 0:
             return _AttendOnCPU.apply(q, k, v)
-    found = gpu_pass.attend(q, k, v)
+    found = autograd.attend(q, k, v)
     if found is not None:
         return found
     if q.shape[2] <= q.shape[4] or q.dtype == torch.float64 or transformed():

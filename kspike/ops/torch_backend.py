@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike.ops import gpu_pass, reference, torch_sparse
+from kspike.ops import reference, torch_sparse
+from kspike.ops.gpu import autograd
 from kspike.ops.torch_arrays import array, kernels_for
 from kspike.ops.torch_attention import attend
 from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
@@ -116,8 +117,8 @@ def max_pool(x: torch.Tensor) -> torch.Tensor:
     """Channels-last in memory throughout: the permutations move no data."""
     if torch.is_grad_enabled() and x.requires_grad and x.numel() and kernels_for(x) is not None:
         return _MaxPool.apply(x)
-    if torch.is_grad_enabled() and gpu_pass.takes(x):
-        return gpu_pass.max_pool(x)
+    if torch.is_grad_enabled() and autograd.takes(x):
+        return autograd.max_pool(x)
     x = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 3, stride=2, padding=1)
     return x.permute(0, 2, 3, 1)
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from keras import ops
 
-from kspike.ops import gpu_pass, reference
+from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
+from kspike.ops.gpu import autograd
 from kspike.ops.torch_arrays import array, float32, kernels_for
 from kspike.ops.torch_transforms import once_differentiable, transformed
 
@@ -110,7 +111,7 @@ def _loops_take(x: Any, dtype: str) -> bool:
 
 def _kernels_take(x: Any, dtype: str) -> bool:
     """Whether the kernels of a GPU can take this tensor and write spikes of this dtype."""
-    return gpu_pass.takes(x) and x.shape[1] <= gpu_pass.MOST_STEPS and dtype in ("float32", "bfloat16", "float16")
+    return autograd.takes(x) and x.shape[1] <= autograd.MOST_STEPS and dtype in ("float32", "bfloat16", "float16")
 
 
 class _FusedLIF(torch.autograd.Function):
@@ -166,7 +167,7 @@ def norm_lif(
     if one is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
-    fused = gpu_pass.fused if on_gpu else _FusedLIF.apply
+    fused = autograd.fused if on_gpu else _FusedLIF.apply
     return fused(x.contiguous(), *given[:2], float32(inverse_tau), moments, one, getattr(torch, dtype))
 
 
@@ -200,7 +201,7 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
     one = cpu_norm_lif.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
     if one is not None:
         given = float32(inverse_tau), (None, None), one, getattr(torch, dtype)
-        return (gpu_pass.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
+        return (autograd.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None or transformed():
         return None
     if x.dtype not in (torch.float32, torch.float64):

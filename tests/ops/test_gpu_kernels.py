@@ -21,9 +21,10 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def gpu():
     """(the passes, the kernels), the latter the interpreter's, as conftest.py has it."""
-    from kspike.ops import gpu_kernels, gpu_pass
+    from kspike.ops.gpu import autograd
+    from kspike.ops.gpu import kernels as gpu_kernels
 
-    return gpu_pass, gpu_kernels
+    return autograd, gpu_kernels
 
 
 def tensors(*arrays):
@@ -53,12 +54,12 @@ def together(gpu, x, gamma, beta, inverse_tau, moments, neuron):
 
     from kspike.ops.cpu import norm_lif
 
-    gpu_pass, kernels = gpu
+    autograd, kernels = gpu
     if inverse_tau is not None:
         neuron = {**neuron, "tau": None}
     normalised = gamma is not None
     one = norm_lif.described(**neuron, epsilon=1e-5, normalised=normalised, batch=normalised and moments is None)
-    return gpu_pass.FusedLIF.apply(x, gamma, beta, inverse_tau, moments or (None, None), one, torch.float32, kernels)
+    return autograd.FusedLIF.apply(x, gamma, beta, inverse_tau, moments or (None, None), one, torch.float32, kernels)
 
 
 def check(gpu, shape, neuron, normalised=True, stored=False, inverse_tau=None):
@@ -128,10 +129,10 @@ def test_bfloat16_is_integrated_in_float32(gpu):
 
     from kspike.ops.cpu import norm_lif
 
-    gpu_pass, kernels = gpu
+    autograd, kernels = gpu
     x = torch.tensor(np.random.default_rng(0).normal(1.0, 2.0, (3, 4, 5, 24)), dtype=torch.bfloat16)
     one = norm_lif.described(**NEURON)
-    spikes = gpu_pass.FusedLIF.apply(x, None, None, None, (None, None), one, torch.bfloat16, kernels)[0]
+    spikes = autograd.FusedLIF.apply(x, None, None, None, (None, None), one, torch.bfloat16, kernels)[0]
     assert spikes.dtype == torch.bfloat16
     assert torch.equal(spikes.float(), apart(x.float(), None, None, None, None, NEURON)[0])
 
@@ -140,12 +141,12 @@ def test_bfloat16_is_integrated_in_float32(gpu):
 def test_attention(gpu, tokens, heads, head_dim):
     import torch
 
-    gpu_pass, kernels = gpu
+    autograd, kernels = gpu
     rng, shape = np.random.default_rng(0), (2, 3, tokens, 3 * heads * head_dim)
     spikes = (rng.random(shape) < 0.4).astype("float32")
     upstream = torch.tensor(rng.normal(size=(2, 3, tokens, heads * head_dim)).astype("float32"))
     results = []
-    for fn in (lambda *a: gpu_pass.Attend.apply(*a, kernels), reference.attend):
+    for fn in (lambda *a: autograd.Attend.apply(*a, kernels), reference.attend):
         (qkv,) = tensors(spikes)
         y = fn(*(a.reshape(2, 3, tokens, heads, head_dim) for a in qkv.split(heads * head_dim, -1)))
         y.backward(upstream)
@@ -160,12 +161,12 @@ def test_attention(gpu, tokens, heads, head_dim):
 def test_pool(gpu, shape, values):
     import torch
 
-    gpu_pass, kernels = gpu
+    autograd, kernels = gpu
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape).astype("float32")
     x = (x > 0).astype("float32") if values == "spikes" else x
     results, upstream = [], None
-    for fn in (lambda a: gpu_pass.MaxPool.apply(a, kernels), ops.max_pool):
+    for fn in (lambda a: autograd.MaxPool.apply(a, kernels), ops.max_pool):
         (leaf,) = tensors(x)
         y = fn(leaf)
         upstream = torch.tensor(rng.normal(size=tuple(y.shape)).astype("float32")) if upstream is None else upstream
@@ -186,10 +187,10 @@ def test_nan_goes_through_the_neuron_from_its_step_on(gpu, neuron):
 
 
 def test_nan_goes_through_the_pool(gpu):
-    gpu_pass, kernels = gpu
+    autograd, kernels = gpu
     for row, column in ((0, 0), (2, 3), (3, 3), (5, 6)):
         x = np.random.default_rng(0).integers(0, 2, (1, 6, 7, 3)).astype("float32")
         x[0, row, column, 1] = np.nan
-        y = np.isnan(gpu_pass.MaxPool.apply(*tensors(x), kernels).detach().numpy())
+        y = np.isnan(autograd.MaxPool.apply(*tensors(x), kernels).detach().numpy())
         near = [[abs(row - 2 * i) < 2 and abs(column - 2 * j) < 2 for j in range(4)] for i in range(3)]
         assert y[0, :, :, 1].tolist() == near and y.sum() == np.sum(near)

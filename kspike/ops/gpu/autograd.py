@@ -28,7 +28,7 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 def kernels() -> Any:
     """The kernels, or None where Triton is missing or does not work: slower, never wrong."""
     try:
-        from kspike.ops import gpu_kernels
+        from kspike.ops.gpu import kernels as gpu_kernels
 
         probe = torch.zeros((1, 2, 1, 16), device="cuda")
         one = Pass(2.0, 1.0, 0.0, True, True, 0, 4.0, 1e-5, False, False)
