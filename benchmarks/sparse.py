@@ -22,8 +22,9 @@ from table import said_versions
 from turns import by_turns
 
 import kspike
-from kspike.ops import torch_backend, torch_sparse
+from kspike.ops import torch as ops_torch
 from kspike.ops.cpu import sparse
+from kspike.ops.torch import products as torch_products
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 SHARES = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5)
@@ -49,7 +50,7 @@ def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             )
             for share in SHARES:
                 x = torch.from_numpy((rng.random((*places, size[-2])) < share).astype("float32")).to(kernel.dtype)
-                run = torch_backend.linear if len(size) == 2 else torch_backend.convolve
+                run = ops_torch.linear if len(size) == 2 else ops_torch.convolve
                 given = (x, kernel, None) if len(size) == 2 else (x, kernel)
                 with torch.no_grad():
                     calls = [
@@ -58,7 +59,7 @@ def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                     ]
                     yield row(name, precision, PASSES[0], share, *by_turns(calls, options.repeats), len(x))
                     calls = [
-                        lambda x=x, kernel=kernel, above=above: torch_sparse._kernel_gradient(x, above, kernel),
+                        lambda x=x, kernel=kernel, above=above: torch_products._kernel_gradient(x, above, kernel),
                         lambda x=x, kernel=kernel, above=above: full_gradient(x, above, kernel),
                     ]
                     yield row(name, precision, PASSES[1], share, *by_turns(calls, options.repeats), len(x))

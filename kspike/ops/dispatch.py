@@ -17,7 +17,7 @@ from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "torch":
-    from kspike.ops import torch_backend as backend
+    from kspike.ops import torch as backend
 elif _BACKEND == "jax":
     from kspike.ops import jax_backend as backend
 elif _BACKEND == "tensorflow":

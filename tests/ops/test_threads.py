@@ -65,9 +65,9 @@ def test_sums_do_not_depend_on_the_threads(pool):
 
 @pytest.mark.skipif(not TORCH or sys.platform != "linux", reason="PyTorch's threads, where GOMP_parallel is")
 def test_a_forked_process_works_on_threads_of_its_own(monkeypatch):
-    from kspike.ops import torch_team
+    from kspike.ops.torch import openmp
 
-    team = torch_team.Team(torch_team._parallel())
+    team = openmp.Team(openmp._parallel())
     team.process += 1  # as a child finds it
     called = []
     assert team(lambda: called.append(1), 2) is False and not called

@@ -17,9 +17,9 @@ def without(request, monkeypatch, processor):
         return
     processor(avx512f=False)
     if BACKEND == "torch":
-        from kspike.ops import torch_sparse
+        from kspike.ops.torch import products as torch_products
 
-        monkeypatch.setattr(torch_sparse, "WIDENS", True)
+        monkeypatch.setattr(torch_products, "WIDENS", True)
 
 
 def numbers(*shape, seed=0):
@@ -65,7 +65,7 @@ def test_a_training_step_multiplies_no_bfloat16(monkeypatch):
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    from kspike.ops import torch_sparse
+    from kspike.ops.torch import products as torch_products
 
     products = ("convolution", "mm", "addmm", "bmm", "convolution_backward", "_convolution", "mkldnn_convolution")
     seen = []
@@ -85,11 +85,11 @@ def test_a_training_step_multiplies_no_bfloat16(monkeypatch):
             model(x, training=True).sum().backward()
         return sum(a.nbytes for a in kept)
 
-    monkeypatch.setattr(torch_sparse, "WIDENS", False)
+    monkeypatch.setattr(torch_products, "WIDENS", False)
     usual = step()
     assert any(torch.bfloat16 in kinds for _, kinds in seen)  # it looks where products are
     seen.clear()
-    monkeypatch.setattr(torch_sparse, "WIDENS", True)
+    monkeypatch.setattr(torch_products, "WIDENS", True)
     assert step() == usual
     assert {name for name, _ in seen} >= {"convolution", "convolution_backward"}
     assert all(kinds == {torch.float32} for _, kinds in seen)
@@ -99,9 +99,9 @@ def test_a_training_step_multiplies_no_bfloat16(monkeypatch):
 def test_torchs_own_transforms_run_on_it(monkeypatch):
     import torch
 
-    from kspike.ops import torch_sparse
+    from kspike.ops.torch import products as torch_products
 
-    monkeypatch.setattr(torch_sparse, "WIDENS", True)
+    monkeypatch.setattr(torch_products, "WIDENS", True)
     x, kernel = numbers(5, 6, 24), numbers(24, 40, seed=1)
 
     def total(x, kernel):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from kspike.ops.cpu.norm_lif import Pass
-from kspike.ops.torch_transforms import once_differentiable, transformed
+from kspike.ops.torch.transforms import once_differentiable, transformed
 
 #: Longest run whose potentials are kept in registers.
 MOST_STEPS = 16

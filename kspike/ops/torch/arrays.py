@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from keras import ops
 
-from kspike.ops import torch_team
 from kspike.ops.cpu import norm_lif
-from kspike.ops.torch_transforms import transformed
+from kspike.ops.torch import openmp
+from kspike.ops.torch.transforms import transformed
 
-torch_team.install()
+openmp.install()
 
 
 def kernels_for(x: Any) -> Any:

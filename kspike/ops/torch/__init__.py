@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-from kspike.ops import reference, torch_sparse
+from kspike.ops import reference
 from kspike.ops.gpu import autograd
-from kspike.ops.torch_arrays import array, kernels_for
-from kspike.ops.torch_attention import attend
-from kspike.ops.torch_neuron import divide, lif, lif_from, norm_lif, spike
-from kspike.ops.torch_sparse import convolve
-from kspike.ops.torch_transforms import once_differentiable, substituted, transformed
-from kspike.ops.torch_watching import place, watched
+from kspike.ops.torch import products
+from kspike.ops.torch.arrays import array, kernels_for
+from kspike.ops.torch.attention import attend
+from kspike.ops.torch.neuron import divide, lif, lif_from, norm_lif, spike
+from kspike.ops.torch.products import convolve
+from kspike.ops.torch.transforms import once_differentiable, substituted, transformed
+from kspike.ops.torch.watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "batch_norm", "by_parts", "clip_each", "convolve", "divide", "gradients", "jit", "lif",
@@ -80,11 +81,11 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
         or x.dtype not in (torch.float32, torch.bfloat16)
         or any(a is not None and a.dtype != x.dtype for a in (kernel, bias))
         or not x.numel()
-        or not torch_sparse.MKLDNN
+        or not products.MKLDNN
     ):
         return None
-    y = torch_sparse.product(x, kernel, bias)
-    return torch_sparse.full_product(x, kernel, bias) if y is None else y
+    y = products.product(x, kernel, bias)
+    return products.full_product(x, kernel, bias) if y is None else y
 
 
 class _MaxPool(torch.autograd.Function):

@@ -10,8 +10,8 @@ from keras import ops
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch_arrays import array, kernels_for
-from kspike.ops.torch_transforms import once_differentiable, transformed
+from kspike.ops.torch.arrays import array, kernels_for
+from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 class _Attend(torch.autograd.Function):

@@ -11,8 +11,8 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch_arrays import array, kernels_for
-from kspike.ops.torch_transforms import once_differentiable, transformed
+from kspike.ops.torch.arrays import array, kernels_for
+from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
