@@ -19,7 +19,7 @@ _BACKEND = keras.backend.backend()
 if _BACKEND == "torch":
     from kspike.ops import torch as backend
 elif _BACKEND == "jax":
-    from kspike.ops import jax_backend as backend
+    from kspike.ops import jax as backend
 elif _BACKEND == "tensorflow":
     from kspike.ops import tensorflow_backend as backend
 else:

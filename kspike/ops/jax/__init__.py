@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from kspike.ops import jax_products, reference, xla
-from kspike.ops.jax_attention import attend, attend_chosen, max_pool
-from kspike.ops.jax_neuron import lif, norm_lif
-from kspike.ops.jax_trainer import KeepsWeights
-from kspike.ops.jax_watching import place, watched
+from kspike.ops import reference, xla
+from kspike.ops.jax import products
+from kspike.ops.jax.attention import attend, attend_chosen, max_pool
+from kspike.ops.jax.neuron import lif, norm_lif
+from kspike.ops.jax.trainer import KeepsWeights
+from kspike.ops.jax.watching import place, watched
 
 __all__ = [
     "KeepsWeights", "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear",
@@ -67,7 +68,7 @@ _convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)),
 def convolve(x: Any, kernel: Any) -> Any | None:
     """The convolution with a gradient that a CPU runs fast, by loops where spikes are few; None on other devices."""
     x, kernel = map(jnp.asarray, (x, kernel))
-    if (y := jax_products.product(x, kernel)) is not None:
+    if (y := products.product(x, kernel)) is not None:
         return y
     return _convolve(x, kernel) if jax.default_backend() == "cpu" else None
 
@@ -75,7 +76,7 @@ def convolve(x: Any, kernel: Any) -> Any | None:
 def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
     """The product of rows, by loops, over spikes alone where they are few; None where that cannot pay."""
     x, kernel = map(jnp.asarray, (x, kernel))
-    return jax_products.product(x, kernel, None if bias is None else jnp.asarray(bias, x.dtype))
+    return products.product(x, kernel, None if bias is None else jnp.asarray(bias, x.dtype))
 
 
 def accelerated() -> bool:

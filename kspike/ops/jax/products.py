@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike.ops import reference, xla
 from kspike.ops.cpu import norm_lif
-from kspike.ops.jax_calls import call, calls_loops
+from kspike.ops.jax.ffi import call, calls_loops
 
 
 def _reference(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:

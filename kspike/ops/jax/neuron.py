@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
-from kspike.ops.jax_calls import KNOWN, call, calls_loops
+from kspike.ops.jax.ffi import KNOWN, call, calls_loops
 
 
 def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | None:

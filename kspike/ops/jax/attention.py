@@ -12,7 +12,7 @@ import numpy as np
 
 from kspike.ops import xla
 from kspike.ops.cpu import norm_lif
-from kspike.ops.jax_calls import call, calls_loops
+from kspike.ops.jax.ffi import call, calls_loops
 
 
 def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
