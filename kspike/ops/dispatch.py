@@ -21,7 +21,7 @@ if _BACKEND == "torch":
 elif _BACKEND == "jax":
     from kspike.ops import jax as backend
 elif _BACKEND == "tensorflow":
-    from kspike.ops import tensorflow_backend as backend
+    from kspike.ops import tensorflow as backend
 else:
     raise ImportError(
         f"kspike runs on the Keras backends torch, jax and tensorflow; this process uses {_BACKEND!r}. "

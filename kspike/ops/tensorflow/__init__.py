@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from kspike.ops import xla
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
-from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
-from kspike.ops.tensorflow_sparse import convolve, linear
-from kspike.ops.tensorflow_watching import place, watched
+from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cpu
+from kspike.ops.tensorflow.products import convolve, linear
+from kspike.ops.tensorflow.watching import place, watched
 
 __all__ = [
     "accelerated", "attend", "attend_chosen", "convolve", "divide", "gradients", "jit", "lif", "linear", "max_pool",

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from kspike.ops import reference
 from kspike.ops.cpu import norm_lif, threads
-from kspike.ops.tensorflow_calls import KNOWN, call, calls_python, in_xla, on_cpu
+from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cpu
 
 #: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
 LEAST = 1 << 27
