@@ -75,7 +75,8 @@ def _fused(
     def fire(x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray, *given: np.ndarray) -> tuple:
         out = cpu_norm_lif.empty(x.shape, "uint16" if half else "float32")
         pass_ = one.at(tau, v_threshold)
-        return out, *cpu_norm_lif.forward(pass_, x, *given, out, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask))
+        done = cpu_norm_lif.forward(pass_, x, *given, out, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask))
+        return out, *done
 
     def back(
         upstream: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
