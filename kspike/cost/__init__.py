@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from kspike.cost import published as published  # whose conventions register themselves
-from kspike.cost.closed_form import Row
+from kspike.cost.analytic.ann import AnnTwin, ann_twin
+from kspike.cost.analytic.counting import COUNTINGS, flops, parameters
+from kspike.cost.analytic.rows import Row
+from kspike.cost.analytic.sizes import Sizes
+from kspike.cost.analytic.table import table
 from kspike.cost.convention import Convention, conventions, register
-from kspike.cost.counting import COUNTINGS, flops, parameters
 from kspike.cost.observed import Activity, Around, Attention, Geometry
-from kspike.cost.sizes import Sizes
-from kspike.cost.tables import table
-from kspike.cost.twin import AnnTwin, ann_twin
 
 if TYPE_CHECKING:
     from kspike.cost.measuring import measure

@@ -8,10 +8,10 @@ from collections.abc import Collection
 import numpy as np
 
 from kspike.config import SpikformerConfig
+from kspike.cost.analytic.rows import Row
+from kspike.cost.analytic.table import neuron_counts, table
 from kspike.cost.booking import book
-from kspike.cost.closed_form import Row
 from kspike.cost.found import Found, Product
-from kspike.cost.tables import neuron_counts, table
 from kspike.cost.totals import Statistics, Tally, Total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kspike.cost.closed_form import Row
+from kspike.cost.analytic.rows import Row
 from kspike.cost.totals import Statistics, Tally, Total
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.closed_form import Row
+from kspike.cost.analytic.rows import Row
 from kspike.cost.observed import Activity, Around, Attention, Geometry
 from kspike.cost.totals import Total
 

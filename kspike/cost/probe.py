@@ -11,9 +11,9 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.cost import left_out, products
+from kspike.cost.analytic.table import table
 from kspike.cost.anytime import Reader
 from kspike.cost.recording import Recorder, Signal
-from kspike.cost.tables import table
 from kspike.layers import LIF, PLIF, DirectEncoding
 from kspike.ops import compiles, jit, place, watched
 from kspike.ops.watching import Ran

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.cost.twin import ann_twin
+from kspike.cost.analytic.ann import ann_twin
 from kspike.zoo import naming
 from kspike.zoo.entry import Entry
 

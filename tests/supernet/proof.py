@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kspike.config import SpikformerConfig
-from kspike.cost.tables import neuron_counts
+from kspike.cost.analytic.table import neuron_counts
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import Supernet
 from tests.helpers import traced

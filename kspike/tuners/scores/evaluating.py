@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.tables import as_config
+from kspike.cost.analytic.table import as_config
 from kspike.models import Spikformer
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.scores.base import Score

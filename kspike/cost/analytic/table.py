@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.cost.closed_form import NUMBERS, Row, rows
-from kspike.cost.sizes import Sizes
+from kspike.cost.analytic.rows import NUMBERS, Row, rows
+from kspike.cost.analytic.sizes import Sizes
 
 
 def table(config: Any) -> tuple[Row, ...]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kspike.cost.tables import as_config, table
+from kspike.cost.analytic.table import as_config, table
 
 #: Number format -> picojoules of a multiply-accumulate in it, 45 nm.
 FORMATS: Mapping[str, float] = {"float32": 4.6, "int8": 0.23}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.sizes import Sizes
+from kspike.cost.analytic.sizes import Sizes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kspike._registry import unknown
-from kspike.cost.closed_form import Row, rows
-from kspike.cost.tables import as_sizes
+from kspike.cost.analytic.rows import Row, rows
+from kspike.cost.analytic.table import as_sizes
 
 #: Networks counted at a time: their numbers then stay in the processor's cache (half the time of all at once).
 CHUNK = 4096
