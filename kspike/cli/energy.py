@@ -43,7 +43,7 @@ def energy(
         kspike energy runs/best --split validation --convention spikingformer --csv energy.csv --json
     """
     import kspike
-    from kspike.cost.convention import get
+    from kspike.cost.conventions.base import get
     from kspike.cost.rendering import as_comparison
 
     if limit is not None and limit < 1:

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from kspike.cost import published as published  # whose conventions register themselves
 from kspike.cost.analytic.ann import AnnTwin, ann_twin
 from kspike.cost.analytic.counting import COUNTINGS, flops, parameters
 from kspike.cost.analytic.rows import Row
 from kspike.cost.analytic.sizes import Sizes
 from kspike.cost.analytic.table import table
-from kspike.cost.convention import Convention, conventions, register
-from kspike.cost.observed import Activity, Around, Attention, Geometry
+from kspike.cost.conventions import published  # whose conventions register themselves
+from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
+from kspike.cost.conventions.base import Convention, conventions, register
 
 if TYPE_CHECKING:
     from kspike.cost.measuring import measure

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike.cost.convention import Convention
+from kspike.cost.conventions.base import Convention
 from kspike.cost.found import Product
 from kspike.layers import RateDecoding
 from kspike.layers._parts import fold_time, unfold_time

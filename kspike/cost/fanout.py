@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kspike.cost import products
-from kspike.cost.observed import Geometry
+from kspike.cost.conventions.activity import Geometry
 
 _LETTERS = "abcdefgh"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kspike.cost.analytic.rows import Row
-from kspike.cost.observed import Activity, Around, Attention, Geometry
+from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
 from kspike.cost.totals import Total
 
 

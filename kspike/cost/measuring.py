@@ -14,7 +14,7 @@ from kspike.cost import images as image_batches
 from kspike.cost.activity import collect
 from kspike.cost.analytic.counting import parameters
 from kspike.cost.anytime import Answers, read
-from kspike.cost.convention import Convention, get
+from kspike.cost.conventions.base import Convention, get
 from kspike.cost.probe import config_of, is_supernet, probe_of
 from kspike.cost.report import EnergyReport
 from kspike.cost.rows import neuron_rows, product_rows, spread

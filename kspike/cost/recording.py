@@ -12,8 +12,8 @@ import keras
 from keras import ops
 
 from kspike.cost import fanout, products
+from kspike.cost.conventions.activity import Geometry
 from kspike.cost.left_out import MEASURING, MODEL, Place
-from kspike.cost.observed import Geometry
 from kspike.cost.products import Tap
 from kspike.ops import place as at_place
 

@@ -14,7 +14,7 @@ from kspike._files import write_text
 from kspike._registry import unknown
 from kspike.cost.analytic.ann import AnnTwin, twin_of
 from kspike.cost.anytime import Reading, recharged
-from kspike.cost.convention import Convention, get
+from kspike.cost.conventions.base import Convention, get
 from kspike.cost.findings import findings
 from kspike.cost.found import Product
 from kspike.cost.rows import EnergyRow, NeuronRow, interval, product_rows, spread

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kspike.cost import Convention, EnergyReport, measure
-from kspike.cost.convention import get
+from kspike.cost.conventions.base import get
 
 
 class FiringRates(keras.callbacks.Callback):

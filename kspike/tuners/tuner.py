@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from kspike.cost.convention import get as known_convention
+from kspike.cost.conventions.base import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.training import records

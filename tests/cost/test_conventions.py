@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kspike import cost
-from kspike.cost import convention as registry
+from kspike.cost.conventions import base as registry
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kspike import SpikformerConfig, pages
-from kspike.cost import convention
 from kspike.cost.anytime import Reading
+from kspike.cost.conventions import base
 from kspike.cost.page import as_page as energy_page
 from kspike.cost.report import EnergyReport
 from kspike.cost.rows import EnergyRow, NeuronRow
@@ -65,7 +65,7 @@ def energy(name: str, *, both: bool) -> str:
     )
     report = EnergyReport(
         model=name,
-        convention=dataclasses.replace(convention.get("spikformer"), name=name, source=name),
+        convention=dataclasses.replace(base.get("spikformer"), name=name, source=name),
         images=3,
         timesteps=2,
         rows=rows,

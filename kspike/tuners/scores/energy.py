@@ -10,7 +10,7 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.cost.activity import Statistics, collect
-from kspike.cost.convention import Convention, get
+from kspike.cost.conventions.base import Convention, get
 from kspike.cost.probe import Probe, config_of
 from kspike.cost.recording import Recorder
 from kspike.cost.rows import EnergyRow, NeuronRow, neuron_rows, product_rows

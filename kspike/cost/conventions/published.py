@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.convention import Convention, register
-from kspike.cost.lemaire import Lemaire
-from kspike.cost.observed import Activity
+from kspike.cost.conventions.activity import Activity
+from kspike.cost.conventions.base import Convention, register
+from kspike.cost.conventions.lemaire import Lemaire
 
 HOROWITZ = "4.6 pJ a 32-bit multiply-accumulate, 0.9 pJ an addition: 45 nm, Horowitz, ISSCC 2014"
 

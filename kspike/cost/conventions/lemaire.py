@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.convention import Convention
-from kspike.cost.observed import Activity
+from kspike.cost.conventions.activity import Activity
+from kspike.cost.conventions.base import Convention
 
 WORD = 4  # bytes
 

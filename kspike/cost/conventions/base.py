@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kspike._registry import Registry
-from kspike.cost.observed import Activity
+from kspike.cost.conventions.activity import Activity
 
 
 @dataclasses.dataclass(frozen=True)
