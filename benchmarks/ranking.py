@@ -31,7 +31,7 @@ from table import said_versions
 import kspike
 from kspike import cost, layers
 from kspike._files import write_text
-from kspike.cost.recording import replaced
+from kspike.cost.measured.recorder import replaced
 from kspike.layers import sps
 from kspike.ops import jit
 from kspike.space import Genome

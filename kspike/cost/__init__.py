@@ -12,7 +12,7 @@ from kspike.cost.conventions.activity import Activity, Around, Attention, Geomet
 from kspike.cost.conventions.base import Convention, conventions, register
 
 if TYPE_CHECKING:
-    from kspike.cost.measuring import measure
+    from kspike.cost.measured.measure import measure
     from kspike.cost.neurobench import neurobench
     from kspike.cost.report import EnergyReport
     from kspike.cost.rows import EnergyRow, NeuronRow

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike.cost.measuring import measure
-from kspike.cost.probe import probe_of
+from kspike.cost.measured.measure import measure
+from kspike.cost.measured.probe import probe_of
 
 
 def neurobench(

@@ -13,10 +13,10 @@ from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike._registry import unknown
 from kspike.cost.analytic.ann import AnnTwin, twin_of
-from kspike.cost.anytime import Reading, recharged
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.findings import findings
-from kspike.cost.found import Product
+from kspike.cost.measured.anytime import Reading, recharged
+from kspike.cost.measured.products import Product
 from kspike.cost.rows import EnergyRow, NeuronRow, interval, product_rows, spread
 
 KINDS = ("ac", "mac", "dense", "syops")

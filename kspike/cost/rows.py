@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kspike.cost.activity import Neuron, Product
 from kspike.cost.conventions.activity import Activity
 from kspike.cost.conventions.base import Convention
+from kspike.cost.measured.collect import Neuron, Product
 
 #: A neuron layer that fires at this rate or above says "always", which is as little as one that says "never".
 SATURATED = 0.95

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from kspike import SpikformerConfig, pages
-from kspike.cost.anytime import Reading
 from kspike.cost.conventions import base
+from kspike.cost.measured.anytime import Reading
 from kspike.cost.page import as_page as energy_page
 from kspike.cost.report import EnergyReport
 from kspike.cost.rows import EnergyRow, NeuronRow

@@ -10,7 +10,7 @@ from kspike.cost.rendering import PER_MILLIJOULE, joules
 from kspike.pages import Chart, Point, Series, chart
 
 if TYPE_CHECKING:
-    from kspike.cost.anytime import Reading
+    from kspike.cost.measured.anytime import Reading
     from kspike.cost.report import EnergyReport
 
 

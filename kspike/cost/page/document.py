@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kspike.cost.findings import findings
+from kspike.cost.measured.recorder import RASTER
 from kspike.cost.page import bars, curves, heat, raster, summary
 from kspike.cost.page.marks import COLOURS
-from kspike.cost.recording import RASTER
 from kspike.pages import render
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from kspike.config import SpikformerConfig
-from kspike.cost.activity import Statistics, collect
 from kspike.cost.conventions.base import Convention, get
-from kspike.cost.probe import Probe, config_of
-from kspike.cost.recording import Recorder
+from kspike.cost.measured.collect import Statistics, collect
+from kspike.cost.measured.probe import Probe, config_of
+from kspike.cost.measured.recorder import Recorder
 from kspike.cost.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
 from kspike.tuners.scores.base import Bound, Score
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike.cost.recording import replaced
+from kspike.cost.measured.recorder import replaced
 from kspike.layers import LIF, PLIF
 from kspike.ops import jit
 from kspike.tuners.scores.base import Bound, Score, layers_of

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike.cost.recording import replaced
+from kspike.cost.measured.recorder import replaced
 from kspike.layers import LIF, PLIF, SPS, SSA, SpikformerBlock
 from kspike.layers.norm import BatchNorm
 from kspike.ops import gradients

@@ -11,10 +11,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.cost import fanout, products
 from kspike.cost.conventions.activity import Geometry
-from kspike.cost.left_out import MEASURING, MODEL, Place
-from kspike.cost.products import Tap
+from kspike.cost.measured import fanout, layers
+from kspike.cost.measured.layers import Tap
+from kspike.cost.measured.left_out import MEASURING, MODEL, Place
 from kspike.ops import place as at_place
 
 #: How many neurons of a layer the raster of a report shows, evenly spaced.
@@ -161,12 +161,12 @@ class Recorder:
 
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         # axis 1 of a convolution is height, except inside TimeDistributed
-        timed = len(x.shape) > (2 if tap.role == "dense" else 2 + products.image_axes(tap.operator))
+        timed = len(x.shape) > (2 if tap.role == "dense" else 2 + layers.image_axes(tap.operator))
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
         dense = None
         if tap.operator is not None:
-            dense = products.multiply_accumulates(tap.operator, *shapes) // self.batch
+            dense = layers.multiply_accumulates(tap.operator, *shapes) // self.batch
         geometry = fanout.geometry(tap.layer, tap.role, tap.operator, *shapes, self.batch)
         fan = fanout.fan_out(tap.role, tap.operator, *shapes)
         self._record(name, tap.role, "", x, fan=fan, dense=dense, timed=timed, geometry=geometry)

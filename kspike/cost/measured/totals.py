@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.cost.recording import Signal
+from kspike.cost.measured.recorder import Signal
 
 
 class Tally:

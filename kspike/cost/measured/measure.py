@@ -10,15 +10,15 @@ import keras
 import numpy as np
 
 from kspike._finite import check_weights
-from kspike.cost import images as image_batches
-from kspike.cost.activity import collect
 from kspike.cost.analytic.counting import parameters
-from kspike.cost.anytime import Answers, read
 from kspike.cost.conventions.base import Convention, get
-from kspike.cost.probe import config_of, is_supernet, probe_of
+from kspike.cost.measured import batches as image_batches
+from kspike.cost.measured.anytime import Answers, read
+from kspike.cost.measured.collect import collect
+from kspike.cost.measured.probe import config_of, is_supernet, probe_of
+from kspike.cost.measured.totals import Statistics
 from kspike.cost.report import EnergyReport
 from kspike.cost.rows import neuron_rows, product_rows, spread
-from kspike.cost.totals import Statistics
 
 
 def measure(

@@ -9,7 +9,7 @@ import numpy as np
 
 from kspike.cost.analytic.rows import Row
 from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
-from kspike.cost.totals import Total
+from kspike.cost.measured.totals import Total
 
 
 @dataclasses.dataclass(frozen=True)

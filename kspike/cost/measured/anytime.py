@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kspike.cost.conventions.base import Convention
-from kspike.cost.found import Product
+from kspike.cost.measured.products import Product
 from kspike.layers import RateDecoding
 from kspike.layers._parts import fold_time, unfold_time
 from kspike.models.anytime import running_mean

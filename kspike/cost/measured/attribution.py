@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.cost.analytic.rows import Row
-from kspike.cost.totals import Statistics, Tally, Total
+from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
 def book(

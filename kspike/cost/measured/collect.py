@@ -10,9 +10,9 @@ import numpy as np
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.rows import Row
 from kspike.cost.analytic.table import neuron_counts, table
-from kspike.cost.booking import book
-from kspike.cost.found import Found, Product
-from kspike.cost.totals import Statistics, Tally, Total
+from kspike.cost.measured.attribution import book
+from kspike.cost.measured.products import Found, Product
+from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 
 from kspike.config import SpikformerConfig
-from kspike.cost import left_out, products
 from kspike.cost.analytic.table import table
-from kspike.cost.anytime import Reader
-from kspike.cost.recording import Recorder, Signal
+from kspike.cost.measured import layers as measured_layers
+from kspike.cost.measured import left_out
+from kspike.cost.measured.anytime import Reader
+from kspike.cost.measured.recorder import Recorder, Signal
 from kspike.layers import LIF, PLIF, DirectEncoding
 from kspike.ops import compiles, jit, place, watched
 from kspike.ops.watching import Ran
@@ -31,7 +32,7 @@ class Probe:
     def __init__(self, model: keras.Model) -> None:
         self._model = weakref.ref(model)
         self.timesteps, self.static = _time_of(model)
-        self.taps, self._static = products.find(model, _is_neuron, _known(model))
+        self.taps, self._static = measured_layers.find(model, _is_neuron, _known(model))
         self.places = left_out.places(model, self.taps)
         self._identity = _identity(model)
         self._reader = Reader(model)

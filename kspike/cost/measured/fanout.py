@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike.cost import products
 from kspike.cost.conventions.activity import Geometry
+from kspike.cost.measured import layers
 
 _LETTERS = "abcdefgh"
 
@@ -34,7 +34,7 @@ def geometry(layer: keras.Layer, role: str, operator: keras.Layer | None, x: tup
             strides=(1,) * len(kernel),
             biased=bool(getattr(layer, "use_bias", False)),
         )
-    dense = products.multiply_accumulates(operator, x, y) // images
+    dense = layers.multiply_accumulates(operator, x, y) // images
     window: tuple[int, ...] = tuple(operator.kernel_size) if role == "conv" else ()
     weights = [v for v in (operator.kernel, getattr(operator, "bias", None)) if v is not None]
     return Geometry(
@@ -51,8 +51,8 @@ def geometry(layer: keras.Layer, role: str, operator: keras.Layer | None, x: tup
 
 def _fan(operator: keras.Layer, x: tuple, y: tuple) -> int:
     if not hasattr(operator, "kernel_size"):
-        return products.multiply_accumulates(operator, x, y) // math.prod(x)
-    channels = operator.depth_multiplier if isinstance(operator, products.DEPTHWISE) else operator.filters
+        return layers.multiply_accumulates(operator, x, y) // math.prod(x)
+    channels = operator.depth_multiplier if isinstance(operator, layers.DEPTHWISE) else operator.filters
     return math.prod(operator.kernel_size) * channels // getattr(operator, "groups", 1)
 
 
@@ -90,9 +90,9 @@ def _of_window(operator: keras.Layer, x: tuple) -> Any:
     """Nonzero weights by place in the window and input channel, `(window..., channels)`."""
     window, rank = tuple(operator.kernel_size), len(operator.kernel_size)
     channels = x[-rank - 1] if _channels_first(operator) else x[-1]
-    if isinstance(operator, products.TRANSPOSED):
+    if isinstance(operator, layers.TRANSPOSED):
         return ops.sum(_nonzero(operator, (*window, operator.filters, channels)), axis=-2)
-    if isinstance(operator, products.DEPTHWISE):
+    if isinstance(operator, layers.DEPTHWISE):
         return ops.sum(_nonzero(operator, (*window, channels, operator.depth_multiplier)), axis=-1)
     groups = operator.groups
     kernel = _nonzero(operator, (*window, channels // groups, operator.filters))
@@ -117,25 +117,25 @@ def _inside(operator: keras.Layer | None, role: str, x: tuple, y: tuple) -> floa
     if role != "conv":
         return 1.0
     axes = _meeting(operator, x, y)
-    if isinstance(operator, products.TRANSPOSED):  # counted from the input: what is cropped is left out
+    if isinstance(operator, layers.TRANSPOSED):  # counted from the input: what is cropped is left out
         return math.prod(float(a.mean()) for a in axes)
     sizes = _sizes(operator, y)
     return math.prod(float(a.sum()) / (n * a.shape[1]) for a, n in zip(axes, sizes, strict=True))
 
 
 def _sizes(operator: keras.Layer | None, shape: tuple) -> tuple[int, ...]:
-    rank = products.image_axes(operator)
+    rank = layers.image_axes(operator)
     return shape[-rank:] if _channels_first(operator) else shape[-rank - 1 : -1]
 
 
 def _meeting(operator: keras.Layer | None, x: tuple, y: tuple) -> list[np.ndarray]:
     """For each axis of the image whether place i of the input meets place k of the window, `(size, window)`."""
-    rank = products.image_axes(operator)
+    rank = layers.image_axes(operator)
     window = (3,) * rank if operator is None else operator.kernel_size
     strides = (1,) * rank if operator is None else operator.strides
     dilations = (1,) * rank if operator is None else operator.dilation_rate
     padding = "same" if operator is None else operator.padding
-    transposed = isinstance(operator, products.TRANSPOSED)
+    transposed = isinstance(operator, layers.TRANSPOSED)
     out = []
     for n, m, k, s, d in zip(_sizes(operator, x), _sizes(operator, y), window, strides, dilations, strict=True):
         long, short = (m, n) if transposed else (n, m)

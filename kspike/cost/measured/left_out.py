@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from kspike.cost import products
-from kspike.cost.products import Tap
+from kspike.cost.measured import layers
+from kspike.cost.measured.layers import Tap
 from kspike.ops.watching import Ran
 
 #: The place of the model itself, and that of the sums that measuring itself takes.
@@ -46,8 +46,8 @@ def places(model: keras.Model, taps: Sequence[Tap]) -> list[Place]:
     for name, layer in _all(model):
         here = heard.get(id(layer), [])
         found += [_place(tap.name, layer, tap.method, tap) for tap in here]
-        if products.method_of(layer) not in [tap.method for tap in here]:
-            found.append(_place(name, layer, products.method_of(layer)))
+        if layers.method_of(layer) not in [tap.method for tap in here]:
+            found.append(_place(name, layer, layers.method_of(layer)))
     return found
 
 
@@ -60,7 +60,7 @@ def _place(name: str, layer: Any, method: str, tap: Tap | None = None) -> Place:
 def _all(model: keras.Model) -> Iterator[tuple[str, Any]]:
     """Layers, and the operations of functional models that are no layers (`keras.ops` of symbolic tensors)."""
     inside: list[tuple[str, Any]] = [("", model)]
-    for name, layer in products.walk(model):
+    for name, layer in layers.walk(model):
         inside.append((f"{name}/", layer))
         yield name, layer
     seen: set[int] = set()
