@@ -8,7 +8,7 @@ import pytest
 
 import kspike
 from kspike import _csv
-from kspike.cost.report import EnergyReport
+from kspike.cost.report.report import EnergyReport
 from kspike.training import records
 from kspike.tuners.engine import export
 
@@ -34,7 +34,7 @@ def test_everything_else_stays(value):
 @pytest.mark.parametrize("formula", FORMULAS[:4])
 def test_in_every_table(formula, tmp_path, monkeypatch):
     row = types.SimpleNamespace(rates=(0.5, -0.5))
-    for field in kspike.cost.report.dataclasses.fields(kspike.cost.report.EnergyRow):
+    for field in kspike.cost.report.report.dataclasses.fields(kspike.cost.report.report.EnergyRow):
         setattr(row, field.name, getattr(row, field.name, formula if field.name == "layer" else -1.0))
     report = types.SimpleNamespace(rows=[row], model=formula)
     EnergyReport.to_csv(report, tmp_path / "energy.csv", report)

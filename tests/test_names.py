@@ -10,7 +10,7 @@ import pytest
 
 import kspike
 from kspike import _names, tuners
-from kspike.cost import rendering
+from kspike.cost.report.report import text
 from kspike.space import SearchSpace
 from kspike.zoo import naming
 
@@ -101,4 +101,4 @@ def test_brackets_in_the_name_of_a_model_or_a_layer_are_shown():
     rows = tuple(dataclasses.replace(row, name="dense[0][red]") for row in report.rows)
     report = dataclasses.replace(report, model="net[/b]", rows=rows)
     assert "Energy of net[/b], one image" in str(report) and "dense[0][red]" in str(report)
-    assert "net[/b]" in rendering.as_comparison(report, report)
+    assert "net[/b]" in text.as_comparison(report, report)

@@ -14,8 +14,8 @@ from kspike.cost.conventions.base import Convention, conventions, register
 if TYPE_CHECKING:
     from kspike.cost.measured.measure import measure
     from kspike.cost.neurobench import neurobench
-    from kspike.cost.report import EnergyReport
-    from kspike.cost.rows import EnergyRow, NeuronRow
+    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.rows import EnergyRow, NeuronRow
 
 #: These need Keras or its models; the closed forms above do not, and come without.
 _LATE = {

@@ -16,8 +16,8 @@ from kspike import SpikformerConfig, pages
 from kspike.cost.conventions import base
 from kspike.cost.measured.anytime import Reading
 from kspike.cost.page import as_page as energy_page
-from kspike.cost.report import EnergyReport
-from kspike.cost.rows import EnergyRow, NeuronRow
+from kspike.cost.report.report import EnergyReport
+from kspike.cost.report.rows import EnergyRow, NeuronRow
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Candidate, Proposal
 from kspike.tuners.engine.constraints import counted

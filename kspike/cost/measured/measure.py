@@ -17,8 +17,8 @@ from kspike.cost.measured.anytime import Answers, read
 from kspike.cost.measured.collect import collect
 from kspike.cost.measured.probe import config_of, is_supernet, probe_of
 from kspike.cost.measured.totals import Statistics
-from kspike.cost.report import EnergyReport
-from kspike.cost.rows import neuron_rows, product_rows, spread
+from kspike.cost.report.report import EnergyReport
+from kspike.cost.report.rows import neuron_rows, product_rows, spread
 
 
 def measure(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kspike.cost.page.marks import mark
-from kspike.cost.rendering import energy, quantity
+from kspike.cost.report.report.text import energy, quantity
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
-    from kspike.cost.rows import EnergyRow
+    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.rows import EnergyRow
 
 
 def layers(report: EnergyReport, largest: float) -> list[dict[str, Any]]:

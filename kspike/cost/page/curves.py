@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kspike.cost.page.marks import COLOURS
-from kspike.cost.rendering import PER_MILLIJOULE, joules
+from kspike.cost.report.report.text import PER_MILLIJOULE, joules
 from kspike.pages import Chart, Point, Series, chart
 
 if TYPE_CHECKING:
     from kspike.cost.measured.anytime import Reading
-    from kspike.cost.report import EnergyReport
+    from kspike.cost.report.report import EnergyReport
 
 
 def charts(reports: tuple[EnergyReport, ...]) -> list[Chart]:

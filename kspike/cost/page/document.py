@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kspike.cost.findings import findings
 from kspike.cost.measured.recorder import RASTER
 from kspike.cost.page import bars, curves, heat, raster, summary
 from kspike.cost.page.marks import COLOURS
+from kspike.cost.report.report.findings import findings
 from kspike.pages import render
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
+    from kspike.cost.report.report import EnergyReport
 
 
 def as_page(report: EnergyReport, beside: EnergyReport | None = None) -> str:

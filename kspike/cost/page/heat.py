@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kspike.cost.page.marks import mark
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
+    from kspike.cost.report.report import EnergyReport
 
 #: From this share of the darkest shade on, text stands in the colour of the paper.
 _DARK = 0.6

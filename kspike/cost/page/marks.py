@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kspike.cost.rows import EnergyRow, NeuronRow
+    from kspike.cost.report.rows import EnergyRow, NeuronRow
 
 #: Of the first and of the second model.
 COLOURS = ("blue", "violet")

@@ -10,8 +10,8 @@ from kspike.cost.page.marks import mark
 from kspike.pages import png
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
-    from kspike.cost.rows import NeuronRow
+    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.rows import NeuronRow
 
 #: Pixels of a raster: its width, and its height where the layer fills it.
 _WIDTH, _HEIGHT = 112, 120

@@ -13,7 +13,7 @@ from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured.collect import Statistics, collect
 from kspike.cost.measured.probe import Probe, config_of
 from kspike.cost.measured.recorder import Recorder
-from kspike.cost.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
+from kspike.cost.report.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
 from kspike.tuners.scores.base import Bound, Score
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
+    from kspike.cost.report.report import EnergyReport
 
 
 @dataclasses.dataclass(frozen=True)

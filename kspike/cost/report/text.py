@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from kspike.cost.report import EnergyReport
+    from kspike.cost.report.report import EnergyReport
 
 #: Wide enough for the longest path and all numbers; a narrower terminal folds the text, and every number stays.
 WIDTH = 110
