@@ -59,7 +59,7 @@ ONLY_IN = {
     "tensorflow_datasets": ["data/*"],
     "array_record": ["data/*"],
     "tonic": ["data/*"],
-    "moocore": ["tuners/engine/pareto.py"],
+    "moocore": ["tuners/engine/evolution/pareto.py"],
     "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],

@@ -13,8 +13,8 @@ from keras_tuner.engine import trial as trial_module
 from kspike.space import Genome, SearchSpace
 from kspike.tuners import objectives
 from kspike.tuners.engine import Candidate, Constraints, Crossover, Evolution, Journal, Mutation, Proposal, SearchState
+from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 from kspike.tuners.engine.fingerprint import fingerprint, refuse
-from kspike.tuners.engine.selection import NSGA2, ByScore
 from kspike.tuners.engine.state import Standing
 from kspike.tuners.hypermodel import hyperparameters, values_of
 from kspike.tuners.oracle_faults import SteadyOracle

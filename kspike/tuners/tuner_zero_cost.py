@@ -14,7 +14,7 @@ from kspike.tuners import scores as score_names
 from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.checks import at_most, whole
-from kspike.tuners.engine.evolution import MOST_GENOMES
+from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.weighing import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of

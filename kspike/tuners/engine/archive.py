@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from kspike.space import Genome
-from kspike.tuners.engine import pareto
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.selection import OBJECTIVES, front, points
+from kspike.tuners.engine.evolution.evolution import pareto
+from kspike.tuners.engine.evolution.selection import OBJECTIVES, front, points
 
 
 class Archive:

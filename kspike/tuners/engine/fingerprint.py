@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kspike.tuners.engine.evolution import Evolution
-from kspike.tuners.engine.operators import Crossover, Mutation
+from kspike.tuners.engine.evolution.evolution import Evolution
+from kspike.tuners.engine.evolution.operators import Crossover, Mutation
 
 
 def fingerprint(evolution: Evolution, objective: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Proposal
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.constraints import Constraints
-from kspike.tuners.engine.evolution import MOST_GENOMES
+from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking import Ranking
 
 

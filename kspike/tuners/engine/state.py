@@ -14,9 +14,9 @@ from kspike.tuners.engine import records
 from kspike.tuners.engine.archive import Archive, hypervolume
 from kspike.tuners.engine.candidate import Candidate, Proposal
 from kspike.tuners.engine.constraints import EXACT, counted
-from kspike.tuners.engine.evolution import Evolution
+from kspike.tuners.engine.evolution.evolution import Evolution
+from kspike.tuners.engine.evolution.selection import ByScore
 from kspike.tuners.engine.journal import Journal
-from kspike.tuners.engine.selection import ByScore
 
 
 class Standing(enum.Enum):

@@ -13,8 +13,8 @@ from kspike.tuners.engine.archive import Archive
 from kspike.tuners.engine.candidate import Candidate, Proposal
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.constraints import Constraints, nothing_inside
-from kspike.tuners.engine.operators import Crossover, Mutation, check_rate
-from kspike.tuners.engine.selection import NSGA2, ByScore
+from kspike.tuners.engine.evolution.operators import Crossover, Mutation, check_rate
+from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 
 #: A child is sought this often for each one wanted (Auto-Spikformer's ten), before random genomes fill up.
 TRIES_A_CHILD = 10
