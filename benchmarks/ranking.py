@@ -36,7 +36,7 @@ from kspike.layers import sps
 from kspike.ops import jit
 from kspike.space import Genome
 from kspike.tuners import Constraints, SearchSpace
-from kspike.tuners.engine.ranking import Ranking
+from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.zoo.machine import hardware
 
 WINDOW = {"parameters": (11_000_000, 12_000_000)}

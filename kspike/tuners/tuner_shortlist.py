@@ -14,7 +14,7 @@ from kspike.config import SpikformerConfig
 from kspike.space import Genome
 from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.weighing import Weighing
+from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.scores import Score, Value, evaluate
 from kspike.tuners.scores.evaluating import batch_of
 from kspike.tuners.tuner_project import MISTAKES

@@ -15,8 +15,8 @@ from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
-from kspike.tuners.engine.ranking import COUNTED, TIE_BREAKS
-from kspike.tuners.engine.weighing import Weighing
+from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
+from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.scores.energy import Energy

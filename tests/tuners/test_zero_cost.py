@@ -8,7 +8,7 @@ import pytest
 
 from kspike import cost, tuners
 from kspike.tuners import tuner_shortlist
-from kspike.tuners.engine import cells
+from kspike.tuners.engine.ranking.ranking import cells
 from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
 from tests.tuners.fakes import zero_cost_search as search
 

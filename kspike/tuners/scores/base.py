@@ -15,7 +15,7 @@ Bound = Callable[[], Mapping[str, float]]
 class Score:
     """A training-free score: how good a network promises to be, without training it.
 
-    Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking` ranks whole spaces
+    Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking.ranking` ranks whole spaces
     by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
     shortlist, for several initialisations.
 

@@ -6,12 +6,12 @@ import pytest
 
 from kspike import cost
 from kspike.space import SearchSpace
-from kspike.tuners.engine import block_sums
-from kspike.tuners.engine import cells as module
-from kspike.tuners.engine.block_sums import TooRich
-from kspike.tuners.engine.cells import CostCells
 from kspike.tuners.engine.constraints import counted
-from kspike.tuners.engine.quantities import QUANTITIES
+from kspike.tuners.engine.ranking.cells import CostCells
+from kspike.tuners.engine.ranking.ranking import block_sums
+from kspike.tuners.engine.ranking.ranking import cells as module
+from kspike.tuners.engine.ranking.ranking.block_sums import TooRich
+from kspike.tuners.engine.ranking.ranking.quantities import QUANTITIES
 from tests.tuners.engine.spaces import SPACES
 
 ALL = tuple(QUANTITIES)

@@ -8,8 +8,8 @@ import pytest
 from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.cells import CostCells
 from kspike.tuners.engine.constraints import EXACT, counted
+from kspike.tuners.engine.ranking.cells import CostCells
 
 
 def test_what_is_kept_before_evaluation_is_exactly_inside():

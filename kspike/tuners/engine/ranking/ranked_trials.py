@@ -10,7 +10,7 @@ from kspike.tuners.engine.candidate import Proposal
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.constraints import Constraints
 from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
-from kspike.tuners.engine.ranking import Ranking
+from kspike.tuners.engine.ranking.ranking import Ranking
 
 
 @dataclasses.dataclass
