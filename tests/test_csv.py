@@ -10,7 +10,7 @@ import kspike
 from kspike import _csv
 from kspike.cost.report.report import EnergyReport
 from kspike.training import records
-from kspike.tuners.engine import export
+from kspike.tuners.engine.report import export
 
 pytestmark = pytest.mark.once
 FORMULAS = ("=cmd|'/c calc'!A1", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "-", "=")

@@ -17,8 +17,8 @@ from kspike.training import records
 from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
-from kspike.tuners.engine.events import EventFile
 from kspike.tuners.engine.fingerprint import refuse
+from kspike.tuners.engine.report.tensorboard import EventFile
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.tuner_evaluation import Evaluator

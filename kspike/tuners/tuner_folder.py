@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kspike import _lock
 from kspike.training import records
-from kspike.tuners.engine.events import EventFile
+from kspike.tuners.engine.report.tensorboard import EventFile
 
 #: Names of a search's own, by folder; whatever else lies there is the user's. KerasTuner's are among them.
 FILES = {

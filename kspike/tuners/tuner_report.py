@@ -12,7 +12,7 @@ from rich.text import Text
 
 from kspike.space import Genome
 from kspike.tuners.engine import Candidate, SearchState
-from kspike.tuners.engine.page import generations
+from kspike.tuners.engine.report.page import generations
 
 
 def generation_line(row: Mapping[str, Any], generations: int, objective: str) -> str:

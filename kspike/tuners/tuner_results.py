@@ -11,7 +11,8 @@ from kspike import training
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
 from kspike.tuners import tuner_data, tuner_report, tuner_supernet
-from kspike.tuners.engine import Candidate, export, page
+from kspike.tuners.engine import Candidate
+from kspike.tuners.engine.report import export, page
 from kspike.tuners.tuner_project import Project
 
 

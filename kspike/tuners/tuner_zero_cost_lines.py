@@ -8,7 +8,7 @@ from typing import Any
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
-from kspike.tuners.engine.score_axis import ScoreAxis
+from kspike.tuners.engine.report.score_axis import ScoreAxis
 from kspike.tuners.scores import Score
 from kspike.tuners.tuner_report import genes
 

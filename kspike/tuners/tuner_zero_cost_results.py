@@ -8,11 +8,12 @@ from typing import Any
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
 from kspike.tuners import tuner_report, tuner_supernet, tuner_zero_cost_page
-from kspike.tuners.engine import Candidate, Constraints, Proposal, export
+from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.report import export
 from kspike.tuners.scores import Score
 from kspike.tuners.tuner_project import Project
 from kspike.tuners.tuner_shortlist import Shortlist

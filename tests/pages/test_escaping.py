@@ -21,9 +21,9 @@ from kspike.cost.report.rows import EnergyRow, NeuronRow
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Candidate, Proposal
 from kspike.tuners.engine.constraints import counted
-from kspike.tuners.engine.page import COLUMNS
-from kspike.tuners.engine.page import as_page as evolution_page
 from kspike.tuners.engine.ranking.ranking import Ranking
+from kspike.tuners.engine.report.page import COLUMNS
+from kspike.tuners.engine.report.page import as_page as evolution_page
 from kspike.tuners.tuner_zero_cost_page import as_page as zero_cost_page
 
 pytestmark = pytest.mark.once

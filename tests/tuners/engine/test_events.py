@@ -5,7 +5,7 @@ import struct
 import keras
 import pytest
 
-from kspike.tuners.engine.events import EventFile, crc32c
+from kspike.tuners.engine.report.tensorboard import EventFile, crc32c
 
 
 def test_the_checksum_has_its_check_value():

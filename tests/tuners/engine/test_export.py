@@ -5,8 +5,9 @@ import csv
 import pytest
 
 from kspike.space import SearchSpace
-from kspike.tuners.engine import Evolution, Proposal, SearchState, export
+from kspike.tuners.engine import Evolution, Proposal, SearchState
 from kspike.tuners.engine.fingerprint import differences, fingerprint, refuse
+from kspike.tuners.engine.report import export
 
 
 @pytest.fixture

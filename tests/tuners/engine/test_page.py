@@ -9,8 +9,8 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine import Candidate, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
-from kspike.tuners.engine.importance import histogram, importance
-from kspike.tuners.engine.page import as_page
+from kspike.tuners.engine.report.importance import histogram, importance
+from kspike.tuners.engine.report.page import as_page
 
 SPACE = SearchSpace(embed_dim=(192, 384), depth=(1, 2), num_heads=(6, 12), mlp_ratio=(1, 2, 4))
 

@@ -8,8 +8,8 @@ from typing import Any
 from kspike.pages import Chart, Point, Series, chart, render
 from kspike.pages.chart import LARGE
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.page_data import Rows, chosen_values, gene_importance, score_chart, shown
-from kspike.tuners.engine.score_axis import ACCURACY
+from kspike.tuners.engine.report.data import Rows, chosen_values, gene_importance, score_chart, shown
+from kspike.tuners.engine.report.score_axis import ACCURACY
 
 #: Of the table of generations.
 COLUMNS = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")

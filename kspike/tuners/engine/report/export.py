@@ -9,7 +9,7 @@ from typing import Any
 from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.score_axis import ScoreAxis
+from kspike.tuners.engine.report.score_axis import ScoreAxis
 
 COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "violation", "seconds", "message")
 

@@ -13,8 +13,8 @@ from kspike.pages import Chart, Point, Series, chart
 from kspike.pages.chart import LARGE
 from kspike.space import SearchSpace
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.importance import histogram, importance
-from kspike.tuners.engine.score_axis import ScoreAxis
+from kspike.tuners.engine.report.importance import histogram, importance
+from kspike.tuners.engine.report.score_axis import ScoreAxis
 
 
 @dataclasses.dataclass(frozen=True)
