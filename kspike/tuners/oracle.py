@@ -17,8 +17,8 @@ from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 from kspike.tuners.engine.fingerprint import fingerprint, refuse
 from kspike.tuners.engine.state import Standing
 from kspike.tuners.hypermodel import hyperparameters, values_of
-from kspike.tuners.oracle_faults import SteadyOracle
-from kspike.tuners.tuner_wire import WORD, split
+from kspike.tuners.project.keras_tuner_workarounds import SteadyOracle
+from kspike.tuners.project.wire import WORD, split
 
 SELECTIONS = {"score": ByScore, "nsga2": NSGA2}
 

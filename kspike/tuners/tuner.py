@@ -14,15 +14,17 @@ from kspike.cost.conventions.base import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.training import records
-from kspike.tuners import objectives, tuner_data, tuner_report, tuner_supernet
+from kspike.tuners import objectives, tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.report.tensorboard import EventFile
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle import EvolutionSearchOracle
+from kspike.tuners.project import data as project_data
+from kspike.tuners.project import text
+from kspike.tuners.project.project import MISTAKES, NAME, check_name
 from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_project import MISTAKES, NAME, check_name
 from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
@@ -166,8 +168,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
             settings["sampling"] = sampling_policies.describe(policy)
         seed = int(self._oracle.evolution.seed)
-        train, validation_data = tuner_data.arranged(train, y, validation_data)
-        data = tuner_data.as_data(train, "train", seed)
+        train, validation_data = project_data.arranged(train, y, validation_data)
+        data = project_data.as_data(train, "train", seed)
         recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
         settings |= tuner_supernet.brought(recipe)
         record = self._record("supernet")
@@ -186,12 +188,12 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self, data: Any, validation_data: Any, policy: Any, recipe: Any, settings: dict[str, Any]
     ) -> dict[str, Any]:
         """Trains it, but where another process has meanwhile; gives what the journal says of it."""
-        validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
+        validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
         config = self.space.max_config()
-        tuner_data.check(data, "train", config)
+        project_data.check(data, "train", config)
         if validation is not None:
-            tuner_data.check(validation, "validation", config)
-            tuner_data.halves(validation)  # not needed before the search, which is hours from here
+            project_data.check(validation, "validation", config)
+            project_data.halves(validation)  # not needed before the search, which is hours from here
         with self._held():
             record = self._record("supernet")
             if record is not None:  # another process trained it since this one looked
@@ -225,19 +227,19 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
-        tuner_data.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
-        train, validation_data = tuner_data.arranged(train, y, validation_data)
-        train = tuner_data.as_data(train, "train")
-        validation = tuner_data.as_data(validation_data, "validation")
+        project_data.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
+        train, validation_data = project_data.arranged(train, y, validation_data)
+        train = project_data.as_data(train, "train")
+        validation = project_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         for data, name in ((train, "train"), (validation, "validation")):
-            tuner_data.check(data, name, config)
-        scoring, picking = tuner_data.halves(validation)
+            project_data.check(data, name, config)
+        scoring, picking = project_data.halves(validation)
         with self._held():
             supernet = self._record("supernet")
             if supernet is None:
                 raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
-            used = {"data": tuner_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+            used = {"data": project_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
             if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
                 used["training"] = train.hash
             self._evaluator = self._make_evaluator(train, scoring)
@@ -297,7 +299,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if all(p.number in self.state.archive for p in self.state.current()):
             history = self.history()
             self._say(
-                tuner_report.generation_line(
+                text.generation_line(
                     history[-1], self._oracle.evolution.generations, self._oracle.objective.name
                 )
             )
@@ -311,7 +313,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if self._events is None:
             self._events, self._written = EventFile(self._folder / "tensorboard"), 0
         for row in history[self._written :]:
-            self._events.write(row["generation"], tuner_report.scalars(row))
+            self._events.write(row["generation"], text.scalars(row))
         self._written = len(history)
 
     def _pick(self, picking: Any) -> None:

@@ -10,10 +10,12 @@ import keras
 from kspike import training
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_data, tuner_report, tuner_supernet
+from kspike.tuners import tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.report import export, page
-from kspike.tuners.tuner_project import Project
+from kspike.tuners.project import data as project_data
+from kspike.tuners.project import text
+from kspike.tuners.project.project import Project
 
 
 class EvolutionResults(Project):
@@ -74,8 +76,8 @@ class EvolutionResults(Project):
         Every epoch is kept in the project: run again, it goes on, or is loaded if it was done.
         """
         seed = int(self._oracle.evolution.seed)
-        data = tuner_data.as_data(train, "train", seed)
-        validation = None if validation_data is None else tuner_data.as_data(validation_data, "validation")
+        data = project_data.as_data(train, "train", seed)
+        validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
         recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
         start = tuner_supernet.start_of(model, recipe)
         return training.train(
@@ -94,14 +96,14 @@ class EvolutionResults(Project):
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints what was searched, the generations, the front and the best networks, as tables."""
-        tuner_report.summary(
+        text.summary(
             self._folder, self._oracle.objective, self.state, self.history(), self.best_candidates(num_trials),
             {row["number"]: row for row in self._picked()}, num_trials,
         )  # fmt: skip
 
     def search_record(self) -> dict[str, Any]:
         """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
-        return tuner_report.record(
+        return text.record(
             self._oracle.objective, self.state, self.best_candidates(1), self._record("supernet") or {}
         )
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.space import Genome
-from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.project import data as project_data
+from kspike.tuners.project.project import MISTAKES
+from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score, Value, evaluate
 from kspike.tuners.scores.evaluating import batch_of
-from kspike.tuners.tuner_project import MISTAKES
-from kspike.tuners.tuner_report import genes
 
 
 class Shortlist:
@@ -47,7 +47,7 @@ class Shortlist:
             ValueError: the data cannot be used.
         """
         self._batch = batch_of(data, config, self.images)
-        return {"images": len(self._batch[1]), "data": tuner_data.describe([self._batch])}
+        return {"images": len(self._batch[1]), "data": project_data.describe([self._batch])}
 
     def measure(
         self,

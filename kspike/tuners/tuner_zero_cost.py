@@ -11,7 +11,6 @@ import keras_tuner
 
 from kspike.space import SearchSpace
 from kspike.tuners import scores as score_names
-from kspike.tuners import tuner_data
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
@@ -19,8 +18,9 @@ from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
+from kspike.tuners.project import data as project_data
+from kspike.tuners.project.project import NAME, check_name
 from kspike.tuners.scores.energy import Energy
-from kspike.tuners.tuner_project import NAME, check_name
 from kspike.tuners.tuner_shortlist import Shortlist, order_rows
 from kspike.tuners.tuner_zero_cost_lines import standings_lines
 from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
@@ -146,8 +146,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 network of the shortlist is left, or another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of a score.
         """
-        tuner_data.refuse_fit_arguments(fit_arguments, "networks are ranked as they are, untrained")
-        data, beside = tuner_data.arranged(data, y, None)
+        project_data.refuse_fit_arguments(fit_arguments, "networks are ranked as they are, untrained")
+        data, beside = project_data.arranged(data, y, None)
         if beside is not None:
             raise ValueError("ZeroCostSearch takes training data alone: search(data.train), or search(images, labels).")
         if self._is_worker():

@@ -9,8 +9,8 @@ from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.engine.report.score_axis import ScoreAxis
+from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score
-from kspike.tuners.tuner_report import genes
 
 #: What the second scores mean, in words.
 TIES = {

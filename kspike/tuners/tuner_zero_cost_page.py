@@ -10,8 +10,8 @@ from kspike.pages.chart import LARGE
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.report.data import Rows, chosen_values, gene_importance, score_chart
+from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score
-from kspike.tuners.tuner_report import genes
 from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis
 
 #: Different costs that are drawn, evenly spaced where a space has more.

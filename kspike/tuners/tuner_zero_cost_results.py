@@ -7,15 +7,16 @@ from typing import Any
 
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_report, tuner_supernet, tuner_zero_cost_page
+from kspike.tuners import tuner_supernet, tuner_zero_cost_page
 from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.engine.report import export
+from kspike.tuners.project import text
+from kspike.tuners.project.project import Project
 from kspike.tuners.scores import Score
-from kspike.tuners.tuner_project import Project
 from kspike.tuners.tuner_shortlist import Shortlist
 from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis, summary_lines
 
@@ -97,17 +98,17 @@ class ZeroCostResults(Project):
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints what was ranked, how ties were broken, the front where energy was measured, and the best networks."""
-        out = tuner_report.console()
-        tuner_report.print_head(out, "Zero-cost search", self._folder)
+        out = text.console()
+        text.print_head(out, "Zero-cost search", self._folder)
         for line in self._lines():
             out.print(line, markup=False)
         found = self._front()
         if found:
             shown = found[:num_trials]
             title = f"Pareto front of the shortlist: {self.score.name}, expected energy ({len(shown)} of {len(found)})"
-            out.print(tuner_report.table(title, *rows_of(shown, self.score)))
+            out.print(text.table(title, *rows_of(shown, self.score)))
         if self.state.archive:
-            out.print(tuner_report.table("Best first", *rows_of(self.best_candidates(num_trials), self.score)))
+            out.print(text.table("Best first", *rows_of(self.best_candidates(num_trials), self.score)))
 
     def _lines(self) -> list[str]:
         return summary_lines(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kspike import tuners
-from kspike.tuners.tuner_data import Batches
+from kspike.tuners.project.data import Batches
 from tests.helpers import BACKEND
 from tests.tuners.fakes import SPACE, arrays
 

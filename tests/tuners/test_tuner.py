@@ -10,8 +10,8 @@ import pytest
 
 import kspike
 from kspike import tuners
-from kspike.tuners import tuner_data
 from kspike.tuners.engine import Journal
+from kspike.tuners.project import data as project_data
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
 
@@ -215,14 +215,14 @@ class Sequence(keras.utils.PyDataset):
 
 def test_a_data_set_of_ones_own_is_halved_by_image():
     images, labels = arrays(24)
-    halves = tuner_data.halves(Sequence(images, labels))
+    halves = project_data.halves(Sequence(images, labels))
     found = [np.concatenate([half[i][0] for i in range(len(half))]) for half in halves]
     kept = [np.concatenate([half[i][1] for i in range(len(half))]) for half in halves]
     assert [np.bincount(part).tolist() for part in kept] == [[3, 3, 3, 3]] * 2
-    expected = tuner_data.as_data((images, labels), "validation").halves()
+    expected = project_data.as_data((images, labels), "validation").halves()
     for part, whole in zip(found, expected, strict=True):
         np.testing.assert_array_equal(part, whole.images)
-    one_hot = tuner_data.halves(Sequence(images, np.eye(4)[labels]))
+    one_hot = project_data.halves(Sequence(images, np.eye(4)[labels]))
     np.testing.assert_array_equal(one_hot[0][0][1], halves[0][0][1])
 
 

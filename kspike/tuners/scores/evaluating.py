@@ -106,12 +106,12 @@ def batch_of(data: Any, config: Any, images: int) -> tuple[np.ndarray, np.ndarra
     Raises:
         ValueError: no data, or images of another shape.
     """
-    from kspike.tuners import tuner_data  # which knows what users call data
+    from kspike.tuners.project import data as project_data  # which knows what users call data
 
-    data = tuner_data.as_data(data, "train")
+    data = project_data.as_data(data, "train")
     if hasattr(data, "without_augmentation"):
         data = data.without_augmentation()
-    tuner_data.check(data, "train", config)
+    project_data.check(data, "train", config)
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     for i in range(len(data)):
         if sum(len(part[1]) for part in parts) >= images:

@@ -6,8 +6,8 @@ import time
 import pytest
 from keras_tuner.errors import FatalError
 
-from kspike.tuners import tuner_project
 from kspike.tuners.engine.heartbeat import Patience, beating
+from kspike.tuners.project import project
 
 pytestmark = pytest.mark.once
 
@@ -58,7 +58,7 @@ def test_the_file_is_touched_as_long_as_the_work_lasts(tmp_path):
     assert path.stat().st_mtime_ns == 6
 
 
-class Waiting(tuner_project.Project):
+class Waiting(project.Project):
     """A worker's tuner that has its oracle and folder, and nobody to wait for."""
 
     report_level = 0
@@ -72,8 +72,8 @@ class Waiting(tuner_project.Project):
 
 def test_a_worker_whose_chief_is_dead_says_so(tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(tuner_project.time, "sleep", lambda seconds: setattr(clock, "now", clock.now + seconds))
-    monkeypatch.setattr(tuner_project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
+    monkeypatch.setattr(project.time, "sleep", lambda seconds: setattr(clock, "now", clock.now + seconds))
+    monkeypatch.setattr(project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
     with pytest.raises(FatalError, match=r"no sign of life in .* for 60 seconds, and its supernet is not there"):
         Waiting(tmp_path)._wait_for("supernet")
     assert 60 < clock.now < 63
@@ -89,8 +89,8 @@ def test_it_waits_as_long_as_the_chief_lives_and_takes_what_it_wrote(tmp_path, m
         if clock.now == 300:
             (tmp_path / "journal.jsonl").write_text('{"type": "supernet", "sha256": "ab"}\n')
 
-    monkeypatch.setattr(tuner_project.time, "sleep", sleep)
-    monkeypatch.setattr(tuner_project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
+    monkeypatch.setattr(project.time, "sleep", sleep)
+    monkeypatch.setattr(project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
     assert Waiting(tmp_path)._wait_for("supernet")["sha256"] == "ab"
 
 

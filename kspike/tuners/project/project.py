@@ -14,10 +14,10 @@ import keras_tuner
 from kspike import _lock, _names
 from kspike._files import write_text
 from kspike.config import SpikformerConfig
-from kspike.tuners import tuner_folder, tuner_wire
 from kspike.tuners.engine import Candidate, Journal, SearchState
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.heartbeat import Patience, beating
+from kspike.tuners.project import folder, wire
 
 #: A project's name where none is given.
 NAME = "search"
@@ -82,7 +82,7 @@ class Project:
         if self._is_worker():  # type: ignore[attr-defined]
             self._greet()
         elif "KERASTUNER_ORACLE_IP" in os.environ:
-            tuner_wire.check_free()
+            wire.check_free()
         super().search()  # type: ignore[misc]
         # what the oracle kept while KerasTuner's lock was held
         error = self._oracle.error
@@ -103,7 +103,7 @@ class Project:
 
     def _greet(self) -> None:
         """Asks the chief whether it is this project's, and tells it so with every request."""
-        self.tuner_id = tuner_wire.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
+        self.tuner_id = wire.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
 
     # -- the folder ---------------------------------------------------------------------------------------------
 
@@ -117,7 +117,7 @@ class Project:
     def _begin_anew(self, directory: str | Path | None, project_name: str | None) -> None:
         """Takes away what an earlier search wrote; KerasTuner would remove the folder with all that lies in it."""
         if not self._is_worker():  # type: ignore[attr-defined]  # which must not remove what the chief has begun
-            tuner_folder.forget(Path(directory or ".") / (project_name or NAME))
+            folder.forget(Path(directory or ".") / (project_name or NAME))
 
     @property
     def _folder(self) -> Path:
