@@ -40,8 +40,8 @@ from kspike.supernet.validation import undisturbed
 from kspike.tuners import AEB, EvolutionSearch
 from kspike.tuners.engine import Journal
 from kspike.tuners.engine.archive import hypervolume
-from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_supernet import WEIGHTS
+from kspike.tuners.evolution.evaluator import Evaluator
+from kspike.tuners.evolution.supernet import WEIGHTS
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 #: What a row cost; rows of another size are left as they are.

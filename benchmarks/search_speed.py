@@ -25,8 +25,8 @@ from table import said_versions
 import kspike
 from kspike import cost
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_supernet
-from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.tuners.evolution import supernet as evolution_supernet
+from kspike.tuners.evolution.evaluator import Evaluator
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 
@@ -55,7 +55,7 @@ class Batches(keras.utils.PyDataset):
 def rebuilt(genome, calibrating: Batches, scoring: Batches) -> None:
     """The same judgement without a supernet: a model made, compiled, its statistics taken, evaluated, measured."""
     model = kspike.Spikformer(genome.to_config())
-    tuner_supernet.compile_for(model, keras.optimizers.SGD(0.0))
+    evolution_supernet.compile_for(model, keras.optimizers.SGD(0.0))
     model.fit(calibrating, epochs=1, verbose=0)  # a learning rate of 0: statistics alone move
     model.evaluate(scoring, verbose=0)
     cost.measure(model, scoring, batches=1, progress=False)
@@ -65,7 +65,7 @@ def step_seconds(drawn: keras.Model, plain: keras.Model, batch: tuple, steps: in
     """Mean seconds of a step of both, by turns: four of the supernet's, each another network, to one of the plain."""
     times: tuple[list[float], list[float]] = [], []
     for model in (drawn, plain):
-        tuner_supernet.compile_for(model, keras.optimizers.AdamW(1e-3))
+        evolution_supernet.compile_for(model, keras.optimizers.AdamW(1e-3))
         model.train_on_batch(*batch)
     for at in range(5 * max(5, steps // 4)):
         model, seconds = (plain, times[1]) if at % 5 == 0 else (drawn, times[0])
@@ -93,8 +93,8 @@ def main() -> None:
     shape, classes = space.base.input_shape, space.base.num_classes
     calibrating = Batches(batches(1024, shape, classes, options.batch))
     scoring = Batches(batches(options.images, shape, classes, min(500, options.images)))
-    supernet = tuner_supernet.create(space, 0)
-    tuner_supernet.compile_for(supernet)
+    supernet = evolution_supernet.create(space, 0)
+    evolution_supernet.compile_for(supernet)
     evaluate = Evaluator(supernet, calibrating, scoring, energy_batches=1)
     evaluate(space.sample(seed=1000))
     start = time.perf_counter()
@@ -109,7 +109,7 @@ def main() -> None:
     both = peak_mb()
     batch = calibrating[0]
     largest = kspike.Spikformer(space.max_config())
-    drawn, plain = step_seconds(tuner_supernet.create(space, 0), largest, batch, options.steps)
+    drawn, plain = step_seconds(evolution_supernet.create(space, 0), largest, batch, options.steps)
     row = {
         "backend": keras.backend.backend(),
         "space": space.name,

@@ -32,9 +32,9 @@ import kspike
 from kspike import SpikformerConfig, cost
 from kspike.space import Genome, SearchSpace
 from kspike.training import Recipe, read_history, train
-from kspike.tuners import tuner_supernet
 from kspike.tuners.engine.constraints import counted
-from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.tuners.evolution import supernet as evolution_supernet
+from kspike.tuners.evolution.evaluator import Evaluator
 from kspike.zoo.machine import versions
 
 SPACE = "kspike_c10_16"
@@ -173,7 +173,7 @@ def one(
     train(model, training, recipe, directory=folder)
     judged = kspike.Spikformer(config)
     judged.set_weights(model.get_weights())
-    tuner_supernet.compile_for(judged)
+    evolution_supernet.compile_for(judged)
     accuracy = judged.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
     report = cost.measure(judged, validation, batches=max(1, ENERGY_IMAGES // 500), progress=False)
     sizes = counted(config)
@@ -243,7 +243,7 @@ def judge_of(supernet: Any, recipe: Recipe) -> tuple[Evaluator, Any]:
 def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Namespace) -> tuple[Any, str]:
     """The supernet in float32, trained, or loaded if it had been; and a name for its weights."""
     weights, folder = options.runs / "supernet.weights.h5", options.runs / "supernet"
-    supernet = tuner_supernet.create(space, recipe.seed)
+    supernet = evolution_supernet.create(space, recipe.seed)
     if not weights.exists() and TRAINED.exists() and recipe.epochs == SUPERNET_EPOCHS and options.images is None:
         weights = TRAINED
     if weights.exists():
@@ -251,12 +251,12 @@ def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Names
     else:
         data = load(recipe)
         training = data.train if options.images is None else data.train.subset(options.images)
-        rows = tuner_supernet.train(supernet, training, data.validation.rebatch(500), recipe, folder, print, 1)
+        rows = evolution_supernet.train(supernet, training, data.validation.rebatch(500), recipe, folder, print, 1)
         print(f"supernet: {sum(row['seconds'] for row in rows):.0f} s", flush=True)
-        tuner_supernet.release(supernet, weights)
+        evolution_supernet.release(supernet, weights)
         shutil.rmtree(folder)
-    tuner_supernet.compile_for(supernet)
-    return supernet, tuner_supernet.sha256(weights)[:12]
+    evolution_supernet.compile_for(supernet)
+    return supernet, evolution_supernet.sha256(weights)[:12]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 
 import kspike
-from kspike.tuners.tuner_evaluation import Evaluator
+from kspike.tuners.evolution.evaluator import Evaluator
 
 PACKAGE = str(Path(kspike.__file__).parent) + "/"
 

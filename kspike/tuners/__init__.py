@@ -10,11 +10,11 @@ from kspike.tuners.engine import NSGA2, ByScore, Candidate, Constraints, Crossov
 
 if TYPE_CHECKING:
     from kspike.tuners import scores
+    from kspike.tuners.evolution.oracle import EvolutionSearchOracle
+    from kspike.tuners.evolution.tuner import EvolutionSearch
     from kspike.tuners.hypermodel import SpikformerHyperModel
     from kspike.tuners.objectives import AEB, FunctionObjective
-    from kspike.tuners.oracle import EvolutionSearchOracle
     from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
-    from kspike.tuners.tuner import EvolutionSearch
     from kspike.tuners.tuner_zero_cost import ZeroCostSearch
 
 #: Names whose modules import keras_tuner, which the engine does without.

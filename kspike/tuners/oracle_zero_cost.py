@@ -12,7 +12,7 @@ from kspike.tuners import objectives
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.ranking.ranked_trials import RankedTrials
-from kspike.tuners.oracle import EvolutionSearchOracle
+from kspike.tuners.evolution.oracle import EvolutionSearchOracle
 
 #: What a trial of `ZeroCostSearch` reports.
 FITNESS = keras_tuner.Objective("fitness", "max")

@@ -7,13 +7,14 @@ from typing import Any
 
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_supernet, tuner_zero_cost_page
+from kspike.tuners import tuner_zero_cost_page
 from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.engine.report import export
+from kspike.tuners.evolution import supernet
 from kspike.tuners.project import text
 from kspike.tuners.project.project import Project
 from kspike.tuners.scores import Score
@@ -54,9 +55,9 @@ class ZeroCostResults(Project):
             )
         models = []
         for candidate in best[:num_models]:
-            with tuner_supernet.seeded(int(self.ranking.seed)):
+            with supernet.seeded(int(self.ranking.seed)):
                 models.append(Spikformer(candidate.config))
-            tuner_supernet.compile_for(models[-1])
+            supernet.compile_for(models[-1])
         return models
 
     def shortlisted(self) -> list[Candidate]:

@@ -49,7 +49,7 @@ def measure(genome: Any) -> dict[str, float]:
 
 
 class Evaluator:
-    """Takes the place of kspike.tuners.tuner_evaluation.Evaluator."""
+    """Takes the place of kspike.tuners.evolution.evaluator.Evaluator."""
 
     def __call__(self, genome: Any) -> dict[str, float]:
         return measure(genome)

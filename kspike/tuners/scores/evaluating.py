@@ -12,9 +12,9 @@ import numpy as np
 from kspike.cost.analytic.table import as_config
 from kspike.models import Spikformer
 from kspike.tuners.engine.checks import whole
+from kspike.tuners.evolution.supernet import seeded
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.registry import get
-from kspike.tuners.tuner_supernet import seeded
 
 
 @dataclasses.dataclass(frozen=True)

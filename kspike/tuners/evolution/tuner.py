@@ -14,18 +14,19 @@ from kspike.cost.conventions.base import get as known_convention
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.training import records
-from kspike.tuners import objectives, tuner_supernet
+from kspike.tuners import objectives
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.report.tensorboard import EventFile
+from kspike.tuners.evolution import supernet as evolution_supernet
+from kspike.tuners.evolution.evaluator import Evaluator
+from kspike.tuners.evolution.oracle import EvolutionSearchOracle
+from kspike.tuners.evolution.results import EvolutionResults
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
-from kspike.tuners.oracle import EvolutionSearchOracle
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project import text
 from kspike.tuners.project.project import MISTAKES, NAME, check_name
-from kspike.tuners.tuner_evaluation import Evaluator
-from kspike.tuners.tuner_results import EvolutionResults
 
 #: Images that calibrate a candidate, and that measure its energy, where not said otherwise.
 CALIBRATION_IMAGES = 1024
@@ -121,11 +122,11 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         """The project's supernet, with its weights where they have been trained, in whichever process."""
         _ = self.state  # forgets one that was made before another process trained it
         if self._supernet is None:
-            supernet = tuner_supernet.create(self.space, int(self._oracle.evolution.seed))
+            supernet = evolution_supernet.create(self.space, int(self._oracle.evolution.seed))
             record = self._record("supernet")
             if record is not None:
-                tuner_supernet.load(supernet, self._folder / tuner_supernet.WEIGHTS, record["sha256"])
-            tuner_supernet.compile_for(supernet)
+                evolution_supernet.load(supernet, self._folder / evolution_supernet.WEIGHTS, record["sha256"])
+            evolution_supernet.compile_for(supernet)
             self._supernet = supernet
         return self._supernet
 
@@ -170,15 +171,15 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         seed = int(self._oracle.evolution.seed)
         train, validation_data = project_data.arranged(train, y, validation_data)
         data = project_data.as_data(train, "train", seed)
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        settings |= tuner_supernet.brought(recipe)
+        recipe = evolution_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= evolution_supernet.brought(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is None:
             record = self._train_supernet(data, validation_data, policy, recipe, settings)
         else:
-            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / tuner_supernet.WEIGHTS}")
+            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / evolution_supernet.WEIGHTS}")
         # projects from before what the data brings was kept go on
         settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
         refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
@@ -201,9 +202,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             supernet, folder = self.supernet, self._folder / "supernet_training"
             supernet.sampling = policy
             with self._at_work():
-                rows = tuner_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-            digest = tuner_supernet.release(supernet, self._folder / tuner_supernet.WEIGHTS)
-            tuner_supernet.compile_for(supernet)
+                rows = evolution_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+            digest = evolution_supernet.release(supernet, self._folder / evolution_supernet.WEIGHTS)
+            evolution_supernet.compile_for(supernet)
             record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
             self._write(record)
             records.discard(folder)
@@ -325,7 +326,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
-            digest = tuner_supernet.release(model, self._final_path(c.number))
+            digest = evolution_supernet.release(model, self._final_path(c.number))
             metrics = {**c.metrics, **metrics}
             score = float(objectives.value(self._oracle.objective, metrics, self.reference))
             rows.append({"number": c.number, "accuracy": metrics["accuracy"], "score": score, "sha256": digest})

@@ -10,9 +10,9 @@ import keras
 from kspike import training
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_supernet
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.report import export, page
+from kspike.tuners.evolution import supernet
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project import text
 from kspike.tuners.project.project import Project
@@ -53,8 +53,8 @@ class EvolutionResults(Project):
         models = []
         for row in rows[:num_models]:
             model = Spikformer(self.state.archive[row["number"]].config)
-            tuner_supernet.load(model, self._final_path(row["number"]), row["sha256"])
-            tuner_supernet.compile_for(model)
+            supernet.load(model, self._final_path(row["number"]), row["sha256"])
+            supernet.compile_for(model)
             models.append(model)
         return models
 
@@ -78,8 +78,8 @@ class EvolutionResults(Project):
         seed = int(self._oracle.evolution.seed)
         data = project_data.as_data(train, "train", seed)
         validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
-        recipe = tuner_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        start = tuner_supernet.start_of(model, recipe)
+        recipe = supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        start = supernet.start_of(model, recipe)
         return training.train(
             model,
             data,
