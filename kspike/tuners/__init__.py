@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from kspike.tuners.evolution.tuner import EvolutionSearch
     from kspike.tuners.hypermodel import SpikformerHyperModel
     from kspike.tuners.objectives import AEB, FunctionObjective
-    from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
-    from kspike.tuners.tuner_zero_cost import ZeroCostSearch
+    from kspike.tuners.zero_cost.oracle import ZeroCostSearchOracle
+    from kspike.tuners.zero_cost.tuner import ZeroCostSearch
 
 #: Names whose modules import keras_tuner, which the engine does without.
 _LAZY = {

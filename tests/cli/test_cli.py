@@ -15,7 +15,7 @@ import kspike
 from kspike.cli import app
 from kspike.data.tfds_errors import missing
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_shortlist
+from kspike.tuners.zero_cost import shortlist
 from kspike.zoo import sealing
 from tests.tuners.fakes import Untrained
 
@@ -218,7 +218,7 @@ def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_t
 
 
 def test_zero_cost_search_measures_energy_where_it_is_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    monkeypatch.setattr(shortlist, "evaluate", Untrained())
     options = ("--shortlist", 6, "--trials", 3, "--directory", tmp_path, "--project", "e")
     result = kspike_command("search", "digits", "--method", "zero-cost", "--energy", "--report", "--plot", *options)
     assert result.exit_code == 0, result.output

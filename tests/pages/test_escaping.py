@@ -24,7 +24,7 @@ from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.report.page import COLUMNS
 from kspike.tuners.engine.report.page import as_page as evolution_page
-from kspike.tuners.tuner_zero_cost_page import as_page as zero_cost_page
+from kspike.tuners.zero_cost.page import as_page as zero_cost_page
 
 pytestmark = pytest.mark.once
 

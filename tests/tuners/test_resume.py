@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kspike.tuners import EvolutionSearchOracle, tuner_shortlist
+from kspike.tuners import EvolutionSearchOracle
+from kspike.tuners.zero_cost import shortlist
 from tests.helpers import BACKEND
 from tests.tuners.fakes import (
     SPACE,
@@ -85,7 +86,7 @@ def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_m
     )
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
     rest = Untrained()
-    monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
+    monkeypatch.setattr(shortlist, "evaluate", rest)
     resumed = zero_cost_search(tmp_path / "a")
     assert len(resumed.state.archive) == 0
     resumed.search(arrays())

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kspike.tuners import tuner_shortlist
 from kspike.tuners.engine import Journal
+from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import FakeSearch, Untrained, arrays, essence, zero_cost_search
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
 def test_a_zero_cost_search_of_a_chief_and_two_workers_finds_what_one_finds(tmp_path, monkeypatch):
     codes, ends = distributed(FREE, tmp_path / "many", ("worker0", "worker1"))
     assert codes == {"chief": 0, "worker0": 0, "worker1": 0}, ends
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    monkeypatch.setattr(shortlist, "evaluate", Untrained())
     many, one = (zero_cost_search(tmp_path / name, energy_weight=0.5) for name in ("many", "one"))
     one.search(arrays())
     assert len(many.state.archive) == 6 and essence(many) == essence(one)

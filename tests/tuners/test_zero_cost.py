@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from kspike import cost, tuners
-from kspike.tuners import tuner_shortlist
 from kspike.tuners.engine.ranking.ranking import cells
+from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
 from tests.tuners.fakes import zero_cost_search as search
 
@@ -18,7 +18,7 @@ MOST = max(cost.flops(genome) for genome in SPACE.genomes())
 @pytest.fixture
 def untrained(monkeypatch):
     fake = Untrained()
-    monkeypatch.setattr(tuner_shortlist, "evaluate", fake)
+    monkeypatch.setattr(shortlist, "evaluate", fake)
     return fake
 
 
@@ -114,7 +114,7 @@ def test_a_shortlist_of_one_cost_is_said_to_be_and_may_be_spread(tmp_path, untra
 
 def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, capsys):
     silent = lambda genome: genome.to_config().v_threshold["fc1"][0] == 1.0
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=silent))
+    monkeypatch.setattr(shortlist, "evaluate", Untrained(silent=silent))
     tuner = search(tmp_path, verbose=1)
     tuner.search(arrays())
     assert "silent at initialisation (seed 1)" in capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, caps
     assert rejected and all(silent(genome) for genome, _ in rejected)
     assert not any(silent(c.genome) for c in tuner.best_candidates())
     assert len(rejected) + len(tuner.shortlisted()) == 20
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=lambda genome: True))
+    monkeypatch.setattr(shortlist, "evaluate", Untrained(silent=lambda genome: True))
     with pytest.raises(ValueError, match="No network of the shortlist of 20 is left; the first: silent"):
         search(tmp_path, project_name="none").search(arrays())
 
@@ -130,7 +130,7 @@ def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, caps
 def test_a_network_that_cannot_be_measured_is_recorded_and_the_others_go_on(tmp_path, monkeypatch, capsys):
     memory = RuntimeError("CUDA out of memory\nTried to allocate 3 GiB")
     broken = Untrained(raises={2: memory, 3: MemoryError(), 4: ValueError("too few tokens")}, infinite=(5,))
-    monkeypatch.setattr(tuner_shortlist, "evaluate", broken)
+    monkeypatch.setattr(shortlist, "evaluate", broken)
     tuner = search(tmp_path)
     tuner.search(arrays())
     assert [why for _, why in tuner.rejected()] == [
@@ -142,19 +142,19 @@ def test_a_network_that_cannot_be_measured_is_recorded_and_the_others_go_on(tmp_
     tuner.results_summary()
     assert "4 of the shortlist rejected; the first: failed: RuntimeError" in " ".join(capsys.readouterr().out.split())
     again = Untrained(stop=0)  # what failed is known, as a trial of an evolution is
-    monkeypatch.setattr(tuner_shortlist, "evaluate", again)
+    monkeypatch.setattr(shortlist, "evaluate", again)
     search(tmp_path).search(arrays())
 
 
 @pytest.mark.parametrize("mistake", [TypeError("no such argument"), keras_tuner.errors.FatalError("stop")])
 def test_a_mistake_in_code_stops_the_search_and_blames_no_network(tmp_path, monkeypatch, mistake):
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(raises={3: mistake}))
+    monkeypatch.setattr(shortlist, "evaluate", Untrained(raises={3: mistake}))
     tuner = search(tmp_path)
     with pytest.raises(keras_tuner.errors.FatalError, match=str(mistake)):
         tuner.search(arrays())
     assert tuner.rejected() == [] and len(tuner.state.archive) == 0
     mended = Untrained()  # and once it is mended, the search goes on
-    monkeypatch.setattr(tuner_shortlist, "evaluate", mended)
+    monkeypatch.setattr(shortlist, "evaluate", mended)
     tuner = search(tmp_path)
     tuner.search(arrays())
     assert mended.calls == tuner.ranking.top(20)[2:] and len(tuner.state.archive) == 6
@@ -162,11 +162,11 @@ def test_a_mistake_in_code_stops_the_search_and_blames_no_network(tmp_path, monk
 
 def test_interrupted_it_goes_on_where_it_stood(tmp_path, monkeypatch):
     first = Untrained(stop=7)
-    monkeypatch.setattr(tuner_shortlist, "evaluate", first)
+    monkeypatch.setattr(shortlist, "evaluate", first)
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path).search(arrays())
     rest = Untrained()
-    monkeypatch.setattr(tuner_shortlist, "evaluate", rest)
+    monkeypatch.setattr(shortlist, "evaluate", rest)
     resumed = search(tmp_path)
     resumed.search(arrays())
     assert first.calls + rest.calls == resumed.ranking.top(20)
@@ -174,7 +174,7 @@ def test_interrupted_it_goes_on_where_it_stood(tmp_path, monkeypatch):
     whole.search(arrays())
     assert essence(resumed) == essence(whole)
     again = Untrained(stop=0)
-    monkeypatch.setattr(tuner_shortlist, "evaluate", again)
+    monkeypatch.setattr(shortlist, "evaluate", again)
     finished = search(tmp_path)
     assert essence(finished) == essence(whole)
     finished.search(arrays())
@@ -199,10 +199,10 @@ def test_a_project_opened_with_other_settings_is_refused_by_name(tmp_path, untra
 
 
 def test_other_images_are_refused_also_in_the_middle_of_a_shortlist(tmp_path, monkeypatch):
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(stop=7))
+    monkeypatch.setattr(shortlist, "evaluate", Untrained(stop=7))
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path).search(arrays())
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained())
+    monkeypatch.setattr(shortlist, "evaluate", Untrained())
     for _ in range(2):
         with pytest.raises(ValueError, match="data:.*in the project"):
             search(tmp_path).search(arrays(seed=3))
@@ -316,7 +316,7 @@ def test_the_record_and_the_table_are_whole(tmp_path, untrained):
 
 def test_the_page_shows_the_front_how_exact_the_ranking_was_ties_and_what_was_rejected(tmp_path, monkeypatch):
     silent = lambda genome: genome.to_config().v_threshold["fc1"][0] == 1.0
-    monkeypatch.setattr(tuner_shortlist, "evaluate", Untrained(silent=silent))
+    monkeypatch.setattr(shortlist, "evaluate", Untrained(silent=silent))
     tuner = search(tmp_path)
     assert "No network has been ranked" in tuner.report().read_text()
     tuner.search(arrays())

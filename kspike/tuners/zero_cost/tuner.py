@@ -17,13 +17,13 @@ from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
-from kspike.tuners.oracle_zero_cost import ZeroCostSearchOracle
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import NAME, check_name
 from kspike.tuners.scores.energy import Energy
-from kspike.tuners.tuner_shortlist import Shortlist, order_rows
-from kspike.tuners.tuner_zero_cost_lines import standings_lines
-from kspike.tuners.tuner_zero_cost_results import ZeroCostResults
+from kspike.tuners.zero_cost.oracle import ZeroCostSearchOracle
+from kspike.tuners.zero_cost.results import ZeroCostResults
+from kspike.tuners.zero_cost.shortlist import Shortlist, order_rows
+from kspike.tuners.zero_cost.text import standings_lines
 
 
 class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):

@@ -7,7 +7,6 @@ from typing import Any
 
 from kspike.models import Spikformer
 from kspike.space import SearchSpace
-from kspike.tuners import tuner_zero_cost_page
 from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
@@ -18,8 +17,9 @@ from kspike.tuners.evolution import supernet
 from kspike.tuners.project import text
 from kspike.tuners.project.project import Project
 from kspike.tuners.scores import Score
-from kspike.tuners.tuner_shortlist import Shortlist
-from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis, summary_lines
+from kspike.tuners.zero_cost import page
+from kspike.tuners.zero_cost.shortlist import Shortlist
+from kspike.tuners.zero_cost.text import rows_of, score_axis, summary_lines
 
 
 class ZeroCostResults(Project):
@@ -123,7 +123,7 @@ class ZeroCostResults(Project):
 
     def _page(self, num_trials: int) -> str:
         edge = self._front()
-        return tuner_zero_cost_page.as_page(
+        return page.as_page(
             self._lines(), self.ranking, self.score, self.shortlisted() if edge else [], edge,
             self.best_candidates(num_trials), self.rejected(),
         )  # fmt: skip

@@ -12,7 +12,7 @@ from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.report.data import Rows, chosen_values, gene_importance, score_chart
 from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score
-from kspike.tuners.tuner_zero_cost_lines import rows_of, score_axis
+from kspike.tuners.zero_cost.text import rows_of, score_axis
 
 #: Different costs that are drawn, evenly spaced where a space has more.
 DRAWN = 1500
