@@ -6,10 +6,9 @@ else is imported when first used. Nothing of Keras' settings is changed, and onl
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kspike import _start
+from kspike import _lazy, _start
 
 if TYPE_CHECKING:
     from kspike import (
@@ -55,26 +54,14 @@ __all__ = [
     "zoo",
 ]
 
-#: Public classes and the module that holds each; every other public name is a module of its own.
-_CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
+#: Public names and the module that holds each; "" where the name is a module's own.
+_HOMES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Why there is no backend. The command loads one where it needs it, and no file before that.
 _problem = None if _start.is_command() else _start.register()
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'kspike' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    try:
-        module = importlib.import_module(f"kspike.{_CLASSES.get(name, name)}")
-    except (ImportError, ValueError) as error:
-        said = _problem or _start.explained(error)
-        if said is error:
-            raise
-        raise said from None  # it says what to do; Keras' traceback in front of it would not
-    value = getattr(module, name) if name in _CLASSES else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = _lazy.attributes(
+    __name__,
+    {name: _HOMES.get(name, "") for name in __all__ if name != "__version__"},
+    __all__,
+    explain=lambda error: _problem or _start.explained(error),
+)

@@ -1,13 +1,13 @@
 """What a network costs: parameters and operations in closed form, synaptic operations and energy as measured."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kspike._lazy import attributes
 from kspike.cost.analytic.ann import AnnTwin, ann_twin
 from kspike.cost.analytic.counting import COUNTINGS, flops, parameters
 from kspike.cost.analytic.rows import Row
 from kspike.cost.analytic.sizes import Sizes
 from kspike.cost.analytic.table import table
-from kspike.cost.conventions import published  # whose conventions register themselves
 from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
 from kspike.cost.conventions.base import Convention, conventions, register
 
@@ -19,27 +19,12 @@ if TYPE_CHECKING:
 
 #: These need Keras or its models; the closed forms above do not, and come without.
 _LATE = {
-    "measure": "measuring",
+    "EnergyReport": "report.report",
+    "EnergyRow": "report.rows",
+    "NeuronRow": "report.rows",
+    "measure": "measured.measure",
     "neurobench": "neurobench",
-    "EnergyReport": "report",
-    "EnergyRow": "rows",
-    "NeuronRow": "rows",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    value = getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATE})
-
 
 __all__ = [
     "COUNTINGS",
@@ -63,3 +48,5 @@ __all__ = [
     "register",
     "table",
 ]
+
+__getattr__, __dir__ = attributes(__name__, _LATE, __all__)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kspike._lazy import attributes
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, ByScore, Candidate, Constraints, Crossover, Evolution, Mutation
 
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
     from kspike.tuners.zero_cost.oracle import ZeroCostSearchOracle
     from kspike.tuners.zero_cost.tuner import ZeroCostSearch
 
-#: Names whose modules import keras_tuner, which the engine does without.
+#: Names whose modules import keras_tuner or build networks, which the engine does without.
 _LAZY = {
     "AEB": "objectives",
-    "EvolutionSearch": "tuner",
-    "EvolutionSearchOracle": "oracle",
+    "EvolutionSearch": "evolution.tuner",
+    "EvolutionSearchOracle": "evolution.oracle",
     "FunctionObjective": "objectives",
     "SpikformerHyperModel": "hypermodel",
-    "ZeroCostSearch": "tuner_zero_cost",
-    "ZeroCostSearchOracle": "oracle_zero_cost",
+    "ZeroCostSearch": "zero_cost.tuner",
+    "ZeroCostSearchOracle": "zero_cost.oracle",
+    "scores": "",
 }
 
 __all__ = [
@@ -48,16 +49,4 @@ __all__ = [
     "scores",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "scores":  # builds networks, which the engine does without
-        return importlib.import_module("kspike.tuners.scores")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'kspike.tuners' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f"kspike.tuners.{_LAZY[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attributes(__name__, _LAZY, __all__)

@@ -5,9 +5,9 @@ Names are resolved when first used: listing and showing entries needs no Keras.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kspike._lazy import attributes
 
 if TYPE_CHECKING:
     from kspike.zoo.cards import card
@@ -42,16 +42,4 @@ _HOMES = {
     "verify": "verifying",
 }
 
-
-def __getattr__(name: str) -> Any:
-    home = f"{__name__}.{_HOMES.get(name, name)}"
-    if name not in _HOMES and (name.startswith("_") or importlib.util.find_spec(home) is None):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
-    module = importlib.import_module(home)
-    value = getattr(module, name) if name in _HOMES else module  # the modules, too, are there as if all were imported
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = attributes(__name__, _HOMES, __all__, modules=True)

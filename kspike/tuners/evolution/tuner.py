@@ -19,12 +19,12 @@ from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.report.tensorboard import EventFile
-from kspike.tuners.evolution import supernet as evolution_supernet
+from kspike.tuners.evolution import supernet as shared
 from kspike.tuners.evolution.evaluator import Evaluator
 from kspike.tuners.evolution.oracle import EvolutionSearchOracle
 from kspike.tuners.evolution.results import EvolutionResults
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
-from kspike.tuners.project import data as project_data
+from kspike.tuners.project import data as given
 from kspike.tuners.project import text
 from kspike.tuners.project.project import MISTAKES, NAME, check_name
 
@@ -122,11 +122,11 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         """The project's supernet, with its weights where they have been trained, in whichever process."""
         _ = self.state  # forgets one that was made before another process trained it
         if self._supernet is None:
-            supernet = evolution_supernet.create(self.space, int(self._oracle.evolution.seed))
+            supernet = shared.create(self.space, int(self._oracle.evolution.seed))
             record = self._record("supernet")
             if record is not None:
-                evolution_supernet.load(supernet, self._folder / evolution_supernet.WEIGHTS, record["sha256"])
-            evolution_supernet.compile_for(supernet)
+                shared.load(supernet, self._folder / shared.WEIGHTS, record["sha256"])
+            shared.compile_for(supernet)
             self._supernet = supernet
         return self._supernet
 
@@ -169,17 +169,17 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
             settings["sampling"] = sampling_policies.describe(policy)
         seed = int(self._oracle.evolution.seed)
-        train, validation_data = project_data.arranged(train, y, validation_data)
-        data = project_data.as_data(train, "train", seed)
-        recipe = evolution_supernet.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        settings |= evolution_supernet.brought(recipe)
+        train, validation_data = given.arranged(train, y, validation_data)
+        data = given.as_data(train, "train", seed)
+        recipe = shared.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= shared.brought(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is None:
             record = self._train_supernet(data, validation_data, policy, recipe, settings)
         else:
-            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / evolution_supernet.WEIGHTS}")
+            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / shared.WEIGHTS}")
         # projects from before what the data brings was kept go on
         settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
         refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
@@ -189,12 +189,12 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self, data: Any, validation_data: Any, policy: Any, recipe: Any, settings: dict[str, Any]
     ) -> dict[str, Any]:
         """Trains it, but where another process has meanwhile; gives what the journal says of it."""
-        validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
+        validation = None if validation_data is None else given.as_data(validation_data, "validation")
         config = self.space.max_config()
-        project_data.check(data, "train", config)
+        given.check(data, "train", config)
         if validation is not None:
-            project_data.check(validation, "validation", config)
-            project_data.halves(validation)  # not needed before the search, which is hours from here
+            given.check(validation, "validation", config)
+            given.halves(validation)  # not needed before the search, which is hours from here
         with self._held():
             record = self._record("supernet")
             if record is not None:  # another process trained it since this one looked
@@ -202,9 +202,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             supernet, folder = self.supernet, self._folder / "supernet_training"
             supernet.sampling = policy
             with self._at_work():
-                rows = evolution_supernet.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-            digest = evolution_supernet.release(supernet, self._folder / evolution_supernet.WEIGHTS)
-            evolution_supernet.compile_for(supernet)
+                rows = shared.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+            digest = shared.release(supernet, self._folder / shared.WEIGHTS)
+            shared.compile_for(supernet)
             record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
             self._write(record)
             records.discard(folder)
@@ -228,19 +228,19 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
-        project_data.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
-        train, validation_data = project_data.arranged(train, y, validation_data)
-        train = project_data.as_data(train, "train")
-        validation = project_data.as_data(validation_data, "validation")
+        given.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
+        train, validation_data = given.arranged(train, y, validation_data)
+        train = given.as_data(train, "train")
+        validation = given.as_data(validation_data, "validation")
         config = self.space.max_config()
         for data, name in ((train, "train"), (validation, "validation")):
-            project_data.check(data, name, config)
-        scoring, picking = project_data.halves(validation)
+            given.check(data, name, config)
+        scoring, picking = given.halves(validation)
         with self._held():
             supernet = self._record("supernet")
             if supernet is None:
                 raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
-            used = {"data": project_data.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
+            used = {"data": given.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
             if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
                 used["training"] = train.hash
             self._evaluator = self._make_evaluator(train, scoring)
@@ -326,7 +326,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
-            digest = evolution_supernet.release(model, self._final_path(c.number))
+            digest = shared.release(model, self._final_path(c.number))
             metrics = {**c.metrics, **metrics}
             score = float(objectives.value(self._oracle.objective, metrics, self.reference))
             rows.append({"number": c.number, "accuracy": metrics["accuracy"], "score": score, "sha256": digest})

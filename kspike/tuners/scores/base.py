@@ -15,8 +15,8 @@ Bound = Callable[[], Mapping[str, float]]
 class Score:
     """A training-free score: how good a network promises to be, without training it.
 
-    Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking.ranking` ranks whole spaces
-    by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
+    Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking` ranks whole
+    spaces by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
     shortlist, for several initialisations.
 
     A score of one's own is a subclass with a `name` and `on`, registered by `kspike.tuners.scores.register`.
