@@ -1,6 +1,7 @@
 """Tables that kspike writes: what a user named never becomes a formula of a spreadsheet, and numbers stay numbers."""
 
 import csv
+import dataclasses
 import io
 import types
 
@@ -34,7 +35,7 @@ def test_everything_else_stays(value):
 @pytest.mark.parametrize("formula", FORMULAS[:4])
 def test_in_every_table(formula, tmp_path, monkeypatch):
     row = types.SimpleNamespace(rates=(0.5, -0.5))
-    for field in kspike.cost.report.report.dataclasses.fields(kspike.cost.report.report.EnergyRow):
+    for field in dataclasses.fields(kspike.cost.EnergyRow):
         setattr(row, field.name, getattr(row, field.name, formula if field.name == "layer" else -1.0))
     report = types.SimpleNamespace(rows=[row], model=formula)
     EnergyReport.to_csv(report, tmp_path / "energy.csv", report)

@@ -10,7 +10,7 @@ import pytest
 
 import kspike
 from kspike import _names, tuners
-from kspike.cost.report.report import text
+from kspike.cost.report import text
 from kspike.space import SearchSpace
 from kspike.zoo import naming
 

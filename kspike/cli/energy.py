@@ -44,7 +44,7 @@ def energy(
     """
     import kspike
     from kspike.cost.conventions.base import get
-    from kspike.cost.report.report.text import as_comparison
+    from kspike.cost.report.text import as_comparison
 
     if limit is not None and limit < 1:
         raise ValueError(f"--limit expects at least 1 image, received {limit}.")

@@ -176,9 +176,10 @@ def measure_energy(model: Any, test: Any, convention: str | None) -> dict:
 def check_convention(convention: str | None) -> None:
     """ValueError for a convention that nobody knows, or that charges no energy, before anything is measured by it."""
     from kspike import cost
+    from kspike.cost.conventions.base import get
 
     known = list(cost.conventions())
     if convention is not None and convention not in known:
         raise ValueError(f"Expected a convention out of {', '.join(known)}; received {convention!r}.")
-    if convention is not None and cost.convention.get(convention).free:
+    if convention is not None and get(convention).free:
         raise ValueError(f"The convention {convention!r} counts operations; a card needs one that charges energy.")

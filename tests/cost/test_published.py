@@ -8,6 +8,7 @@ import pytest
 
 import kspike
 from kspike import cost
+from kspike.cost.conventions.base import get
 from kspike.layers import LIF, SSA, BatchNorm, DirectEncoding
 from tests.cost.networks import images, random_config
 from tests.helpers import BACKEND, wake
@@ -106,7 +107,7 @@ def test_lemaire_charges_memory_by_its_size():
     queue, weights, membranes = 10 * 4000 / 8192, 10 * 24 / 8192, 10 * 12 / 8192
     memory = (1 + 2) * queue + 3 * weights + 12 * membranes
     assert row.energy_uj == pytest.approx((0.1 * (5 + 3) + 3.2 * 3 + memory) * 1e-6)
-    assert cost.convention.get("lemaire").access_pj(2**30) == 100.0
+    assert get("lemaire").access_pj(2**30) == 100.0
 
 
 def test_every_convention_charges_time_steps_and_images_alike(small):

@@ -262,9 +262,9 @@ def test_without_numba_neurons_run_step_by_step_and_say_so_once(monkeypatch):
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32"))
     expected = to_numpy(ops.lif(x, tau=2.0))
     monkeypatch.setitem(sys.modules, "numba", None)
-    for module in ("cpu_kernels", "cpu_compiling", "cpu_neuron", "cpu_neuron_back", "cpu_moments"):
-        monkeypatch.delitem(sys.modules, f"kspike.ops.{module}", raising=False)
-        monkeypatch.delattr(f"kspike.ops.{module}", raising=False)
+    for module in ("kernels", "compiling", "neuron", "neuron_gradient", "moments"):
+        monkeypatch.delitem(sys.modules, f"kspike.ops.cpu.{module}", raising=False)
+        monkeypatch.delattr(f"kspike.ops.cpu.{module}", raising=False)
     norm_lif.kernels.cache_clear()
     try:
         with pytest.warns(UserWarning, match="pip install numba"):

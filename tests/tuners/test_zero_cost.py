@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kspike import cost, tuners
-from kspike.tuners.engine.ranking.ranking import cells
+from kspike.tuners.engine.ranking import cells
 from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
 from tests.tuners.fakes import zero_cost_search as search

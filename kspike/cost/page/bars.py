@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kspike.cost.page.marks import mark
-from kspike.cost.report.report.text import energy, quantity
+from kspike.cost.report.text import energy, quantity
 
 if TYPE_CHECKING:
     from kspike.cost.report.report import EnergyReport

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kspike.cost.page.marks import COLOURS
-from kspike.cost.report.report.text import PER_MILLIJOULE, joules
+from kspike.cost.report.text import PER_MILLIJOULE, joules
 from kspike.pages import Chart, Point, Series, chart
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kspike.cost.measured.recorder import RASTER
 from kspike.cost.page import bars, curves, heat, raster, summary
 from kspike.cost.page.marks import COLOURS
-from kspike.cost.report.report.findings import findings
+from kspike.cost.report.findings import findings
 from kspike.pages import render
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kspike.cost.page.marks import COLOURS
-from kspike.cost.report.report.text import PER_MILLIJOULE, joules, quantity
+from kspike.cost.report.text import PER_MILLIJOULE, joules, quantity
 
 if TYPE_CHECKING:
     from kspike.cost.report.report import EnergyReport

@@ -16,7 +16,7 @@ from kspike.cost.analytic.ann import AnnTwin, twin_of
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured.anytime import Reading, recharged
 from kspike.cost.measured.products import Product
-from kspike.cost.report.report.findings import findings
+from kspike.cost.report.findings import findings
 from kspike.cost.report.rows import EnergyRow, NeuronRow, interval, product_rows, spread
 
 KINDS = ("ac", "mac", "dense", "syops")
@@ -127,7 +127,7 @@ class EnergyReport:
         return (*out, *self.notes)
 
     def __str__(self) -> str:
-        from kspike.cost.report.report.text import as_text
+        from kspike.cost.report.text import as_text
 
         return as_text(self)
 

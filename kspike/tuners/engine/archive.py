@@ -8,7 +8,7 @@ import numpy as np
 
 from kspike.space import Genome
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.evolution.evolution import pareto
+from kspike.tuners.engine.evolution import pareto
 from kspike.tuners.engine.evolution.selection import OBJECTIVES, front, points
 
 

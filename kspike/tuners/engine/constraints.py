@@ -15,8 +15,8 @@ from kspike._registry import unknown
 from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
+from kspike.tuners.engine.ranking.block_sums import TooRich
 from kspike.tuners.engine.ranking.cells import CostCells
-from kspike.tuners.engine.ranking.ranking.block_sums import TooRich
 
 #: Quantities that follow exactly from the architecture, over any number of networks at once.
 EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {

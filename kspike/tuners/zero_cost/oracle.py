@@ -10,8 +10,8 @@ import keras_tuner
 from kspike.space import SearchSpace
 from kspike.tuners import objectives
 from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.ranking.ranked_trials import RankedTrials
 from kspike.tuners.engine.ranking.ranking import Ranking
-from kspike.tuners.engine.ranking.ranking.ranked_trials import RankedTrials
 from kspike.tuners.evolution.oracle import EvolutionSearchOracle
 
 #: What a trial of `ZeroCostSearch` reports.

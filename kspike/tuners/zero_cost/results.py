@@ -11,7 +11,7 @@ from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.ranking.ranking import Ranking
-from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Weighing
 from kspike.tuners.engine.report import export
 from kspike.tuners.evolution import supernet
 from kspike.tuners.project import text

@@ -13,7 +13,7 @@ import numpy as np
 from kspike.config import SpikformerConfig
 from kspike.space import Genome
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Weighing
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import MISTAKES
 from kspike.tuners.project.text import genes

@@ -7,7 +7,7 @@ from typing import Any
 
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
-from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Weighing
 from kspike.tuners.engine.report.score_axis import ScoreAxis
 from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score

@@ -15,7 +15,7 @@ from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
-from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Weighing
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import NAME, check_name

@@ -7,11 +7,11 @@ import pytest
 from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine.constraints import counted
+from kspike.tuners.engine.ranking import block_sums
+from kspike.tuners.engine.ranking import cells as module
+from kspike.tuners.engine.ranking.block_sums import TooRich
 from kspike.tuners.engine.ranking.cells import CostCells
-from kspike.tuners.engine.ranking.ranking import block_sums
-from kspike.tuners.engine.ranking.ranking import cells as module
-from kspike.tuners.engine.ranking.ranking.block_sums import TooRich
-from kspike.tuners.engine.ranking.ranking.quantities import QUANTITIES
+from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.tuners.engine.spaces import SPACES
 
 ALL = tuple(QUANTITIES)

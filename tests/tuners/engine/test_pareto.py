@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kspike.tuners.engine.evolution.evolution import pareto
+from kspike.tuners.engine.evolution import pareto
 
 
 def test_fronts_peel_off_one_after_the_other():

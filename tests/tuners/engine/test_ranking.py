@@ -6,9 +6,10 @@ import pytest
 from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Archive, Constraints
-from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS, Ranking, cells
-from kspike.tuners.engine.ranking.ranking.quantities import QUANTITIES
-from kspike.tuners.engine.ranking.ranking.ranked_trials import RankedTrials
+from kspike.tuners.engine.ranking import cells
+from kspike.tuners.engine.ranking.quantities import QUANTITIES
+from kspike.tuners.engine.ranking.ranked_trials import RankedTrials
+from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS, Ranking
 from kspike.tuners.engine.ranking.sample import DRAWN, Sample
 from tests.tuners.engine.spaces import SPACES
 

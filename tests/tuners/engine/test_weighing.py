@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kspike.tuners.engine.ranking.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Weighing
 
 SCORES, ENERGIES = [4e9, 3e9, 2e9, 1e9], [8.0, 3.0, 2.5, 1.0]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.evolution.evolution import pareto
+from kspike.tuners.engine.evolution import pareto
 
 #: What the Pareto front weighs up, and which way each is better.
 OBJECTIVES = (("accuracy", "max"), ("energy_mj", "min"), ("parameters", "min"))

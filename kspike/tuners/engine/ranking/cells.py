@@ -10,8 +10,8 @@ import numpy as np
 
 from kspike.cost import Sizes
 from kspike.space import Gene, Genome, SearchSpace
-from kspike.tuners.engine.ranking.ranking.block_sums import BlockSums, TooRich
-from kspike.tuners.engine.ranking.ranking.quantities import Quantity, quantity
+from kspike.tuners.engine.ranking.block_sums import BlockSums, TooRich
+from kspike.tuners.engine.ranking.quantities import Quantity, quantity
 
 #: Above these, a space counts as too rich: networks counted one by one; cells.
 MOST_COUNTED = 300_000

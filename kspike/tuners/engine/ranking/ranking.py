@@ -14,8 +14,8 @@ from kspike._registry import nearest
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.constraints import EXACT, Constraints, nothing_inside
+from kspike.tuners.engine.ranking.block_sums import TooRich
 from kspike.tuners.engine.ranking.cells import CostCells
-from kspike.tuners.engine.ranking.ranking.block_sums import TooRich
 from kspike.tuners.engine.ranking.sample import Sample
 
 #: Scores that follow from the architecture -> the quantity of it; more is better, as in AutoST's search.

@@ -8,7 +8,7 @@ import numpy as np
 
 from kspike.cost import Sizes
 from kspike.space import Genome, SearchSpace
-from kspike.tuners.engine.ranking.ranking.quantities import quantity
+from kspike.tuners.engine.ranking.quantities import quantity
 
 #: How many networks are drawn.
 DRAWN = 100_000

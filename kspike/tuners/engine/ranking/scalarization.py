@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kspike._registry import nearest
-from kspike.tuners.engine.evolution.evolution import pareto
+from kspike.tuners.engine.evolution import pareto
 
 FITNESSES = ("normalised", "autost")
 
