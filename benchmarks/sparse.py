@@ -1,7 +1,7 @@
 """What adding up only what fires is worth: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
 
 Products and convolutions of the paper's Spikformer 4-384, and their kernels' gradients, by kspike's loops
-(kspike/ops/cpu/sparse.py, cpu_sparse_back.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
+(kspike/ops/cpu/sparse.py, sparse_gradient.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
 published networks on images of CIFAR-10 (where TFDS_DATA_DIR has it), test images in inference and training images in
 training steps from their published weights, with the loops and without. The two take turns; medians. Rows go into a
 CSV file, one run of all in one, and a plot beside it.

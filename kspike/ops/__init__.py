@@ -3,13 +3,13 @@
 `reference.py` says in keras.ops what each operation does; a backend's own file holds its faster or compiled form,
 tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or `kspike.ops.use_reference(True)`,
 switches every fast form off (read at each call in eager code, when a function is traced in compiled code).
-Inside torch.func's transforms they are off by themselves (`torch_transforms`).
+Inside torch.func's transforms they are off by themselves (`torch/transforms`).
 On a CPU all three run neurons, the normalisation before them, attention, pools, and products and convolutions of few
-spikes as loops compiled by numba (`cpu_pass`, `cpu_kernels`, `cpu_attention`, `cpu_pool`, `cpu_sparse`), torch other
-linear products in oneDNN, jax all full products (`cpu_full`). torch calls them on its own threads (`torch_team`),
-tensorflow through numpy_function (`tensorflow_calls`), jax through XLA's foreign function interface (`jax_calls`).
+spikes as loops compiled by numba (`cpu/norm_lif`, `cpu/kernels`, `cpu/attention`, `cpu/pool`, `cpu/sparse`), torch other
+linear products in oneDNN, jax all full products (`cpu/dense`). torch calls them on its own threads (`torch/openmp`),
+tensorflow through numpy_function (`tensorflow/calls`), jax through XLA's foreign function interface (`jax/ffi`).
 Where XLA cannot call them, pools and, under jax, convolutions have gradients that it compiles well (`xla`). On a GPU
-torch runs normalisation, neurons and attention as Triton kernels (`gpu_pass`, `gpu_kernels`).
+torch runs normalisation, neurons and attention as Triton kernels (`gpu/autograd`, `gpu/kernels`).
 """
 
 from kspike.ops.dispatch import (

@@ -291,7 +291,7 @@ else:
     class KeepsWeights:
         """Goes before keras.Model among a class's bases: what is raised in `predict` or `evaluate` costs no variable.
 
-        Of nothing but its place, unless a backend's loops take the values out of the variables (`jax_trainer`).
+        Of nothing but its place, unless a backend's loops take the values out of the variables (`jax/trainer`).
         """
 
     KeepsWeights = getattr(backend, "KeepsWeights", KeepsWeights)

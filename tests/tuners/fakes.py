@@ -123,6 +123,6 @@ def config_sum(genome: Any) -> float:
 
 
 def zero_cost_search(folder: Any, **options: Any) -> ZeroCostSearch:
-    """A ZeroCostSearch of the small space; put an `Untrained` in place of `tuner_shortlist.evaluate`."""
+    """A ZeroCostSearch of the small space; put an `Untrained` in place of `shortlist.evaluate`."""
     settings = {"space": SPACE, "max_trials": 6, "shortlist": 20, "seeds": 2, "verbose": 0, "project_name": "free"}
     return ZeroCostSearch(directory=folder, **(settings | options))

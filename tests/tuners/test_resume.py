@@ -66,7 +66,7 @@ def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
 
 FREE_CHILD = """
 import os, signal, sys
-from kspike.tuners import tuner_shortlist
+from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import Untrained, arrays, zero_cost_search
 
 class Dying(Untrained):
@@ -75,7 +75,7 @@ class Dying(Untrained):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(*args, **options)
 
-tuner_shortlist.evaluate = Dying()
+shortlist.evaluate = Dying()
 zero_cost_search(sys.argv[1]).search(arrays())
 """
 

@@ -44,11 +44,11 @@ FakeSearch(sys.argv[1], evaluator, lease=10.0).run()
 #: The chief alone measures the shortlist; a worker that tried to would die of it.
 FREE = """
 import os, sys
-from kspike.tuners import tuner_shortlist
+from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import Untrained, arrays, zero_cost_search
 
 worker = os.environ["KERASTUNER_TUNER_ID"] != "chief"
-tuner_shortlist.evaluate = Untrained(raises={1: TypeError("a worker measured")} if worker else None)
+shortlist.evaluate = Untrained(raises={1: TypeError("a worker measured")} if worker else None)
 tuner = zero_cost_search(sys.argv[1], energy_weight=0.5, lease=60.0)
 tuner.search(arrays())
 """

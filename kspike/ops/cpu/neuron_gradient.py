@@ -1,6 +1,6 @@
 """The neuron's way back as compiled loops: potentials computed again, then gradients from the last step to the first.
 
-Loops are short for the reason that `cpu_neuron` gives; sigmoid and detached reset have one of their own.
+Loops are short for the reason that `cpu/neuron` gives; sigmoid and detached reset have one of their own.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def fire_back(
     Args:
         upstream: gradient of the spikes.
         affine: (scale, shift, mean, inverse), float32 `(channels,)`; mean and inverse give the second sum.
-        slope: (detach_reset, place in `cpu_pass.SURROGATES`, alpha).
+        slope: (detach_reset, place in `cpu/norm_lif.SURROGATES`, alpha).
         summed: whether the first two sums are wanted.
     """
     channels, together = x.shape[-1], side_by_side(*x.shape[2:])

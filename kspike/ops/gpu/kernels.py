@@ -1,7 +1,7 @@
 """Normalisation, neuron and attention on a GPU, compiled by Triton: one read of the input where one does.
 
 Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; what is computed is float32, as in
-`cpu_kernels`, whose equations these are. A tile is some rows (an image's place, all its time steps) by some channels:
+`cpu/kernels`, whose equations these are. A tile is some rows (an image's place, all its time steps) by some channels:
 a neuron's potentials live in registers from the first step to the last, on the way back too, where they are computed
 again from x. No sum depends on the order in which tiles end: two runs give the same bits.
 """
@@ -14,7 +14,7 @@ import triton.language as tl
 
 @triton.jit
 def _slope(u, KIND: tl.constexpr, alpha):
-    """dS/du of `kspike.surrogate`, by its place in `cpu_pass.SURROGATES`."""
+    """dS/du of `kspike.surrogate`, by its place in `cpu/norm_lif.SURROGATES`."""
     size = tl.abs(u)
     if KIND == 0:
         s = 1.0 / (1.0 + tl.exp2(u * (alpha * -1.4426950408889634)))

@@ -22,7 +22,7 @@ def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | N
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _fused(one: cpu_norm_lif.Pass, dtype: str, x: Any, tau: Any, v_threshold: Any, mask: Any, *given: Any) -> list:
-    """[spikes, mean, variance]; `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them."""
+    """[spikes, mean, variance]; `given` is gamma, beta, mean, variance and 1 / tau as `cpu/norm_lif` takes them."""
 
     def fire(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         x, tau, v_threshold, mask, *given = args

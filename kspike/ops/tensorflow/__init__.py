@@ -66,7 +66,7 @@ def _fused(
 ) -> tuple:  # fmt: skip
     """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
 
-    `given` is gamma, beta, mean, variance and 1 / tau as `cpu_pass` takes them. tau, the threshold and the time mask
+    `given` is gamma, beta, mean, variance and 1 / tau as `cpu/norm_lif` takes them. tau, the threshold and the time mask
     come into the loops as they are at each call: numbers, or tensors, as a supernet's genes make them.
     """
     half, channels = dtype == tf.bfloat16, x.shape[-1:] if one.normalised else (0,)

@@ -115,7 +115,7 @@ def _kernels_take(x: Any, dtype: str) -> bool:
 
 
 class _FusedLIF(torch.autograd.Function):
-    """Neurons by compiled loops, of x as it is or normalised (`cpu_pass`): (spikes, mean, variance).
+    """Neurons by compiled loops, of x as it is or normalised (`cpu/norm_lif`): (spikes, mean, variance).
 
     Keeps x, and numbers by channel.
     """
