@@ -17,11 +17,11 @@ from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
 if _BACKEND == "torch":
-    from kspike.ops import torch as backend
+    from kspike.ops.torch import BACKEND as backend
 elif _BACKEND == "jax":
-    from kspike.ops import jax as backend
+    from kspike.ops.jax import BACKEND as backend
 elif _BACKEND == "tensorflow":
-    from kspike.ops import tensorflow as backend
+    from kspike.ops.tensorflow import BACKEND as backend
 else:
     raise ImportError(
         f"kspike runs on the Keras backends torch, jax and tensorflow; this process uses {_BACKEND!r}. "
@@ -69,7 +69,7 @@ def ordered_sums() -> Iterator[None]:
 
 
 def _fast(name: str) -> Callable | None:
-    return None if _reference_only else getattr(backend, name, None)
+    return None if _reference_only else getattr(backend, name)
 
 
 def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
@@ -294,13 +294,13 @@ else:
         Of nothing but its place, unless a backend's loops take the values out of the variables (`jax/trainer`).
         """
 
-    KeepsWeights = getattr(backend, "KeepsWeights", KeepsWeights)
+    KeepsWeights = backend.KeepsWeights or KeepsWeights
 
 
 def with_shape(x: Any, shape: tuple) -> Any:
     """x, where a graph that leaves axes of it open is told this shape (None: any) and holds every batch to it."""
     unknown = any(found is None and wanted is not None for found, wanted in zip(x.shape, shape, strict=True))
-    fast = getattr(backend, "with_shape", None)
+    fast = backend.with_shape
     return fast(x, shape) if fast is not None and unknown and _runs(x) else x
 
 
@@ -314,8 +314,7 @@ def substituted(layer: Any) -> list[tuple[Any, Any]]:
 
     For `keras.StatelessScope(state_mapping=...)`; empty in any ordinary call.
     """
-    found = getattr(backend, "substituted", None)
-    return [] if found is None else found(layer)
+    return [] if backend.substituted is None else backend.substituted(layer)
 
 
 _compilations = [0]
@@ -328,7 +327,7 @@ def compilation_counter() -> int:
 
 def compiles() -> bool:
     """Whether `jit` compiles on this backend: a program for each shape that comes."""
-    return backend.COMPILES
+    return backend.compiles
 
 
 def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
@@ -346,7 +345,7 @@ def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
         _compilations[0] += 1
         return fn(*args)
 
-    return backend.jit(counted if backend.COMPILES else fn, list(variables))
+    return backend.jit(counted if backend.compiles else fn, list(variables))
 
 
 def place(number: int) -> contextlib.AbstractContextManager:

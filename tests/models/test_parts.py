@@ -19,7 +19,7 @@ CONFIG = kspike.SpikformerConfig(
 @pytest.fixture
 def sizes(monkeypatch):
     """The batch sizes that the stem of a model sees, where a part holds at most three images."""
-    monkeypatch.setattr("kspike.ops.torch.PART", 3 * 4 * largest(CONFIG))
+    monkeypatch.setattr("kspike.ops.torch.runtime.PART", 3 * 4 * largest(CONFIG))
 
     def of(model):
         seen = []
@@ -46,7 +46,7 @@ def test_parts_answer_as_the_whole(sizes, monkeypatch):
     seen = sizes(model)
     found = model.predict(images(), batch_size=8, verbose=0)
     assert seen == [3, 3, 2]
-    monkeypatch.setattr("kspike.ops.torch.PART", 2**40)
+    monkeypatch.setattr("kspike.ops.torch.runtime.PART", 2**40)
     np.testing.assert_allclose(found, model.predict(images(), batch_size=8, verbose=0), atol=1e-6)
     assert seen[3:] == [8]
     assert model(images(0)).shape == (0, 4)
@@ -54,11 +54,11 @@ def test_parts_answer_as_the_whole(sizes, monkeypatch):
 
 def test_a_supernet_too(sizes, monkeypatch):
     supernet = wake(kspike.Supernet("digits"))
-    monkeypatch.setattr("kspike.ops.torch.PART", 3 * 4 * largest(supernet.config))
+    monkeypatch.setattr("kspike.ops.torch.runtime.PART", 3 * 4 * largest(supernet.config))
     seen = sizes(supernet)
     found = supernet.predict(images(), batch_size=8, verbose=0)
     assert len(seen) == 3
-    monkeypatch.setattr("kspike.ops.torch.PART", 2**40)
+    monkeypatch.setattr("kspike.ops.torch.runtime.PART", 2**40)
     np.testing.assert_allclose(found, supernet.predict(images(), batch_size=8, verbose=0), atol=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_whole_batches_where_they_matter(case, sizes):
 def test_the_report_counts_whole_batches(sizes, monkeypatch):
     model = wake(kspike.Spikformer(CONFIG))
     found = kspike.cost.measure(model, images(), progress=False)
-    monkeypatch.setattr("kspike.ops.torch.PART", 2**40)
+    monkeypatch.setattr("kspike.ops.torch.runtime.PART", 2**40)
     assert found.energy_mj == kspike.cost.measure(model, images(), progress=False).energy_mj
     assert to_numpy(model(images())).shape == (8, 4)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import kspike
 from kspike import ops
 from kspike.ops.cpu import kernels
-from kspike.ops.jax import ffi
+from kspike.ops.jax import calls
 
 CONFIG = kspike.SpikformerConfig(
     input_shape=(16, 16, 3), num_classes=4, timesteps=2, embed_dim=16, depth=1, num_heads=2
@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).random((3, 16, 16, 3)).astype("float32")
 @pytest.fixture
 def fired(monkeypatch):
     """Shapes of what the neurons' loops were called with."""
-    assert ffi.calls_loops()
+    assert calls.calls_loops()
     seen, original = [], kernels.fire
     monkeypatch.setattr(kernels, "fire", lambda x, *args, **kw: (seen.append(x.shape), original(x, *args, **kw)))
     return seen
@@ -36,7 +36,7 @@ def doubled(args, results):
 
 
 def double(x):
-    return ffi.call(doubled, "test", (x,), [(x.shape, x.dtype), ((), "int32")])
+    return calls.call(doubled, "test", (x,), [(x.shape, x.dtype), ((), "int32")])
 
 
 def test_a_program_calls_a_function_of_arrays():
@@ -51,7 +51,7 @@ def test_bfloat16_comes_as_it_lies_in_memory():
         results[0][:] = args[0]
 
     x = jnp.asarray([1.0, -2.5, 3e38], "bfloat16")
-    found = jax.jit(lambda x: ffi.call(bits, "test", (x,), [(x.shape, x.dtype)])[0])(x)
+    found = jax.jit(lambda x: calls.call(bits, "test", (x,), [(x.shape, x.dtype)])[0])(x)
     assert found.dtype == "bfloat16" and (found == x).all()
 
 
@@ -60,7 +60,7 @@ def test_what_a_function_raises_is_an_error_of_the_program():
         raise KeyError("so it is")
 
     with pytest.raises(Exception, match="KeyError: 'so it is'"):
-        jax.jit(lambda x: ffi.call(failing, "test", (x,), [((1,), "float32")])[0])(
+        jax.jit(lambda x: calls.call(failing, "test", (x,), [((1,), "float32")])[0])(
             jnp.ones(1)
         ).block_until_ready()
     assert double(jnp.ones(2))[0].tolist() == [2, 2]
@@ -101,8 +101,8 @@ def test_sizes_that_are_symbols_are_not_taken(fired):
 
 def test_a_jax_that_cannot_call_them_is_said_once_and_does_without(fired, monkeypatch):
     monkeypatch.setattr(jax.ffi, "register_ffi_target", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("too old")))
-    monkeypatch.setattr(ffi, "_handlers", {})
-    ffi._works.cache_clear()
+    monkeypatch.setattr(calls, "_handlers", {})
+    calls._works.cache_clear()
     x = np.random.default_rng(0).normal(1.0, 1.0, (2, 3, 4)).astype("float32")
     try:
         with pytest.warns(UserWarning, match="too old"):
@@ -110,4 +110,4 @@ def test_a_jax_that_cannot_call_them_is_said_once_and_does_without(fired, monkey
         ops.lif(jnp.asarray(x), tau=2.0)
         assert not fired and set(np.unique(found)) == {0.0, 1.0}
     finally:
-        ffi._works.cache_clear()
+        calls._works.cache_clear()

@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kspike.ops import xla
 from kspike.ops.cpu import norm_lif
-from kspike.ops.jax.ffi import call, calls_loops
+from kspike.ops.jax.calls import call, calls_loops
 
 
 def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
@@ -87,42 +86,3 @@ def attend(q: Any, k: Any, v: Any) -> Any | None:
     """Attention that keeps q, k and v alone for the way back; a CPU's, else None."""
     shape = (*q.shape[:3], q.shape[3] * q.shape[4])
     return attend_chosen(*(jnp.asarray(a).reshape(shape) for a in (q, k, v)), (q.shape[4],), 0)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _max_pool(x: Any, size: tuple) -> Any:
-    return _pool_and_place(x)[0]
-
-
-def _pool_and_place(x: Any) -> tuple:
-    if not calls_loops(x):
-        return xla.pool_and_place(x)
-
-    def pool(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops.cpu import pool as cpu_pool
-
-        cpu_pool.pool(args[0], *results, norm_lif.cores())
-
-    shape = (x.shape[0], *(-(-n // 2) for n in x.shape[1:3]), x.shape[3])
-    return tuple(call(pool, (), (x,), [(shape, x.dtype), (shape, "uint8")]))
-
-
-def _pool_backward(size: tuple, place: Any, upstream: Any) -> tuple:
-    if place.dtype != "uint8":
-        return (xla.pool_gradient(place, upstream, size),)
-
-    def pool_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
-        from kspike.ops.cpu import pool as cpu_pool
-
-        cpu_pool.gradient(*args, results[0], norm_lif.cores())
-
-    shape = (upstream.shape[0], *size, upstream.shape[3])
-    return tuple(call(pool_back, (), (upstream, place), [(shape, upstream.dtype)]))
-
-
-_max_pool.defvjp(lambda x, size: _pool_and_place(x), _pool_backward)
-
-
-def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that a CPU runs fast; None on other devices."""
-    return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None

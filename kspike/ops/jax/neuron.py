@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
-from kspike.ops.jax.ffi import KNOWN, call, calls_loops
+from kspike.ops.jax.calls import KNOWN, call, calls_loops
 
 
 def _described(x: jax.Array, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | None:
@@ -87,3 +87,29 @@ def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **n
         return None
     given = None, None, None, None, inverse_tau
     return _run(one, dtype, x, 1.0 if tau is None else tau, v_threshold, None, *given)[0]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _spike(u: Any, surrogate: Any) -> Any:
+    return jnp.where(u >= 0, jnp.ones_like(u), jnp.where(u < 0, jnp.zeros_like(u), u))  # nan stays
+
+
+@_spike.defjvp
+def _spike_jvp(surrogate: Any, primals: tuple, tangents: tuple) -> tuple:
+    (u,), (du,) = primals, tangents
+    return _spike(u, surrogate), surrogate.derivative(u) * du
+
+
+def spike(u: Any, surrogate: Any) -> Any:
+    """1 where u >= 0; the derivative is the surrogate's, forward and reverse."""
+    return _spike(jnp.asarray(u), surrogate)
+
+
+def divide(y: Any, tau: Any) -> Any:
+    """y / tau, correctly rounded in compiled code too.
+
+    XLA rewrites a division by a constant, or by anything it knows to be a broadcast scalar, into a product with the
+    reciprocal, which moves a tenth of the potentials by one unit in the last place. The barrier hides where tau comes
+    from; it is gone again before code is made, so it costs nothing.
+    """
+    return y / jax.lax.optimization_barrier(jnp.broadcast_to(jnp.asarray(tau, y.dtype), y.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 
 from kspike.ops import reference, xla
 from kspike.ops.cpu import norm_lif
-from kspike.ops.jax.ffi import call, calls_loops
+from kspike.ops.jax.calls import call, calls_loops
 
 
 def _reference(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -122,3 +123,31 @@ def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> j
         return _product(x, kernel, bias, jnp.count_nonzero(sample) <= most * sample.size)
     worth = any(dense.pays(kind, kernel.shape, places, back) for back in (False, True))
     return _product(x, kernel, bias, None) if worth else None
+
+
+@jax.custom_vjp
+def _convolve(x: Any, kernel: Any) -> Any:
+    return reference.convolve(x, kernel)
+
+
+def _convolve_backward(kept: tuple, upstream: Any) -> tuple:
+    x, kernel = kept
+    (to_x,) = jax.vjp(lambda x: reference.convolve(x, kernel), x)[1](upstream)
+    return to_x, xla.kernel_gradient(x, upstream, kernel.shape[:2])
+
+
+_convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)), _convolve_backward)
+
+
+def convolve(x: Any, kernel: Any) -> Any | None:
+    """The convolution with a gradient that a CPU runs fast, by loops where spikes are few; None on other devices."""
+    x, kernel = map(jnp.asarray, (x, kernel))
+    if (y := product(x, kernel)) is not None:
+        return y
+    return _convolve(x, kernel) if jax.default_backend() == "cpu" else None
+
+
+def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
+    """The product of rows, by loops, over spikes alone where they are few; None where that cannot pay."""
+    x, kernel = map(jnp.asarray, (x, kernel))
+    return product(x, kernel, None if bias is None else jnp.asarray(bias, x.dtype))

@@ -10,7 +10,7 @@ from keras import ops
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.arrays import array, kernels_for
+from kspike.ops.torch.calls import array, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 

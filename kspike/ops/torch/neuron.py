@@ -11,7 +11,7 @@ from keras import ops
 from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.arrays import array, float32, kernels_for
+from kspike.ops.torch.calls import array, float32, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 

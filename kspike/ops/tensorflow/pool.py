@@ -1,0 +1,53 @@
+"""The max-pool under TensorFlow: by the compiled loops, or as XLA compiles it well for a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from kspike.ops import xla
+from kspike.ops.cpu import norm_lif as cpu_norm_lif
+from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cpu
+
+
+@tf.custom_gradient
+def _pool_in_xla(x: tf.Tensor) -> tuple:
+    y, place = xla.pool_and_place(x)
+    return y, lambda upstream: xla.pool_gradient(place, upstream, tuple(x.shape[1:3]))
+
+
+@tf.custom_gradient
+def _pool_in_loops(x: tf.Tensor) -> tuple:
+    def pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        from kspike.ops.cpu import pool as cpu_pool
+
+        n, height, width, channels = x.shape
+        size = n, -(-height // 2), -(-width // 2), channels
+        out, places = cpu_norm_lif.empty(size, x.dtype), cpu_norm_lif.empty(size, "uint8")
+        cpu_pool.pool(x, out, places, cpu_norm_lif.cores())
+        return out, places
+
+    def back(upstream: np.ndarray, places: np.ndarray) -> np.ndarray:
+        from kspike.ops.cpu import pool as cpu_pool
+
+        grad = cpu_norm_lif.empty((len(upstream), *size), upstream.dtype)
+        cpu_pool.gradient(upstream, places, grad, cpu_norm_lif.cores())
+        return grad
+
+    size = tuple(x.shape[1:])
+    shape = (x.shape[0], *(-(-n // 2) for n in size[:2]), size[2])
+    y, places = call(pool, (x,), [(x.dtype, shape), (tf.uint8, shape)])
+    return y, lambda upstream: call(back, (upstream, places), [(x.dtype, x.shape)])[0]
+
+
+def max_pool(x: Any) -> Any | None:
+    """The pool by compiled loops, or as XLA compiles it well for a CPU; None on other devices and where neither runs.
+
+    TensorFlow's own is slower, and passes over nan.
+    """
+    x = tf.convert_to_tensor(x)
+    if on_cpu() and in_xla():
+        return _pool_in_xla(x)
+    return _pool_in_loops(x) if x.dtype in KNOWN and calls_python() else None
