@@ -101,9 +101,9 @@ root = pathlib.Path(kspike.__file__).parents[1]
 for path in sorted((root / "kspike").rglob("*.py")):
     name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
     # what belongs to one backend alone: Triton's and TensorFlow's LLVM do not load in either order
-    if "_data" not in name and not name.startswith(tuple(f"kspike.ops.{b}" for b in ("torch", "jax", "tensorflow", "gpu"))):
-        if not name.endswith("__main__"):
-            importlib.import_module(name)
+    others = tuple(f"kspike.ops.{folder}" for folder in ("torch", "jax", "tensorflow", "gpu"))
+    if "_data" not in name and not name.endswith("__main__") and not name.startswith(others):
+        importlib.import_module(name)
 print(json.dumps([before, known()]))
 """
     before, after = json.loads(python(code).splitlines()[-1])
