@@ -88,12 +88,17 @@ def folder_aside(parent: Path, label: str, mode: int = 0o777) -> Iterator[Path]:
         label: what it is for.
         mode: of the folder, less the user's umask.
     """
-    aside = parent / f".{label}.{_made_by()}"
+    aside = place_aside(parent, label)
     os.mkdir(aside, mode)  # not mkdtemp: the finished folder keeps its mode, and it must be the user's umask
     try:
         yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def place_aside(parent: Path, label: str) -> Path:
+    """Gives a hidden place inside `parent` that nothing has, by whose name `remove_leftovers` tells who made it."""
+    return parent / f".{label}.{_made_by()}"
 
 
 @contextlib.contextmanager

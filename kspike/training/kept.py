@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from kspike._files import place_aside, remove_leftovers
+
 SETTINGS, HISTORY = "settings.json", "history.csv"
 WEIGHTS, STATE, ROWS = "model.weights.h5", "state.npz", "epoch.json"
 _EPOCH = re.compile(r"epoch_([0-9]{5,})")
-#: What a process that is killed while it writes or removes leaves: names of `remove` and of kspike._files.
-_ASIDE = re.compile(r"\.epoch_[0-9]{5,}\.[0-9]+-[0-9a-f]{8}|\.[0-9]+\.(settings\.json|history\.csv)")
 
 
 def name(epoch: int) -> str:
@@ -48,14 +47,19 @@ def read(place: Path) -> dict[str, Any]:
     return record
 
 
-def check_places(folder: Path, last: int) -> None:
-    """Looks whether every epoch can be kept, before the first is trained.
+def check_places(folder: Path, last: int, anew: bool = False) -> None:
+    """Looks whether every epoch can be kept, before the first is trained, or an earlier run is removed.
+
+    Args:
+        folder: of the run.
+        last: the last epoch that is to be kept.
+        anew: whether a run that is there is to go.
 
     Raises:
         ValueError: where one would be kept lies something that no run wrote.
     """
     ours = epochs(folder)
-    first = 1 + (_number(ours[-1]) or 0) if ours else 1
+    first = 1 + (_number(ours[-1]) or 0) if ours and not anew else 1
     for path in sorted(folder.glob("epoch_*")):
         if path not in ours and first <= (_number(path) or 0) <= last:
             raise ValueError(
@@ -66,19 +70,14 @@ def check_places(folder: Path, last: int) -> None:
 
 def remove(place: Path) -> None:
     """Takes an epoch away: renamed first, so that a kill on the way leaves no half of one under its name."""
-    aside = place.with_name(f".{place.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    os.rename(place, aside)
+    aside = place_aside(place.parent, place.name)
+    place.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def clear(folder: Path) -> None:
-    """Removes what a process that was killed while it wrote has left: the lock keeps all others away."""
-    for stale in folder.iterdir():
-        if _ASIDE.fullmatch(stale.name) and not stale.is_symlink():
-            if stale.is_dir():
-                shutil.rmtree(stale, ignore_errors=True)
-            else:
-                stale.unlink(missing_ok=True)
+    """Removes what a process that was killed while it wrote or removed an epoch has left."""
+    remove_leftovers(folder, _EPOCH.pattern.replace("(", "(?:"))
 
 
 def _number(path: Path) -> int | None:

@@ -135,9 +135,9 @@ def _open(
     folder: Path, model: keras.Model, settings: dict[str, Any], epochs: int, resume: bool
 ) -> list[dict[str, float]]:
     with _writing(folder):
+        kept.check_places(folder, epochs, anew=not resume)
         if not resume:
             records.forget(folder)
-        kept.check_places(folder, epochs)
         records.check_settings(folder, settings)
     return records.restore(folder, model)
 

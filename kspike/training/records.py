@@ -15,19 +15,37 @@ import numpy as np
 
 from kspike import _lock
 from kspike._csv import as_csv, uncell
-from kspike._files import folder_aside, sha256, sync, write_bytes
+from kspike._files import expanded, folder_aside, sha256, sync, write_bytes
+from kspike._messages import shown
 from kspike.training import kept
 from kspike.training.kept import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
-    """Gives one row an epoch of a run in `directory`: loss, accuracy, val_..., learning_rate, seconds."""
-    path = Path(directory) / HISTORY
+    """Gives one row an epoch of a run in `directory`: loss, accuracy, val_..., learning_rate, seconds.
+
+    Raises:
+        ValueError: no run, or a damaged history; names file and line.
+    """
+    path = expanded(directory) / HISTORY
     if not path.is_file():
         raise ValueError(f"Expected a training run in {os.fspath(directory)!r}; it holds no {HISTORY}.")
     with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
-        return [{uncell(name): float(value) for name, value in row.items() if value != ""} for row in rows]
+        lines = csv.reader(file)
+        names = [uncell(name) for name in next(lines, [])]
+        if not names:
+            raise ValueError(f"{path} is damaged: it holds no names of columns. Restore it from a copy.")
+        return [_row(path, lines.line_num, names, line) for line in lines]
+
+
+def _row(path: Path, number: int, names: list[str], line: list[str]) -> dict[str, float]:
+    if len(line) == len(names):
+        with contextlib.suppress(ValueError):
+            return {name: float(value) for name, value in zip(names, line, strict=True) if value != ""}
+    raise ValueError(
+        f"{path} is damaged in line {number}: expected {len(names)} numbers or empty cells, received "
+        f"{shown(line)}. Restore it from a copy."
+    )
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -105,12 +107,44 @@ def test_damaged_or_missing_settings_are_named(content, tmp_path):
 
 
 def test_only_what_a_killed_process_left_is_cleared(tmp_path):
-    left = [".epoch_00002.123-0a1b2c3d", ".77.history.csv"]
     mine = [".epoch_backup", ".epoch_00002.123", ".mine.history.csv"]
-    for name in (*left, *mine):
+    for name in mine:
         (tmp_path / name).mkdir() if "epoch" in name else (tmp_path / name).write_text("")
+    killed = """
+import os, signal, sys
+from pathlib import Path
+from kspike import _files
+place = Path(sys.argv[1])
+with _files.folder_aside(place, "epoch_00002") as aside, _files.written_aside(place / "history.csv") as file:
+    (aside / "state.npz").write_text("half")
+    file.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", killed, str(tmp_path)], check=False)
+    assert len(names(tmp_path)) == len(mine) + 2
     records.keep(tmp_path, model(), rows(1))
     assert names(tmp_path) == sorted([*mine, "epoch_00001", "history.csv"])
+
+
+@pytest.mark.parametrize("foreign", ["epoch_00002", "epoch_00001x"])
+def test_a_run_is_removed_only_when_the_new_one_can_be_kept(foreign, tmp_path):
+    train_in(tmp_path, RECIPE.replace(epochs=1))
+    (tmp_path / foreign).mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != _lock.LOCK}
+    if foreign == "epoch_00002":
+        with pytest.raises(ValueError, match="epoch_00002 is no epoch"):
+            train(small(), IMAGES, RECIPE, directory=tmp_path, resume=False, verbose=0)
+        assert before == {path: path.read_bytes() for path in before}
+    else:
+        train(small(), IMAGES, RECIPE, directory=tmp_path, resume=False, verbose=0)
+        assert len(read_history(tmp_path)) == 2 and (tmp_path / foreign).is_dir()
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1", "a,b\n1,2,3", "a,b\nx,1", "a,b\n1,2\n\x00"])
+def test_a_damaged_history_is_refused_by_file_and_line(text, tmp_path):
+    (tmp_path / "history.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"history\.csv.*(line [123]|no names)"):
+        read_history(tmp_path)
 
 
 def test_an_epoch_killed_while_it_was_removed_stops_nothing(tmp_path):
