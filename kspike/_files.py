@@ -48,10 +48,16 @@ def written_aside(path: str | os.PathLike[str], durable: bool = False) -> Iterat
     On every other way out nothing is left, and what was in place stays.
 
     Args:
-        path: the file's place.
+        path: the file's place, in a folder that is there; "~" is the user's home.
         durable: waits until the content is on the disk before it is renamed, so that a power cut leaves no empty file.
+
+    Raises:
+        ValueError: "~name" of nobody.
+        FileNotFoundError: there is no such folder.
     """
-    path = Path(path)
+    path = expanded(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"There is no folder {path.parent} to write {path.name} into")
     _remove_dead(path.parent, re.compile(rf"\.{_MADE_BY}\.{re.escape(path.name)}"))
     aside = path.with_name(f".{_made_by()}.{path.name}")
     try:
@@ -67,14 +73,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, durable: bool = Fa
     """Writes a file beside its place, then renames it there: never half a file."""
     with written_aside(path, durable) as aside:
         aside.write_bytes(content)
-    return Path(path)
+    return expanded(path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes a text file beside its place, then renames it there: never half a file."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
-    return Path(path)
+    return expanded(path)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
+
+from kspike._files import expanded
 
 #: Far deeper than anything kspike writes.
 DEEPEST = 32
@@ -48,7 +49,7 @@ def read_object(path: str | os.PathLike[str], largest: int | None = None) -> dic
     Raises:
         ValueError: no such file, one that is larger, or another content.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
         size = path.stat().st_size
         if largest is not None and size > largest:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike import _files, _process
+from kspike import _files, _process, convert, training
+from kspike.space import SearchSpace
 from kspike.training import Recipe
 
 pytestmark = pytest.mark.once
@@ -176,3 +177,27 @@ def test_a_decoded_part_is_kept_beside_its_other_sizes_and_what_dead_runs_left_g
     with pytest.warns(UserWarning, match="unreadable"):
         cache.decoded(tmp_path, "train", "1" * 64, lambda: images)
     shutil.rmtree(tmp_path / names[0])
+
+
+@pytest.mark.parametrize("name", ["~nobody_of_this_name/x.json", "no/such/folder/x.json"])
+def test_whatever_takes_a_path_says_what_is_wrong_with_it(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = "~nobody_of_this_name|no/such/folder"
+    for write in (training.Recipe().save, SearchSpace.load("digits").save):
+        with pytest.raises((ValueError, FileNotFoundError), match=said):
+            write(name)
+    for read in (training.Recipe.load, SearchSpace.load, training.read_history, convert.from_spikformer):
+        with pytest.raises((ValueError, FileNotFoundError), match=said):
+            read(name.replace(".json", ".npz"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_folder_is_known_wherever_a_path_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert training.Recipe(epochs=3).save("~/r.json") == tmp_path / "r.json"
+    assert training.Recipe.load("~/r.json").epochs == 3
+    assert SearchSpace.load(SearchSpace.load("digits").save("~/s.json")) == SearchSpace.load("~/s.json")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="the file of a checkpoint; received the folder"):
+        convert.from_spikformer("~/folder")

@@ -71,7 +71,7 @@ def card_of(text: str, expected: str, directory: Path | None = None) -> dict[str
     """
     import kspike
 
-    path = Path(text).expanduser()
+    path = expanded(text)
     if directory is None and not _is_name(text) and not _is_entry(path):
         found = "which is not there"
         if path.exists():
@@ -104,7 +104,7 @@ def _from_file(text: str) -> Spikformer:
 
     import kspike
 
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.is_file():
         raise ValueError(f"{text!r} cannot be read: there is no such file.")
     _start.register()

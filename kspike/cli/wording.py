@@ -1,7 +1,8 @@
 """Says in a command's options what the library's messages say in Python's arguments: resume=False is --restart here.
 
 The library writes its advice for Python, `name=value`. Where the command that ran has an option of that name, the
-option is meant; where option and argument differ, `OPTIONS` says which is which. Anything else stays as it was written.
+option is meant; where option and argument differ, `OPTIONS` says which is which. Where another command has it, that is
+named. Anything else stays as it was written.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ OPTIONS = {
     "population_size": "--population",
     "max_trials": "--trials",
 }
+#: Options that a message of another command's may mean, and the command that has them.
+ELSEWHERE = {"--restart": "train"}
 _VALUE = r"""'[^']*'|"[^"]*"|\([^()]*\)|\[[^\]]*\]|True|False|None|-?\d[\w.+-]*(?<!\.)"""
 #: A call is Python as a whole, as Augmentation(flip=0.5): nothing of it is an option. Dotted names are fields.
 _ADVICE = re.compile(rf"\w+\([^()]*=[^()]*\)|(?<![\w.])(?P<name>[a-z][a-z_]*)=(?!=|\.)(?P<value>{_VALUE})?")
@@ -55,7 +58,7 @@ def in_options(text: str, command: Any) -> str:
             return option
         parameter = options.get(option)
         if parameter is None:
-            return found[0]
+            return f"kspike {ELSEWHERE[option]} {option}" if option in ELSEWHERE else found[0]
         if f"{name}={value}" in OPTIONS or value is None or (parameter.is_flag and value == "True"):
             return option
         if parameter.is_flag or value == "None":

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._files import expanded
 from kspike.convert.npz import read_npz
 from kspike.convert.pth import read_pth
 from kspike.convert.pth_tensors import Other
@@ -53,7 +54,10 @@ def read_checkpoint(source: Any, which: str | None = None) -> Checkpoint:
     """
     content = source
     if isinstance(source, (str, os.PathLike)):
-        content = _reader(os.fspath(source))(source)
+        path = expanded(source)
+        if path.is_dir():
+            raise ValueError(f"Expected the file of a checkpoint; received the folder {path}. Name the file in it.")
+        content = _reader(os.fspath(path))(path)
     if not isinstance(content, Mapping):
         raise ValueError(
             f"Expected a mapping from parameter name to array, got {type(content).__name__}; "

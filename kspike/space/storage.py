@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kspike import _json
-from kspike._files import write_text
+from kspike._files import expanded, write_text
 from kspike._registry import nearest
 from kspike._resources import published
 
@@ -34,7 +34,7 @@ def find(name: str | Path) -> Path:
     known = names()
     if isinstance(name, str) and name in known:
         return published("spaces") / f"{name}.json"
-    path = Path(name)
+    path = expanded(name)
     if path.is_file():
         return path
     kind = "No file" if path.suffix == ".json" else "Unknown search space"

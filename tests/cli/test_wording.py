@@ -35,7 +35,7 @@ def command(name):
          "another --project, or an empty folder to start it anew."),
         ("search", "population_size: 3 in the project", "--population: 3 in the project"),
         ("search", "call search(train, validation_data=...) first", "call search(train, validation_data=...) first"),
-        ("evaluate", "resume=False", "resume=False"),  # which has no such option
+        ("evaluate", "start anew with resume=False", "start anew with kspike train --restart"),  # evaluate has none
         ("zoo publish", "Expected license= of the weights", "Expected --license of the weights"),
         ("zoo publish", "as directory='my_zoo'. (With half=True, 1.)", "as --directory my_zoo. (With --half, 1.)"),
         ("zoo publish", "as directory='my zoo'", "as --directory 'my zoo'"),
