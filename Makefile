@@ -13,13 +13,6 @@ RUN := $(VENV)/bin/python
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
 
-# XLA's programs are kept beside the environment: tests that compile the same one share it, and so does the next run.
-# By processor, for a program is made for the one it is compiled on.
-PROCESSOR := $(shell (grep -m1 flags /proc/cpuinfo || uname -mp) 2>/dev/null | cksum | cut -d' ' -f1)
-export JAX_COMPILATION_CACHE_DIR := $(abspath $(VENV))/xla/$(PROCESSOR)
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
-export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
-
 # What is tested: all, or what PART names, as in `make test PART=tests/layers`.
 PART ?=
 

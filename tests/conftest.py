@@ -1,8 +1,10 @@
 """Settles the backend before Keras is imported: the one asked for, else the first that is installed."""
 
+import hashlib
 import importlib.util
 import os
 import pathlib
+import platform
 from typing import Any
 
 if "KERAS_BACKEND" not in os.environ:
@@ -14,10 +16,14 @@ if "KERAS_BACKEND" not in os.environ:
 os.environ.setdefault("TRITON_INTERPRET", "1")
 # TensorFlow's start-up notes would drown a failing test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# What one test process has compiled, another of the same run need not: most of the time on jax is compilation.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parent.parent / ".pytest_cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS", "0")
-os.environ.setdefault("JAX_PERSISTENT_COMPILATION_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# What one test process has compiled, no other need compile, nor the next run: most of the time on jax is compilation.
+# By processor, for a program is made for the one it is compiled on.
+_cpuinfo = pathlib.Path("/proc/cpuinfo")
+_features = [line for line in _cpuinfo.read_text().splitlines() if line.startswith("flags")] if _cpuinfo.exists() else []
+_processor = hashlib.sha256("".join(_features[:1]).encode() + platform.processor().encode()).hexdigest()[:12]
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{pathlib.Path(__file__).parents[1]}/.pytest_cache/xla/{_processor}")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
 def pytest_report_header() -> str:
