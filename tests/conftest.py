@@ -19,9 +19,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What one test process has compiled, no other need compile, nor the next run: most of the time on jax is compilation.
 # By processor, for a program is made for the one it is compiled on.
 _cpuinfo = pathlib.Path("/proc/cpuinfo")
-_features = [line for line in _cpuinfo.read_text().splitlines() if line.startswith("flags")] if _cpuinfo.exists() else []
+_lines = _cpuinfo.read_text().splitlines() if _cpuinfo.exists() else []
+_features = [line for line in _lines if line.startswith("flags")]
 _processor = hashlib.sha256("".join(_features[:1]).encode() + platform.processor().encode()).hexdigest()[:12]
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{pathlib.Path(__file__).parents[1]}/.pytest_cache/xla/{_processor}")
+_kept = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla" / _processor
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_kept))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
