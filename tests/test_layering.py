@@ -181,6 +181,40 @@ def test_parts_form_no_circle():
     assert not circles, f"parts that import each other in a circle: {circles}"
 
 
+#: A genome knows its space, and a space makes genomes.
+ONE_WITH_ITSELF = {"kspike.space.checks", "kspike.space.expression", "kspike.space.genome", "kspike.space.search_space"}
+
+
+def test_modules_form_no_circle():
+    """Imports inside functions and for types count: what cannot be read alone cannot be changed alone."""
+    names = {}
+    for path in modules():
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        names[dotted] = path
+    edges: dict[str, set[str]] = {name: set() for name in names}
+    by_path = {path: name for name, path in names.items()}
+    for path, name, _, _ in everything():
+        found = next((n for n in (name, name.rpartition(".")[0]) if n in names), None)
+        if found and found != by_path[path]:
+            edges[by_path[path]].add(found)
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> tuple[str, ...] | None:
+        if name in way:
+            circle = way[way.index(name) :]
+            return None if set(circle) <= ONE_WITH_ITSELF else circle
+        if name in done:
+            return None
+        for other in sorted(edges[name]):
+            if circle := visit(other, (*way, name)):
+                return circle
+        done.add(name)
+        return None
+
+    circles = [circle for name in sorted(edges) if (circle := visit(name, ()))]
+    assert not circles, f"modules that import each other: {' -> '.join(circles[0])}"
+
+
 @pytest.mark.parametrize("root", sorted(ONLY_IN))
 def test_outside_packages_stay_in_their_place(root):
     wrong = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -11,10 +12,9 @@ from kspike.models import Spikformer
 
 if TYPE_CHECKING:
     from kspike.supernet.elastic import ElasticDense
-    from kspike.supernet.supernet import Supernet
 
 
-def copy_weights(supernet: Supernet, model: Spikformer) -> None:
+def copy_weights(supernet: keras.Model, model: Spikformer) -> None:
     """Fills `model` with what its config uses of the shared weights and of the stored statistics."""
     config = model.config
     d = config.embed_dim

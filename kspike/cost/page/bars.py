@@ -8,11 +8,11 @@ from kspike.cost.page.marks import mark
 from kspike.cost.report.text import energy, quantity
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
     from kspike.cost.report.rows import EnergyRow
 
 
-def layers(report: EnergyReport, largest: float) -> list[dict[str, Any]]:
+def layers(report: EnergyData, largest: float) -> list[dict[str, Any]]:
     """A bar a product; the largest energy of a product, in microjoules, fills the width."""
     whole = report.energy_mj * 1e3 or 1.0
     return [
@@ -29,7 +29,7 @@ def layers(report: EnergyReport, largest: float) -> list[dict[str, Any]]:
     ]
 
 
-def numbers(report: EnergyReport) -> list[list[str]]:
+def numbers(report: EnergyData) -> list[list[str]]:
     """The rows of the report: layer, kind, input rate, not zero, largest, dense, MACs, ACs, microjoules."""
     return [
         [

@@ -11,10 +11,10 @@ from kspike.pages import Chart, Point, Series, chart
 
 if TYPE_CHECKING:
     from kspike.cost.measured.anytime import Reading
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 
-def charts(reports: tuple[EnergyReport, ...]) -> list[Chart]:
+def charts(reports: tuple[EnergyData, ...]) -> list[Chart]:
     """Accuracy by step, energy by step, and the one against the other; nothing for networks of one step."""
     if all(report.timesteps < 2 for report in reports):
         return []

@@ -11,10 +11,10 @@ from kspike.cost.report.findings import findings
 from kspike.pages import render
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 
-def as_page(report: EnergyReport, beside: EnergyReport | None = None) -> str:
+def as_page(report: EnergyData, beside: EnergyData | None = None) -> str:
     """The whole page as text; nothing in it is loaded from anywhere.
 
     Raises:
@@ -43,7 +43,7 @@ def as_page(report: EnergyReport, beside: EnergyReport | None = None) -> str:
     )
 
 
-def _model(report: EnergyReport, colour: str, largest: float) -> dict[str, Any]:
+def _model(report: EnergyData, colour: str, largest: float) -> dict[str, Any]:
     """One model's column of every section; a section that it has nothing for is empty."""
     return {
         "name": report.model,

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 from kspike.cost.page.marks import mark
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 #: From this share of the darkest shade on, text stands in the colour of the paper.
 _DARK = 0.6
 
 
-def steps(report: EnergyReport) -> list[int]:
+def steps(report: EnergyData) -> list[int]:
     """Numbers of the columns: time steps from 1."""
     return list(range(1, 1 + max((len(row.rates) for row in report.neurons), default=0)))
 
 
-def rates(report: EnergyReport) -> list[dict[str, Any]]:
+def rates(report: EnergyData) -> list[dict[str, Any]]:
     """A row a neuron layer, a cell a time step."""
     return [
         {"name": row.name, "mark": mark(row), "cells": [_cell(r) for r in row.rates], "mean": f"{row.rate:.3f}"}

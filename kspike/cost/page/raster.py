@@ -10,14 +10,14 @@ from kspike.cost.page.marks import mark
 from kspike.pages import png
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
     from kspike.cost.report.rows import NeuronRow
 
 #: Pixels of a raster: its width, and its height where the layer fills it.
 _WIDTH, _HEIGHT = 112, 120
 
 
-def first_image(report: EnergyReport) -> dict[str, Any]:
+def first_image(report: EnergyData) -> dict[str, Any]:
     """The image as an address, what is said below it, and a raster a neuron layer."""
     rasters = [_raster(row) for row in report.neurons if row.raster is not None]
     # no picture without spikes: the section is theirs
@@ -25,7 +25,7 @@ def first_image(report: EnergyReport) -> dict[str, Any]:
     return {"rasters": rasters, "image": image, "caption": _caption(report)}
 
 
-def _caption(report: EnergyReport) -> list[str]:
+def _caption(report: EnergyData) -> list[str]:
     lines = ["the first image" if report.label is None else f"the first image, class {report.label}"]
     answers = [reading.answer for reading in report.readings if reading.answer is not None]
     if answers:

@@ -10,7 +10,7 @@ from kspike.cost.page.marks import COLOURS
 from kspike.cost.report.text import PER_MILLIJOULE, joules, quantity
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Tile:
     figures: Sequence[Figure]
 
 
-def tiles(reports: tuple[EnergyReport, ...]) -> list[Tile]:
+def tiles(reports: tuple[EnergyData, ...]) -> list[Tile]:
     """Tiles; with two models the second's figure below the first's, and how many times it is."""
     found = [
         _tile("energy an image", reports, _energy, _interval, lambda r: r.energy_mj),
@@ -55,8 +55,8 @@ def tiles(reports: tuple[EnergyReport, ...]) -> list[Tile]:
 
 
 def _tile(
-    name: str, reports: tuple[EnergyReport, ...], value: Callable[[EnergyReport], tuple[str, str] | None],
-    note: Callable[[EnergyReport], str], ratio: Callable[[EnergyReport], float] | None = None,
+    name: str, reports: tuple[EnergyData, ...], value: Callable[[EnergyData], tuple[str, str] | None],
+    note: Callable[[EnergyData], str], ratio: Callable[[EnergyData], float] | None = None,
 ) -> Tile:  # fmt: skip
     figures = []
     for report, colour in zip(reports, COLOURS, strict=False):
@@ -70,41 +70,41 @@ def _tile(
     return Tile(name, figures)
 
 
-def _energy(report: EnergyReport) -> tuple[str, str]:
+def _energy(report: EnergyData) -> tuple[str, str]:
     value, unit = joules(report.energy_mj)
     return f"{value:.4g}", unit
 
 
-def _scaled(report: EnergyReport) -> tuple[float, str]:
+def _scaled(report: EnergyData) -> tuple[float, str]:
     """What a millijoule is in the unit of the report's energy, and that unit: figures that compare share it."""
     unit = joules(report.energy_mj)[1]
     return PER_MILLIJOULE[unit], unit
 
 
-def _twin(report: EnergyReport) -> tuple[str, str]:
+def _twin(report: EnergyData) -> tuple[str, str]:
     scale, unit = _scaled(report)
     return f"{scale * report.ann.float32_mj:.4g}", unit
 
 
-def _in_int8(report: EnergyReport) -> str:
+def _in_int8(report: EnergyData) -> str:
     scale, unit = _scaled(report)
     return f"the same network with ReLU; {scale * report.ann.int8_mj:.4g} {unit} in int8"
 
 
-def _interval(report: EnergyReport) -> str:
+def _interval(report: EnergyData) -> str:
     scale, _ = _scaled(report)
     low, high = (f"{scale * end:.4g}" for end in report.energy_interval_mj)
     return f"95 % interval {low} to {high}"
 
 
-def _accuracy(report: EnergyReport) -> tuple[str, str] | None:
+def _accuracy(report: EnergyData) -> tuple[str, str] | None:
     return None if report.accuracy is None else (f"{100 * report.accuracy:.2f}", "%")
 
 
-def _rate(report: EnergyReport) -> tuple[str, str]:
+def _rate(report: EnergyData) -> tuple[str, str]:
     return f"{report.firing_rate:.3f}" if report.firing_rate >= 0.001 else f"{report.firing_rate:.2g}", ""
 
 
-def _sparse(report: EnergyReport) -> str:
+def _sparse(report: EnergyData) -> str:
     dense = report.total("dense")
     return f"{100 * report.total('ac') / dense:.1f} % of dense" if dense else ""

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Finding:
         return f"{self.kind.capitalize()} ({self.meaning}): {', '.join(self.layers)}. {self.remedy}"
 
 
-def findings(report: EnergyReport) -> tuple[Finding, ...]:
+def findings(report: EnergyData) -> tuple[Finding, ...]:
     """Silent layers first: what stands behind them does nothing, and their low energy is no merit."""
     found = (
         Finding(
@@ -48,3 +48,11 @@ def findings(report: EnergyReport) -> tuple[Finding, ...]:
         ),
     )
     return tuple(finding for finding in found if finding.layers)
+
+
+def advice(report: EnergyData) -> tuple[str, ...]:
+    """What the numbers point at, a sentence each, and what to try; then what was not counted."""
+    out = [str(finding) for finding in findings(report)]
+    if report.convention.free:
+        out.append(f"Convention {report.convention.name!r} counts operations and knows no energy: all joules are 0.")
+    return (*out, *report.notes)

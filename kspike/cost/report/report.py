@@ -7,62 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kspike._csv import as_csv
 from kspike._files import write_text
-from kspike._registry import unknown
-from kspike.cost.analytic.ann import AnnTwin, twin_of
 from kspike.cost.conventions.base import Convention, get
-from kspike.cost.measured.anytime import Reading, recharged
-from kspike.cost.measured.products import Product
-from kspike.cost.report.findings import findings
-from kspike.cost.report.rows import EnergyRow, NeuronRow, interval, product_rows, spread
-
-KINDS = ("ac", "mac", "dense", "syops")
+from kspike.cost.measured.anytime import recharged
+from kspike.cost.report.data import EnergyData
+from kspike.cost.report.findings import advice
+from kspike.cost.report.rows import EnergyRow, product_rows, spread
 
 
 @dataclasses.dataclass(frozen=True)
-class EnergyReport:
-    """What a model did on images, and what a convention charges for it. All numbers are for one image, all time steps.
+class EnergyReport(EnergyData):
+    """What a model did on images and what a convention charges for it: `EnergyData`, charged anew, shown and written.
 
-    Args:
-        model: its name.
-        convention: how operations were charged.
-        images: how many images were run, n.
-        timesteps: T.
-        rows: one `EnergyRow` a product, in the order in which they ran.
-        neurons: one `NeuronRow` a neuron layer.
-        energy_std_mj: standard deviation over images, millijoules.
-        parameters: trainable parameters of the network.
-        notes: what this report does not count.
-        image: the first image, as the model saw it.
-        still: whether its input is a still image, which it repeats.
-        products: what was measured at every product, before anything is charged.
-        label: its class, where the data says one.
-        readings: one `Reading` a time step, of a network that is read and stopped after it.
+    `kspike.cost.measure` gives one; its fields are those of `kspike.cost.report.data.EnergyData`.
     """
-
-    model: str
-    convention: Convention
-    images: int
-    timesteps: int
-    rows: tuple[EnergyRow, ...]
-    neurons: tuple[NeuronRow, ...]
-    energy_std_mj: float
-    parameters: int
-    notes: tuple[str, ...] = ()
-    image: np.ndarray | None = dataclasses.field(default=None, repr=False, compare=False)
-    label: int | None = None
-    readings: tuple[Reading, ...] = ()
-    still: bool = False
-    products: tuple[Product, ...] = dataclasses.field(default=(), repr=False, compare=False)
-
-    @property
-    def ann(self) -> AnnTwin:
-        """The same architecture as an ordinary network, the reference that an energy is to be read beside."""
-        parts = (p.activity.dense // (p.activity.geometry.steps if self.still else 1) for p in self.products)
-        return twin_of(sum(parts))
 
     def under(self, convention: str | Convention) -> EnergyReport:
         """The same measurement charged by another convention; nothing is run again.
@@ -75,92 +34,16 @@ class EnergyReport:
         readings = recharged(self.readings, self.products, rule)
         return dataclasses.replace(self, convention=rule, rows=rows, energy_std_mj=deviation, readings=readings)
 
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the images that the model classifies as labelled; None where there were no labels."""
-        return self.readings[-1].accuracy if self.readings else None
-
-    @property
-    def firing_rate(self) -> float:
-        """Spikes a neuron and time step, over all neurons of the network."""
-        updates = sum(row.updates for row in self.neurons)
-        return sum(row.rate * row.updates for row in self.neurons) / updates if updates else 0.0
-
-    @property
-    def energy_mj(self) -> float:
-        """Millijoules of one image, mean over the images."""
-        return sum(row.energy_uj for row in self.rows) * 1e-3
-
-    @property
-    def energy_interval_mj(self) -> tuple[float, float]:
-        """95 % confidence interval of `energy_mj` over images: what other images of the same kind would give."""
-        return interval(self.energy_mj, self.energy_std_mj, self.images)
-
-    def total(self, kind: str) -> float:
-        """Operations of one image: "ac", "mac", "dense" (all products, were nothing sparse), or "syops" (ac and mac).
-
-        Raises:
-            ValueError: another kind.
-        """
-        if kind not in KINDS:
-            raise unknown("kind of operation", kind, KINDS)
-        if kind == "dense":
-            return float(sum(row.dense for row in self.rows))
-        acs, macs = sum(row.acs for row in self.rows), sum(row.macs for row in self.rows)
-        return {"ac": acs, "mac": macs, "syops": acs + macs}[kind]
-
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """Neuron layers that never fire: whatever stands behind them does nothing."""
-        return tuple(row.name for row in self.neurons if row.silent)
-
-    @property
-    def saturated(self) -> tuple[str, ...]:
-        """Neuron layers that fire nearly always."""
-        return tuple(row.name for row in self.neurons if row.saturated)
-
     def advice(self) -> tuple[str, ...]:
         """What the numbers point at, a sentence each, and what to try; then what was not counted."""
-        out = [str(finding) for finding in findings(self)]
-        if self.convention.free:
-            out.append(f"Convention {self.convention.name!r} counts operations and knows no energy: all joules are 0.")
-        return (*out, *self.notes)
+        return advice(self)
 
     def __str__(self) -> str:
         from kspike.cost.report.text import as_text
 
         return as_text(self)
 
-    # -- as data ------------------------------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values (without the raster and the image)."""
-        low, high = self.energy_interval_mj
-        return {
-            "model": self.model,
-            "convention": {
-                f.name: _plain(getattr(self.convention, f.name)) for f in dataclasses.fields(self.convention)
-            },
-            "images": self.images,
-            "timesteps": self.timesteps,
-            "parameters": self.parameters,
-            "accuracy": self.accuracy,
-            "firing_rate": self.firing_rate,
-            "energy_mj": self.energy_mj,
-            "energy_std_mj": self.energy_std_mj,
-            "energy_interval_mj": [low, high],
-            "ann_twin": {"macs": self.ann.macs, **{f"{name}_mj": mj for name, mj in self.ann.energies_mj.items()}},
-            "total": {kind: self.total(kind) for kind in KINDS},
-            "rows": [_plain(dataclasses.asdict(row)) for row in self.rows],
-            "neurons": [
-                {f.name: _plain(getattr(row, f.name)) for f in dataclasses.fields(row) if f.name != "raster"}
-                for row in self.neurons
-            ],
-            "readings": [dataclasses.asdict(reading) for reading in self.readings],
-            "silent": list(self.silent),
-            "saturated": list(self.saturated),
-            "notes": list(self.notes),
-        }
+    # -- as files -----------------------------------------------------------------------------------------------
 
     def to_json(self, path: str | Path) -> Path:
         """Writes the report as JSON (aside, then renamed: never half a file)."""
@@ -191,12 +74,3 @@ class EnergyReport:
         from kspike.cost.page import as_page
 
         return write_text(path, as_page(self, beside))
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no infinity: None stands for "no limit"."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

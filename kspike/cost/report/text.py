@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kspike.cost.report.findings import advice
+
 if TYPE_CHECKING:
-    from kspike.cost.report.report import EnergyReport
+    from kspike.cost.report.data import EnergyData
 
 #: Wide enough for the longest path and all numbers; a narrower terminal folds the text, and every number stays.
 WIDTH = 110
@@ -40,7 +42,7 @@ def joules(millijoules: float) -> tuple[float, str]:
     return millijoules * PER_MILLIJOULE[unit], unit
 
 
-def as_text(report: EnergyReport) -> str:
+def as_text(report: EnergyData) -> str:
     """The table, the totals and what they point at."""
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False)
@@ -55,14 +57,14 @@ def as_text(report: EnergyReport) -> str:
         f"ANN twin: {quantity(report.ann.macs)} multiply-accumulates, {report.ann.float32_mj:.6g} mJ in float32, "
         f"{report.ann.int8_mj:.6g} mJ in int8",
         f"Convention {report.convention.name!r}: {report.convention.source}",
-        *report.advice(),
+        *advice(report),
     )
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def _table(report: EnergyReport) -> Table:
+def _table(report: EnergyData) -> Table:
     table = Table(box=None, pad_edge=False, title=Text(f"Energy of {report.model}, one image"), title_justify="left")
     marked = any(row.silent or row.saturated for row in report.rows)
     table.add_column("layer")
@@ -81,7 +83,7 @@ def _table(report: EnergyReport) -> Table:
     return table
 
 
-def _readings(report: EnergyReport) -> list[str]:
+def _readings(report: EnergyData) -> list[str]:
     """Accuracy at the end, and accuracy and energy after every step before it."""
     lines = [] if report.accuracy is None else [f"{100 * report.accuracy:.2f} % of the images classified as labelled"]
     early = [r for r in report.readings[:-1] if r.accuracy is not None]
@@ -91,7 +93,7 @@ def _readings(report: EnergyReport) -> list[str]:
     return lines
 
 
-def as_comparison(first: EnergyReport, second: EnergyReport) -> str:
+def as_comparison(first: EnergyData, second: EnergyData) -> str:
     """Two reports side by side, total by total."""
     table = Table(box=None, pad_edge=False)
     for column in ("", first.model, second.model, "times"):
