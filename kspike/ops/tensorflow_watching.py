@@ -31,7 +31,10 @@ def watched(run: Any, args: tuple) -> tuple[Any, list[Ran]]:
 
 def _products(graph: Any, home: Any, around: str, exact: bool) -> Iterator[Ran]:
     """Of a graph, and of the functions that it calls, which `home` knows by their names."""
+    running = _running(graph)
     for operation in graph.get_operations():
+        if operation not in running:
+            continue
         names = f"{around}/{operation.name}"
         at = innermost(names)
         if operation.type in _COUNTS:
@@ -46,6 +49,21 @@ def _products(graph: Any, home: Any, around: str, exact: bool) -> Iterator[Ran]:
             found = [max(found, key=lambda ran: sum(each.macs for each in ran))]
         for each in found:
             yield from each
+
+
+def _running(graph: Any) -> set[Any]:
+    """The operations that results or effects of a graph depend on: TensorFlow runs no other.
+
+    tf.vectorized_map leaves such others behind, what it was given traced for one item beside what it makes of it.
+    """
+    found: set[Any] = set()
+    following = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    while following:
+        operation = following.pop()
+        if operation not in found:
+            found.add(operation)
+            following += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+    return found
 
 
 def _macs(operation: Any) -> int | None:

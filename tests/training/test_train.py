@@ -209,7 +209,7 @@ def test_wrong_images_labels_and_data_are_refused(model):
     for data, message in (
         ((images[:, :4], labels), r"takes images of shape \(8, 8, 1\)"),
         ((images * np.nan, labels), "8 of 8 images.*NaN or infinity"),
-        ((images, labels + 10), "10 classes, the labels reach"),
+        ((images, labels + 10), "10 classes, the training labels reach"),
         ((images, labels[:3]), "as many of each"),
         (iter([]), "must be a data set"),
     ):
