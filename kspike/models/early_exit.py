@@ -57,8 +57,8 @@ def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch
         batch_size: images at a time.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, images of another shape or integers, or a confidence or batch
-            size out of range.
+        ValueError: something else than a Spikformer with its head, images of another shape or integers, or a confidence
+            or batch size out of range.
 
     Example:
         >>> import kspike, numpy as np

@@ -26,10 +26,13 @@ def check_images(images: Any, config: SpikformerConfig) -> None:
     if len(found) != len(expected) or any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
         if tuple(images.shape) == expected:
             raise ValueError(f"Expected images of shape (batch, {', '.join(map(str, expected))}); {single(expected)}")
+        advice = "Give them channels last."
+        if len(found) in (3, 4):
+            advice = f"Resize them, or make the model for them: input_shape={found}."
         axes = "time, height, width, channels" if config.has_time else "height, width, channels"
         raise ValueError(
             f"Expected images of shape (batch, {', '.join(map(str, expected))}), which is (batch, {axes}); received "
-            f"shape {tuple(images.shape)}. Resize them, or make the model for them: input_shape={found}."
+            f"shape {tuple(images.shape)}. {advice}"
         )
 
 

@@ -24,7 +24,8 @@ def split_name(name: str) -> tuple[str, int | None]:
     if match is None:
         raise ValueError(
             "Expected the name of an entry: lower-case letters, digits and underscores (at most 80; none that Windows "
-            f"keeps for devices: con, nul, com1, ...), with or without a version, as in 'auto_spikformer_c10' or 'auto_spikformer_c10.v2'; received {shown(name)}. "
+            "keeps for devices: con, nul, com1, ...), with or without a version, as in 'auto_spikformer_c10' or "
+            f"'auto_spikformer_c10.v2'; received {shown(name)}. "
             "A folder of your own is given as a path ('./my_zoo/my_entry')."
         )
     return match[1], int(match[2]) if match[2] else None

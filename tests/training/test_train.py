@@ -215,6 +215,18 @@ def test_wrong_images_labels_and_data_are_refused(model):
     ):
         with pytest.raises(ValueError, match=message):
             train(model, data, recipe, verbose=0)
+    before = model.get_weights()
+    spoilt = images.copy()
+    spoilt[5] = np.nan
+    for validation, message in (
+        ((spoilt, labels), "Expected finite validation images; 1 of 8 images, the first at 5"),
+        ((images[:, :4], labels), "the validation images have"),
+        ((images, labels - 1), "10 classes, the validation labels reach"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(model, (images, labels), recipe, validation_data=validation, verbose=0)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_only_products_decay_and_the_rate_rises_and_falls():
