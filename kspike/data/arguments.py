@@ -40,9 +40,9 @@ def scaled(name: str, images: Any) -> None:
     """
     if np.issubdtype(images.dtype, np.integer):
         raise ValueError(
-            f"The {name} images are {images.dtype}, raw pixels as a rule, and nothing here scales them. Expected floats: "
-            "(images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where the "
-            "numbers are meant as they are (counts of events, a model that scales its input)."
+            f"The {name} images are {images.dtype}, raw pixels as a rule, and nothing here scales them. Expected "
+            "floats: (images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where "
+            "the numbers are meant as they are (counts of events, a model that scales its input)."
         )
 
 
