@@ -7,19 +7,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kspike import components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
+from kspike.components import BLOCK_KINDS, KINDS, geometry
 
-#: Neuron kinds that every block has; "input" stands before the products of a block with the membrane shortcut.
-BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
-KINDS = ("stem", *BLOCK_KINDS)
-#: Which block kinds hold neurons, by shortcut.
-KINDS_OF_RESIDUAL = {
-    "add": ("qkv", "attention", "proj", "fc1", "fc2"),
-    "membrane": ("input", "qkv", "attention", "fc1"),
-}
 #: Fields with one value a block.
-PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold")
+PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold", "mixer", "mlp")
+#: Fields that came after the first files were written: in a file only where they differ from their defaults.
+LATER = ("stem", "mixer", "mlp")
 _DEEPEST = 1024
 DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
@@ -145,7 +141,8 @@ class SpikformerConfig:
         scale: factor of the attention product.
         residual: "add" (Spikformer: spikes are added, neurons last) or "membrane" (pre-activation shortcut of
             Spikingformer and AutoST: neurons first, potentials are added).
-        neuron: "lif" or "plif" (tau is learned from its given start).
+        neuron: every neuron of the network, the stem's too: "lif", "plif" (tau is learned from its given start), or
+            another of `kspike.components.names("neuron")`; a name, or an object with its settings.
         tau: membrane time constant in time steps, above 1. A number (all neurons of the blocks), one a block, or a
             mapping from neuron kind (stem, input, qkv, attention, proj, fc1, fc2) to either. The stem keeps 2 unless
             named.
@@ -154,6 +151,11 @@ class SpikformerConfig:
         decay_input: whether the input is divided by tau as well (SpikingJelly's default).
         detach_reset: whether the gradient ignores the reset.
         surrogate: name of a surrogate gradient, or a `kspike.surrogate` object.
+        stem: what turns images into tokens: "sps", whose settings are stem_channels, stem_pool and pool_after, or
+            another of `kspike.components.names("stem")`.
+        mixer, mlp: what stands in every block, a name or an object with its settings; one for all blocks, or one a
+            block. After construction one a block, each a name where its settings are defaults. Values that a block
+            has no use for (heads of a mixer without heads, tau of neurons it lacks) are reset to their defaults.
 
     Raises:
         ValueError: naming the field, what was expected and what came.
@@ -187,6 +189,9 @@ class SpikformerConfig:
     decay_input: bool = True
     detach_reset: bool = True
     surrogate: Any = "sigmoid"
+    stem: Any = "sps"
+    mixer: Any = "ssa"
+    mlp: Any = "spiking"
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -195,6 +200,7 @@ class SpikformerConfig:
         put("embed_dim", _positive_int(self.embed_dim, "embed_dim", 65_536))
         put("depth", _positive_int(self.depth, "depth", _DEEPEST))
         self._check_input(put)
+        self._check_components(put)
         self._check_stem(put)
         self._check_blocks(put)
         self._check_neurons(put)
@@ -213,7 +219,28 @@ class SpikformerConfig:
             )
         put("input_shape", shape)
 
+    def _check_components(self, put: Any) -> None:
+        for name in ("qkv_bias", "proj_bias", "mlp_bias", "decay_input", "detach_reset"):
+            put(name, _check_bool(getattr(self, name), name))
+        if not _is_number(self.scale) or not math.isfinite(float(self.scale)) or float(self.scale) <= 0:
+            raise ValueError(f"scale must be a finite number above 0, got {self.scale!r}.")
+        put("scale", float(self.scale))
+        for name, known in (("residual", ("add", "membrane")), ("pool_after", ("neuron", "norm"))):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
+        for role in ("neuron", "stem"):
+            put(role, components.get(role, getattr(self, role)).word)
+        for role in ("mixer", "mlp"):
+            chosen = _per_block(getattr(self, role), self.depth, role)
+            put(role, tuple(components.get(role, each).word for each in chosen))
+        for made in {*self.mixers, *self.mlps}:
+            made.declared(self.network)  # refuses a shortcut that it is not made for
+
     def _check_stem(self, put: Any) -> None:
+        if self.stem_component.name != "sps":
+            self._check_other_stem(put)
+            return
         pool = self.stem_pool
         if not isinstance(pool, (list, tuple)) or len(pool) != 4:
             raise ValueError(f"stem_pool must be four truth values, one a stage, got {pool!r}.")
@@ -232,35 +259,52 @@ class SpikformerConfig:
             )
         put("stem_channels", tuple(_positive_int(c, "each entry of stem_channels", 65_536) for c in channels))
 
+    def _check_other_stem(self, put: Any) -> None:
+        """Settings of "sps" say nothing of another stem: they stay at their defaults, and are refused otherwise."""
+        d = self.embed_dim
+        usual = {"stem_channels": (d // 8, d // 4, d // 2), "stem_pool": (False, False, True, True)}
+        for name, value in {**usual, "pool_after": "neuron"}.items():
+            given = getattr(self, name)
+            if given is not None and (tuple(given) if isinstance(given, list) else given) != value:
+                raise ValueError(
+                    f"{name} is a setting of the stem 'sps': the stem {self.stem_component.label} takes none, got "
+                    f"{given!r}; leave it out."
+                )
+            put(name, value)
+        for name in (size for part in self.stem_parts.values() for size in part.sizes):
+            dimension, fraction = components.parts.split(name)
+            if dimension.startswith("stem_"):
+                raise ValueError(f"{dimension} is a size of the stem 'sps' alone, named by {self.stem_component.label}.")
+            if dimension == "width" and d % fraction:
+                raise ValueError(
+                    f"embed_dim must be a multiple of {fraction} for the stem {self.stem_component.label}, got {d}."
+                )
+
     def _check_blocks(self, put: Any) -> None:
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        uses = {
+            size: [m.uses(size, self.network) or p.uses(size, self.network) for m, p in self.blocks]
+            for size in ("heads", "hidden")
+        }
         heads = tuple(
-            _positive_int(h, "num_heads", 65_536) for h in _per_block(self.num_heads, self.depth, "num_heads")
+            _positive_int(h, "num_heads", 65_536) if used else usual["num_heads"]
+            for h, used in zip(_per_block(self.num_heads, self.depth, "num_heads"), uses["heads"], strict=True)
         )
         for block, h in enumerate(heads):
-            if self.embed_dim % h:
+            if uses["heads"][block] and self.embed_dim % h:
                 raise ValueError(
                     f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim {self.embed_dim}; "
                     f"possible: {[n for n in range(1, min(self.embed_dim, 64) + 1) if self.embed_dim % n == 0]}."
                 )
         put("num_heads", heads)
         ratios = _per_block(self.mlp_ratio, self.depth, "mlp_ratio")
+        ratios = tuple(
+            r if used else usual["mlp_ratio"] for r, used in zip(ratios, uses["hidden"], strict=True)
+        )
         for r in ratios:
             if not _is_number(r) or not 0 < float(r) <= 64 or int(self.embed_dim * float(r)) < 1:
                 raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
         put("mlp_ratio", tuple(float(r) for r in ratios))
-        for name in ("qkv_bias", "proj_bias", "mlp_bias", "decay_input", "detach_reset"):
-            put(name, _check_bool(getattr(self, name), name))
-        if not _is_number(self.scale) or not math.isfinite(float(self.scale)) or float(self.scale) <= 0:
-            raise ValueError(f"scale must be a finite number above 0, got {self.scale!r}.")
-        put("scale", float(self.scale))
-        for name, known in (
-            ("residual", ("add", "membrane")),
-            ("neuron", ("lif", "plif")),
-            ("pool_after", ("neuron", "norm")),
-        ):
-            if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
 
     def _check_neurons(self, put: Any) -> None:
         put("surrogate", surrogates.get(self.surrogate))
@@ -272,22 +316,92 @@ class SpikformerConfig:
             "v_threshold",
             self._resolve(self.v_threshold, "v_threshold", DEFAULT_THRESHOLDS, DEFAULT_THRESHOLD, check_threshold),
         )
-        for kind in ("stem", *KINDS_OF_RESIDUAL[self.residual]):
-            values = self.v_threshold[kind]
-            for value in (values,) if kind == "stem" else values:
-                check_neuron(self.v_reset, value)
+        check_neuron(self.v_reset, self.v_threshold.stem)
+        for block, present in enumerate(self.kinds):
+            for kind in sorted(present):
+                check_neuron(self.v_reset, self.v_threshold[kind][block])
+        self._check_reads()
+
+    def _check_reads(self) -> None:
+        """Refuses a setting of neurons that this network's neuron does not read."""
+        neuron = self.neuron_component
+        usual = {"tau": DEFAULT_TAU, "v_reset": 0.0, "decay_input": True, "detach_reset": True}
+        for name, value in usual.items():
+            if name in neuron.reads:
+                continue
+            given = getattr(self, name)
+            values = (
+                {v for each in given.values() for v in (each if isinstance(each, tuple) else (each,))}
+                if isinstance(given, NeuronValues)
+                else {given}
+            )
+            if values != {value}:
+                raise ValueError(
+                    f"The neuron {neuron.label} does not read {name}, which is {', '.join(map(str, values - {value}))}: "
+                    f"leave it at {value}, or take another neuron."
+                )
 
     def _resolve(self, value: Any, name: str, defaults: dict, fallback: float, check: Any) -> NeuronValues:
-        present = KINDS_OF_RESIDUAL[self.residual]
         if not isinstance(value, Mapping):  # a plain value is the blocks' alone
             value = {kind: value for kind in BLOCK_KINDS if kind not in defaults}
         spread = by_kind(value, KINDS, defaults, fallback, name)
         resolved: dict[str, Any] = {"stem": check(spread["stem"], f"{name} of the stem")}
         for kind in BLOCK_KINDS:
-            source = spread[kind] if kind in present else defaults.get(kind, fallback)
-            blocks = _per_block(source, self.depth, f"{name} of {kind}")
-            resolved[kind] = tuple(check(v, f"{name} of {kind}") for v in blocks)
+            if not any(kind in present for present in self.kinds):
+                spread[kind] = defaults.get(kind, fallback)
+            blocks = _per_block(spread[kind], self.depth, f"{name} of {kind}")
+            resolved[kind] = tuple(
+                check(v if kind in present else defaults.get(kind, fallback), f"{name} of {kind}")
+                for v, present in zip(blocks, self.kinds, strict=True)
+            )
         return NeuronValues(**resolved)
+
+    # -- its components -----------------------------------------------------------------------------------------
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings that components may name, as the network has them."""
+        return {name: getattr(self, name) for name in components.base.NETWORK}
+
+    @property
+    def stem_settings(self) -> dict[str, Any]:
+        """The settings that a stem may name."""
+        return {name: getattr(self, name) for name in components.base.STEM}
+
+    @property
+    def neuron_component(self) -> components.Neuron:
+        """The neuron as an object."""
+        return components.get("neuron", self.neuron)
+
+    @property
+    def stem_component(self) -> components.Stem:
+        """The stem as an object."""
+        return components.get("stem", self.stem)
+
+    @property
+    def mixers(self) -> tuple[components.Mixer, ...]:
+        """The mixer of every block as an object."""
+        return tuple(components.get("mixer", each) for each in self.mixer)
+
+    @property
+    def mlps(self) -> tuple[components.MLP, ...]:
+        """The MLP of every block as an object."""
+        return tuple(components.get("mlp", each) for each in self.mlp)
+
+    @property
+    def blocks(self) -> tuple[tuple[components.Mixer, components.MLP], ...]:
+        """(mixer, MLP) of every block."""
+        return tuple(zip(self.mixers, self.mlps, strict=True))
+
+    @property
+    def stem_parts(self) -> dict[str, components.parts.Part]:
+        """What the stem is made of."""
+        return self.stem_component.declared(self.stem_settings)
+
+    @property
+    def kinds(self) -> tuple[frozenset[str], ...]:
+        """Kinds of the neurons that every block has."""
+        return tuple(m.kinds(self.network) | p.kinds(self.network) for m, p in self.blocks)
 
     # -- what follows from the fields ---------------------------------------------------------------------------
 
@@ -314,7 +428,9 @@ class SpikformerConfig:
     @property
     def grid(self) -> tuple[int, int]:
         """(height, width) of the token grid."""
-        return self._sizes()[4]
+        if self.stem == "sps":
+            return self._sizes()[4]
+        return geometry.last(self.stem_parts, self.image_shape[:2])
 
     def _sizes(self) -> tuple[tuple[int, int], ...]:
         height, width, _ = self.image_shape
@@ -339,6 +455,14 @@ class SpikformerConfig:
         """tau and v_threshold of one neuron."""
         return {"tau": self.tau.at(kind, block), "v_threshold": self.v_threshold.at(kind, block)}
 
+    def sizes(self, block: int | None = None) -> dict[str, int]:
+        """The dimensions that parts name, for one block or for the stem."""
+        found = {"width": self.embed_dim, "image": self.image_shape[2], "tokens": self.tokens}
+        found |= {f"stem_{i}": channels for i, channels in enumerate(self.stem_channels)}
+        if block is not None:
+            found |= {"hidden": self.hidden_dims[block], "heads": self.num_heads[block]}
+        return found
+
     # -- JSON ---------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
@@ -346,7 +470,12 @@ class SpikformerConfig:
         out: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, NeuronValues):
+            if field.name in LATER and all(v == field.default for v in (value if isinstance(value, tuple) else (value,))):
+                continue
+            if field.name in ("neuron", *LATER):
+                several = isinstance(value, tuple)
+                value = [components.describe(v) for v in value] if several else components.describe(value)
+            elif isinstance(value, NeuronValues):
                 value = {kind: list(v) if isinstance(v, tuple) else v for kind, v in value.items()}
             elif field.name == "surrogate":
                 value = surrogates.serialize(value)

@@ -1,0 +1,257 @@
+"""Components: one class a stem, mixer, MLP or neuron, which every reader reads. Imports no Keras.
+
+A component is a frozen dataclass: its fields are its settings. `parts()` says what it is made of and `forward` how it
+runs; plain networks, supernets, costs, search spaces, cards and files take all they know of it from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from kspike._registry import nearest
+from kspike.components import parts as parts_module
+from kspike.components.parts import Part
+
+#: What a component may be to a network.
+ROLES = ("stem", "mixer", "mlp", "neuron")
+#: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block.
+BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
+KINDS = ("stem", *BLOCK_KINDS)
+#: Settings of the network that `parts` and `forward` may name, and that a component's own field of that name replaces.
+NETWORK = ("residual", "scale", "qkv_bias", "proj_bias", "mlp_bias")
+#: Further settings, for a stem's.
+STEM = ("residual", "stem_pool", "pool_after")
+#: Fields of a config that a neuron's step reads by naming these.
+COVERS: Mapping[str, tuple[str, ...]] = {
+    "charge": ("tau", "decay_input", "v_reset"),
+    "reset": ("v_reset", "detach_reset"),
+    "tau": ("tau",),
+    "v_threshold": ("v_threshold",),
+    "v_reset": ("v_reset",),
+    "spike": ("surrogate",),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Component:
+    """Base of all components; see `Mixer`, `MLP`, `Stem` and `Neuron`."""
+
+    #: What it is to a network, and its name in configs, genes and files; `register` gives the name.
+    role: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+
+    @property
+    def word(self) -> Any:
+        """How a config holds it: its name where all settings are defaults, else the object."""
+        return self if self.settings else self.name
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that are not at their defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+    @property
+    def label(self) -> str:
+        """One word for reports and paths: `gate`, `gate(bias=False)`."""
+        shown = ", ".join(f"{k}={v!r}" for k, v in self.settings.items())
+        return f"{self.name}({shown})" if shown else self.name
+
+
+class _Made(Component):
+    """What mixers, MLPs and stems share: parts and a forward pass."""
+
+    #: Shortcuts that it is made for.
+    residuals: ClassVar[tuple[str, ...]] = ("add",)
+    #: Whether the block adds what came in to what comes out.
+    shortcut: ClassVar[bool] = True
+
+    def parts(self) -> dict[str, Part]:
+        """Name -> part, in running order. Names are paths in the model and rows of every cost table."""
+        raise NotImplementedError
+
+    def forward(self, part: Any, x: Any, sizes: Any) -> Any:
+        """Runs the parts, `part.name(x)`; see `kspike.components`."""
+        raise NotImplementedError
+
+    def given(self, network: Mapping[str, Any]) -> dict[str, Any]:
+        """The network's settings as this component has them: its own field of a name goes first, unless None."""
+        return {
+            name: value if getattr(self, name, None) is None else getattr(self, name) for name, value in network.items()
+        }
+
+    def declared(self, network: Mapping[str, Any]) -> dict[str, Part]:
+        """`parts()`, told the settings of the network that it names.
+
+        Raises:
+            ValueError: a shortcut it is not made for.
+        """
+        residual = network.get("residual", "add")
+        if residual not in self.residuals:
+            raise ValueError(
+                f"{self.role} {self.name!r} is made for residual {', '.join(map(repr, self.residuals))}, "
+                f"got {residual!r}."
+            )
+        return _parts_of(self, tuple(sorted(self.given(network).items())))
+
+    def kinds(self, network: Mapping[str, Any]) -> frozenset[str]:
+        """Kinds of the neurons it has."""
+        found = self.declared(network).values()
+        return frozenset(part.kind for part in found if isinstance(part, parts_module.Neuron))
+
+    def uses(self, size: str, network: Mapping[str, Any]) -> bool:
+        """Whether any part of it depends on a dimension: "heads", "hidden"."""
+        return any(parts_module.split(n)[0] == size for p in self.declared(network).values() for n in p.sizes)
+
+    def run(self, part: Any, x: Any, sizes: Any, network: Mapping[str, Any]) -> Any:
+        """`forward`, told the settings of the network that it names."""
+        given = self.given(network)
+        return self.forward(part, x, sizes, **{name: given[name] for name in named(type(self).forward)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mixer(_Made):
+    """Mixes tokens: `(batch, time, tokens, width)` in and out; the block adds the shortcut.
+
+    Over tokens `forward` reduces as it likes. Time and channels of a supernet hold zeros beside what is active: there
+    heads and channels are counted by `sizes` alone (`sizes.attend`, `sum_heads`, `to_channels`, `mean`).
+    """
+
+    role: ClassVar[str] = "mixer"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MLP(_Made):
+    """Works on every token by itself: `(batch, time, tokens, width)` in and out; the block adds the shortcut."""
+
+    role: ClassVar[str] = "mlp"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stem(_Made):
+    """Turns images into tokens: `(batch, time, height, width, image)` -> `(batch, time, tokens, width)`."""
+
+    role: ClassVar[str] = "stem"
+    shortcut: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Neuron(Component):
+    """A spiking neuron: `step(x, *states)` -> (spikes, states), one time step; membranes are float32.
+
+    `step` names what it reads, after a `*`: `charge(v, x)` and `reset(h, s)`, which follow tau, decay_input, v_reset
+    and detach_reset of the config; `spike(u)`, 1 where u >= 0, with the surrogate's gradient; `tau`, `v_threshold`,
+    `v_reset`; its own weights. A config that sets what the neuron does not read is refused.
+    """
+
+    role: ClassVar[str] = "neuron"
+    #: State -> what it starts from in every call: a number, or "rest" (v_reset, 0 for a soft reset).
+    states: ClassVar[Mapping[str, Any]] = {"v": "rest"}
+    #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it. Not inherited.
+    fused: ClassVar[bool] = False
+
+    def weights(self, tau: float) -> dict[str, float]:
+        """Learned weights, one number a group of channels: name -> start, for a neuron of that tau."""
+        return {}
+
+    def inverse_tau(self, **weights: Any) -> Any:
+        """1 / tau out of the learned weights, or None where tau is the config's."""
+        return None
+
+    def step(self, x: Any, *states: Any, **named: Any) -> tuple[Any, tuple]:
+        """One time step of `(batch, ...)`: spikes, and the states after it."""
+        raise NotImplementedError
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the fused pass computes it; a subclass that changes its step has none."""
+        return bool(vars(type(self)).get("fused", False))
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Fields of the config that its step reads."""
+        return frozenset(field for name in named(type(self).step) for field in COVERS.get(name, ()))
+
+    @property
+    def learns_tau(self) -> bool:
+        """Whether tau is learned, from the config's on."""
+        return type(self).inverse_tau is not Neuron.inverse_tau
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts_of(component: _Made, given: tuple) -> dict[str, Part]:
+    """Made once for each component and network: a search asks for them a thousand times. Nobody changes it."""
+    known = dict(given)
+    return dict(component.parts(**{name: known[name] for name in named(type(component).parts)}))
+
+
+@functools.cache
+def named(method: Callable) -> tuple[str, ...]:
+    """The keyword-only names of a method, and those behind its positional ones: what it asks to be told."""
+    return tuple(
+        p.name
+        for p in list(inspect.signature(method).parameters.values())[1:]
+        if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.name in (*NETWORK, *STEM))
+    )
+
+
+def check_declaration(cls: type[Component]) -> None:
+    """Refuses a class whose parts no reader could read, by ValueError."""
+    what = f"{cls.role} {cls.name!r}"
+    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ValueError(f"{what} must be a frozen dataclass: write @dataclasses.dataclass(frozen=True, kw_only=True).")
+    missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{what}: setting {missing[0]!r} needs a default; its name alone must make it.")
+    if issubclass(cls, Neuron):
+        known = {*COVERS, *cls().weights(2.0)}
+        for name in named(cls.step):
+            if name not in known:
+                raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}.")
+        return
+    offered = STEM if cls.role == "stem" else NETWORK
+    for method in (cls.parts, cls.forward):  # type: ignore[attr-defined]
+        for name in named(method):
+            if name not in offered:
+                raise ValueError(
+                    f"{what}: {method.__name__} names {name!r}{nearest(name, offered)}; known: {', '.join(offered)}."
+                )
+    made = cls()
+    for residual in made.residuals:  # type: ignore[attr-defined]
+        check_parts(what, made.declared({**_USUAL, "residual": residual}))  # type: ignore[attr-defined]
+
+
+_USUAL = {
+    "scale": 0.125, "qkv_bias": True, "proj_bias": True, "mlp_bias": True,
+    "stem_pool": (False, False, True, True), "pool_after": "neuron",
+}  # fmt: skip
+
+
+def check_parts(what: str, declared: Mapping[str, Part]) -> None:
+    """Refuses parts that name a size or a neuron kind that there is not, by ValueError."""
+    if not isinstance(declared, Mapping):
+        raise ValueError(f"{what}: parts() must give a dict from name to part, got {type(declared).__name__}.")
+    for name, part in declared.items():
+        if not isinstance(part, Part):
+            raise ValueError(
+                f"{what}: {name} must be a part of kspike.components.parts, got {type(part).__name__}."
+            )
+        if not name.isidentifier() or name.startswith("_"):
+            raise ValueError(f"{what}: {name!r} names a part; a name of letters, digits and '_' is expected.")
+        for size in part.sizes:
+            if not parts_module.known(size):
+                raise ValueError(
+                    f"{what}: {name} names the size {size!r}{nearest(size, parts_module.SIZES)}; "
+                    f"known: {', '.join(parts_module.SIZES)}."
+                )
+        if isinstance(part, parts_module.Neuron) and part.kind not in KINDS:
+            raise ValueError(
+                f"{what}: {name} is of neuron kind {part.kind!r}{nearest(part.kind, KINDS)}; known: {', '.join(KINDS)}."
+            )

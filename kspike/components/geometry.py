@@ -1,0 +1,29 @@
+"""Where on the image every part of a stem or a mixer works: (height, width) in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kspike.components.parts import Conv, DepthwiseConv, Part, Pool
+
+
+def grids(declared: Mapping[str, Part], size: tuple[int, int]) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+    """Part -> (height, width) of its input and of its output; each takes what the part before it gives, or `of` says.
+
+    A stride divides a side and rounds it up. The last part's output is what the component gives.
+    """
+    found: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
+    at = size
+    for name, part in declared.items():
+        of = getattr(part, "of", None)
+        before = at if of is None else (found[of][1] if of else size)
+        stride = part.stride if isinstance(part, (Conv, DepthwiseConv, Pool)) else 1
+        at = (-(-before[0] // stride), -(-before[1] // stride))
+        found[name] = before, at
+    return found
+
+
+def last(declared: Mapping[str, Part], size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of what comes out of the last part."""
+    found = grids(declared, size)
+    return found[next(reversed(found))][1] if found else size

@@ -1,0 +1,1 @@
+"""MLPs: what works on every token by itself. Each file is one, and is found as it lies here."""
