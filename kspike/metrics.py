@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers.lif import LIF, PLIF
+from kspike.layers.neuron import SpikingNeuron
 
 __all__ = ["FiringRate"]
 
@@ -17,14 +17,14 @@ __all__ = ["FiringRate"]
 class FiringRate(keras.metrics.Mean):
     """Averages the spikes of all of a model's neurons, a neuron and time step, over the images of an epoch.
 
-        rate = sum of the spikes of all LIF and PLIF layers / (images * neurons * time steps)
+        rate = sum of the spikes of all neuron layers / (images * neurons * time steps)
 
     In `fit` it follows the training images, under dropout and with the batch's statistics, as val_... the validation
     images. Spikes stay inside the model, so the metric listens there: it needs the model, and reads nothing from labels
     or logits.
 
     Args:
-        model: whose neurons to listen to; any built keras.Model that holds `LIF` or `PLIF` layers.
+        model: whose neurons to listen to; any built keras.Model that holds neuron layers of kspike.
         layers: names or paths of the neuron layers to listen to; None for all.
         name: in logs.
         dtype: of the sums.
@@ -96,7 +96,7 @@ def _listen(metric: FiringRate, model: keras.Model) -> None:
     """Puts an ear on the model's neurons, its call and its loss; one a model, however many metrics there are."""
     neurons = dict(_neurons(model))
     if not neurons:
-        raise ValueError(f"{model.name} holds no LIF or PLIF layer: there is no firing to measure.")
+        raise ValueError(f"{model.name} holds no neuron layer of kspike: there is no firing to measure.")
     for layer in metric.layers or ():
         if not any(_named(name, [layer]) for name in neurons):
             raise ValueError(f"{model.name} has no neuron layer {layer!r}; it has {', '.join(neurons)}.")
@@ -125,7 +125,7 @@ def _listen(metric: FiringRate, model: keras.Model) -> None:
 
 
 def _neurons(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
-    return [(layer.path, layer) for layer in model._flatten_layers() if isinstance(layer, (LIF, PLIF))]
+    return [(layer.path, layer) for layer in model._flatten_layers() if isinstance(layer, SpikingNeuron)]
 
 
 def _named(path: str, names: list[str]) -> bool:

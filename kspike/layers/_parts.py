@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 import keras
 from keras import ops
 
+from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._registry import nearest
 from kspike.layers._state import KEY, layer_state, restore, set_trainable
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
-from kspike.layers.lif import LIF, PLIF
+from kspike.layers.lif import layer_of
+from kspike.layers.neuron import SpikingNeuron
 
 
 def linear_initializer() -> keras.initializers.Initializer:
@@ -39,7 +41,7 @@ class SpikingComposite(keras.layers.Layer):
         self,
         *,
         residual: str = "add",
-        neuron: str = "lif",
+        neuron: Any = "lif",
         tau: Any = checks.DEFAULT_TAU,
         v_threshold: Any = checks.DEFAULT_THRESHOLD,
         v_reset: float | None = 0.0,
@@ -50,14 +52,11 @@ class SpikingComposite(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, known in (
-            ("residual", residual, ("add", "membrane")),
-            ("neuron", neuron, ("lif", "plif")),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
+        known = ("add", "membrane")
+        if residual not in known:
+            raise ValueError(f"residual must be one of {known}, got {residual!r}{nearest(residual, known)}.")
         self.residual = residual
-        self.neuron = neuron
+        self.neuron = components.get("neuron", neuron).word
         self.tau = tau
         self.v_threshold = v_threshold
         self.v_reset = v_reset
@@ -98,7 +97,7 @@ class SpikingComposite(keras.layers.Layer):
         for layer in self._flatten_layers(include_self=False):
             if isinstance(layer, SpikingComposite):
                 layer._spike_regularizer = regularizer
-            elif isinstance(layer, (LIF, PLIF)):
+            elif isinstance(layer, SpikingNeuron):
                 layer.activity_regularizer = regularizer
 
     def make_neuron(self, kind: str, name: str, groups: int = 1) -> keras.layers.Layer:
@@ -113,9 +112,7 @@ class SpikingComposite(keras.layers.Layer):
             "dtype": self.dtype_policy,
             "name": name,
         }
-        if self.neuron == "plif":
-            return PLIF(init_tau=self._tau_of[kind], groups=groups, **common)
-        return LIF(tau=self._tau_of[kind], **common)
+        return layer_of(self.neuron, self._tau_of[kind], groups, common)
 
     def settle(self) -> None:
         """Ends every `build`: the parts made in it are frozen, or changed, as this layer and its config say."""
@@ -135,7 +132,7 @@ class SpikingComposite(keras.layers.Layer):
             **super().get_config(),
             **({KEY: state} if state else {}),
             "residual": self.residual,
-            "neuron": self.neuron,
+            "neuron": components.describe(self.neuron),
             "tau": self.tau,
             "v_threshold": self.v_threshold,
             "v_reset": self.v_reset,

@@ -3,103 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from kspike import config as checks
-from kspike import surrogate as surrogates
-from kspike.ops import lif
-from kspike.regularizers import activity_loss
-
-
-class _Neuron(keras.layers.Layer):
-    """What LIF and PLIF share: their parameters, and a membrane that stays in float32."""
-
-    def __init__(
-        self,
-        *,
-        v_threshold: float = 1.0,
-        v_reset: float | None = 0.0,
-        decay_input: bool = True,
-        detach_reset: bool = True,
-        surrogate: Any = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
-        # Not cast on the way in: counts past 256 (attention) come in float32, and the membrane is float32 in any case.
-        super().__init__(autocast=False, **kwargs)
-        self.v_threshold = checks.check_threshold(v_threshold)
-        checks.check_neuron(v_reset, self.v_threshold)
-        self.v_reset = None if v_reset is None else float(v_reset)
-        self.decay_input = bool(decay_input)
-        self.detach_reset = bool(detach_reset)
-        self.surrogate = surrogates.get(surrogate)
-        self.supports_masking = True
-        #: Takes the spikes of every call, for metrics; a function, or None.
-        self.listener: Callable[[Any], None] | None = None
-        #: Potentials that a call starts from, and puts its last ones in place of; None, as ever but while a network is
-        #: run step by step (`kspike.models.early_exit`): every call starts from v_reset, and nothing is kept.
-        self.potentials: Any = None
-
-    def time_constant(self, channels: int | None) -> dict[str, Any]:
-        """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
-        raise NotImplementedError
-
-    def call(self, inputs: Any) -> Any:
-        if len(inputs.shape) < 2:
-            raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
-        x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        time_constant = self.time_constant(inputs.shape[-1])
-        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
-        spikes = self.kept(found)
-        if self.listener is not None:
-            self.listener(spikes)
-        return spikes
-
-    def kept(self, found: Any) -> Any:
-        """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
-        if self.potentials is None:
-            return found
-        # into the instance's own dict: a traced tensor is nothing for Keras to track
-        spikes, vars(self)["potentials"] = found
-        return spikes
-
-    def fired(self, spikes: Any) -> None:
-        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
-        if self.activity_regularizer is not None:
-            self.add_loss(activity_loss(self.activity_regularizer, spikes))
-        if self.listener is not None:
-            self.listener(spikes)
-
-    @property
-    def neuron_arguments(self) -> dict[str, Any]:
-        """What `kspike.ops.lif` is told beside the time constant."""
-        return {
-            "v_threshold": self.v_threshold,
-            "v_reset": self.v_reset,
-            "decay_input": self.decay_input,
-            "detach_reset": self.detach_reset,
-            "surrogate": self.surrogate,
-        }
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return tuple(input_shape)
-
-    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
-        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            **self.neuron_arguments,
-            "surrogate": surrogates.serialize(self.surrogate),
-        }
+from kspike.layers.neuron import Neuron, SpikingNeuron
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class LIF(_Neuron):
+class LIF(SpikingNeuron):
     """Turns currents into spikes with leaky integrate-and-fire neurons, one a channel.
 
     The membrane charges, fires and resets at each time step:
@@ -166,7 +80,7 @@ class LIF(_Neuron):
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class PLIF(_Neuron):
+class PLIF(SpikingNeuron):
     """LIF whose time constant is learned: 1 / tau = sigmoid(w), one weight w for the layer or for each channel group.
 
     Source: Fang et al., 2021 (PLIF), as SpikingJelly's ParametricLIFNode: the membrane equation multiplies by
@@ -231,3 +145,12 @@ class PLIF(_Neuron):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "init_tau": self.init_tau, "groups": self.groups}
+
+
+def layer_of(neuron: Any, tau: float, groups: int, arguments: dict[str, Any]) -> SpikingNeuron:
+    """The layer of a neuron component, as a config holds it: LIF and PLIF have layers of their own."""
+    if neuron == "lif":
+        return LIF(tau=tau, **arguments)
+    if neuron == "plif":
+        return PLIF(init_tau=tau, groups=groups, **arguments)
+    return Neuron(neuron, tau=tau, groups=groups, **arguments)

@@ -6,13 +6,12 @@ from typing import Any
 
 import keras
 
-from kspike.layers._parts import SpikingComposite, linear_initializer
-from kspike.layers.norm import BatchNorm
-from kspike.layers.products import Dense
+from kspike.components.mlps import spiking
+from kspike.layers.component import ComponentLayer, Sizes
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class SpikingMLP(SpikingComposite):
+class SpikingMLP(ComponentLayer):
     """Widens and narrows the channels of spike tokens: two products, each normalised, with neurons between.
 
         residual="add":       LIF(BN(fc2(LIF(BN(fc1(x))))))      x spikes or integers; output spikes
@@ -31,22 +30,32 @@ class SpikingMLP(SpikingComposite):
     """
 
     def __init__(
-        self, mlp_ratio: float = 4.0, *, hidden_dim: int | None = None, use_bias: bool = True, **kwargs: Any
+        self,
+        mlp_ratio: float = 4.0,
+        *,
+        hidden_dim: int | None = None,
+        use_bias: bool = True,
+        residual: str = "add",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if not mlp_ratio > 0:
             raise ValueError(f"mlp_ratio must be above 0, got {mlp_ratio!r}.")
         if hidden_dim is not None and (not isinstance(hidden_dim, int) or hidden_dim < 1):
             raise ValueError(f"hidden_dim must be a whole number of at least 1, got {hidden_dim!r}.")
+        network = {"mlp_bias": bool(use_bias), "residual": residual}
+        super().__init__(spiking.Spiking(), network, residual=residual, **kwargs)
         self.mlp_ratio = mlp_ratio
         self.hidden_dim = hidden_dim
         self.use_bias = bool(use_bias)
-        membrane = self.residual == "membrane"
-        self.input_neuron = self.make_neuron("input", "input_neuron") if membrane else None
-        self.fc1_norm = BatchNorm(dtype=self.dtype_policy, name="fc1_norm")
-        self.fc1_neuron = self.make_neuron("fc1", "fc1_neuron")
-        self.fc2_norm = BatchNorm(dtype=self.dtype_policy, name="fc2_norm")
-        self.fc2_neuron = None if membrane else self.make_neuron("fc2", "fc2_neuron")
+        for name in ("input_neuron", "fc2_neuron"):
+            if name not in self.declared:
+                setattr(self, name, None)
+        for name, layer in self.made(products=False).items():
+            setattr(self, name, layer)
+
+    def sizes(self, input_shape: tuple) -> dict[str, int]:
+        channels = input_shape[-1]
+        return {"width": channels, "hidden": self.hidden_dim or int(channels * self.mlp_ratio)}
 
     def build(self, input_shape: tuple) -> None:
         channels = input_shape[-1]
@@ -54,30 +63,15 @@ class SpikingMLP(SpikingComposite):
             raise ValueError(
                 f"SpikingMLP expects (..., channels), got {tuple(input_shape)}: the channels must be known."
             )
-        hidden = self.hidden_dim or int(channels * self.mlp_ratio)
-        if hidden < 1:
+        size = self.sizes(input_shape)
+        if size["hidden"] < 1:
             raise ValueError(f"mlp_ratio {self.mlp_ratio} leaves no hidden channel of {channels}.")
-        common = {"use_bias": self.use_bias, "dtype": self.dtype_policy}
-        self.fc1 = Dense(hidden, kernel_initializer=linear_initializer(), name="fc1", **common)
-        self.fc2 = Dense(channels, kernel_initializer=linear_initializer(), name="fc2", **common)
-        between = (*input_shape[:-1], hidden)
-        for layer, shape in (
-            (self.input_neuron, input_shape),
-            (self.fc1, input_shape),
-            (self.fc1_norm, between),
-            (self.fc1_neuron, between),
-            (self.fc2, between),
-            (self.fc2_norm, input_shape),
-            (self.fc2_neuron, input_shape),
-        ):
-            if layer is not None:
-                layer.build(shape)
-        self.settle()
+        for name, layer in self.made(products=True, size=size).items():
+            setattr(self, name, layer)
+        self.build_parts(input_shape, None)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        x = self.fc1_norm.then_fire(self.fc1_neuron, self.fc1(x), training)
-        return self.fc2_norm.then_fire(self.fc2_neuron, self.fc2(x), training)
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

@@ -7,7 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike.layers.lif import LIF, PLIF
 from kspike.ops import batch_norm, norm_lif
 
 
@@ -38,7 +37,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: Any, inputs: Any, training: bool | None = None) -> Any:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if type(neuron) in (LIF, PLIF) and not watched(self) and not watched(neuron):
+        if getattr(neuron, "one_pass", False) and not watched(self) and not watched(neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
                 inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,

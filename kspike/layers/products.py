@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from kspike.ops import convolve, linear
 
@@ -27,11 +28,37 @@ class Dense(keras.layers.Dense):
 class Conv2D(keras.layers.Conv2D):
     """Keras' Conv2D, by `kspike.ops.convolve` where it is a convolution that keeps height and width.
 
-    Weights, arguments and results are those of `keras.layers.Conv2D`.
+    Weights, arguments and results are those of `keras.layers.Conv2D`, but for strides above 1 with padding="same":
+    (kernel - 1) / 2 zeros stand on each side, as in PyTorch, where Keras may put them on one side alone.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
+        if self.padding == "same" and self.data_format == "channels_last" and max(self.strides) > 1:
+            inputs = around(inputs, self.kernel_size)
+            return ops.conv(inputs, kernel, strides=list(self.strides), padding="valid", data_format="channels_last")
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         return convolve(inputs, kernel)
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Keras' DepthwiseConv2D, with (kernel - 1) / 2 zeros on each side where it has a stride, as `Conv2D` here."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        padded = self.padding == "same" and self.data_format == "channels_last"
+        if not padded or max(self.strides) == 1:
+            return super().call(inputs)
+        y = ops.depthwise_conv(
+            around(inputs, self.kernel_size), self.kernel, strides=self.strides, padding="valid",
+            data_format="channels_last",
+        )  # fmt: skip
+        y = y if self.bias is None else ops.add(y, self.bias)
+        return self.activation(y)
+
+
+def around(x: Any, kernel: tuple[int, ...]) -> Any:
+    """(kernel - 1) / 2 zeros on each side of `(frames, height, width, channels)`."""
+    sides = [[k // 2, k // 2] for k in kernel]
+    return ops.pad(x, [[0, 0], *sides, [0, 0]])

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
-from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, known_sizes, unfold_time
-from kspike.layers.norm import BatchNorm
-from kspike.layers.products import Conv2D
+from kspike.components.stems import sps
+from kspike.layers._parts import known_sizes
+from kspike.layers.component import ComponentLayer, Sizes
 from kspike.ops import max_pool
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class SPS(SpikingComposite):
+class SPS(ComponentLayer):
     """Turns frames into spike tokens: four convolution stages, then a convolution that encodes position.
 
         stage i:   x = LIF(BN(conv3x3(x)));  then a 3x3 max-pool of stride 2 where pool[i]   (pool after the neuron)
@@ -46,9 +45,9 @@ class SPS(SpikingComposite):
         channels: tuple[int, int, int] | None = None,
         pool: tuple[bool, bool, bool, bool] = (False, False, True, True),
         pool_after: str = "neuron",
+        residual: str = "add",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if channels is None and embed_dim % 8:
             raise ValueError(f"embed_dim must be a multiple of 8, or channels be given; got embed_dim={embed_dim!r}.")
         if channels is not None and len(channels) != 3:
@@ -57,66 +56,34 @@ class SPS(SpikingComposite):
             raise ValueError(f"pool must be four truth values, one a stage, got {pool!r}.")
         if pool_after not in ("neuron", "norm"):
             raise ValueError(f"pool_after must be 'neuron' or 'norm', got {pool_after!r}.")
+        settings = {"stem_pool": tuple(bool(p) for p in pool), "pool_after": pool_after, "residual": residual}
+        super().__init__(sps.SPS(), settings, residual=residual, **kwargs)
         self.pool_after = pool_after
         self.embed_dim = embed_dim
         self.channels = None if channels is None else tuple(channels)
-        self.pool = tuple(bool(p) for p in pool)
-        widths = (*(self.channels or (embed_dim // 8, embed_dim // 4, embed_dim // 2)), embed_dim)
-        membrane = self.residual == "membrane"
-        self.conv_layers = [self._conv(width, f"conv_{i}") for i, width in enumerate(widths)]
-        self.norm_layers = [BatchNorm(dtype=self.dtype_policy, name=f"norm_{i}") for i in range(4)]
-        self.neuron_layers = [self.make_neuron("stem", f"neuron_{i}") for i in range(3 if membrane else 4)]
-        self.rpe_conv = self._conv(embed_dim, "rpe_conv")
-        self.rpe_norm = BatchNorm(dtype=self.dtype_policy, name="rpe_norm")
-        self.rpe_neuron = None if membrane else self.make_neuron("stem", "rpe_neuron")
+        self.pool = settings["stem_pool"]
+        layers = self.made(products=True, size=self.sizes((None,) * 5)) | self.made(products=False)
+        self.conv_layers = [layers[f"conv_{i}"] for i in range(4)]
+        self.norm_layers = [layers[f"norm_{i}"] for i in range(4)]
+        self.neuron_layers = [layers[f"neuron_{i}"] for i in range(4) if f"neuron_{i}" in layers]
+        self.rpe_conv, self.rpe_norm = layers["rpe_conv"], layers["rpe_norm"]
+        self.rpe_neuron = layers.get("rpe_neuron")
 
-    def _conv(self, filters: int, name: str) -> Conv2D:
-        return Conv2D(
-            filters,
-            3,
-            padding="same",
-            use_bias=False,
-            data_format="channels_last",
-            kernel_initializer=conv_initializer(),
-            dtype=self.dtype_policy,
-            name=name,
-        )
+    def part(self, name: str) -> Any:
+        kind, _, stage = name.partition("_")
+        return getattr(self, f"{kind}_layers")[int(stage)] if stage.isdigit() else getattr(self, name)
+
+    def sizes(self, input_shape: tuple) -> dict[str, int]:
+        d = self.embed_dim
+        widths = self.channels or (d // 8, d // 4, d // 2)
+        return {"image": input_shape[-1], "width": d, **{f"stem_{i}": n for i, n in enumerate(widths)}}
 
     def build(self, input_shape: tuple) -> None:
         known_sizes(self, input_shape, self.axes, ("height", "width", "channels"))
-        batch, time, height, width, channels = input_shape
-        for i, conv in enumerate(self.conv_layers):
-            conv.build((None, height, width, channels))
-            channels = conv.filters
-            self.norm_layers[i].build((batch, time, height, width, channels))
-            if self.pool[i]:
-                height, width = -(-height // 2), -(-width // 2)
-            if i < len(self.neuron_layers):  # element by element: the size makes no difference to it
-                self.neuron_layers[i].build((batch, time, height, width, channels))
-        self.rpe_conv.build((None, height, width, channels))
-        self.rpe_norm.build((batch, time, height, width, channels))
-        if self.rpe_neuron is not None:
-            self.rpe_neuron.build((batch, time, height, width, channels))
-        self.settle()
+        self.build_parts(input_shape, tuple(input_shape[2:4]))  # type: ignore[arg-type]
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
-        x = fold_time(inputs)
-        for i, conv in enumerate(self.conv_layers):
-            x = unfold_time(conv(x), timesteps)
-            norm, neuron = self.norm_layers[i], self.neuron_layers[i] if i < len(self.neuron_layers) else None
-            if self.pool[i] and self.pool_after == "norm":
-                x = unfold_time(self.downsample(fold_time(norm(x, training=training))), timesteps)
-                x = x if neuron is None else neuron(x)
-            else:
-                x = norm.then_fire(neuron, x, training)
-            x = fold_time(x)
-            if self.pool[i] and self.pool_after == "neuron":
-                x = self.downsample(x)
-        position = unfold_time(self.rpe_conv(x), timesteps)
-        position = self.rpe_norm.then_fire(self.rpe_neuron, position, training)
-        x = unfold_time(x, timesteps) + position
-        return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
 
     def downsample(self, x: Any) -> Any:
         """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""

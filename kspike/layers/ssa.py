@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
-from kspike.layers._parts import SpikingComposite, known_sizes, linear_initializer
-from kspike.layers.norm import BatchNorm
-from kspike.layers.products import Dense
+from kspike.components.mixers import ssa
+from kspike.layers._parts import known_sizes
+from kspike.layers.component import ComponentLayer, Sizes
 from kspike.ops import attend
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class SSA(SpikingComposite):
+class SSA(ComponentLayer):
     """Mixes tokens within each time step by attention between spikes, without softmax.
 
         q, k, v = LIF(BN(x W + b))            three sets of spikes, one product of 3 x channels for all of them
@@ -41,6 +40,8 @@ class SSA(SpikingComposite):
         ValueError: heads that do not divide the channels.
     """
 
+    scales = True
+
     def __init__(
         self,
         num_heads: int = 8,
@@ -48,67 +49,41 @@ class SSA(SpikingComposite):
         scale: float = 0.125,
         qkv_bias: bool = True,
         proj_bias: bool = True,
+        residual: str = "add",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
         if not isinstance(num_heads, int) or num_heads < 1:
             raise ValueError(f"num_heads must be a whole number of at least 1, got {num_heads!r}.")
+        settings = {"scale": scale, "qkv_bias": bool(qkv_bias), "proj_bias": bool(proj_bias)}
+        super().__init__(ssa.SSA(), {**settings, "residual": residual}, residual=residual, **kwargs)
         self.num_heads = num_heads
         self.scale = scale
         self.qkv_bias = bool(qkv_bias)
         self.proj_bias = bool(proj_bias)
-        membrane = self.residual == "membrane"
-        self.input_neuron = self.make_neuron("input", "input_neuron") if membrane else None
-        self.qkv_norm = BatchNorm(dtype=self.dtype_policy, name="qkv_norm")
-        self.qkv_neuron = self.make_neuron("qkv", "qkv_neuron", groups=3)
-        self.attention_neuron = self.make_neuron("attention", "attention_neuron")
-        self.proj_norm = BatchNorm(dtype=self.dtype_policy, name="proj_norm")
-        self.proj_neuron = None if membrane else self.make_neuron("proj", "proj_neuron")
+        for name in ("input_neuron", "proj_neuron"):
+            if name not in self.declared:
+                setattr(self, name, None)
+        for name, layer in self.made(products=False).items():
+            setattr(self, name, layer)
+
+    def attend(self, q: Any, k: Any, v: Any) -> Any:
+        """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
+        return attend(q, k, v) * self.scale
+
+    def sizes(self, input_shape: tuple) -> dict[str, int]:
+        return {"width": input_shape[-1], "heads": self.num_heads}
 
     def build(self, input_shape: tuple) -> None:
         known_sizes(self, input_shape, "batch, time, tokens, channels", ("channels",))
         channels = input_shape[-1]
         if channels % self.num_heads:
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {channels} channels.")
-        self.qkv = self._product(3 * channels, self.qkv_bias, "qkv")
-        self.proj = self._product(channels, self.proj_bias, "proj")
-        three = (*input_shape[:-1], 3 * channels)
-        for layer, shape in (
-            (self.input_neuron, input_shape),
-            (self.qkv, input_shape),
-            (self.qkv_norm, three),
-            (self.qkv_neuron, three),
-            (self.attention_neuron, input_shape),
-            (self.proj, input_shape),
-            (self.proj_norm, input_shape),
-            (self.proj_neuron, input_shape),
-        ):
-            if layer is not None:
-                layer.build(shape)
-        self.settle()
-
-    def _product(self, units: int, use_bias: bool, name: str) -> Dense:
-        return Dense(
-            units, use_bias=use_bias, kernel_initializer=linear_initializer(), dtype=self.dtype_policy, name=name
-        )
-
-    def attend(self, q: Any, k: Any, v: Any) -> Any:
-        """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
-        return attend(q, k, v) * self.scale
-
-    @staticmethod
-    def _time_and_tokens(x: Any) -> tuple:
-        known, running = x.shape, ops.shape(x)
-        return tuple(running[i] if known[i] is None else known[i] for i in (1, 2))
+        for name, layer in self.made(products=True, size=self.sizes(input_shape)).items():
+            setattr(self, name, layer)
+        self.build_parts(input_shape, None)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = inputs if self.input_neuron is None else self.input_neuron(inputs)
-        spikes = self.qkv_norm.then_fire(self.qkv_neuron, self.qkv(x), training)
-        channels = inputs.shape[-1]
-        heads = (*self._time_and_tokens(inputs), self.num_heads, channels // self.num_heads)
-        q, k, v = (ops.reshape(part, (-1, *heads)) for part in ops.split(spikes, 3, axis=-1))
-        y = self.attention_neuron(self.attend(q, k, v))
-        return self.proj_norm.then_fire(self.proj_neuron, self.proj(y), training)
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

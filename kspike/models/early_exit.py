@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kspike.data.arguments import scaled
-from kspike.layers import LIF, PLIF
+from kspike.layers.neuron import SpikingNeuron
 from kspike.models.anytime import with_head
 from kspike.models.image_model import as_numbers, check_images
 from kspike.models.spikformer import Spikformer
@@ -94,24 +94,26 @@ class _Stepper:
         self.features = config.embed_dim
         self.body = [model.get_layer(n) for n in ("stem", *(f"block_{i}" for i in range(config.depth)), "decoding")]
         self.head = model.get_layer("head")
-        self.neurons = [layer for layer in model._flatten_layers() if isinstance(layer, (LIF, PLIF))]
+        self.neurons = [layer for layer in model._flatten_layers() if isinstance(layer, SpikingNeuron)]
         self.variables = model.variables
         self.step = jit(self._step, self.variables)
 
     def _step(self, frames: Any, total: Any, step: Any, *potentials: Any) -> tuple:
         """One time step of frames (batch, height, width, channels): (logits so far, sum of features, potentials)."""
-        for i, neuron in enumerate(self.neurons):
-            vars(neuron)["potentials"] = potentials[i] if potentials else float(neuron.v_reset or 0.0)
+        left = list(potentials)
+        for neuron in self.neurons:
+            start = neuron.start
+            neuron.resume(tuple(left.pop(0) for _ in start) if potentials else start)
         try:
             x = ops.expand_dims(frames, 1)
             for layer in self.body:
                 x = layer(x, training=False) if layer is not self.body[-1] else layer(x)
             total = total + ops.cast(x, total.dtype)
             logits = self.head(total / step)
-            return ops.cast(logits, "float32"), total, tuple(neuron.potentials for neuron in self.neurons)
+            return ops.cast(logits, "float32"), total, tuple(s for n in self.neurons for s in n.states())
         finally:
             for neuron in self.neurons:
-                vars(neuron)["potentials"] = None
+                neuron.resume(None)
 
     def run(self, images: np.ndarray, confidence: float, most: int, logits: np.ndarray, steps: np.ndarray) -> None:
         """Writes the answers on a batch of images, at most `most`, into `logits` and `steps`."""

@@ -15,7 +15,8 @@ from kspike.cost.measured import layers as measured_layers
 from kspike.cost.measured import left_out
 from kspike.cost.measured.anytime import Reader
 from kspike.cost.measured.recorder import Recorder, Signal
-from kspike.layers import LIF, PLIF, DirectEncoding
+from kspike.layers import DirectEncoding
+from kspike.layers.neuron import SpikingNeuron
 from kspike.ops import compiles, jit, place, watched
 from kspike.ops.watching import Ran
 
@@ -101,7 +102,7 @@ def config_of(model: Any) -> SpikformerConfig | None:
 
 
 def _is_neuron(layer: Any) -> bool:
-    return isinstance(layer, (LIF, PLIF))
+    return isinstance(layer, SpikingNeuron)
 
 
 def _known(model: Any) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kspike.cost.measured.recorder import replaced
-from kspike.layers import LIF, PLIF
+from kspike.layers.neuron import SpikingNeuron
 from kspike.ops import jit
 from kspike.tuners.scores.base import Bound, Score, layers_of
 
@@ -36,7 +36,7 @@ class Naswot(Score):
     source = "SNASNet (Kim et al., ECCV 2022), sparsity-aware Hamming distance; NASWOT (Mellor et al., ICML 2021)"
 
     def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
-        neurons = layers_of(model, LIF, PLIF)
+        neurons = layers_of(model, SpikingNeuron)
 
         def forward(images: Any) -> list:
             grams: list = []
