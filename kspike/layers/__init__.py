@@ -2,8 +2,10 @@
 
 from kspike.layers.block import SpikformerBlock
 from kspike.layers.coding import DirectEncoding, RateDecoding
+from kspike.layers.component import Component
 from kspike.layers.lif import LIF, PLIF
 from kspike.layers.mlp import SpikingMLP
+from kspike.layers.neuron import Neuron
 from kspike.layers.norm import BatchNorm
 from kspike.layers.sps import SPS
 from kspike.layers.ssa import SSA
@@ -14,8 +16,10 @@ __all__ = [
     "SPS",
     "SSA",
     "BatchNorm",
+    "Component",
     "DirectEncoding",
     "RateDecoding",
+    "Neuron",
     "SpikformerBlock",
     "SpikingMLP",
 ]

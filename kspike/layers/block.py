@@ -6,7 +6,9 @@ from typing import Any
 
 import keras
 
+from kspike import components
 from kspike.layers._parts import SpikingComposite
+from kspike.layers.component import Component
 from kspike.layers.mlp import SpikingMLP
 from kspike.layers.ssa import SSA
 
@@ -29,8 +31,10 @@ class SpikformerBlock(SpikingComposite):
         mlp_ratio: hidden channels of the MLP over channels.
         scale: factor of the attention product.
         qkv_bias, proj_bias, mlp_bias: whether those products have a bias.
+        mixer, mlp: what stands in it: names or objects of `kspike.components`.
+        grid: (height, width) of the tokens, for mixers that work on it; None for a square.
         residual: "add" or "membrane".
-        neuron: "lif", or "plif" (tau is learned, from the given start).
+        neuron: "lif", "plif" (tau is learned, from the given start), or another of `kspike.components`.
         tau: time constant in time steps: a number, or a mapping from neuron kind (input, qkv, attention, proj, fc1,
             fc2; those left out keep 2).
         v_threshold: firing threshold: a number for all but attention's, or a mapping (those left out keep 1, and 0.5
@@ -50,6 +54,9 @@ class SpikformerBlock(SpikingComposite):
         qkv_bias: bool = True,
         proj_bias: bool = True,
         mlp_bias: bool = True,
+        mixer: Any = "ssa",
+        mlp: Any = "spiking",
+        grid: tuple[int, int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -59,9 +66,26 @@ class SpikformerBlock(SpikingComposite):
         self.qkv_bias = bool(qkv_bias)
         self.proj_bias = bool(proj_bias)
         self.mlp_bias = bool(mlp_bias)
+        self.grid = None if grid is None else tuple(grid)
+        self.components = tuple(components.get(role, c).word for role, c in (("mixer", mixer), ("mlp", mlp)))
+        self.shortcuts = tuple(components.get(r, c).shortcut for r, c in zip(("mixer", "mlp"), self.components))
         shared = {**self.shared_arguments, "tau": self._tau_of, "v_threshold": self._threshold_of}
-        self.attention = SSA(num_heads, scale=scale, qkv_bias=qkv_bias, proj_bias=proj_bias, name="attention", **shared)
-        self.mlp = SpikingMLP(mlp_ratio, use_bias=mlp_bias, name="mlp", **shared)
+        biases = {"qkv_bias": qkv_bias, "proj_bias": proj_bias}
+        if self.components[0] == "ssa":
+            self.attention = SSA(num_heads, scale=scale, name="attention", **biases, **shared)
+        else:
+            self.attention = self._any("mixer", "attention", shared)
+        if self.components[1] == "spiking":
+            self.mlp = SpikingMLP(mlp_ratio, use_bias=mlp_bias, name="mlp", **shared)
+        else:
+            self.mlp = self._any("mlp", "mlp", shared)
+
+    def _any(self, role: str, name: str, shared: dict[str, Any]) -> Component:
+        return Component(
+            self.components[role == "mlp"], role=role, name=name, num_heads=self.num_heads, grid=self.grid,
+            mlp_ratio=self.mlp_ratio, scale=self.scale, qkv_bias=self.qkv_bias, proj_bias=self.proj_bias,
+            mlp_bias=self.mlp_bias, **shared,
+        )  # fmt: skip
 
     def build(self, input_shape: tuple) -> None:
         self.attention.build(input_shape)
@@ -69,8 +93,11 @@ class SpikformerBlock(SpikingComposite):
         self.settle()
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        x = inputs + self.attention(inputs, training=training)
-        return x + self.mlp(x, training=training)
+        x = inputs
+        for layer, shortcut in zip((self.attention, self.mlp), self.shortcuts, strict=True):
+            y = layer(x, training=training)
+            x = x + y if shortcut else y
+        return x
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)
@@ -84,4 +111,7 @@ class SpikformerBlock(SpikingComposite):
             "qkv_bias": self.qkv_bias,
             "proj_bias": self.proj_bias,
             "mlp_bias": self.mlp_bias,
+            "mixer": components.describe(self.components[0]),
+            "mlp": components.describe(self.components[1]),
+            "grid": self.grid,
         }

@@ -35,18 +35,17 @@ class SpikingMLP(ComponentLayer):
         *,
         hidden_dim: int | None = None,
         use_bias: bool = True,
-        residual: str = "add",
         **kwargs: Any,
     ) -> None:
         if not mlp_ratio > 0:
             raise ValueError(f"mlp_ratio must be above 0, got {mlp_ratio!r}.")
         if hidden_dim is not None and (not isinstance(hidden_dim, int) or hidden_dim < 1):
             raise ValueError(f"hidden_dim must be a whole number of at least 1, got {hidden_dim!r}.")
-        network = {"mlp_bias": bool(use_bias), "residual": residual}
-        super().__init__(spiking.Spiking(), network, residual=residual, **kwargs)
+        super().__init__(**kwargs)
         self.mlp_ratio = mlp_ratio
         self.hidden_dim = hidden_dim
         self.use_bias = bool(use_bias)
+        self.hold(spiking.Spiking(), {"mlp_bias": self.use_bias, "residual": self.residual})
         for name in ("input_neuron", "fc2_neuron"):
             if name not in self.declared:
                 setattr(self, name, None)

@@ -45,7 +45,6 @@ class SPS(ComponentLayer):
         channels: tuple[int, int, int] | None = None,
         pool: tuple[bool, bool, bool, bool] = (False, False, True, True),
         pool_after: str = "neuron",
-        residual: str = "add",
         **kwargs: Any,
     ) -> None:
         if channels is None and embed_dim % 8:
@@ -56,12 +55,12 @@ class SPS(ComponentLayer):
             raise ValueError(f"pool must be four truth values, one a stage, got {pool!r}.")
         if pool_after not in ("neuron", "norm"):
             raise ValueError(f"pool_after must be 'neuron' or 'norm', got {pool_after!r}.")
-        settings = {"stem_pool": tuple(bool(p) for p in pool), "pool_after": pool_after, "residual": residual}
-        super().__init__(sps.SPS(), settings, residual=residual, **kwargs)
+        super().__init__(**kwargs)
         self.pool_after = pool_after
         self.embed_dim = embed_dim
         self.channels = None if channels is None else tuple(channels)
-        self.pool = settings["stem_pool"]
+        self.pool = tuple(bool(p) for p in pool)
+        self.hold(sps.SPS(), {"stem_pool": self.pool, "pool_after": pool_after, "residual": self.residual})
         layers = self.made(products=True, size=self.sizes((None,) * 5)) | self.made(products=False)
         self.conv_layers = [layers[f"conv_{i}"] for i in range(4)]
         self.norm_layers = [layers[f"norm_{i}"] for i in range(4)]

@@ -49,17 +49,17 @@ class SSA(ComponentLayer):
         scale: float = 0.125,
         qkv_bias: bool = True,
         proj_bias: bool = True,
-        residual: str = "add",
         **kwargs: Any,
     ) -> None:
         if not isinstance(num_heads, int) or num_heads < 1:
             raise ValueError(f"num_heads must be a whole number of at least 1, got {num_heads!r}.")
-        settings = {"scale": scale, "qkv_bias": bool(qkv_bias), "proj_bias": bool(proj_bias)}
-        super().__init__(ssa.SSA(), {**settings, "residual": residual}, residual=residual, **kwargs)
+        super().__init__(**kwargs)
         self.num_heads = num_heads
         self.scale = scale
         self.qkv_bias = bool(qkv_bias)
         self.proj_bias = bool(proj_bias)
+        network = {"scale": scale, "qkv_bias": self.qkv_bias, "proj_bias": self.proj_bias, "residual": self.residual}
+        self.hold(ssa.SSA(), network)
         for name in ("input_neuron", "proj_neuron"):
             if name not in self.declared:
                 setattr(self, name, None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from kspike.components import geometry
+from kspike.components.parts import Conv, Dense, DepthwiseConv, split
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
 from kspike.ops import by_parts
@@ -29,7 +32,17 @@ def indifferent(layer: Any) -> bool:
 
 def largest(config: SpikformerConfig) -> int:
     """How many numbers the largest tensor inside the network holds for one image, over all its time steps."""
-    stages = zip(config.stage_sizes, config.stage_channels, strict=True)
-    stem = max(height * width * channels for (height, width), channels in stages)
-    blocks = config.tokens * max(3 * config.embed_dim, *config.hidden_dims, 0)
-    return config.timesteps * max(stem, blocks)
+    where = geometry.grids(config.stem_parts, config.image_shape[:2])
+    found = [_numbers(p, config.sizes()) * math.prod(where[name][1]) for name, p in config.stem_parts.items()]
+    for block, branches in enumerate(config.blocks):
+        declared = [part for made in branches for part in made.declared(config.network).values()]
+        found += [_numbers(part, config.sizes(block)) * config.tokens for part in declared]
+    return config.timesteps * max(found)
+
+
+def _numbers(part: Any, sizes: Mapping[str, int]) -> int:
+    """Numbers of a product's output, for one token or pixel; 0 of what is no product."""
+    if not isinstance(part, (Dense, Conv, DepthwiseConv)):
+        return 0
+    dimension, fraction = split(part.sizes[-1])
+    return sizes[dimension] // fraction * getattr(part, "copies", 1)

@@ -10,7 +10,7 @@ import keras
 
 from kspike import ops
 from kspike.config import SpikformerConfig
-from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
+from kspike.layers import SPS, Component, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.models.image_model import ImageModel, checked
@@ -71,16 +71,12 @@ class Spikformer(ImageModel, keras.Model):
         x = inputs
         if not config.has_time:
             x = DirectEncoding(config.timesteps, dtype=policy, name="encoding")(x)
-        x = SPS(
-            config.embed_dim,
-            channels=config.stem_channels,
-            pool=config.stem_pool,
-            pool_after=config.pool_after,
-            tau=config.tau.stem,
-            v_threshold=config.v_threshold.stem,
-            name="stem",
-            **shared,
-        )(x)
+        shared_stem = {"tau": config.tau.stem, "v_threshold": config.v_threshold.stem, "name": "stem", **shared}
+        if config.stem == "sps":
+            pools = {"pool": config.stem_pool, "pool_after": config.pool_after}
+            x = SPS(config.embed_dim, channels=config.stem_channels, **pools, **shared_stem)(x)
+        else:
+            x = Component(config.stem, role="stem", embed_dim=config.embed_dim, **shared_stem)(x)
         for i in range(config.depth):
             x = SpikformerBlock(
                 config.num_heads[i],
@@ -89,6 +85,9 @@ class Spikformer(ImageModel, keras.Model):
                 qkv_bias=config.qkv_bias,
                 proj_bias=config.proj_bias,
                 mlp_bias=config.mlp_bias,
+                mixer=config.mixer[i],
+                mlp=config.mlp[i],
+                grid=config.grid,
                 tau={kind: v[i] for kind, v in config.tau.items() if kind != "stem"},
                 v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind != "stem"},
                 name=f"block_{i}",

@@ -1,0 +1,23 @@
+"""Integrate-and-fire, without a leak."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from kspike.components.base import Neuron
+from kspike.components.registry import register
+
+
+@register("neuron", "if")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IF(Neuron):
+    """h = v + x; s = h >= v_threshold; v = v_reset where s, else h. It has no tau.
+
+    Source: as SpikingJelly's IFNode.
+    """
+
+    def step(self, x: Any, v: Any, *, reset: Any, v_threshold: Any, spike: Any) -> tuple[Any, tuple]:
+        h = v + x
+        s = spike(h - v_threshold)
+        return s, (reset(h, s),)

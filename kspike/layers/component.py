@@ -1,0 +1,349 @@
+"""A component as a layer: its parts become Keras layers, and `forward` runs them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike import components
+from kspike.components import geometry
+from kspike.components import parts as kinds_of_part
+from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool
+from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
+from kspike.layers.norm import BatchNorm
+from kspike.layers.products import Conv2D, DepthwiseConv2D
+from kspike.layers.products import Dense as DenseLayer
+from kspike.ops import attend, max_pool
+
+
+class ComponentLayer(SpikingComposite):
+    """Base of all layers that are one component: makes the parts it declares and runs its `forward`.
+
+    A subclass says the component and the network's settings (`hold`) and the sizes; parts are attributes by their names.
+    """
+
+    #: Whether `attend` multiplies by the scale itself.
+    scales = False
+
+    def hold(self, component: Any, network: Mapping[str, Any]) -> None:
+        """Says which component this is, and the settings of the network that it may name; before any part is made."""
+        # past Keras, which would track and wrap a dict
+        vars(self)["component"] = component
+        vars(self)["network"] = dict(network)
+        vars(self)["declared"] = component.declared(network)
+        if not any(isinstance(part, MatMul) for part in self.declared.values()):
+            vars(self)["attend"] = None  # nothing to listen to
+        if not any(isinstance(part, Pool) for part in self.declared.values()):
+            vars(self)["downsample"] = None
+
+    # -- what a subclass says -----------------------------------------------------------------------------------
+
+    def sizes(self, input_shape: tuple) -> dict[str, int]:
+        """The dimensions that parts name, for inputs of this shape."""
+        raise NotImplementedError
+
+    def part(self, name: str) -> Any:
+        """The layer of a part."""
+        return getattr(self, name)
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    def make(self, name: str, part: Part, size: Mapping[str, int] | None = None) -> Any:
+        """The layer of a part; sizes are needed for a product alone."""
+        common = {"dtype": self.dtype_policy, "name": name}
+        if isinstance(part, Norm):
+            return BatchNorm(**common)
+        if isinstance(part, kinds_of_part.Neuron):
+            return self.make_neuron(part.kind, name, groups=part.copies)
+        number = functools.partial(number_of, size or {})
+        if isinstance(part, Dense):
+            units = number(part.outputs) * part.copies
+            return DenseLayer(units, use_bias=part.bias, kernel_initializer=linear_initializer(), **common)
+        how = {"strides": part.stride, "padding": "same", "use_bias": part.bias, "data_format": "channels_last"}
+        if isinstance(part, Conv):
+            return Conv2D(number(part.outputs), part.kernel, kernel_initializer=conv_initializer(), **how, **common)
+        return DepthwiseConv2D(part.kernel, depthwise_initializer=conv_initializer(), **how, **common)
+
+    def made(self, *, products: bool, size: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Name -> new layer, of all products, or of all other parts that are layers."""
+        own = (Dense, Conv, DepthwiseConv)
+        return {
+            name: self.make(name, part, size)
+            for name, part in self.declared.items()
+            if isinstance(part, own if products else (Norm, kinds_of_part.Neuron))
+        }
+
+    def build_parts(self, input_shape: tuple, grid: tuple[int, int] | None) -> None:
+        """Builds every part on the shape that reaches it; ends `build`."""
+        size = self.sizes(input_shape)
+        where = geometry.grids(self.declared, grid) if grid is not None else {}
+        lead = tuple(input_shape[:2])
+        for name, part in self.declared.items():
+            if not isinstance(part, (Dense, Conv, DepthwiseConv, Norm, kinds_of_part.Neuron)):
+                continue
+            channels = number_of(size, part.sizes[0]) * (1 if isinstance(part, Dense) else getattr(part, "copies", 1))
+            if isinstance(part, (Conv, DepthwiseConv)):
+                self.part(name).build((None, *where[name][0], channels))
+            elif len(input_shape) == 5:
+                self.part(name).build((*lead, *where[name][1], channels))
+            else:
+                self.part(name).build((*input_shape[:-1], channels))
+        self.settle()
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run(self, inputs: Any, sizes: Sizes, training: bool | None) -> Any:
+        """`forward` of the component."""
+        calls: dict[str, Any] = {}
+        for name, part in self.declared.items():
+            if isinstance(part, Norm):
+                calls[name] = _Normalise(self.part(name), training)
+            elif isinstance(part, kinds_of_part.Neuron):
+                calls[name] = _Fire(self.part(name), training)
+            elif isinstance(part, (Conv, DepthwiseConv)):
+                calls[name] = _Frames(self.part(name))
+            elif isinstance(part, Pool):
+                calls[name] = _Frames(self.downsample if part.stride == 2 else _pool_in_place)
+            elif isinstance(part, Dense):
+                calls[name] = self.part(name)
+        outputs = self.component.run(Parts(calls), inputs, sizes, self.network)
+        return outputs
+
+    def attend(self, q: Any, k: Any, v: Any) -> Any:
+        """q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
+        return attend(q, k, v)
+
+    def downsample(self, x: Any) -> Any:
+        """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
+        return max_pool(x)
+
+
+def number_of(size: Mapping[str, Any], name: str) -> Any:
+    """The number behind a size's name."""
+    dimension, fraction = kinds_of_part.split(name)
+    return size[dimension] // fraction
+
+
+class Parts:
+    """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
+
+    def __init__(self, calls: dict[str, Any]) -> None:
+        vars(self).update(calls)
+
+    def __getitem__(self, name: str) -> Any:
+        return vars(self)[name]
+
+
+class _Normalise:
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Any) -> Any:
+        return self.layer(x, training=self.training)
+
+
+class _Fire:
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Any, norm: Any = None) -> Any:
+        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
+
+
+class _Frames:
+    """Runs a layer of images over `(batch, time, height, width, channels)`."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    def __call__(self, x: Any) -> Any:
+        timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+        return unfold_time(self.layer(fold_time(x)), timesteps)
+
+
+def _pool_in_place(x: Any) -> Any:
+    """3x3 max-pool of stride 1, one pixel of padding."""
+    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
+    return ops.max_pool(x, 3, strides=1, padding="valid", data_format="channels_last")
+
+
+class Sizes:
+    """The dimensions of one network, as `forward` gets them: numbers, and what is done by heads, channels and time.
+
+    `sizes.width`, `hidden`, `heads`, `tokens` are ints here; under a supernet's masks they are extents, without
+    arithmetic, so that what works by them is written with the methods below.
+    """
+
+    def __init__(self, layer: Any, numbers: Mapping[str, int], grid: tuple[int, int] | None, inputs: Any) -> None:
+        vars(self).update(numbers)
+        self.grid = grid
+        self._layer, self._inputs = layer, inputs
+
+    def split(self, x: Any, copies: int) -> list[Any]:
+        """`(..., copies * channels)` -> that many `(..., channels)`."""
+        return ops.split(x, copies, axis=-1)
+
+    def _by_heads(self, x: Any) -> Any:
+        known, running = x.shape, ops.shape(x)
+        time, tokens = (running[i] if known[i] is None else known[i] for i in (1, 2))
+        return ops.reshape(x, (-1, time, tokens, self.heads, known[-1] // self.heads))
+
+    def attend(self, q: Any, k: Any, v: Any, scale: float = 1.0) -> Any:
+        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each."""
+        y = self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
+        return y if scale == 1.0 or self._layer.scales else y * scale
+
+    def sum_heads(self, x: Any) -> Any:
+        """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""
+        return ops.sum(self._by_heads(x), axis=-1)
+
+    def to_channels(self, x: Any) -> Any:
+        """A number a head to each of its channels: `(..., heads)` -> `(..., width)`."""
+        return ops.repeat(x, self.width // self.heads, axis=-1)
+
+    def mean(self, x: Any, over: str) -> Any:
+        """The mean over "time" (axis 1) or "width" (the last axis), which is kept with length 1."""
+        return ops.mean(x, axis={"time": 1, "width": -1}[over], keepdims=True)
+
+    def to_grid(self, x: Any) -> Any:
+        """`(batch, time, tokens, channels)` -> `(batch, time, height, width, channels)`, row by row."""
+        time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+        return ops.reshape(x, (-1, time, *self.grid, x.shape[-1]))  # type: ignore[misc]
+
+    def to_tokens(self, x: Any) -> Any:
+        """`(batch, time, height, width, channels)` -> `(batch, time, tokens, channels)`, row by row."""
+        time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+        return ops.reshape(x, (-1, time, x.shape[2] * x.shape[3], x.shape[-1]))
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Component(ComponentLayer):
+    """Any mixer, MLP or stem as a layer.
+
+    Args:
+        component: a name, an object, or its JSON form; see `kspike.components`.
+        role: "mixer", "mlp" or "stem".
+        num_heads: heads; divides the width where the component works by heads.
+        mlp_ratio: hidden channels over width; `int(width * mlp_ratio)` are used.
+        embed_dim: width of a stem's tokens; of others the input's.
+        grid: (height, width) of the tokens; None for a square.
+        scale, qkv_bias, proj_bias, mlp_bias: the network's, where the component has none of its own.
+        residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
+            `SpikformerBlock`.
+
+    Input and output shape: `(batch, time, tokens, width)`; of a stem `(batch, time, height, width, channels)` ->
+    `(batch, time, tokens, width)`.
+
+    Raises:
+        ValueError: an unknown component or setting, sizes that it cannot work with, or a forward that gives another
+            shape than it takes.
+    """
+
+    def __init__(
+        self,
+        component: Any = "ssa",
+        *,
+        role: str = "mixer",
+        num_heads: int = 8,
+        mlp_ratio: float = 4.0,
+        embed_dim: int | None = None,
+        grid: tuple[int, int] | None = None,
+        scale: float = 0.125,
+        qkv_bias: bool = True,
+        proj_bias: bool = True,
+        mlp_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        role = getattr(component, "role", role)
+        if role not in ("mixer", "mlp", "stem"):
+            raise ValueError(f"role must be 'mixer', 'mlp' or 'stem', got {role!r}.")
+        if role == "stem":
+            vars(self)["kinds"] = ("stem",)
+        super().__init__(**kwargs)
+        self.role = role
+        self.num_heads, self.mlp_ratio, self.embed_dim = num_heads, mlp_ratio, embed_dim
+        self.grid = None if grid is None else tuple(grid)
+        for name in ("num_heads", "embed_dim"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        if role == "stem" and embed_dim is None:
+            raise ValueError("embed_dim must be given for a stem: the channels of its tokens.")
+        self.scale = float(scale)
+        self.qkv_bias, self.proj_bias, self.mlp_bias = bool(qkv_bias), bool(proj_bias), bool(mlp_bias)
+        network = {name: getattr(self, name) for name in components.base.NETWORK}
+        if role == "stem":
+            network |= {"stem_pool": (False, False, True, True), "pool_after": "neuron"}
+        self.hold(components.get(role, component), network)
+        for name, layer in self.made(products=False).items():
+            setattr(self, f"part_{name}", layer)
+
+    def part(self, name: str) -> Any:
+        return getattr(self, f"part_{name}")  # a part may have any name, that of an argument here too
+
+    def sizes(self, input_shape: tuple) -> dict[str, int]:
+        if self.role == "stem":
+            d = self.embed_dim
+            return {"image": input_shape[-1], "width": d, "stem_0": d // 8, "stem_1": d // 4, "stem_2": d // 2}
+        width = input_shape[-1]
+        hidden = int(width * self.mlp_ratio)
+        return {"width": width, "heads": self.num_heads, "hidden": hidden, "tokens": input_shape[2]}
+
+    def _grid(self, input_shape: tuple) -> tuple[int, int] | None:
+        if self.role == "stem":
+            return tuple(input_shape[2:4])  # type: ignore[return-value]
+        side = math.isqrt(input_shape[2] or 0)
+        if self.grid is None and side * side == input_shape[2]:
+            return (side, side)
+        return self.grid
+
+    def build(self, input_shape: tuple) -> None:
+        if len(input_shape) != (5 if self.role == "stem" else 4) or input_shape[-1] is None:
+            axes = "batch, time, height, width, channels" if self.role == "stem" else "batch, time, tokens, channels"
+            raise ValueError(f"{self.component.label} expects ({axes}), got shape {tuple(input_shape)}.")
+        size, grid = self.sizes(input_shape), self._grid(input_shape)
+        if self.component.uses("heads", self.network) and size["width"] % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels."
+            )
+        if grid is None and any(isinstance(part, (Conv, DepthwiseConv, Pool)) for part in self.declared.values()):
+            raise ValueError(f"grid must be given: {input_shape[2]} tokens are no square, for {self.component.label}.")
+        for name, layer in self.made(products=True, size=size).items():
+            setattr(self, f"part_{name}", layer)
+        self.build_parts(input_shape, grid)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)), inputs)
+        outputs = self.run(inputs, sizes, training)
+        if self.role != "stem" and tuple(outputs.shape) != tuple(inputs.shape):
+            raise ValueError(
+                f"{self.component.label}: forward must give the shape it takes, {tuple(inputs.shape)}; it gave "
+                f"{tuple(outputs.shape)}."
+            )
+        return outputs
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        if self.role != "stem":
+            return tuple(input_shape)
+        height, width = geometry.last(self.declared, tuple(input_shape[2:4]))  # type: ignore[arg-type]
+        return (*input_shape[:2], height * width, self.embed_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "component": components.describe(self.component),
+            "role": self.role,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "embed_dim": self.embed_dim,
+            "grid": self.grid,
+            "scale": self.scale,
+            "qkv_bias": self.qkv_bias,
+            "proj_bias": self.proj_bias,
+            "mlp_bias": self.mlp_bias,
+        }

@@ -1,0 +1,198 @@
+"""Spiking neurons as layers: what all of them share, and any component as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from kspike import components
+from kspike import config as checks
+from kspike import surrogate as surrogates
+from kspike.layers.stepping import Membrane, run
+from kspike.ops import lif
+from kspike.regularizers import activity_loss
+
+
+class SpikingNeuron(keras.layers.Layer):
+    """Base of all neuron layers: their parameters, and a membrane that stays in float32.
+
+    Input shape: `(batch, time, ...)`. Output shape: the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        decay_input: bool = True,
+        detach_reset: bool = True,
+        surrogate: Any = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        # Not cast on the way in: counts past 256 (attention) come in float32, and the membrane is float32 in any case.
+        super().__init__(autocast=False, **kwargs)
+        self.v_threshold = checks.check_threshold(v_threshold)
+        checks.check_neuron(v_reset, self.v_threshold)
+        self.v_reset = None if v_reset is None else float(v_reset)
+        self.decay_input = bool(decay_input)
+        self.detach_reset = bool(detach_reset)
+        self.surrogate = surrogates.get(surrogate)
+        self.supports_masking = True
+        #: Takes the spikes of every call, for metrics; a function, or None.
+        self.listener: Callable[[Any], None] | None = None
+        #: Potentials that a call starts from, and puts its last ones in place of; None, as ever but while a network is
+        #: run step by step (`kspike.models.early_exit`): every call starts from v_reset, and nothing is kept.
+        self.potentials: Any = None
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
+        return type(self).call is SpikingNeuron.call
+
+    @property
+    def start(self) -> tuple[Any, ...]:
+        """What every state starts from, as `potentials` takes it: a number each."""
+        return (float(self.v_reset or 0.0),)
+
+    def states(self) -> tuple[Any, ...]:
+        """The states after the last call, where `resume` was called before it."""
+        return (self.potentials,)
+
+    def resume(self, states: tuple[Any, ...] | None) -> None:
+        """Makes the next call start from these states and keep those after it; None: as ever."""
+        # into the instance's own dict: a traced tensor is nothing for Keras to track
+        vars(self)["potentials"] = None if states is None else states[0]
+
+    def time_constant(self, channels: int | None) -> dict[str, Any]:
+        """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
+        raise NotImplementedError
+
+    def call(self, inputs: Any) -> Any:
+        if len(inputs.shape) < 2:
+            raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
+        x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
+        time_constant = self.time_constant(inputs.shape[-1])
+        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
+        spikes = self.kept(found)
+        if self.listener is not None:
+            self.listener(spikes)
+        return spikes
+
+    def kept(self, found: Any) -> Any:
+        """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
+        if self.potentials is None:
+            return found
+        # into the instance's own dict: a traced tensor is nothing for Keras to track
+        spikes, vars(self)["potentials"] = found
+        return spikes
+
+    def fired(self, spikes: Any) -> None:
+        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
+        if self.activity_regularizer is not None:
+            self.add_loss(activity_loss(self.activity_regularizer, spikes))
+        if self.listener is not None:
+            self.listener(spikes)
+
+    @property
+    def neuron_arguments(self) -> dict[str, Any]:
+        """What `kspike.ops.lif` is told beside the time constant."""
+        return {
+            "v_threshold": self.v_threshold,
+            "v_reset": self.v_reset,
+            "decay_input": self.decay_input,
+            "detach_reset": self.detach_reset,
+            "surrogate": self.surrogate,
+        }
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return tuple(input_shape)
+
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            **self.neuron_arguments,
+            "surrogate": surrogates.serialize(self.surrogate),
+        }
+
+
+@keras.saving.register_keras_serializable(package="kspike")
+class Neuron(SpikingNeuron):
+    """Any neuron component as a layer: its `step`, over axis 1.
+
+    Args:
+        neuron: a name, an object with settings, or its JSON form; see `kspike.components`.
+        tau: membrane time constant in time steps, above 1; the start where it is learned.
+        groups: the last axis is split into this many equal parts, each with learned weights of its own.
+        v_threshold, v_reset, decay_input, detach_reset, surrogate, activity_regularizer: as `LIF`, where `step` reads
+            them.
+
+    Input shape: `(batch, time, ..., channels)`. Output shape: the same.
+
+    Raises:
+        ValueError: an unknown component, a parameter out of range, or a step that returns other states than declared.
+    """
+
+    def __init__(self, neuron: Any = "lif", *, tau: float = 2.0, groups: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.component = components.get("neuron", neuron)
+        self.tau = checks.check_tau(tau)
+        if not isinstance(groups, int) or groups < 1:
+            raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")
+        self.groups = groups
+
+    one_pass = False
+
+    def build(self, input_shape: tuple) -> None:
+        if self.groups > 1 and (input_shape[-1] is None or input_shape[-1] % self.groups):
+            raise ValueError(f"groups ({self.groups}) must divide the channels, got an input of shape {input_shape}.")
+        for name, start in self.component.weights(self.tau).items():
+            weight = self.add_weight(
+                shape=(self.groups,),
+                initializer=keras.initializers.Constant(start),
+                name=name,
+                dtype="float32",
+                autocast=False,
+            )
+            setattr(self, name, weight)
+
+    def membrane(self, channels: int | None) -> Membrane:
+        """The neuron and its parameters, as `kspike.layers.stepping.run` takes them."""
+        weights = {name: ops.convert_to_tensor(getattr(self, name)) for name in self.component.weights(self.tau)}
+        if self.groups > 1:
+            weights = {name: ops.repeat(w, channels // self.groups) for name, w in weights.items()}  # type: ignore[operator]
+        return Membrane(self.component, tau=self.tau, weights=weights, **self.neuron_arguments)
+
+    def call(self, inputs: Any) -> Any:
+        if len(inputs.shape) < 2:
+            raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
+        spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
+        if self.potentials is not None:
+            vars(self)["potentials"] = states
+        if self.listener is not None:
+            self.listener(spikes)
+        return spikes
+
+    @property
+    def start(self) -> tuple[Any, ...]:
+        rest = float(self.v_reset or 0.0)
+        return tuple(rest if value == "rest" else float(value) for value in self.component.states.values())
+
+    def states(self) -> tuple[Any, ...]:
+        return self.potentials
+
+    def resume(self, states: tuple[Any, ...] | None) -> None:
+        vars(self)["potentials"] = states
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "neuron": components.describe(self.component),
+            "tau": self.tau,
+            "groups": self.groups,
+        }
