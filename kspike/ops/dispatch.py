@@ -122,7 +122,7 @@ def lif(
         "surrogate": surrogate,
     }
     fast = _fast("lif" if v is None else "lif_from")
-    if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _runs(x) and x.shape[1]:
+    if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _is_concrete(x) and x.shape[1]:
         start = {} if v is None else {"v": v, "norm": None}
         found = fast(x, inverse_tau=inverse_tau, dtype=dtype, **start, **args)
         if found is not None:
@@ -169,7 +169,7 @@ def norm_lif(
     neuron = {"tau": None, "inverse_tau": None, **neuron}
     if (
         fast is None
-        or not _runs(x)
+        or not _is_concrete(x)
         or len(x.shape) < 3
         or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x)
     ):
@@ -187,7 +187,7 @@ def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:
     return single and (shape in ((), (1,)) or (len(x.shape) > 2 and shape == (x.shape[-1],)))
 
 
-def _runs(x: Any) -> bool:
+def _is_concrete(x: Any) -> bool:
     """Whether there are numbers behind x, and not only a shape."""
     return not isinstance(x, keras.KerasTensor)
 
@@ -195,7 +195,7 @@ def _runs(x: Any) -> bool:
 def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     """x kernel + bias over the last axis, in x's dtype: `(..., inputs)` and `(inputs, outputs)` -> `(..., outputs)`."""
     fast = _fast("linear")
-    y = fast(x, kernel, bias) if fast is not None and _runs(x) else None
+    y = fast(x, kernel, bias) if fast is not None and _is_concrete(x) else None
     return reference.linear(x, kernel, bias) if y is None else y
 
 
@@ -206,7 +206,7 @@ def attend(q: Any, k: Any, v: Any) -> Any:
     than channels in a head.
     """
     fast = _fast("attend")
-    y = fast(q, k, v) if fast is not None and _runs(q) else None
+    y = fast(q, k, v) if fast is not None and _is_concrete(q) else None
     return reference.attend(q, k, v) if y is None else y
 
 
@@ -217,14 +217,14 @@ def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any
     last head is cut short: there all channels have to be zero, as a supernet's inactive ones are.
     """
     fast = _fast("attend_chosen")
-    y = fast(q, k, v, head_dims, index) if fast is not None and _runs(q) else None
+    y = fast(q, k, v, head_dims, index) if fast is not None and _is_concrete(q) else None
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 
 
 def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")
-    if fast is not None and _runs(x):
+    if fast is not None and _is_concrete(x):
         return fast(x, gamma, beta, epsilon)
     return reference.batch_norm(x, gamma, beta, epsilon)
 
@@ -232,14 +232,14 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     fast = _fast("max_pool")
-    y = fast(x) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    y = fast(x) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.max_pool(x) if y is None else y
 
 
 def convolve(x: Any, kernel: Any) -> Any:
     """Convolution of stride 1 that keeps height and width: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
     fast = _fast("convolve")
-    y = fast(x, kernel) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    y = fast(x, kernel) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.convolve(x, kernel) if y is None else y
 
 
@@ -253,7 +253,7 @@ def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
         dtype: of those.
     """
     fast = _fast("by_parts")
-    y = fast(fn, x, numbers, dtype) if fast is not None and _runs(x) else None
+    y = fast(fn, x, numbers, dtype) if fast is not None and _is_concrete(x) else None
     return fn(x) if y is None else y
 
 
@@ -301,7 +301,7 @@ def with_shape(x: Any, shape: tuple) -> Any:
     """x, where a graph that leaves axes of it open is told this shape (None: any) and holds every batch to it."""
     unknown = any(found is None and wanted is not None for found, wanted in zip(x.shape, shape, strict=True))
     fast = backend.with_shape
-    return fast(x, shape) if fast is not None and unknown and _runs(x) else x
+    return fast(x, shape) if fast is not None and unknown and _is_concrete(x) else x
 
 
 def accelerated() -> bool:

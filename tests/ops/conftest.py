@@ -9,8 +9,8 @@ def processor(monkeypatch):
     from kspike.ops.cpu import sparse
 
     def forget():
-        sparse.widens.cache_clear()
-        sparse._limits.cache_clear()
+        sparse.widens_bfloat16.cache_clear()
+        sparse._thresholds.cache_clear()
 
     def become(**features):
         monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: features)

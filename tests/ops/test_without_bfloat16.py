@@ -26,10 +26,10 @@ def numbers(*shape, seed=0):
     return keras.ops.cast(np.random.default_rng(seed).normal(size=shape).astype("float32"), "bfloat16")
 
 
-def assert_rounded_once(product, exactly, given, above):
+def assert_rounded_once(product, exactly, given, grad_output):
     """The product and its way back to all that was given are float32's, rounded."""
-    exact = pullback(lambda *a: [exactly(*a)], [keras.ops.cast(a, "float32") for a in given], above)
-    found = pullback(lambda *a: [product(*a)], given, keras.ops.cast(above, "bfloat16"))
+    exact = pullback(lambda *a: [exactly(*a)], [keras.ops.cast(a, "float32") for a in given], grad_output)
+    found = pullback(lambda *a: [product(*a)], given, keras.ops.cast(grad_output, "bfloat16"))
     for a, b in zip((*found[0], *found[1]), (*exact[0], *exact[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=2**-8, atol=2**-8 * np.abs(b).max())
 
@@ -47,8 +47,8 @@ def test_products_are_those_of_float32_rounded_once(rows, bias):
 @pytest.mark.usefixtures("without")
 def test_convolutions_are_those_of_float32_rounded_once(images, size):
     given = numbers(images, 16, 12, 24), numbers(size, size, 24, 40, seed=1)
-    above = keras.ops.cast(numbers(images, 16, 12, 40, seed=3), "float32")
-    assert_rounded_once(ops.convolve, reference.convolve, given, above)
+    grad_output = keras.ops.cast(numbers(images, 16, 12, 40, seed=3), "float32")
+    assert_rounded_once(ops.convolve, reference.convolve, given, grad_output)
 
 
 def spikformer():

@@ -34,8 +34,8 @@ def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
 
 def _loops(head_dims: tuple[int, ...], *parts: Any) -> bool:
     """Whether the compiled loops take heads of these widths, and parts of one known type."""
-    one = len({a.dtype for a in parts}) == 1
-    return one and calls_loops(*parts) and not any(dim % norm_lif.attention().LEAST for dim in head_dims)
+    one_dtype = len({a.dtype for a in parts}) == 1
+    return one_dtype and calls_loops(*parts) and not any(dim % norm_lif.attention().HEAD_MULTIPLE for dim in head_dims)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -51,7 +51,7 @@ def _attend(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> A
     return call(attend, head_dims, (q, k, v, index), [(q.shape, "float32")])[0]
 
 
-def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> tuple:
+def _attend_backward(head_dims: tuple[int, ...], kept: tuple, grad_output: Any) -> tuple:
     """From q, k and v alone: differentiated as it stands, a switch keeps what every one of its branches would need."""
     *parts, index = kept
     if not _loops(head_dims, *parts):
@@ -59,15 +59,15 @@ def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> 
         def branch(dim: int) -> Callable:
             return lambda *args: jax.vjp(functools.partial(_by_heads, dim=dim), *args[:3])[1](args[3])
 
-        return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, upstream), None
+        return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, grad_output), None
 
-    def attend_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+    def attend_backward(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         from kspike.ops.cpu import heads as cpu_heads
 
-        cpu_heads.attend_back(args[:3], head_dims[int(args[3])], args[4], results, norm_lif.cores())
+        cpu_heads.attend_backward(args[:3], head_dims[int(args[3])], args[4], results, norm_lif.cores())
 
     like = [(a.shape, a.dtype) for a in parts]
-    return *call(attend_back, head_dims, (*parts, index, upstream.astype("float32")), like), None
+    return *call(attend_backward, head_dims, (*parts, index, grad_output.astype("float32")), like), None
 
 
 _attend.defvjp(

@@ -32,17 +32,17 @@ def _pool_and_place(x: Any) -> tuple:
     return tuple(call(pool, (), (x,), [(shape, x.dtype), (shape, "uint8")]))
 
 
-def _pool_backward(size: tuple, place: Any, upstream: Any) -> tuple:
+def _pool_backward(size: tuple, place: Any, grad_output: Any) -> tuple:
     if place.dtype != "uint8":
-        return (xla.pool_gradient(place, upstream, size),)
+        return (xla.pool_gradient(place, grad_output, size),)
 
-    def pool_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+    def pool_backward(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         from kspike.ops.cpu import pool as cpu_pool
 
         cpu_pool.gradient(*args, results[0], norm_lif.cores())
 
-    shape = (upstream.shape[0], *size, upstream.shape[3])
-    return tuple(call(pool_back, (), (upstream, place), [(shape, upstream.dtype)]))
+    shape = (grad_output.shape[0], *size, grad_output.shape[3])
+    return tuple(call(pool_backward, (), (grad_output, place), [(shape, grad_output.dtype)]))
 
 
 _max_pool.defvjp(lambda x, size: _pool_and_place(x), _pool_backward)

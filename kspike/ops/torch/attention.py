@@ -25,13 +25,13 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v, mixed = ctx.saved_tensors
-        above = _heads_first(upstream.reshape(q.shape))
-        to_mixed = _heads_first(q).transpose(-1, -2) @ above
-        to_q = above @ mixed.transpose(-1, -2)
-        to_k, to_v = _heads_first(v) @ to_mixed.transpose(-1, -2), _heads_first(k) @ to_mixed
-        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (to_q, to_k, to_v))
+        grad_rows = _heads_first(grad_output.reshape(q.shape))
+        grad_mixed = _heads_first(q).transpose(-1, -2) @ grad_rows
+        grad_q = grad_rows @ mixed.transpose(-1, -2)
+        grad_k, grad_v = _heads_first(v) @ grad_mixed.transpose(-1, -2), _heads_first(k) @ grad_mixed
+        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (grad_q, grad_k, grad_v))
 
 
 def _heads_first(x: torch.Tensor) -> torch.Tensor:
@@ -53,12 +53,12 @@ class _AttendOnCPU(torch.autograd.Function):
     @staticmethod
     @torch.compiler.disable  # as in _FusedLIF
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
-        rows, above = (_rows(a) for a in (q, k, v)), array(upstream.float().contiguous()).reshape(-1)
+        rows, grad_rows = (_rows(a) for a in (q, k, v)), array(grad_output.float().contiguous()).reshape(-1)
         flat = tuple(array(grad).reshape(-1) for grad in grads)
-        norm_lif.attention().attend_back(*rows, *q.shape[2:], above, flat, torch.get_num_threads())
+        norm_lif.attention().attend_backward(*rows, *q.shape[2:], grad_rows, flat, torch.get_num_threads())
         return grads
 
 
@@ -75,7 +75,7 @@ def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
     q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
         loops = norm_lif.attention()
-        if loops is not None and q.shape[4] % loops.LEAST == 0:
+        if loops is not None and q.shape[4] % loops.HEAD_MULTIPLE == 0:
             return _AttendOnCPU.apply(q, k, v)
     found = autograd.attend(q, k, v)
     if found is not None:

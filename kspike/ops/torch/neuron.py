@@ -28,9 +28,9 @@ class _Spike(torch.autograd.Function):
         return fired(u, 0.0)
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (u,) = ctx.saved_tensors
-        return upstream * ctx.surrogate.derivative(u), None
+        return grad_output * ctx.surrogate.derivative(u), None
 
 
 class _SpikeInTransforms(torch.autograd.Function):
@@ -49,9 +49,9 @@ class _SpikeInTransforms(torch.autograd.Function):
         ctx.save_for_forward(u)
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (u,) = ctx.saved_tensors
-        return upstream * ctx.surrogate.derivative(u), None
+        return grad_output * ctx.surrogate.derivative(u), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -82,7 +82,7 @@ def _forward(x: torch.Tensor, tau: Any, v_threshold: Any, v_reset: float | None,
 
 
 def _backward(
-    upstream: torch.Tensor, potentials: torch.Tensor, tau: Any, v_threshold: Any, options: tuple
+    grad_output: torch.Tensor, potentials: torch.Tensor, tau: Any, v_threshold: Any, options: tuple
 ) -> torch.Tensor:
     """The gradient of the equations, from the last step to the first; the potentials are all it needs."""
     v_reset, decay_input, detach_reset, surrogate = options
@@ -91,7 +91,7 @@ def _backward(
     grad_v = None  # d loss / d v[t]
     for t in reversed(range(potentials.shape[1])):
         h, slope_t = potentials[:, t], slope[:, t]
-        grad_h = upstream[:, t] * slope_t
+        grad_h = grad_output[:, t] * slope_t
         if grad_v is not None:
             if v_reset is None:
                 through = grad_v if detach_reset else grad_v * (1.0 - v_threshold * slope_t)
@@ -122,15 +122,15 @@ class _FusedLIF(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: cpu_norm_lif.Pass,
-        dtype: torch.dtype,
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple,
+        spec: cpu_norm_lif.NormLIFSpec, dtype: torch.dtype,
     ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
         # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
         given = [array(a).copy() for a in (gamma, beta, *moments, inverse_tau)]
-        given[2:4] = cpu_norm_lif.forward(one, array(x), *given, array(out), torch.get_num_threads())
+        given[2:4] = cpu_norm_lif.forward(spec, array(x), *given, array(out), torch.get_num_threads())
         ctx.save_for_backward(x)
-        ctx.one, ctx.given = one, given
+        ctx.spec, ctx.given = spec, given
         mean, variance = (torch.from_numpy(a) for a in given[2:4])
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
@@ -138,14 +138,14 @@ class _FusedLIF(torch.autograd.Function):
     @staticmethod
     @torch.compiler.disable  # it would trace NumPy's part as tensors, where the loss is compiled and this layer is not
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
-        if upstream.dtype not in (torch.float32, torch.bfloat16):
-            upstream = upstream.float()
+        if grad_output.dtype not in (torch.float32, torch.bfloat16):
+            grad_output = grad_output.float()
         # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
         grad = torch.empty(x.shape, dtype=x.dtype)
-        arrays = array(upstream.contiguous()), array(x)
-        found = cpu_norm_lif.backward(ctx.one, *arrays, *ctx.given, array(grad), torch.get_num_threads())
+        arrays = array(grad_output.contiguous()), array(x)
+        found = cpu_norm_lif.backward(ctx.spec, *arrays, *ctx.given, array(grad), torch.get_num_threads())
         wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
         return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
@@ -162,13 +162,13 @@ def norm_lif(
     on_gpu = _kernels_take(x, dtype)
     if time_mask is not None or not (on_gpu or _loops_take(x, dtype)):
         return None
-    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
-    if one is None or any(a.dtype != torch.float32 for a in given):
+    if spec is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
     fused = autograd.fused if on_gpu else _FusedLIF.apply
-    return fused(x.contiguous(), *given[:2], float32(inverse_tau), moments, one, getattr(torch, dtype))
+    return fused(x.contiguous(), *given[:2], float32(inverse_tau), moments, spec, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -186,10 +186,10 @@ class _LIF(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         potentials, tau, v_threshold = ctx.saved_tensors
-        grad = _backward(upstream.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
-        return grad.reshape(upstream.shape), None, None, None
+        grad = _backward(grad_output.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
+        return grad.reshape(grad_output.shape), None, None, None
 
 
 def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
@@ -198,9 +198,9 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
     None for a learned time constant where neither loops nor kernels can be had, and inside torch.func's transforms.
     """
     on_gpu = _kernels_take(x, dtype)
-    one = cpu_norm_lif.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
-    if one is not None:
-        given = float32(inverse_tau), (None, None), one, getattr(torch, dtype)
+    spec = cpu_norm_lif.make_spec(**neuron) if on_gpu or _loops_take(x, dtype) else None
+    if spec is not None:
+        given = float32(inverse_tau), (None, None), spec, getattr(torch, dtype)
         return (autograd.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None or transformed():
         return None
@@ -220,11 +220,11 @@ def lif_from(
     if torch.is_grad_enabled() or not _loops_take(x, dtype):
         return None
     gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
-    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=norm is not None)
-    if one is None:
+    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=norm is not None)
+    if spec is None:
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
     given = (array(float32(a)) for a in (gamma, beta, *moments, inverse_tau))
-    cpu_norm_lif.forward(one, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
+    cpu_norm_lif.forward(spec, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
     return out, v

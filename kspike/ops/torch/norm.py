@@ -29,10 +29,10 @@ class _BatchNorm(torch.autograd.Function):
         return y, mean, variance
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor, *_: Any) -> tuple:
         x, gamma, mean, inverse = ctx.saved_tensors
         grads = torch.ops.aten.native_batch_norm_backward(
-            upstream.contiguous(), x, gamma, None, None, mean, inverse, True, ctx.epsilon, [True, True, True]
+            grad_output.contiguous(), x, gamma, None, None, mean, inverse, True, ctx.epsilon, [True, True, True]
         )
         return *grads, None
 

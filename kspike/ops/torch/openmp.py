@@ -20,7 +20,7 @@ from kspike.ops.cpu import threads as cpu_threads
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def _parallel() -> Callable | None:
+def _gomp_parallel() -> Callable | None:
     """GOMP_parallel of the OpenMP that PyTorch is linked with; None where it has none of that name (macOS, Windows)."""
     try:  # a library's name is looked up in what it is linked with, too
         found = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
@@ -30,7 +30,7 @@ def _parallel() -> Callable | None:
     return found
 
 
-class Team:
+class ThreadTeam:
     """Calls a function on threads of OpenMP; what one of them raises is raised here, once all have ended.
 
     A forked process has none of its parent's threads, and libgomp waits for them for ever: False there, and nothing is
@@ -59,5 +59,5 @@ class Team:
 
 def install() -> None:
     """Makes the loops run on PyTorch's threads from now on, if they can."""
-    parallel = _parallel()
-    cpu_threads.team = Team(parallel) if parallel else None
+    parallel = _gomp_parallel()
+    cpu_threads.team = ThreadTeam(parallel) if parallel else None

@@ -28,13 +28,13 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> torch.Tensor:
         from kspike.ops.cpu import pool
 
-        grad = upstream.new_empty(ctx.size)
+        grad_x = grad_output.new_empty(ctx.size)
         places = ctx.saved_tensors[0].numpy()
-        pool.gradient(array(upstream.contiguous()), places, array(grad), torch.get_num_threads())
-        return grad
+        pool.gradient(array(grad_output.contiguous()), places, array(grad_x), torch.get_num_threads())
+        return grad_x
 
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:

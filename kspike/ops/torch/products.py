@@ -24,7 +24,7 @@ def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> b
     return sparse.pays(array(x), array(kernel))
 
 
-def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def _sparse_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
@@ -34,7 +34,7 @@ def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -
     return y
 
 
-def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def _sparse_convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
@@ -42,56 +42,56 @@ def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return y
 
 
-def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def _kernel_gradient(x: torch.Tensor, grad_output: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse_gradient
 
-    given = array(x.contiguous()), array(above.contiguous()), tuple(kernel.shape[:-2])
+    given = array(x.contiguous()), array(grad_output.contiguous()), tuple(kernel.shape[:-2])
     return torch.from_numpy(sparse_gradient.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
 
 
-class _Product(torch.autograd.Function):
+class _SparseProduct(torch.autograd.Function):
     """x kernel + bias; the way back to x is a full product, as the gradient above is no spike."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(x, kernel)
-        return _product(x, kernel, bias)
+        return _sparse_product(x, kernel, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
-        to_x = to_kernel = to_bias = None
+        grad_x = grad_kernel = grad_bias = None
         if ctx.needs_input_grad[0]:
-            to_x = full_product(above, kernel.t(), None)
+            grad_x = dense_product(grad_output, kernel.t(), None)
         if ctx.needs_input_grad[1]:
-            to_kernel = _kernel_gradient(x, above, kernel)
+            grad_kernel = _kernel_gradient(x, grad_output, kernel)
         if ctx.needs_input_grad[2]:
-            to_bias = above.reshape(-1, above.shape[-1]).sum(0)
-        return to_x, to_kernel, to_bias
+            grad_bias = grad_output.reshape(-1, grad_output.shape[-1]).sum(0)
+        return grad_x, grad_kernel, grad_bias
 
 
-class _Convolution(torch.autograd.Function):
+class _SparseConvolution(torch.autograd.Function):
     """The convolution of stride 1 that keeps height and width; the way back to x is a full one."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, kernel)
-        return _convolve(x, kernel)
+        return _sparse_convolve(x, kernel)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
-        to_x = to_kernel = None
+        grad_x = grad_kernel = None
         if ctx.needs_input_grad[0]:  # the convolution with the kernel turned round
-            to_x = full_convolution(above, kernel.flip(0, 1).transpose(2, 3))
+            grad_x = dense_convolution(grad_output, kernel.flip(0, 1).transpose(2, 3))
         if ctx.needs_input_grad[1]:
-            to_kernel = _kernel_gradient(x, above, kernel)
-        return to_x, to_kernel
+            grad_kernel = _kernel_gradient(x, grad_output, kernel)
+        return grad_x, grad_kernel
 
 
-class _Widened(torch.autograd.Function):
+class _Float32Convolution(torch.autograd.Function):
     """conv2d of bfloat16 in float32, rounded once, as oneDNN computes it; what is kept for the way back is bfloat16."""
 
     generate_vmap_rule = True
@@ -108,10 +108,10 @@ class _Widened(torch.autograd.Function):
         ctx.biases = None if bias is None else bias.shape
 
     @staticmethod
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
         grads = torch.ops.aten.convolution_backward(
-            above.float(), x.float(), kernel.float(), ctx.biases, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1,
+            grad_output.float(), x.float(), kernel.float(), ctx.biases, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1,
             ctx.needs_input_grad[:3],
         )  # fmt: skip
         return *(None if g is None else g.to(x.dtype) for g in grads), None
@@ -133,11 +133,11 @@ def _conv2d(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, pa
     """(images, inputs, height, width) and (outputs, inputs, a, b), of stride 1."""
     if _widens(x):
         # inside a transform PyTorch's own derivatives, of which there are all
-        return (_Widened.forward if transformed() else _Widened.apply)(x, kernel, bias, padding)
+        return (_Float32Convolution.forward if transformed() else _Float32Convolution.apply)(x, kernel, bias, padding)
     return torch.nn.functional.conv2d(x, kernel, bias, padding=padding)
 
 
-def full_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def dense_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x kernel + bias as a 1x1 convolution, which PyTorch hands to oneDNN; its own products go to MKL."""
     inputs, outputs = kernel.shape
     rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
@@ -145,7 +145,7 @@ def full_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | Non
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
 
 
-def full_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def dense_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """The convolution of stride 1 that keeps height and width, by a kernel of odd size."""
     pads = [size // 2 for size in kernel.shape[:2]]
     return _conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, pads).permute(0, 2, 3, 1)
@@ -153,7 +153,7 @@ def full_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
 
 def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor | None:
     """The product (..., inputs) (inputs, outputs) + bias of few spikes; None where the full one is the quicker way."""
-    return _Product.apply(x, kernel, bias) if _pays(x, kernel, bias) else None
+    return _SparseProduct.apply(x, kernel, bias) if _pays(x, kernel, bias) else None
 
 
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
@@ -162,12 +162,12 @@ def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
     if transformed():  # Keras asks for a memory layout, which vmap refuses
         y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
         return y.permute(0, 2, 3, 1)
-    whole = all(size % 2 for size in kernel.shape[:2])  # it has a middle
-    if whole and _pays(x, kernel, None):
-        return _Convolution.apply(x, kernel)
+    odd = all(size % 2 for size in kernel.shape[:2])  # it has a middle
+    if odd and _pays(x, kernel, None):
+        return _SparseConvolution.apply(x, kernel)
     if not _widens(x) or kernel.dtype != x.dtype:
         return None
-    return full_convolution(x, kernel) if whole else reference.convolve(x.float(), kernel.float()).to(x.dtype)
+    return dense_convolution(x, kernel) if odd else reference.convolve(x.float(), kernel.float()).to(x.dtype)
 
 
 def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
@@ -189,4 +189,4 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     ):
         return None
     y = product(x, kernel, bias)
-    return full_product(x, kernel, bias) if y is None else y
+    return dense_product(x, kernel, bias) if y is None else y

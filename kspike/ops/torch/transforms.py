@@ -35,7 +35,7 @@ class _Once(torch.autograd.Function):
         return tuple(None if g is None else g.view_as(g) for g in gradients)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Any) -> tuple:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple:
         raise RuntimeError(TWICE)
 
 
@@ -46,14 +46,14 @@ def once_differentiable(backward: Callable) -> Callable:
     """
 
     @functools.wraps(backward)
-    def wrapper(ctx: Any, *upstream: Any) -> Any:
+    def wrapper(ctx: Any, *grad_outputs: Any) -> Any:
         if torch.compiler.is_compiling():  # which refuses second derivatives by itself
-            return backward(ctx, *upstream)
+            return backward(ctx, *grad_outputs)
         with torch.no_grad():
-            found = backward(ctx, *upstream)
+            found = backward(ctx, *grad_outputs)
         if not torch.is_grad_enabled():
             return found
-        reach = (a for a in (*upstream, *ctx.saved_tensors) if isinstance(a, torch.Tensor) and a.requires_grad)
+        reach = (a for a in (*grad_outputs, *ctx.saved_tensors) if isinstance(a, torch.Tensor) and a.requires_grad)
         anchor = next(reach, None)
         if anchor is None:
             return found
