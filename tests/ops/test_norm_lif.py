@@ -296,6 +296,18 @@ def test_loops_kept_on_the_disk_are_compiled_again_when_any_of_their_files_chang
     assert [hits(), hits()] == [0, 1]
 
 
+@pytest.mark.once
+def test_the_stamp_of_what_is_kept_is_of_every_file_beside(tmp_path, monkeypatch):
+    from kspike.ops.cpu import compiling
+
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
+    stamps = []
+    for name, text in (("compiling.py", "1"), ("neuron.py", "1"), ("neuron.py", "2")):
+        (tmp_path / name).write_text(text)
+        stamps.append(compiling.sources.__wrapped__())
+    assert len(set(stamps)) == 3
+
+
 def test_a_whole_network_has_the_gradients_of_the_reference():
     from kspike import Spikformer, SpikformerConfig
     from tests.helpers import wake, weight_gradients

@@ -1,4 +1,4 @@
-"""`kspike.surrogate` is the one table of formulas: what numba and Triton have compiled by hand is held to it, on a grid."""
+"""`kspike.surrogate` is the one table of formulas: numba's and Triton's derivatives are held to it, on a grid."""
 
 import platform
 import sys
@@ -11,7 +11,7 @@ from kspike import surrogate
 from kspike.ops.cpu import norm_lif
 from tests.helpers import BACKEND, to_numpy
 
-#: Multiples of 1/64, on which h - v_threshold is exact: 0, and the edges of the triangle and of the box, are among them.
+#: Multiples of 1/64, on which h - v_threshold is exact, with 0 and the edges of the triangle and of the box.
 U = np.arange(-192, 193, dtype="float32") / 64
 THRESHOLD = 0.5
 SLOPES = (0.5, 0.7, 1.0, 2.0, 4.0, 25.0)

@@ -1,9 +1,9 @@
 """Dense products (GEMM) and convolutions on processors with AVX-512 (numba), for backends whose own are slower.
 
 XLA computes them in float32 whatever the dtype, and convolutions at a third to five sixths of the processor's rate.
-Here a micro-kernel keeps a tile of 8 rows by 48 columns of sums in registers; the weights are packed into panels of as many
-columns, in the order in which they are read. A convolution uses the same micro-kernel without im2col: image rows are
-copied with zero padding, and what a row of the kernel multiplies is then contiguous.
+Here a micro-kernel keeps a tile of 8 rows by 48 columns of sums in registers; the weights are packed into panels of as
+many columns, in the order in which they are read. A convolution uses the same micro-kernel without im2col: image rows
+are copied with zero padding, and what a row of the kernel multiplies is then contiguous.
 
 Each sum runs from the first term to the last, whatever the other sizes, and does not depend on the threads.
 """

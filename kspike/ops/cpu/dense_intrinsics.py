@@ -25,8 +25,8 @@ def gemm_microkernel(
 ):
     """out[to + r outputs + c] = start[column + c] + a sum over i < count and k < length, for a tile.
 
-    A sum of a[at + r stride + i gap + k] panel[begin + (i length + k) columns + c]. bfloat16, as uint16, is multiplied in
-    pairs: k and k + 1 are interleaved for each column, length is even, and sums are in float32, rounded as the
+    A sum of a[at + r stride + i gap + k] panel[begin + (i length + k) columns + c]. bfloat16, as uint16, is multiplied
+    in pairs: k and k + 1 are interleaved for each column, length is even, and sums are in float32, rounded as the
     processor's dot-product instruction does.
     """
     u = types.uintp

@@ -1,8 +1,8 @@
 """The neuron's forward pass as compiled loops: spikes of rows, time step by time step.
 
 Each time step runs several short loops over the row, each in a function of its own: a loop beside other code is not
-vectorised, nor one over so many arrays that it needs more than eight alias checks at run time (LLVM's limit). The common
-neuron (hard reset, decayed input, one tau) has fused loops.
+vectorised, nor one over so many arrays that it needs more than eight alias checks at run time (LLVM's limit). The
+common neuron (hard reset, decayed input, one tau) has fused loops.
 """
 
 from __future__ import annotations

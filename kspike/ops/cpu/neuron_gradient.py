@@ -107,7 +107,7 @@ def _grad_inverse_tau(grad_v, x, scale, shift, v, rest, decay_input, total):
 
 @compiled
 def _grad_input(grad_v, tau, inverse_tau, decay_input, grad_x, grad_y):
-    """From d loss / d h[t], in place, d loss / d v[t-1]; and the gradient of the neuron's input, as grad_x and float32."""
+    """In place: d loss / d h[t] of a row -> d loss / d v[t-1]; the input's gradient in grad_x, in float32 in grad_y."""
     if inverse_tau.shape[0]:
         for c in range(grad_v.shape[0]):
             part = grad_v[c] * inverse_tau[c]

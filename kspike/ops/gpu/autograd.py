@@ -1,4 +1,4 @@
-"""Normalisation, neuron and attention on a GPU for torch: Triton's kernels, one pass each way."""
+"""Normalisation, neuron, attention and pool on a GPU for torch: autograd functions around Triton's kernels."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from kspike.ops.cpu.norm_lif import NormLIFSpec
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
-#: Longest run whose potentials are kept in registers.
+#: The most time steps whose potentials are kept in registers.
 MOST_STEPS = 16
-#: Numbers of a tile; of one on the way back, which keeps as many potentials for every time step in registers, up to
-#: four steps; and beyond.
+#: Elements of a tile: forward; backward, which keeps a tile of potentials for every time step in registers, up to four
+#: steps; and backward beyond four.
 TILE, TILE_BACK, TILE_BACK_LONG = 1024, 512, 256
-#: Programs that share a sum.
+#: The most programs that a sum is split over.
 PROGRAMS = 512
-#: Tokens and channels of a head that one program of the attention holds.
+#: The most tokens, and channels of a head, that one program of the attention holds.
 MOST_TOKENS, MOST_HEAD_DIM = 256, 128
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -46,7 +46,7 @@ def kernels() -> Any:
 
 
 def takes(x: Any) -> bool:
-    """Whether the kernels can take this tensor: dense, on a GPU, of 32 bits or fewer, not being traced."""
+    """Whether the kernels take this tensor: dense, on a GPU, of 32 bits or fewer, not being traced."""
     return (
         isinstance(x, torch.Tensor)
         and x.is_cuda
@@ -60,12 +60,12 @@ def takes(x: Any) -> bool:
 
 
 def _shape(x: torch.Tensor, spec: NormLIFSpec, inverse_tau: torch.Tensor | None) -> tuple[int, int, int]:
-    """(rows, places, channels) in which kernels take (batch, time, ..., channels)."""
+    """(rows, places, channels) as which the kernels take (batch, time, ..., channels)."""
     batch, _, *others = x.shape
     if spec.normalised or (inverse_tau is not None and inverse_tau.numel() > 1):
         channels = others[-1]
         places = math.prod(others[:-1])
-    else:  # channels do not differ
+    else:  # no parameter differs by channel
         channels, places = math.prod(others), 1
     return batch * places, places, channels
 
@@ -75,7 +75,7 @@ def _power(n: int) -> int:
 
 
 def _tile(channels: int, numbers: int) -> tuple[int, int]:
-    """Rows and channels of a tile of so many numbers, both powers of two."""
+    """Rows and channels of a tile of so many elements, both powers of two."""
     wide = 128 if channels > 128 else _power(channels)
     if channels > 128 and channels % 128:
         wide = 64 if channels % 64 == 0 else 128
@@ -83,13 +83,13 @@ def _tile(channels: int, numbers: int) -> tuple[int, int]:
 
 
 def _tiles(rows: int, channels: int, numbers: int) -> tuple[tuple[int, int], dict[str, int]]:
-    """The programs that cover so many rows and channels, and the tile of each as a kernel is told it."""
+    """The grid that covers so many rows and channels, and the tile size as keyword arguments of a kernel."""
     high, wide = _tile(channels, numbers)
     return (-(-rows // high), -(-channels // wide)), {"R": high, "C": wide}
 
 
 def _kernel_options(spec: NormLIFSpec, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
-    """The neuron as a kernel is told it."""
+    """The spec as keyword arguments of a kernel."""
     leak, tau = 0, spec.tau
     if inverse_tau is not None:
         leak = 1 if inverse_tau.numel() == 1 else 2
@@ -98,7 +98,7 @@ def _kernel_options(spec: NormLIFSpec, inverse_tau: torch.Tensor | None) -> dict
     return {
         "epsilon": spec.epsilon, "tau": tau, "v_threshold": spec.v_threshold, "v_reset": spec.v_reset or 0.0,
         "NORM": spec.normalised, "LEAK": leak, "DECAY": spec.decay_input, "SOFT": spec.v_reset is None,
-        # a product and a sum in one step are not what the other paths compute
+        # fused multiply-adds round otherwise than the other paths
         "enable_fp_fusion": leak in (0, 3),
     }  # fmt: skip
 
@@ -137,7 +137,7 @@ def forward(loops: Any, spec: NormLIFSpec, x: torch.Tensor, given: tuple, dtype:
 def backward(
     loops: Any, spec: NormLIFSpec, grad_output: torch.Tensor, x: torch.Tensor, given: tuple, wanted: bool
 ) -> tuple:
-    """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
+    """Gradients of x, gamma, beta and 1 / tau; the last three only where `wanted`, or where grad_x needs their sums."""
     gamma, beta, mean, variance, inverse_tau = given
     rows, places, channels = _shape(x, spec, inverse_tau)
     (tiles, across), tile = _tiles(rows, channels, TILE_BACK if x.shape[1] <= 4 else TILE_BACK_LONG)
@@ -165,14 +165,14 @@ def backward(
 
 
 class FusedLIF(torch.autograd.Function):
-    """Neurons of x as it is, or normalised: (spikes, mean, variance). Keeps x, and numbers by channel."""
+    """Neurons of x, or of x normalised: (spikes, mean, variance). Saves x, and vectors by channel."""
 
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, spec: NormLIFSpec,
         dtype: torch.dtype, loops: Any,
     ) -> tuple:  # fmt: skip
-        # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
+        # copied: an optimizer or a moving average may change these in place before backward
         given = tuple(None if a is None else a.detach().clone() for a in (gamma, beta, *moments, inverse_tau))
         out, mean, variance = forward(loops, spec, x, given, dtype)
         ctx.save_for_backward(x)
@@ -192,7 +192,7 @@ class FusedLIF(torch.autograd.Function):
 
 
 class Attend(torch.autograd.Function):
-    """q (k^T v), float32; keeps the spikes alone."""
+    """q (k^T v), float32; saves the spikes alone."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, loops: Any) -> torch.Tensor:
@@ -220,7 +220,7 @@ def _sizes(q: torch.Tensor) -> dict[str, Any]:
     return {
         "frame": q.stride(1), "token": q.stride(2), "tokens": tokens, "head_dim": head_dim,
         "N": max(16, _power(tokens)), "D": max(16, _power(head_dim)),
-        # ten bits of a number are enough where what comes has eight
+        # tf32 has ten bits of mantissa, bfloat16 and float16 inputs no more
         "PRECISION": "ieee" if q.dtype == torch.float32 else "tf32",
     }  # fmt: skip
 
@@ -235,7 +235,7 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | 
 
 
 def _regular(a: torch.Tensor, like: torch.Tensor) -> bool:
-    """Whether frames follow one another, heads lie side by side, and all three lie alike."""
+    """Whether frames are evenly strided, heads contiguous, and strides those of `like`."""
     batch, frame, _, head, channel = a.stride()
     return a.stride() == like.stride() and channel == 1 and head == a.shape[4] and batch == frame * a.shape[1]
 
@@ -248,7 +248,7 @@ def fused(
 
 
 class MaxPool(torch.autograd.Function):
-    """3x3 max-pool of stride 2 of contiguous (n, height, width, channels); keeps a byte an output."""
+    """3x3 max-pool of stride 2 of contiguous (n, height, width, channels); saves one byte an output."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, loops: Any) -> torch.Tensor:

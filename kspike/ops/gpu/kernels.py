@@ -1,9 +1,9 @@
-"""Normalisation, neuron and attention on a GPU, compiled by Triton: one read of the input where one does.
+"""Normalisation, neuron, attention and pool on a GPU, as Triton kernels that read the input as rarely as they can.
 
-Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; what is computed is float32, as in
-`cpu/kernels`, whose equations these are. A tile is some rows (an image's place, all its time steps) by some channels:
-a neuron's potentials live in registers from the first step to the last, on the way back too, where they are computed
-again from x. No sum depends on the order in which tiles end: two runs give the same bits.
+Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; arithmetic is in float32, by the equations
+of `cpu/kernels`. A tile is some rows (a place of an image with all its time steps) by some channels: potentials stay in
+registers from the first step to the last, in backward too, which recomputes them from x. No sum depends on the order in
+which programs end: two runs give the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import triton.language as tl
 
 @triton.jit
 def _slope(u, KIND: tl.constexpr, alpha):
-    """dS/du of `kspike.surrogate`, by its place in `cpu/norm_lif.SURROGATES`."""
+    """dS/du of `kspike.surrogate`, to which a test holds it; KIND is the index into `cpu/norm_lif.SURROGATES`."""
     size = tl.abs(u)
     if KIND == 0:
         s = 1.0 / (1.0 + tl.exp2(u * (alpha * -1.4426950408889634)))
@@ -75,7 +75,7 @@ def _reset(h, v_threshold, v_reset, SOFT: tl.constexpr):
 
 @triton.jit
 def _affine(mean, variance, gamma, beta, epsilon, c, here, NORM: tl.constexpr):
-    """(scale, shift, mean, 1 / deviation) of the channels c."""
+    """(scale, shift, mean, 1 / standard deviation) of the channels c."""
     if NORM:
         centre = tl.load(mean + c, mask=here, other=0.0)
         inverse = tl.div_rn(c * 0.0 + 1.0, tl.sqrt_rn(tl.load(variance + c, mask=here, other=1.0) + epsilon))
@@ -91,7 +91,7 @@ def _affine(mean, variance, gamma, beta, epsilon, c, here, NORM: tl.constexpr):
 
 @triton.jit
 def _learned(inverse_tau, c, here, LEAK: tl.constexpr):
-    """Learned 1 / tau of the channels c: one for all (LEAK 1), one a channel (2)."""
+    """Learned 1 / tau of the channels c: one for all (LEAK 1), one a channel (LEAK 2)."""
     if LEAK == 2:
         found = tl.load(inverse_tau + c, mask=here, other=0.0)
     elif LEAK == 1:
@@ -103,7 +103,7 @@ def _learned(inverse_tau, c, here, LEAK: tl.constexpr):
 
 @triton.jit
 def _offsets(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.constexpr):
-    """Where the first step of each number of a tile lies, and which numbers there are."""
+    """Offsets of a tile's elements at the first time step, and the mask of those inside the array."""
     r = tile * R + tl.arange(0, R)
     start = ((r // places).to(tl.int64) * T * places + r % places) * channels
     return start[:, None] + c[None, :], (r < rows)[:, None] & here[None, :]
@@ -111,7 +111,7 @@ def _offsets(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.const
 
 @triton.jit
 def moments(x, means, spreads, counts, rows, channels, R: tl.constexpr, C: tl.constexpr):
-    """Mean, and sum of squares around it, of what each program reads of (rows, channels), by Welford's recurrence."""
+    """Mean and sum of squared deviations of each program's share of (rows, channels), by Welford's recurrence."""
     part, parts = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * C + tl.arange(0, C)
     here = c < channels
@@ -139,7 +139,7 @@ def moments(x, means, spreads, counts, rows, channels, R: tl.constexpr, C: tl.co
 
 @triton.jit
 def combine_moments(means, spreads, counts, mean, variance, parts, channels, P: tl.constexpr, C: tl.constexpr):
-    """Puts the parts of `moments` together: mean and biased variance of each channel."""
+    """Combines the partial results of `moments`: mean and biased variance of each channel."""
     p = tl.arange(0, P)
     c = tl.program_id(0) * C + tl.arange(0, C)
     here = c < channels
@@ -161,7 +161,7 @@ def fire(
     T: tl.constexpr, NORM: tl.constexpr, LEAK: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Spikes of x, normalised or as it is, in out's dtype."""
+    """Spikes of x, or of x normalised, in out's dtype."""
     c = tl.program_id(1) * C + tl.arange(0, C)
     here = c < channels
     scale, shift, _, _ = _affine(mean, variance, gamma, beta, epsilon, c, here, NORM)
@@ -173,7 +173,7 @@ def fire(
         if NORM:
             y = y * scale + shift
         h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
-        # a potential that is nan makes no 0 but nan
+        # a potential of nan gives a spike of nan, not 0
         spikes = tl.where(h >= v_threshold, 1.0, tl.where(h < v_threshold, 0.0, h))
         tl.store(out + at + t * places * channels, spikes.to(out.dtype.element_ty), mask=mask)
         v = _reset(h, v_threshold, v_reset, SOFT)
@@ -187,11 +187,11 @@ def fire_backward(
     DETACH: tl.constexpr, KIND: tl.constexpr, SUMS: tl.constexpr, BATCH: tl.constexpr, R: tl.constexpr,
     C: tl.constexpr,
 ):  # fmt: skip
-    """The way back through neuron and normalisation.
+    """The backward pass of neuron and normalisation.
 
-    With SUMS: the sums over all rows that gamma, beta, 1 / tau and the batch's moments need, into parts
-    `(programs, 3, channels)`: of the gradient of the normalised input, of that times this input, of 1 / tau's gradient.
-    Without: the gradient of x, for which `means` (2, channels) are the first two divided by the number of rows.
+    With SUMS: partial sums over rows, `(programs, 3, channels)` into `parts`: of the gradient of the normalised input,
+    of it times that input, and of the gradient of 1 / tau. gamma, beta, 1 / tau and the batch's moments need them.
+    Without: grad_x, for which `means` (2, channels) are the first two sums divided by the number of rows.
     """
     first, programs = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * C + tl.arange(0, C)
@@ -318,7 +318,7 @@ def attend_backward(
 
 @triton.jit
 def _pixels(frames, height, width, channels, R: tl.constexpr, C: tl.constexpr):
-    """The program's tile of (frames, height, width, channels): frame, row, column, channels, where it lies, a mask."""
+    """The program's tile of (frames, height, width, channels): frame, row, column, channels, offsets, mask."""
     r = tl.program_id(0) * R + tl.arange(0, R)
     c = tl.program_id(1) * C + tl.arange(0, C)
     mask = (r < frames * height * width)[:, None] & (c < channels)[None, :]
@@ -330,7 +330,7 @@ def _pixels(frames, height, width, channels, R: tl.constexpr, C: tl.constexpr):
 def pool(
     x, out, place, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
-    """3x3 max-pool of stride 2 of (frames, height, width, channels), and which of its nine inputs each output is."""
+    """3x3 max-pool of stride 2 of (frames, height, width, channels), and the index of each maximum in its window."""
     frame, row, column, c, to, mask = _pixels(frames, high, wide, channels, R, C)
     most = tl.full((R, C), float("-inf"), tl.float32)
     first = tl.zeros((R, C), tl.int32)
@@ -340,7 +340,7 @@ def pool(
         there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
         at = ((frame.to(tl.int64) * height + i) * width + j) * channels
         value = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
-        larger = (value > most) | (value != value)  # nan wins, and the last of several is kept
+        larger = (value > most) | (value != value)  # nan wins, the last of several
         first = tl.where(larger, k, first)
         most = tl.where(larger, value, most)
     tl.store(out + to, most.to(out.dtype.element_ty), mask=mask)
@@ -351,7 +351,7 @@ def pool(
 def pool_backward(
     grad_output, place, grad_x, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
-    """Gradient of `pool`: each input gathers from the windows, up to two a direction, whose largest it was."""
+    """Gradient of `pool`: each input gathers from the windows, up to two a direction, of which it was the maximum."""
     frame, row, column, c, to, mask = _pixels(frames, height, width, channels, R, C)
     total = tl.zeros((R, C), tl.float32)
     for k in tl.static_range(4):

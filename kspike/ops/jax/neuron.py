@@ -1,4 +1,4 @@
-"""Neurons, and normalisation with the neuron after it, on a CPU under JAX: the compiled loops, one pass each way."""
+"""Neurons, and normalisation with the neuron after it, under JAX: the compiled CPU loops, and the spike by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kspike.ops.jax.calls import KNOWN, call, calls_loops
 
 
 def _make_spec(x: jax.Array, dtype: str, **neuron: Any) -> cpu_norm_lif.NormLIFSpec | None:
-    """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
+    """The spec for the compiled loops, without tau and the threshold; None where they do not take x."""
     if dtype not in KNOWN or not calls_loops(x):
         return None
     return cpu_norm_lif.make_spec(tau=None, v_threshold=0.0, **neuron)
@@ -72,7 +72,7 @@ def norm_lif(
     x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any, v_threshold: Any,
     dtype: str, time_mask: Any = None, **neuron: Any,
 ) -> list | None:  # fmt: skip
-    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
+    """Normalisation and neuron in one pass forward and one backward: (spikes, mean, variance); None: the fallback."""
     x = jnp.asarray(x)
     spec = _make_spec(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     if spec is None:
@@ -82,7 +82,7 @@ def norm_lif(
 
 
 def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any) -> jax.Array | None:
-    """The neuron over axis 1 by compiled loops; None where they cannot be had."""
+    """The neuron over axis 1 by compiled loops; None (the fallback) where they do not take x."""
     x = jnp.asarray(x)
     spec = _make_spec(x, dtype, **neuron)
     if spec is None:
@@ -103,7 +103,7 @@ def _spike_jvp(surrogate: Any, primals: tuple, tangents: tuple) -> tuple:
 
 
 def spike(u: Any, surrogate: Any) -> Any:
-    """1 where u >= 0; the derivative is the surrogate's, forward and reverse."""
+    """1 where u >= 0; its derivative is the surrogate's, in forward and reverse mode."""
     return _spike(jnp.asarray(u), surrogate)
 
 
@@ -112,6 +112,6 @@ def divide(y: Any, tau: Any) -> Any:
 
     XLA rewrites a division by a constant, or by anything it knows to be a broadcast scalar, into a product with the
     reciprocal, which moves a tenth of the potentials by one unit in the last place. The barrier hides where tau comes
-    from; it is gone again before code is made, so it costs nothing.
+    from; it is removed before code generation, so it costs nothing.
     """
     return y / jax.lax.optimization_barrier(jnp.broadcast_to(jnp.asarray(tau, y.dtype), y.shape))

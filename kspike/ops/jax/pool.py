@@ -1,4 +1,4 @@
-"""The max-pool under JAX: by the compiled loops, or as XLA compiles it well for a CPU."""
+"""The max-pool under JAX: by the compiled loops, else a form that XLA compiles well for a CPU."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ _max_pool.defvjp(lambda x, size: _pool_and_place(x), _pool_backward)
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that a CPU runs fast; None on other devices."""
+    """The pool with a gradient that is fast on a CPU; None (the fallback) on other devices."""
     return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None

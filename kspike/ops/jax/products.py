@@ -1,4 +1,4 @@
-"""Products and convolutions on a CPU under JAX: in loops over what is not 0, or in full, forwards and back."""
+"""Products and convolutions on a CPU under JAX: sparse or dense, by compiled loops, forward and backward."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _reference(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -
 
 
 def _given(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> tuple[tuple, list[tuple]]:
-    """What a loop is called with, and what it writes."""
+    """The arguments of a compiled loop, and the shapes and dtypes of its results."""
     args = (x, kernel) if bias is None else (x, kernel, bias.astype("float32"))
     return args, [((*x.shape[:-1], kernel.shape[-1]), x.dtype)]
 
@@ -45,9 +45,8 @@ def _dense_grad_x(grad_output: jax.Array, kernel: jax.Array) -> jax.Array:
 
     shape = (*grad_output.shape[:-1], kernel.shape[-2])
     if not dense.pays(str(grad_output.dtype), kernel.shape, math.prod(grad_output.shape[:-1]), backward=True):
-        return jax.linear_transpose(lambda x: _reference(x, kernel), jax.ShapeDtypeStruct(shape, grad_output.dtype))(
-            grad_output
-        )[0]
+        like = jax.ShapeDtypeStruct(shape, grad_output.dtype)
+        return jax.linear_transpose(lambda x: _reference(x, kernel), like)(grad_output)[0]
     return call(dense_grad_x, (), (grad_output, kernel), [(shape, grad_output.dtype)])[0]
 
 
@@ -79,7 +78,7 @@ def _dense_grad_kernel(x: jax.Array, grad_output: jax.Array, shape: tuple[int, .
 
 
 def _sums(grad_output: jax.Array) -> jax.Array:
-    """By channel: XLA's sums of bfloat16 take fifty times as long."""
+    """Sums by channel: XLA's of bfloat16 take fifty times as long."""
     from kspike.ops.cpu import moments
 
     def sums(args: list[np.ndarray], results: list[np.ndarray]) -> None:
@@ -99,21 +98,12 @@ def _forward(x: jax.Array, kernel: jax.Array, bias: jax.Array | None, is_sparse:
 
 def _backward(kept: tuple, grad_output: jax.Array) -> tuple:
     x, kernel, bias, is_sparse = kept
-    branches = [
-        functools.partial(backward, shape=kernel.shape) for backward in (_sparse_grad_kernel, _dense_grad_kernel)
-    ]
-    branches = [
-        lambda x, grad_output, backward=backward: backward(x, grad_output).astype(kernel.dtype) for backward in branches
-    ]
-    grad_kernel = (
-        branches[1](x, grad_output) if is_sparse is None else jax.lax.cond(is_sparse, *branches, x, grad_output)
-    )
-    return (
-        _dense_grad_x(grad_output, kernel),
-        grad_kernel,
-        None if bias is None else _sums(grad_output).astype(bias.dtype),
-        None,
-    )
+    branches = [functools.partial(form, shape=kernel.shape) for form in (_sparse_grad_kernel, _dense_grad_kernel)]
+    branches = [lambda x, grad_output, form=form: form(x, grad_output).astype(kernel.dtype) for form in branches]
+    args = x, grad_output
+    grad_kernel = branches[1](*args) if is_sparse is None else jax.lax.cond(is_sparse, *branches, *args)
+    grad_bias = None if bias is None else _sums(grad_output).astype(bias.dtype)
+    return _dense_grad_x(grad_output, kernel), grad_kernel, grad_bias, None
 
 
 _product.defvjp(_forward, _backward)
@@ -122,20 +112,18 @@ _product.defvjp(_forward, _backward)
 def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array | None:
     """The product (..., inputs) (inputs, outputs) + bias, or the convolution that keeps height and width.
 
-    Whether its spikes are few is asked as the program runs, by a sample of x. None where neither few spikes nor full
-    products are worth a call.
+    Whether x is sparse is decided at run time, by a sample of its rows. None (the fallback) where neither the sparse nor
+    the dense form is worth a call.
     """
     if kernel.dtype != x.dtype or not calls_loops(x):
         return None
     from kspike.ops.cpu import dense, sparse
 
     kind, (inputs, outputs), places = str(x.dtype), kernel.shape[-2:], math.prod(x.shape[:-1])
-    density_threshold = sparse.density_threshold(
-        kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs, amx=False
-    )
-    if density_threshold:
+    threshold = sparse.density_threshold(kind, kernel.ndim > 2, places * math.prod(kernel.shape), outputs, amx=False)
+    if threshold:
         sample = sparse.sample(x.reshape(-1, inputs))
-        return _product(x, kernel, bias, jnp.count_nonzero(sample) <= density_threshold * sample.size)
+        return _product(x, kernel, bias, jnp.count_nonzero(sample) <= threshold * sample.size)
     worth = any(dense.pays(kind, kernel.shape, places, backward) for backward in (False, True))
     return _product(x, kernel, bias, None) if worth else None
 
@@ -155,7 +143,7 @@ _convolve.defvjp(lambda x, kernel: (reference.convolve(x, kernel), (x, kernel)),
 
 
 def convolve(x: Any, kernel: Any) -> Any | None:
-    """The convolution with a gradient that a CPU runs fast, by loops where spikes are few; None on other devices."""
+    """The convolution with a gradient that is fast on a CPU, sparse where x is; None on other devices."""
     x, kernel = map(jnp.asarray, (x, kernel))
     if (y := product(x, kernel)) is not None:
         return y
@@ -163,6 +151,6 @@ def convolve(x: Any, kernel: Any) -> Any | None:
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
-    """The product of rows, by loops, over spikes alone where they are few; None where that cannot pay."""
+    """The product of rows by compiled loops, sparse where x is; None (the fallback) where that is not faster."""
     x, kernel = map(jnp.asarray, (x, kernel))
     return product(x, kernel, None if bias is None else jnp.asarray(bias, x.dtype))

@@ -1,4 +1,4 @@
-"""Attention under TensorFlow: by the compiled loops, or as products of matrices."""
+"""Attention without softmax under TensorFlow: by the compiled loops, or as batched products."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
 
 
 def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[int, ...], index: Any) -> tf.Tensor:
-    """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the products."""
+    """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the two products."""
 
     def forward(index: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
         from kspike.ops.cpu import heads
@@ -60,22 +60,22 @@ def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[
 
 
 def _in_loops(head_dims: tuple[int, ...], *parts: tf.Tensor) -> bool:
-    """Whether the compiled loops take heads of these widths, and parts of one known type and size."""
+    """Whether the compiled loops take heads of these widths, and tensors of one supported dtype and static shape."""
     known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in KNOWN and None not in parts[0].shape[1:]
     return known and calls_python() and not any(dim % cpu_norm_lif.attention().HEAD_MULTIPLE for dim in head_dims)
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> tf.Tensor | None:
-    """Attention by compiled loops, which are told the heads' width as they run; None where they cannot be had."""
+    """Attention by compiled loops, whose head width is a run-time tensor; None (the fallback) where they do not run."""
     parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
     return _attend_in_loops(*parts, head_dims, index) if _in_loops(head_dims, *parts) else None
 
 
 def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
-    """Attention by compiled loops, or as three products of matrices.
+    """Attention by compiled loops, or as batched products with the heads first.
 
-    None, for einsums, under XLA, in 64 bits, and where q k^T comes first and loops cannot be had. Without XLA an einsum
-    lays out each of its operands anew, and its gradient does so once more.
+    None (the fallback, einsums) under XLA, in 64 bits, and where q k^T comes first and the loops do not run. Without XLA
+    an einsum copies each of its operands to another layout, and its gradient does so again.
     """
     q, k, v = parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
     if q.dtype not in KNOWN or None in q.shape[1:]:

@@ -14,7 +14,7 @@ from kspike.ops.tensorflow.calls import KNOWN, call, calls_python
 
 
 def spike(u: Any, surrogate: Any) -> Any:
-    """1 where u >= 0; backwards the surrogate's derivative."""
+    """1 where u >= 0; in backward the surrogate's derivative."""
 
     @tf.custom_gradient
     def fire(u: tf.Tensor) -> tuple:
@@ -39,7 +39,7 @@ def divide(y: Any, tau: Any) -> Any:
 
 
 def _make_spec(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_norm_lif.NormLIFSpec | None:
-    """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
+    """The spec for the compiled loops, without tau and the threshold; None where they do not take x."""
     if x.dtype not in KNOWN or dtype not in ("float32", "bfloat16") or not calls_python():
         return None
     return cpu_norm_lif.make_spec(tau=None, v_threshold=0.0, **neuron)
@@ -49,10 +49,10 @@ def _fused(
     x: tf.Tensor, given: Sequence[Any], spec: cpu_norm_lif.NormLIFSpec, dtype: tf.DType, *, tau: Any, v_threshold: Any,
     time_mask: Any = None,
 ) -> tuple:  # fmt: skip
-    """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
+    """Neurons by compiled loops, of x or of x normalised: (spikes, mean, variance).
 
     `given` is gamma, beta, mean, variance and 1 / tau as `cpu/norm_lif` takes them. tau, the threshold and the time
-    mask come into the loops as they are at each call: numbers, or tensors, as a supernet's genes make them.
+    mask are run-time values: numbers, or tensors, as a supernet's genes make them.
     """
     half, channels = dtype == tf.bfloat16, x.shape[-1:] if spec.normalised else (0,)
     numbers = (tf.float32, channels)
@@ -96,7 +96,7 @@ def norm_lif(
     x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any, v_threshold: Any,
     dtype: str, time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
-    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
+    """Normalisation and neuron in one pass forward and one backward: (spikes, mean, variance); None: the fallback."""
     x = tf.convert_to_tensor(x)
     spec = _make_spec(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     if spec is None:
@@ -106,7 +106,7 @@ def norm_lif(
 
 
 def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any) -> tf.Tensor | None:
-    """The neuron over axis 1 by compiled loops; None where they cannot be had."""
+    """The neuron over axis 1 by compiled loops; None (the fallback) where they do not take x."""
     x = tf.convert_to_tensor(x)
     spec = _make_spec(x, dtype, **neuron)
     if spec is None:

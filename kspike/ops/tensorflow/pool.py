@@ -1,4 +1,4 @@
-"""The max-pool under TensorFlow: by the compiled loops, or as XLA compiles it well for a CPU."""
+"""The max-pool under TensorFlow: by the compiled loops, or in a form that XLA compiles well for a CPU."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def _pool_in_loops(x: tf.Tensor) -> tuple:
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool by compiled loops, or as XLA compiles it well for a CPU; None on other devices and where neither runs.
+    """The pool by compiled loops, or in a form that XLA compiles well for a CPU; None (the fallback) where neither runs.
 
-    TensorFlow's own is slower, and passes over nan.
+    TensorFlow's own is slower, and ignores nan.
     """
     x = tf.convert_to_tensor(x)
     if on_cpu() and in_xla():

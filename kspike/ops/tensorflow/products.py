@@ -1,4 +1,4 @@
-"""Products and convolutions of few spikes on a CPU under TensorFlow: loops over what is not 0, forwards and back."""
+"""Sparse products and convolutions on a CPU under TensorFlow, forward and grad_kernel, by the compiled loops."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from kspike.ops import reference
 from kspike.ops.cpu import norm_lif, threads
 from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cpu
 
-#: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
+#: Multiply-accumulates of the dense product below which a call into Python, of some 0.4 ms, costs more than it saves.
 MIN_MACS = 1 << 27
-#: Images of a batch whose size is not known as a function is traced.
+#: The batch size that is assumed where it is unknown when a function is traced.
 USUAL_BATCH = 32
 
 
 def _widens(dtype: tf.DType) -> bool:
-    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, takes bfloat16 with
-    AVX-512, and without it they go number by number, many times as slow."""
+    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, needs AVX-512 for bfloat16;
+    without it TensorFlow's are scalar, many times as slow."""
     if dtype != tf.bfloat16 or not on_cpu() or in_xla() or norm_lif.kernels() is None:
         return False
     from kspike.ops.cpu import sparse
@@ -38,7 +38,7 @@ def _dense(product: Callable, *given: tf.Tensor) -> tf.Tensor:
 
 
 def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
-    """Whether it is worth asking at each call how many numbers are not 0."""
+    """Whether the product is large enough to test its density at each call."""
     if x.dtype not in KNOWN or kernel.dtype != x.dtype or None in (*x.shape[1:], *kernel.shape):
         return False
     from kspike.ops.cpu import sparse
@@ -56,7 +56,7 @@ def _sparse_or_dense(
     grad_x: Callable,
     grad_kernel: Callable,
 ) -> tf.Tensor:
-    """full(x, kernel), by loops(x, kernel, out) where they are quicker: that is asked at each call."""
+    """dense_form(x, kernel), or sparse_form(x, kernel, out) where it is faster: decided at run time, by x's density."""
     from kspike.ops.cpu import sparse, sparse_gradient
 
     shape = (*x.shape[:-1], kernel.shape[-1])
@@ -93,7 +93,7 @@ def _sparse_or_dense(
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
-    """The product (..., inputs) (inputs, outputs) + bias, by loops where few spikes come; None where none may pay."""
+    """The product (..., inputs) (inputs, outputs) + bias, sparse where x is; None (the fallback) if it is too small."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
         given = (x, kernel) if bias is None else (x, kernel, tf.convert_to_tensor(bias))
@@ -115,7 +115,7 @@ def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
 
 
 def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
-    """The convolution that keeps height and width, by loops where few spikes come; None where none may pay."""
+    """The convolution that keeps height and width, sparse where x is; None (the fallback) if it is too small."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
         return _dense(reference.convolve, x, kernel) if _widens(x.dtype) and _widens(kernel.dtype) else None

@@ -1,4 +1,4 @@
-"""PyTorch's own forms of attention without softmax, which keep the spikes and no float32 copies of them."""
+"""Attention without softmax under PyTorch, in forms that save the spikes for backward and no float32 copies of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 class _Attend(torch.autograd.Function):
-    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies."""
+    """Attention without softmax in float32; saves q, k and v in their own dtype, and k^T v, not float32 copies."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -40,7 +40,7 @@ def _heads_first(x: torch.Tensor) -> torch.Tensor:
 
 
 class _AttendOnCPU(torch.autograd.Function):
-    """The same by compiled loops, in either order of the products; keeps the spikes alone."""
+    """The same by compiled loops, in either order of the two products; saves q, k and v alone."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ class _AttendOnCPU(torch.autograd.Function):
 
 
 def _rows(x: torch.Tensor) -> tuple[np.ndarray, int]:
-    """(batch, time, tokens, heads, head_dim) as a flat array, and how far apart its rows of channels lie in it."""
+    """(batch, time, tokens, heads, head_dim) as a flat array, and the stride of its rows of channels."""
     rows = x.detach().reshape(-1, x.shape[3] * x.shape[4])
     rows = rows if rows.stride(1) == 1 else rows.contiguous()
     stride, channels = rows.stride(0), rows.shape[1]
@@ -71,7 +71,7 @@ def _rows(x: torch.Tensor) -> tuple[np.ndarray, int]:
 
 
 def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
-    """Attention that keeps no float32 copies; None where it has no form of its own: q k^T first, 64 bits."""
+    """Attention that saves no float32 copies; None (the fallback) where q k^T comes first, and in 64 bits."""
     q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
         loops = norm_lif.attention()

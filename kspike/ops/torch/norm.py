@@ -1,4 +1,4 @@
-"""Normalisation by the batch's own moments under PyTorch, one fused pass each way."""
+"""Normalisation by the batch's own moments under PyTorch, one fused pass forward and one backward."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _BatchNorm(torch.autograd.Function):
 
 
 def batch_norm(x: torch.Tensor, gamma: Any, beta: Any, epsilon: float) -> tuple:
-    """One fused pass each way around moments in float32."""
+    """One fused pass forward and one backward, around moments in float32."""
     flat = x.reshape(-1, x.shape[-1])
     gamma, beta = ops.convert_to_tensor(gamma), ops.convert_to_tensor(beta)
     if transformed():
