@@ -1,4 +1,4 @@
-"""What each operation does, in keras.ops alone: correct on every backend, the measure for the fast forms."""
+"""What each operation computes, in keras.ops alone: the fallback on every backend, and what fast forms must equal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keras import ops
 def charge(v: Any, x: Any, scale: Callable, v_reset: float | None, decay_input: bool) -> Any:
     """h[t] from v[t-1] and x[t]; `scale` divides by tau, or multiplies by a learned 1 / tau.
 
-    One fixed form on every path: inputs of the attention neuron are multiples of 0.125 and meet exact ties, where
-    x / tau, x * (1 / tau) and a fused multiply-add disagree.
+    Every form computes exactly this: inputs of the attention neuron are multiples of 0.125 and meet the threshold
+    exactly, where x / tau, x * (1 / tau) and a fused multiply-add disagree.
     """
     rest = v if not v_reset else v - v_reset
     if decay_input:
@@ -46,7 +46,7 @@ def lif(
     """Runs the neuron over axis 1 of a float32 tensor: (spikes, potentials after the last step).
 
     It starts from v, or from v_reset; the gradient is that of the equations, step by step. `spike` and `divide` are the
-    backend's: the step with its surrogate, and a quotient that no compiler rewrites.
+    backend's: the step function with its surrogate, and a division that no compiler rewrites.
     """
 
     def scale(y: Any) -> Any:
@@ -62,7 +62,7 @@ def lif(
         return x, v
     v = v_reset or 0.0 if v is None else v
     v = ops.full_like(x[:, 0], v) if isinstance(v, float) else ops.cast(v, x.dtype)
-    if timesteps is None:  # only known when it runs
+    if timesteps is None:  # known only at run time
         v, spikes = ops.scan(step, v, ops.swapaxes(x, 0, 1))
         return ops.swapaxes(spikes, 0, 1), v
     spikes = []
@@ -97,7 +97,7 @@ def attend(q: Any, k: Any, v: Any) -> Any:
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
-    """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, kept only within heads."""
+    """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, masked to heads."""
     q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
     heads = ops.arange(q.shape[3], dtype="int32") // ops.take(ops.convert_to_tensor(head_dims, dtype="int32"), index)
     same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
@@ -119,10 +119,10 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
 
 
 def _mean(x: Any) -> Any:
-    """The mean over all axes but the last, axis by axis from the inside.
+    """The mean over all axes but the last, axis by axis from the innermost.
 
-    TensorFlow and XLA add row after row: over 40,000 rows the result is off by 3e-6 of itself, over an axis at a time
-    by a tenth of that. Only the first of these sums reads the whole tensor.
+    TensorFlow and XLA sum sequentially: over 40,000 rows the relative error is 3e-6, over an axis at a time a tenth of
+    that. Only the first of these sums reads the whole tensor.
     """
     while len(x.shape) > 1:
         x = ops.mean(x, axis=-2)
@@ -134,13 +134,13 @@ def convolve(x: Any, kernel: Any) -> Any:
     y = ops.conv(x, kernel, padding="same", data_format="channels_last")
     if None in x.shape[1:3]:
         return y
-    return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow's of no images keeps the input's channels
+    return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow gives an empty batch the input's channels
 
 
 def max_pool(x: Any) -> Any:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     drops = keras.backend.backend() == "tensorflow"
-    if drops:  # TensorFlow's pool passes over nan, but not over infinity, which stands for it inside
+    if drops:  # TensorFlow's pool ignores nan, but not infinity, which stands for it inside
         x = ops.where(ops.isnan(x), float("inf"), x)
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
     y = ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")

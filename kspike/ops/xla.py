@@ -1,8 +1,8 @@
 """Gradients of convolution and pooling that XLA compiles well for a CPU.
 
-Its own run on slow paths: under jax the kernel's gradient is a convolution with batch and channels exchanged, three to
-four times slower than the products below at 32x32 pixels; under jax and tensorflow the pool's is a scatter, three to
-nine times slower than the selections below. (TensorFlow's XLA has a fast form of the first, and keeps it.)
+Its own are slow: under jax grad_kernel is a convolution with batch and channels exchanged, three to four times slower
+than the products below at 32x32 pixels; under jax and tensorflow the pool's gradient is a scatter, three to nine times
+slower than the selections below. (TensorFlow's XLA has a fast form of the first, which is used there.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from keras import ops
 
 
 def kernel_gradient(x: Any, grad_output: Any, size: tuple[int, int]) -> Any:
-    """Gradient of `kspike.ops.convolve` with respect to its kernel, one product for each of its positions."""
+    """grad_kernel of `kspike.ops.convolve`: one product for each position of the kernel."""
     height, width, channels = x.shape[1:]
     padding = [((n - 1) // 2, n // 2) for n in size]
     x = ops.pad(x, [(0, 0), *padding, (0, 0)])
@@ -27,9 +27,9 @@ def kernel_gradient(x: Any, grad_output: Any, size: tuple[int, int]) -> Any:
 
 
 def pool_and_place(x: Any) -> tuple[Any, Any]:
-    """The 3x3 max-pool of `kspike.ops.max_pool`, and which of its nine inputs each output is: the first of equals.
+    """The 3x3 max-pool of `kspike.ops.max_pool`, and the index of each maximum in its window: the first of equals.
 
-    nan wins, as in the loops; comparisons alone would never take it.
+    nan wins, as in the compiled loops; a comparison alone would never pick it.
     """
     height, width = (-(-n // 2) for n in x.shape[1:3])
     padded = ops.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=float("-inf"))
@@ -46,7 +46,7 @@ def pool_and_place(x: Any) -> tuple[Any, Any]:
 
 
 def pool_gradient(place: Any, grad_output: Any, size: tuple[int, int]) -> Any:
-    """Gradient of `pool_and_place`: every input of even or odd row and column sums over the windows that reach it.
+    """Gradient of `pool_and_place`: inputs of each parity of row and column sum over the windows that hold them.
 
     Row 2 a is the middle of window a alone; row 2 a + 1 is the last of window a and the first of window a + 1. So for
     columns. The sum, of at most four numbers, is in float32.

@@ -112,8 +112,8 @@ _product.defvjp(_forward, _backward)
 def product(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array | None:
     """The product (..., inputs) (inputs, outputs) + bias, or the convolution that keeps height and width.
 
-    Whether x is sparse is decided at run time, by a sample of its rows. None (the fallback) where neither the sparse nor
-    the dense form is worth a call.
+    Whether x is sparse is decided at run time, by a sample of its rows. None (the fallback) where neither the sparse
+    nor the dense form is worth a call.
     """
     if kernel.dtype != x.dtype or not calls_loops(x):
         return None

@@ -18,9 +18,9 @@ else:
 class KeepsWeights(Base):
     """A mixin before keras.Model: an error raised in `predict` or `evaluate` does not empty the variables.
 
-    While it predicts, evaluates or fits, Keras takes the values out of the variables, passes them to a compiled step that
-    may overwrite them (donated buffers), and puts the results back at the end: an error in between leaves the variables
-    empty. Here `predict` and `evaluate` get a copy, made once a call; the variables keep their values.
+    While it predicts, evaluates or fits, Keras takes the values out of the variables, passes them to a compiled step
+    that may overwrite them (donated buffers), and puts the results back at the end: an error in between leaves the
+    variables empty. Here `predict` and `evaluate` get a copy, made once a call; the variables keep their values.
 
     `fit` has to overwrite its weights. If its first step raises they are put back; if it is interrupted Keras puts back
     those of the last step, unless the interrupted one has overwritten them already.

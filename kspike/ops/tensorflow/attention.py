@@ -74,8 +74,8 @@ def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any
 def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
     """Attention by compiled loops, or as batched products with the heads first.
 
-    None (the fallback, einsums) under XLA, in 64 bits, and where q k^T comes first and the loops do not run. Without XLA
-    an einsum copies each of its operands to another layout, and its gradient does so again.
+    None (the fallback, einsums) under XLA, in 64 bits, and where q k^T comes first and the loops do not run. Without
+    XLA an einsum copies each of its operands to another layout, and its gradient does so again.
     """
     q, k, v = parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
     if q.dtype not in KNOWN or None in q.shape[1:]:

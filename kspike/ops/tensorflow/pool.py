@@ -43,7 +43,7 @@ def _pool_in_loops(x: tf.Tensor) -> tuple:
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool by compiled loops, or in a form that XLA compiles well for a CPU; None (the fallback) where neither runs.
+    """The pool by compiled loops, or in a form that XLA compiles well for a CPU; None (the fallback) on other devices.
 
     TensorFlow's own is slower, and ignores nan.
     """

@@ -20,8 +20,8 @@ USUAL_BATCH = 32
 
 
 def _widens(dtype: tf.DType) -> bool:
-    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, needs AVX-512 for bfloat16;
-    without it TensorFlow's are scalar, many times as slow."""
+    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, needs AVX-512 for
+    bfloat16; without it TensorFlow's are scalar, many times as slow."""
     if dtype != tf.bfloat16 or not on_cpu() or in_xla() or norm_lif.kernels() is None:
         return False
     from kspike.ops.cpu import sparse
@@ -93,7 +93,7 @@ def _sparse_or_dense(
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
-    """The product (..., inputs) (inputs, outputs) + bias, sparse where x is; None (the fallback) if it is too small."""
+    """The product (..., inputs) (inputs, outputs) + bias, sparse where x is; None (the fallback) if too small."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
         given = (x, kernel) if bias is None else (x, kernel, tf.convert_to_tensor(bias))
