@@ -1,9 +1,9 @@
-"""Full products and convolutions, and their ways back to the inputs, by kspike, XLA and PyTorch.
+"""Dense products and convolutions, forward and grad_x, by kspike, XLA and PyTorch.
 
 `OMP_WAIT_POLICY=PASSIVE KERAS_BACKEND=jax python benchmarks/dense.py`: PyTorch's threads would spin for milliseconds on
 the core of whoever comes next. The layers of the paper's Spikformer 4-384 at 32 images and T of 4 by the loops of
 kspike/ops/cpu/dense.py, by XLA, and by PyTorch, which is oneDNN or MKL here. The three take turns; medians. Rows, in
-billions of operations a second (two a multiplication, those with padding's zeros among them), go into a CSV file.
+billions of operations a second (two a multiply-accumulate, those with zero padding included), go into a CSV file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What adding up only what fires is worth: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
+"""How much faster sparse products are than dense ones: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
 
 Products and convolutions of the paper's Spikformer 4-384, and their kernels' gradients, by kspike's loops
-(kspike/ops/cpu/sparse.py, sparse_gradient.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
+(kspike/ops/cpu/sparse.py, sparse_gradient.py) and by PyTorch's dense ones, by density (share of nonzeros); then
 published networks on images of CIFAR-10 (where TFDS_DATA_DIR has it), test images in inference and training images in
 training steps from their published weights, with the loops and without. The two take turns; medians. Rows go into a
 CSV file, one run of all in one, and a plot beside it.
@@ -88,7 +88,7 @@ def dense_gradient(x: torch.Tensor, grad_output: torch.Tensor, kernel: torch.Ten
 
 
 def sparse_up_to(call: Callable[[], Any], threshold: float = 1.0) -> Callable[[], Any]:
-    """The same with loops up to this share of spikes; below 0 for never."""
+    """The same call with the sparse form up to this density; below 0 for never."""
 
     def run() -> Any:
         usual = sparse._thresholds
@@ -158,8 +158,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
             axes.set_yticks([0.25, 0.5, 1, 2, 4, 8, 16], ["0.25", "0.5", "1", "2", "4", "8", "16"])
             axes.minorticks_off()
     panels[0][0].legend()
-    figure.supxlabel("numbers that are not 0, % (dashed: from here the full product, or convolution, is taken)")
-    figure.supylabel(f"times as fast as PyTorch's full product, {rows[0]['threads']} thread(s)")
+    figure.supxlabel("density, % nonzero (dashed: from here the dense product, or convolution, is taken)")
+    figure.supylabel(f"times as fast as PyTorch's dense product, {rows[0]['threads']} thread(s)")
     figure.savefig(path, dpi=110)
 
 

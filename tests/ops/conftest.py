@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Has the loops take this for a processor with these features, whatever it is."""
+    """Makes dispatch see a processor with these features."""
     from kspike.ops.cpu import sparse
 
     def forget():

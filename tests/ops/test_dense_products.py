@@ -1,4 +1,4 @@
-"""Full products and convolutions in loops, and their way back to the inputs."""
+"""Dense products and convolutions by the compiled loops, and grad_x."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_sums_by_channel(rows, channels, half):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("around", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.6])
-def test_jax_takes_it_where_spikes_are_not_few_and_on_the_way_back(share, around, kind, monkeypatch):
+def test_jax_takes_it_where_the_input_is_not_sparse_and_for_grad_x(share, around, kind, monkeypatch):
     import jax
     import jax.numpy as jnp
 
@@ -137,7 +137,7 @@ def test_jax_takes_it_where_spikes_are_not_few_and_on_the_way_back(share, around
 
     found = both(given, jnp.asarray(grad_output, kind))
     jax.block_until_ready(found)
-    assert sorted(map(len, called)) == ([0, 1] if share > 0.5 else [1])  # forwards, back
+    assert sorted(map(len, called)) == ([0, 1] if share > 0.5 else [1])  # forward, backward
     ops.use_reference()
     try:
         exact = jax.jit(both.__wrapped__)(

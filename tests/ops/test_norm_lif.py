@@ -195,7 +195,7 @@ def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits()
 
 @pytest.mark.parametrize("case", ["spikformer", "soft reset"])
 def test_spikes_and_gradients_do_not_depend_on_the_number_of_threads(case):
-    """Six pieces of work, for one, two and five threads; the sums are added up in the pieces' order."""
+    """Six chunks of work, for one, two and five threads; their sums are added in the chunks' order."""
     from kspike.ops.cpu import norm_lif
 
     x, gamma, beta, grad_output = inputs((8, 2, 64, 96))

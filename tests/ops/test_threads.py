@@ -1,4 +1,4 @@
-"""Loops cut into pieces for threads: each piece once, on the backend's own threads or on Python's."""
+"""parallel_for: each chunk once, on the backend's own thread pool or on Python's."""
 
 import os
 import sys

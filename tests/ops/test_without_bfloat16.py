@@ -1,4 +1,4 @@
-"""Processors without bfloat16: its products are computed in float32, for the backends' own go number by number."""
+"""Processors without bfloat16: its products are computed in float32, for the backends' own are scalar."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def numbers(*shape, seed=0):
 
 
 def assert_rounded_once(product, exactly, given, grad_output):
-    """The product and its way back to all that was given are float32's, rounded."""
+    """The product and the gradients of all its arguments are float32's, rounded."""
     exact = pullback(lambda *a: [exactly(*a)], [keras.ops.cast(a, "float32") for a in given], grad_output)
     found = pullback(lambda *a: [product(*a)], given, keras.ops.cast(grad_output, "bfloat16"))
     for a, b in zip((*found[0], *found[1]), (*exact[0], *exact[1]), strict=True):
@@ -61,7 +61,7 @@ def spikformer():
 
 @pytest.mark.skipif(BACKEND != "torch", reason="reads torch's calls")
 def test_a_training_step_multiplies_no_bfloat16(monkeypatch):
-    """And keeps bfloat16 for its way back, as it does elsewhere: half of float32's memory."""
+    """And saves bfloat16 for backward, as it does elsewhere: half of float32's memory."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
