@@ -60,7 +60,7 @@ class _SpikeInTransforms(torch.autograd.Function):
 
 
 def spike(u: Any, surrogate: Any) -> torch.Tensor:
-    """1 where u >= 0; backwards the surrogate's derivative."""
+    """1 where u >= 0; in backward the surrogate's derivative."""
     return (_SpikeInTransforms if transformed() else _Spike).apply(ops.convert_to_tensor(u), surrogate)
 
 
