@@ -33,6 +33,10 @@ class Array(Protocol):
     def __lt__(self, other: Any, /) -> Any: ...
 
 
+#: What goes into neurons, what comes out, and what they hold after a time step.
+Currents = Annotated[Array, "batch time ..."]
+Spikes = Annotated[Array, "batch time ..."]
+Potentials = Annotated[Array, "batch ..."]
 #: What layers pass on, channels last: currents, potentials or spikes.
 Signal = Annotated[Array, "batch time ... channels"]
 Maps = Annotated[Array, "batch time height width channels"]
