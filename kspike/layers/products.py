@@ -35,9 +35,9 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(
         self,
-        inputs: Annotated[Array, "images height width inputs"],
+        inputs: Annotated[Array, "frames height width inputs"],
         kernel: Annotated[Array, "kernel_height kernel_width inputs filters"],
-    ) -> Annotated[Array, "images height width filters"]:
+    ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)

@@ -45,8 +45,8 @@ class ElasticConv(keras.layers.Layer):
         )
 
     def call(
-        self, x: Annotated[Array, "images height width inputs"], inputs: Extent | None, outputs: Extent
-    ) -> Annotated[Array, "images height width outputs"]:
+        self, x: Annotated[Array, "frames height width inputs"], inputs: Extent | None, outputs: Extent
+    ) -> Annotated[Array, "frames height width outputs"]:
         kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
         return convolve(x, kernel)
 
