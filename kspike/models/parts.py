@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
 import keras
 
+from kspike._types import Array, Images
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
 from kspike.ops import by_parts
 
 
-def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Callable, images: Any) -> Any:
+def infer(
+    model: keras.Model,
+    config: SpikformerConfig,
+    dtype: str,
+    forward: Callable[[Images], Annotated[Array, "batch outputs"]],
+    images: Images,
+) -> Annotated[Array, "batch outputs"]:
     """forward(images), at inference: by parts of the batch, unless somebody looks at, or adds up, whole batches.
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
@@ -22,7 +29,7 @@ def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Cal
     return by_parts(forward, images, largest(config), dtype)
 
 
-def indifferent(layer: Any) -> bool:
+def indifferent(layer: keras.layers.Layer) -> bool:
     """Whether it makes no difference to a layer, and to those who listen to it, how many images come at once."""
     return not watched(layer) and getattr(layer, "listener", None) is None and layer.activity_regularizer is None
 

@@ -12,10 +12,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import keras
+
+from kspike._types import Array, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
+from kspike.ops.watching import Ran
+from kspike.surrogate import Surrogate
+
+_Found = TypeVar("_Found")
 #: A fast form: it returns a tensor, or None for the fallback to run.
-Fast = Callable[..., Any] | None
+Fast = Callable[..., _Found | None] | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,31 +59,32 @@ class Backend:
 
     name: str
     compiles: bool
-    spike: Callable[[Any, Any], Any]
-    divide: Callable[[Any, Any], Any]
+    spike: Callable[[Annotated[Array, "..."], Surrogate], Annotated[Array, "..."]]
+    divide: Callable[[Annotated[Array, "..."], float | Array], Annotated[Array, "..."]]
     jit: Callable[..., Callable]
     gradients: Callable[..., Callable]
     accelerated: Callable[[], bool]
     place: Callable[[int], AbstractContextManager]
-    watched: Callable[[Any, tuple], tuple[Any, list]]
+    watched: Callable[[Callable, tuple], tuple[Any, list[Ran]]]
 
-    lif: Fast = None
-    lif_from: Fast = None
-    norm_lif: Fast = None
-    batch_norm: Fast = None
-    linear: Fast = None
-    convolve: Fast = None
-    attend: Fast = None
-    attend_chosen: Fast = None
-    max_pool: Fast = None
-    by_parts: Fast = None
-    clip_each: Fast = None
-    recorded: Fast = None
+    lif: Fast[Spikes] = None
+    lif_from: Fast[tuple[Spikes, Potentials]] = None
+    norm_lif: Fast[tuple[Spikes, PerChannel, PerChannel]] = None
+    batch_norm: Fast[tuple[Signal, PerChannel, PerChannel]] = None
+    linear: Fast[Annotated[Array, "... outputs"]] = None
+    convolve: Fast[Frames] = None
+    attend: Fast[Tokens] = None
+    attend_chosen: Fast[Tokens] = None
+    max_pool: Fast[Frames] = None
+    by_parts: Fast[Annotated[Array, "batch outputs"]] = None
+    clip_each: Fast[list[Array]] = None
+    recorded: Fast[Callable[[Array], Array]] = None
 
-    substituted: Callable[[Any], list[tuple[Any, Any]]] | None = None
-    with_shape: Callable[[Any, tuple], Any] | None = None
+    substituted: Callable[[keras.layers.Layer], list[tuple[keras.Variable, Array]]] | None = None
+    with_shape: Callable[[Array, tuple], Annotated[Array, "*shape"]] | None = None
     KeepsWeights: type | None = None
 
     def lacks(self) -> tuple[str, ...]:
         """The fast forms that it does not have: there the fallback runs."""
-        return tuple(f.name for f in dataclasses.fields(self) if f.type == "Fast" and getattr(self, f.name) is None)
+        fast = [f.name for f in dataclasses.fields(self) if str(f.type).startswith("Fast[")]
+        return tuple(name for name in fast if getattr(self, name) is None)

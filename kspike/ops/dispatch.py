@@ -5,12 +5,26 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import surrogate as surrogates
+from kspike._types import (
+    Array,
+    Currents,
+    Frames,
+    Heads,
+    Images,
+    PerChannel,
+    PerStep,
+    Potentials,
+    Scalar,
+    Signal,
+    Spikes,
+    Tokens,
+)
 from kspike.ops import reference
 from kspike.ops.cpu import threads
 from kspike.ops.watching import Ran
@@ -72,7 +86,7 @@ def _fast(name: str) -> Callable | None:
     return None if _reference_only else getattr(backend, name)
 
 
-def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
+def spike(u: Annotated[Array, "..."], surrogate: Any = "sigmoid") -> Annotated[Array, "..."]:
     """1 where u = h - v_threshold >= 0, else 0, in u's dtype; in backward the surrogate's derivative.
 
     Args:
@@ -83,18 +97,18 @@ def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
 
 
 def lif(
-    x: Any,
+    x: Currents,
     *,
-    tau: Any = None,
-    inverse_tau: Any = None,
-    v_threshold: Any = 1.0,
+    tau: float | Array | None = None,
+    inverse_tau: Array | None = None,
+    v_threshold: float | Array = 1.0,
     v_reset: float | None = 0.0,
     decay_input: bool = True,
     detach_reset: bool = True,
     surrogate: Any = "sigmoid",
     dtype: str | None = None,
-    v: Any = None,
-) -> Any:
+    v: float | Potentials | None = None,
+) -> Spikes | Any:
     """Runs leaky integrate-and-fire neurons over axis 1, starting at v_reset (0 for a soft reset).
 
     Args:
@@ -136,17 +150,17 @@ def lif(
 
 
 def norm_lif(
-    x: Any,
-    gamma: Any,
-    beta: Any,
-    moments: tuple | None,
+    x: Signal,
+    gamma: PerChannel,
+    beta: PerChannel,
+    moments: tuple[PerChannel, PerChannel] | None,
     epsilon: float,
     *,
     dtype: str,
-    v: Any = None,
-    time_mask: Any = None,
+    v: float | Potentials | None = None,
+    time_mask: PerStep | None = None,
     **neuron: Any,
-) -> tuple | None:
+) -> tuple[Spikes | Any, PerChannel, PerChannel] | None:
     """Normalises the last axis and runs `lif` on it, one pass forward and one backward: (spikes, mean, variance).
 
     With `v`, initial potentials, ((spikes, the potentials after the last step), mean, variance).
@@ -176,11 +190,13 @@ def norm_lif(
         return None
     if v is None:
         return fast(x, gamma, beta, moments, epsilon, dtype=dtype, time_mask=time_mask, **neuron)
-    found = None if moments is None else fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
+    if moments is None:
+        return None
+    found = fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
     return found and (found, *moments)
 
 
-def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:
+def _simple(tau: float | Array | None, inverse_tau: Array | None, v_threshold: float | Array, x: Currents) -> bool:
     """Whether tau and v_threshold are one number each, and 1 / tau is one or one a channel."""
     single = all(len(getattr(value, "shape", ())) == 0 for value in (tau, v_threshold))
     shape = tuple(getattr(inverse_tau, "shape", ()))
@@ -192,14 +208,18 @@ def _is_concrete(x: Any) -> bool:
     return not isinstance(x, keras.KerasTensor)
 
 
-def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
+def linear(
+    x: Annotated[Array, "... inputs"],
+    kernel: Annotated[Array, "inputs outputs"],
+    bias: Annotated[Array, "outputs"] | None = None,
+) -> Annotated[Array, "... outputs"]:
     """x kernel + bias over the last axis, in x's dtype: `(..., inputs)` and `(inputs, outputs)` -> `(..., outputs)`."""
     fast = _fast("linear")
     y = fast(x, kernel, bias) if fast is not None and _is_concrete(x) else None
     return reference.linear(x, kernel, bias) if y is None else y
 
 
-def attend(q: Any, k: Any, v: Any) -> Any:
+def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
 
     (q k^T) v = q (k^T v) exactly for integers, as spikes are, so the cheaper order is used: k^T v first where there are
@@ -210,7 +230,7 @@ def attend(q: Any, k: Any, v: Any) -> Any:
     return reference.attend(q, k, v) if y is None else y
 
 
-def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
+def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], index: Scalar) -> Tokens:
     """q k^T v, in float32, of (batch, time, tokens, channels), where the head width is a run-time tensor.
 
     `index`, a tensor, picks it from `head_dims`; no shape depends on it. Where channels are no multiple of the width,
@@ -221,7 +241,7 @@ def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def batch_norm(x: Signal, gamma: PerChannel, beta: PerChannel, epsilon: float) -> tuple[Signal, PerChannel, PerChannel]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")
     if fast is not None and _is_concrete(x):
@@ -229,21 +249,24 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
     return reference.batch_norm(x, gamma, beta, epsilon)
 
 
-def max_pool(x: Any) -> Any:
+def max_pool(x: Frames) -> Frames:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     fast = _fast("max_pool")
     y = fast(x) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.max_pool(x) if y is None else y
 
 
-def convolve(x: Any, kernel: Any) -> Any:
+def convolve(
+    x: Annotated[Array, "frames height width inputs"],
+    kernel: Annotated[Array, "kernel_height kernel_width inputs outputs"],
+) -> Annotated[Array, "frames height width outputs"]:
     """Convolution of stride 1 that keeps height and width: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
     fast = _fast("convolve")
     y = fast(x, kernel) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.convolve(x, kernel) if y is None else y
 
 
-def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
+def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) -> Annotated[Array, "batch outputs"]:
     """fn(x) for a function that treats images independently: in chunks of the batch, where that is faster.
 
     Args:
@@ -257,7 +280,7 @@ def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
     return fn(x) if y is None else y
 
 
-def clip_each(gradients: Sequence[Any], longest: float) -> list[Any] | None:
+def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:
     """Gradients, each clipped to the L2 norm `longest`; None where this backend has no fast form.
 
     Keras does it one variable after the other, which under eager torch is a tenth of a small network's step.
@@ -266,7 +289,9 @@ def clip_each(gradients: Sequence[Any], longest: float) -> list[Any] | None:
     return fast(gradients, longest) if fast is not None else None
 
 
-def recorded(fn: Callable, module: Any, example: Any) -> Callable | None:
+def recorded(
+    fn: Callable[[Array], Array], module: keras.layers.Layer, example: Array
+) -> Callable[[Array], Array] | None:
     """fn(x), with its gradients, captured as CUDA graphs and replayed for every x of the example's shape and dtype.
 
     A training step launches some hundred kernels from Python, which takes longer than the kernels themselves on a fast
@@ -297,7 +322,7 @@ else:
     KeepsWeights = backend.KeepsWeights or KeepsWeights
 
 
-def with_shape(x: Any, shape: tuple) -> Any:
+def with_shape(x: Annotated[Array, "*shape"], shape: tuple[int | None, ...]) -> Annotated[Array, "*shape"]:
     """x with this static shape (None: any), where a graph leaves axes open; every batch is checked against it."""
     unknown = any(found is None and wanted is not None for found, wanted in zip(x.shape, shape, strict=True))
     fast = backend.with_shape
@@ -309,7 +334,7 @@ def accelerated() -> bool:
     return backend.accelerated()
 
 
-def substituted(layer: Any) -> list[tuple[Any, Any]]:
+def substituted(layer: keras.layers.Layer) -> list[tuple[keras.Variable, Array]]:
     """Variables of a layer for which torch.func has substituted tensors in this call, each with its tensor.
 
     For `keras.StatelessScope(state_mapping=...)`; empty in any ordinary call.
@@ -330,7 +355,7 @@ def compiles() -> bool:
     return backend.compiles
 
 
-def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
+def jit(fn: Callable, variables: Sequence[keras.Variable] = ()) -> Callable:
     """Compiles `fn` for inference on this backend: jax.jit, tf.function, or eager torch without gradients.
 
     Args:
@@ -366,7 +391,7 @@ def watched(run: Callable, args: tuple) -> tuple[Any, list[Ran]]:
     return backend.watched(run, args)
 
 
-def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any] = ()) -> Callable:
+def gradients(fn: Callable, of: Sequence[keras.Variable], variables: Sequence[keras.Variable] = ()) -> Callable:
     """The gradient of a scalar function with respect to variables, compiled as by `jit`.
 
     Args:

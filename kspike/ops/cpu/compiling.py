@@ -97,7 +97,7 @@ def compiled(fn: Callable, **options: Any) -> Callable:
         made = njit(fn, nogil=True, cache=True, error_model="numpy", **options)
     except RuntimeError:  # neither the package's nor the user's cache folder can be written
         return njit(fn, nogil=True, error_model="numpy", **options)
-    kept = getattr(made, "_cache", None)
+    kept: Any = getattr(made, "_cache", None)
     if hasattr(kept, "_cache_file"):
         kept._cache_file._source_stamp = sources()
     if fcntl is not None and hasattr(kept, "save_overload"):

@@ -95,7 +95,7 @@ def _of_einsum(operation: Any) -> int:
     if len(operation.inputs) < 2:
         return 0
     left, right = operation.get_attr("equation").decode().replace(" ", "").split("->")
-    sizes = {}
+    sizes: dict[str, int | None] = {}
     for term, tensor in [*zip(left.split(","), operation.inputs, strict=True), (right, operation.outputs[0])]:
         shape = tensor.shape.as_list()
         head, _, tail = term.partition("...")
