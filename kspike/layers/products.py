@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import keras
 from keras import ops
 
+from kspike._types import Array
 from kspike.ops import convolve, linear
 
 
@@ -18,7 +19,9 @@ class Dense(keras.layers.Dense):
     `(..., units)`.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Annotated[Array, "... inputs"], training: bool | None = None
+    ) -> Annotated[Array, "... units"]:
         if self.activation is not keras.activations.linear:
             return super().call(inputs, training=training)
         return linear(inputs, self.kernel, self.bias)
@@ -32,7 +35,11 @@ class Conv2D(keras.layers.Conv2D):
     (kernel - 1) / 2 zeros stand on each side, as in PyTorch, where Keras may put them on one side alone.
     """
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(
+        self,
+        inputs: Annotated[Array, "frames height width inputs"],
+        kernel: Annotated[Array, "kernel_height kernel_width inputs filters"],
+    ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if self.padding == "same" and self.data_format == "channels_last" and max(self.strides) > 1:
             inputs = around(inputs, self.kernel_size)

@@ -1,11 +1,11 @@
-"""Batch normalisation's own part as compiled loops: moments by channel, and the gradient through them; and sums."""
+"""Batch normalisation as compiled loops: moments by channel and the gradient through them; and sums by channel."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load, store
-from kspike.ops.cpu.threads import BLOCK, CHUNKS, SUMMED, repeated, run, side_by_side
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, parallel_for, places_per_row, tile
 
 
 @compiled
@@ -40,14 +40,14 @@ def _moments(x, out, first, last):
 
 
 @compiled
-def _moments_pieces(x, out, bounds, first, last):
+def _moments_chunks(x, out, bounds, first, last):
     for i in range(first, last):
         _moments(x, out[i], bounds[i], bounds[i + 1])
 
 
 @compiled
 def _sums(x, out, bounds, first, last):
-    """The sum of each channel of (rows, channels), piece by piece."""
+    """The sum of each channel of (rows, channels), chunk by chunk."""
     channels = x.shape[1]
     total = np.empty(channels, F)
     for i in range(first, last):
@@ -62,7 +62,7 @@ def _sums(x, out, bounds, first, last):
 
 
 @compiled
-def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
+def _norm_backward(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
     """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
     channels = x.shape[1]
     for row in range(first, last):
@@ -75,17 +75,17 @@ def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, la
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (rows, channels), float64."""
     rows, channels = x.shape
-    together = side_by_side(rows, channels, SUMMED)
-    x = x.reshape(rows // together, together * channels)
-    parts = np.zeros((CHUNKS, 2, x.shape[1]))
-    counts = np.zeros((CHUNKS, 1, 1))
+    per_row = places_per_row(rows, channels, SUMMED)
+    x = x.reshape(rows // per_row, per_row * channels)
+    parts = np.zeros((MAX_CHUNKS, 2, x.shape[1]))
+    counts = np.zeros((MAX_CHUNKS, 1, 1))
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         counts[first:last, 0, 0] = bounds[first + 1 : last + 1] - bounds[first:last]
-        _moments_pieces(x, parts, bounds, first, last)
+        _moments_chunks(x, parts, bounds, first, last)
 
-    run(work, len(x), x.size, threads)
-    means, spreads = parts.reshape(CHUNKS, 2, together, channels).swapaxes(0, 1)
+    parallel_for(work, len(x), x.size, threads)
+    means, spreads = parts.reshape(MAX_CHUNKS, 2, per_row, channels).swapaxes(0, 1)
     mean = (means * counts).sum((0, 1)) / rows
     return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
 
@@ -93,24 +93,24 @@ def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
 def sums(x: np.ndarray, threads: int) -> np.ndarray:
     """The sum of each channel of (rows, channels), float64."""
     rows, channels = x.shape
-    together = side_by_side(rows, channels, SUMMED)
-    x = x.reshape(rows // together, together * channels)
-    parts = np.zeros((CHUNKS, x.shape[1]))
-    run(lambda bounds, first, last: _sums(x, parts, bounds, first, last), len(x), x.size, threads)
+    per_row = places_per_row(rows, channels, SUMMED)
+    x = x.reshape(rows // per_row, per_row * channels)
+    parts = np.zeros((MAX_CHUNKS, x.shape[1]))
+    parallel_for(lambda bounds, first, last: _sums(x, parts, bounds, first, last), len(x), x.size, threads)
     return parts.reshape(-1, channels).sum(0)
 
 
-def norm_back(
+def norm_backward(
     grad: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.ndarray, inverse: np.ndarray, means: np.ndarray,
     threads: int,
 ) -> None:  # fmt: skip
     """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
     rows, channels = x.shape
-    together = side_by_side(rows, channels)
-    grad, x = (a.reshape(rows // together, together * channels) for a in (grad, x))
-    numbers = [repeated(a, together) for a in (scale, mean, inverse, *means.astype("float32"))]
+    per_row = places_per_row(rows, channels)
+    grad, x = (a.reshape(rows // per_row, per_row * channels) for a in (grad, x))
+    numbers = [tile(a, per_row) for a in (scale, mean, inverse, *means.astype("float32"))]
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _norm_back(grad, x, *numbers, bounds[first], bounds[last])
+        _norm_backward(grad, x, *numbers, bounds[first], bounds[last])
 
-    run(work, len(x), x.size, threads)
+    parallel_for(work, len(x), x.size, threads)

@@ -1,8 +1,8 @@
-"""The neuron as compiled loops: spikes of rows of numbers, time step by time step.
+"""The neuron's forward pass as compiled loops: spikes of rows, time step by time step.
 
-A row's numbers are walked through by several short loops, each in a function of its own: beside other code, or over so
-many arrays that the compiler would need more than eight comparisons to tell them apart, a loop is not vectorised. What
-every paper of this family uses (hard reset, decayed input, one tau) has loops that do more at once.
+Each time step runs several short loops over the row, each in a function of its own: a loop beside other code is not
+vectorised, nor one over so many arrays that it needs more than eight alias checks at run time (LLVM's limit). The
+common neuron (hard reset, decayed input, one tau) has fused loops.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load
-from kspike.ops.cpu.threads import joined, repeated, run, side_by_side
+from kspike.ops.cpu.threads import fold, parallel_for, places_per_row, tile
 
 
 @compiled
-def charge(x, scale, shift, v, tau, learned, rest, decay_input, h):
-    """h[t] of a row, from its input x * scale + shift and v[t-1]; `learned` is 1 / tau by channel, or empty."""
-    if learned.shape[0]:
+def charge(x, scale, shift, v, tau, inverse_tau, rest, decay_input, h):
+    """h[t] of a row, from its input x * scale + shift and v[t-1]; `inverse_tau` is 1 / tau by channel, or empty."""
+    if inverse_tau.shape[0]:
         if decay_input:
             for c in range(h.shape[0]):
-                h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * learned[c]
+                h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * inverse_tau[c]
         else:
             for c in range(h.shape[0]):
-                h[c] = v[c] - (v[c] - rest) * learned[c] + (load(x[c]) * scale[c] + shift[c])
+                h[c] = v[c] - (v[c] - rest) * inverse_tau[c] + (load(x[c]) * scale[c] + shift[c])
     elif decay_input:
         for c in range(h.shape[0]):
             h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
@@ -44,7 +44,7 @@ def reset(h, threshold, rest, soft, v):
 
 @compiled
 def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
-    """`charge` with decayed input and one tau, and `reset` to v_reset."""
+    """`charge` with decayed input and one tau, fused with `reset` to v_reset."""
     for c in range(h.shape[0]):
         p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
         h[c] = p
@@ -53,7 +53,7 @@ def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
 
 @compiled
 def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spikes):
-    """The spikes of a row beside `usual_charge`; the potentials before them are not kept."""
+    """`usual_charge` fused with the spikes of the row; h[t] is not stored."""
     for c in range(v.shape[0]):
         p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
         spikes[c] = one if p >= threshold else (silent if p < threshold else nan)
@@ -61,11 +61,11 @@ def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spik
 
 
 @compiled
-def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, values, out, start, end, first, last):
-    """Spikes of the rows (batch x places) from first to last; a potential that is nan makes no 0 but nan."""
+def _fire(x, scale, shift, tau, inverse_tau, threshold, rest, soft, decay_input, values, out, start, end, first, last):
+    """Spikes of the rows (batch x places) from first to last; a potential of nan gives a spike of nan, not 0."""
     silent, one, nan = values
     _, steps, places, channels = x.shape
-    usual = decay_input and not soft and learned.shape[0] == 0
+    usual = decay_input and not soft and inverse_tau.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
     for row in range(first, last):
         n, s = row // places, row % places
@@ -78,7 +78,7 @@ def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, val
             if usual:
                 _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, silent, one, nan, spikes)
                 continue
-            charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
+            charge(x[n, t, s], scale, shift, v, tau, inverse_tau, rest, decay_input, h)
             for c in range(channels):
                 spikes[c] = one if h[c] >= threshold else (silent if h[c] < threshold else nan)
             reset(h, threshold, rest, soft, v)
@@ -86,7 +86,7 @@ def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, val
             end[n, s] = v
 
 
-#: No potentials to start from, or to keep.
+#: No initial potentials, or nowhere to write the last ones.
 NONE = np.empty((0, 1, 1), "float32")
 
 
@@ -94,28 +94,28 @@ def fire(
     x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int,
     start: np.ndarray = NONE, end: np.ndarray = NONE,
 ) -> None:  # fmt: skip
-    """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
+    """Writes the spikes of neurons whose input is x * scale + shift (by channel) into `out`.
 
     Args:
         x: `(batch, time, places, channels)`, float32, or bfloat16 as uint16.
         scale, shift: float32 `(channels,)`.
-        neuron: (tau, learned, v_threshold, v_reset or 0, soft, decay_input); `learned` is an empty array, or 1 / tau by
-            channel in place of tau; numbers are float32.
+        neuron: (tau, inverse_tau, v_threshold, v_reset or 0, soft, decay_input); `inverse_tau` is an empty array, or
+            1 / tau by channel in place of tau; scalars are float32.
         out: of x's shape, float32, or bfloat16 as uint16.
         threads: how many threads to use.
-        start: potentials to start from, float32 `(batch, places, channels)`; of size 0 for v_reset.
-        end: those after the last step are written here; of size 0 for nowhere.
+        start: initial potentials, float32 `(batch, places, channels)`; of size 0 for v_reset.
+        end: the potentials after the last step are written here; of size 0 for nowhere.
     """
-    together = side_by_side(*x.shape[2:])
-    x, out = joined(x, together), joined(out, together)
+    per_row = places_per_row(*x.shape[2:])
+    x, out = fold(x, per_row), fold(out, per_row)
     start, end = (a.reshape(a.shape[0], *x.shape[2:]) if a.size else a for a in (start, end))
-    scale, shift = repeated(scale, together), repeated(shift, together)
-    neuron = (neuron[0], repeated(neuron[1], together), *neuron[2:])
+    scale, shift = tile(scale, per_row), tile(shift, per_row)
+    neuron = (neuron[0], tile(neuron[1], per_row), *neuron[2:])
     rows = x.shape[0] * x.shape[2]
-    # 0, 1 and nan; bfloat16's own bits
+    # 0, 1 and nan; for bfloat16 as bits
     values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
 
     def work(bounds: np.ndarray, first: int, last: int) -> None:
         _fire(x, scale, shift, *neuron, values, out, start, end, bounds[first], bounds[last])
 
-    run(work, rows, x.size, threads)
+    parallel_for(work, rows, x.size, threads)
