@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from kspike import components
+from kspike._types import Tokens
 from kspike.layers._parts import SpikingComposite
 from kspike.layers.component import Component
 from kspike.layers.mlp import SpikingMLP
@@ -92,7 +93,7 @@ class SpikformerBlock(SpikingComposite):
         self.mlp.build(input_shape)
         self.settle()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
         x = inputs
         for layer, shortcut in zip((self.attention, self.mlp), self.shortcuts, strict=True):
             y = layer(x, training=training)

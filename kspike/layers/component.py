@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import components
+from kspike._types import Array, Frames, Heads, Maps, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool
@@ -97,7 +98,7 @@ class ComponentLayer(SpikingComposite):
 
     # -- running ------------------------------------------------------------------------------------------------
 
-    def run(self, inputs: Any, sizes: Sizes, training: bool | None) -> Any:
+    def run(self, inputs: Signal, sizes: Sizes, training: bool | None) -> Signal:
         """`forward` of the component."""
         calls: dict[str, Any] = {}
         for name, part in self.declared.items():
@@ -114,11 +115,11 @@ class ComponentLayer(SpikingComposite):
         outputs = self.component.run(Parts(calls), inputs, sizes, self.network)
         return outputs
 
-    def attend(self, q: Any, k: Any, v: Any) -> Any:
+    def attend(self, q: Heads, k: Heads, v: Heads) -> Tokens:
         """q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
         return attend(q, k, v)
 
-    def downsample(self, x: Any) -> Any:
+    def downsample(self, x: Frames) -> Frames:
         """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
         return max_pool(x)
 
@@ -143,7 +144,7 @@ class _Normalise:
     def __init__(self, layer: Any, training: bool | None) -> None:
         self.layer, self.training = layer, training
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Signal) -> Signal:
         return self.layer(x, training=self.training)
 
 
@@ -151,7 +152,7 @@ class _Fire:
     def __init__(self, layer: Any, training: bool | None) -> None:
         self.layer, self.training = layer, training
 
-    def __call__(self, x: Any, norm: Any = None) -> Any:
+    def __call__(self, x: Signal, norm: Any = None) -> Signal:
         return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
 
 
@@ -161,12 +162,12 @@ class _Frames:
     def __init__(self, layer: Any) -> None:
         self.layer = layer
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Signal) -> Signal:
         timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return unfold_time(self.layer(fold_time(x)), timesteps)
 
 
-def _pool_in_place(x: Any) -> Any:
+def _pool_in_place(x: Frames) -> Frames:
     """3x3 max-pool of stride 1, one pixel of padding."""
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
     return ops.max_pool(x, 3, strides=1, padding="valid", data_format="channels_last")
@@ -179,43 +180,43 @@ class Sizes:
     arithmetic, so that what works by them is written with the methods below.
     """
 
-    def __init__(self, layer: Any, numbers: Mapping[str, int], grid: tuple[int, int] | None, inputs: Any) -> None:
+    def __init__(self, layer: Any, numbers: Mapping[str, int], grid: tuple[int, int] | None) -> None:
         vars(self).update(numbers)
         self.grid = grid
-        self._layer, self._inputs = layer, inputs
+        self._layer = layer
 
-    def split(self, x: Any, copies: int) -> list[Any]:
+    def split(self, x: Signal, copies: int) -> list[Signal]:
         """`(..., copies * channels)` -> that many `(..., channels)`."""
         return ops.split(x, copies, axis=-1)
 
-    def _by_heads(self, x: Any) -> Any:
+    def _by_heads(self, x: Tokens) -> Heads:
         known, running = x.shape, ops.shape(x)
         time, tokens = (running[i] if known[i] is None else known[i] for i in (1, 2))
         return ops.reshape(x, (-1, time, tokens, self.heads, known[-1] // self.heads))
 
-    def attend(self, q: Any, k: Any, v: Any, scale: float = 1.0) -> Any:
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
         """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each."""
         y = self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
         return y if scale == 1.0 or self._layer.scales else y * scale
 
-    def sum_heads(self, x: Any) -> Any:
+    def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""
         return ops.sum(self._by_heads(x), axis=-1)
 
-    def to_channels(self, x: Any) -> Any:
+    def to_channels(self, x: Annotated[Array, "... heads"]) -> Annotated[Array, "... width"]:
         """A number a head to each of its channels: `(..., heads)` -> `(..., width)`."""
         return ops.repeat(x, self.width // self.heads, axis=-1)
 
-    def mean(self, x: Any, over: str) -> Any:
+    def mean(self, x: Signal, over: str) -> Signal:
         """The mean over "time" (axis 1) or "width" (the last axis), which is kept with length 1."""
         return ops.mean(x, axis={"time": 1, "width": -1}[over], keepdims=True)
 
-    def to_grid(self, x: Any) -> Any:
+    def to_grid(self, x: Tokens) -> Maps:
         """`(batch, time, tokens, channels)` -> `(batch, time, height, width, channels)`, row by row."""
         time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return ops.reshape(x, (-1, time, *self.grid, x.shape[-1]))  # type: ignore[misc]
 
-    def to_tokens(self, x: Any) -> Any:
+    def to_tokens(self, x: Maps) -> Tokens:
         """`(batch, time, height, width, channels)` -> `(batch, time, tokens, channels)`, row by row."""
         time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return ops.reshape(x, (-1, time, x.shape[2] * x.shape[3], x.shape[-1]))
@@ -308,17 +309,15 @@ class Component(ComponentLayer):
             raise ValueError(f"{self.component.label} expects ({axes}), got shape {tuple(input_shape)}.")
         size, grid = self.sizes(input_shape), self._grid(input_shape)
         if self.component.uses("heads", self.network) and size["width"] % self.num_heads:
-            raise ValueError(
-                f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels."
-            )
+            raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels.")
         if grid is None and any(isinstance(part, (Conv, DepthwiseConv, Pool)) for part in self.declared.values()):
             raise ValueError(f"grid must be given: {input_shape[2]} tokens are no square, for {self.component.label}.")
         for name, layer in self.made(products=True, size=size).items():
             setattr(self, f"part_{name}", layer)
         self.build_parts(input_shape, grid)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)), inputs)
+    def call(self, inputs: Signal, training: bool | None = None) -> Tokens:
+        sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)))
         outputs = self.run(inputs, sizes, training)
         if self.role != "stem" and tuple(outputs.shape) != tuple(inputs.shape):
             raise ValueError(

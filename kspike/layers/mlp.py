@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kspike._types import Tokens
 from kspike.components.mlps import spiking
 from kspike.layers.component import ComponentLayer, Sizes
 
@@ -69,8 +70,8 @@ class SpikingMLP(ComponentLayer):
             setattr(self, name, layer)
         self.build_parts(input_shape, None)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

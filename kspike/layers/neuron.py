@@ -11,6 +11,7 @@ from keras import ops
 from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
+from kspike._types import Currents, Spikes
 from kspike.layers.stepping import Membrane, run
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
@@ -70,7 +71,7 @@ class SpikingNeuron(keras.layers.Layer):
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
         raise NotImplementedError
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
@@ -89,7 +90,7 @@ class SpikingNeuron(keras.layers.Layer):
         spikes, vars(self)["potentials"] = found
         return spikes
 
-    def fired(self, spikes: Any) -> None:
+    def fired(self, spikes: Spikes) -> None:
         """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
         if self.activity_regularizer is not None:
             self.add_loss(activity_loss(self.activity_regularizer, spikes))
@@ -110,7 +111,7 @@ class SpikingNeuron(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)
 
-    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
+    def compute_output_spec(self, inputs: Currents, *args: Any, **kwargs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class Neuron(SpikingNeuron):
             weights = {name: ops.repeat(w, channels // self.groups) for name, w in weights.items()}  # type: ignore[operator]
         return Membrane(self.component, tau=self.tau, weights=weights, **self.neuron_arguments)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)

@@ -7,7 +7,7 @@ from typing import Annotated
 import keras
 from keras import ops
 
-from kspike._types import Array
+from kspike._types import Array, Frames
 from kspike.ops import convolve, linear
 
 
@@ -53,7 +53,7 @@ class Conv2D(keras.layers.Conv2D):
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """Keras' DepthwiseConv2D, with (kernel - 1) / 2 zeros on each side where it has a stride, as `Conv2D` here."""
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Frames, training: bool | None = None) -> Frames:
         padded = self.padding == "same" and self.data_format == "channels_last"
         if not padded or max(self.strides) == 1:
             return super().call(inputs)
@@ -65,7 +65,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return self.activation(y)
 
 
-def around(x: Any, kernel: tuple[int, ...]) -> Any:
+def around(x: Frames, kernel: tuple[int, ...]) -> Frames:
     """(kernel - 1) / 2 zeros on each side of `(frames, height, width, channels)`."""
     sides = [[k // 2, k // 2] for k in kernel]
     return ops.pad(x, [[0, 0], *sides, [0, 0]])

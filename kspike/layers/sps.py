@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kspike._types import Frames, Maps, Tokens
 from kspike.components.stems import sps
 from kspike.layers._parts import known_sizes
 from kspike.layers.component import ComponentLayer, Sizes
@@ -81,10 +82,10 @@ class SPS(ComponentLayer):
         known_sizes(self, input_shape, self.axes, ("height", "width", "channels"))
         self.build_parts(input_shape, tuple(input_shape[2:4]))  # type: ignore[arg-type]
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
+    def call(self, inputs: Maps, training: bool | None = None) -> Tokens:
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None), training)
 
-    def downsample(self, x: Any) -> Any:
+    def downsample(self, x: Frames) -> Frames:
         """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
         return max_pool(x)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kspike._types import Heads, Tokens
 from kspike.components.mixers import ssa
 from kspike.layers._parts import known_sizes
 from kspike.layers.component import ComponentLayer, Sizes
@@ -66,7 +67,7 @@ class SSA(ComponentLayer):
         for name, layer in self.made(products=False).items():
             setattr(self, name, layer)
 
-    def attend(self, q: Any, k: Any, v: Any) -> Any:
+    def attend(self, q: Heads, k: Heads, v: Heads) -> Tokens:
         """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
         return attend(q, k, v) * self.scale
 
@@ -82,8 +83,8 @@ class SSA(ComponentLayer):
             setattr(self, name, layer)
         self.build_parts(input_shape, None)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None, inputs), training)
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
+        return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None), training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from kspike import components
+from kspike._types import Currents, Potentials, Spikes
 from kspike.components.base import named
 from kspike.ops import dispatch, reference, spike
 
@@ -64,11 +65,13 @@ class _TimeConstant:
     def __init__(self, scale: Any) -> None:
         self._scale = scale
 
-    def __rtruediv__(self, x: Any) -> Any:
+    def __rtruediv__(self, x: Potentials) -> Potentials:
         return self._scale(x)
 
 
-def run(membrane: Membrane, x: Any, states: tuple | None, dtype: str) -> tuple[Any, tuple]:
+def run(
+    membrane: Membrane, x: Currents, states: tuple | None, dtype: str
+) -> tuple[Spikes, tuple[Potentials | float, ...]]:
     """(spikes, the states after the last step) of `(batch, time, ...)`; None starts from the component's own.
 
     Raises:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
+from kspike._types import Array, Frames, Images, Potentials
 from kspike.data.arguments import scaled
 from kspike.layers.neuron import SpikingNeuron
 from kspike.models.anytime import with_head
@@ -34,7 +35,7 @@ class EarlyExit:
         return float(self.steps.mean()) if len(self.steps) else 0.0
 
 
-def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch_size: int = 32) -> EarlyExit:
+def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, batch_size: int = 32) -> EarlyExit:
     """Classifies images in as many time steps as each of them needs.
 
         y[t] = head(mean over s <= t of features[s])                     as `anytime` reads it
@@ -72,16 +73,16 @@ def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch
         raise ValueError(f"confidence must be from 0 to 1, got {confidence!r}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
-    images = as_numbers("given", images)
-    check_images(images, model.config)
-    scaled("given", images)
-    images = images.astype("float32", copy=False)
-    logits = np.zeros((len(images), model.config.num_classes), "float32")
-    steps = np.zeros(len(images), "int64")
+    numbers = as_numbers("given", images)
+    check_images(numbers, model.config)
+    scaled("given", numbers)
+    numbers = numbers.astype("float32", copy=False)
+    logits = np.zeros((len(numbers), model.config.num_classes), "float32")
+    steps = np.zeros(len(numbers), "int64")
     stepper = _stepper(model)
-    for first in range(0, len(images), batch_size):
+    for first in range(0, len(numbers), batch_size):
         mine = slice(first, first + batch_size)
-        stepper.run(images[mine], confidence, batch_size, logits[mine], steps[mine])
+        stepper.run(numbers[mine], confidence, batch_size, logits[mine], steps[mine])
     return EarlyExit(logits, steps)
 
 
@@ -98,7 +99,13 @@ class _Stepper:
         self.variables = model.variables
         self.step = jit(self._step, self.variables)
 
-    def _step(self, frames: Any, total: Any, step: Any, *potentials: Any) -> tuple:
+    def _step(
+        self,
+        frames: Frames,
+        total: Annotated[Array, "frames features"],
+        step: Annotated[Array, "1"],
+        *potentials: Potentials,
+    ) -> tuple:
         """One time step of frames (batch, height, width, channels): (logits so far, sum of features, potentials)."""
         left = list(potentials)
         for neuron in self.neurons:

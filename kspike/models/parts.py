@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
+from kspike._types import Array, Images
 from kspike.components import geometry
 from kspike.components.parts import Conv, Dense, DepthwiseConv, split
 from kspike.config import SpikformerConfig
@@ -15,7 +16,9 @@ from kspike.layers.norm import watched
 from kspike.ops import by_parts
 
 
-def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Callable, images: Any) -> Any:
+def infer(
+    model: keras.Model, config: SpikformerConfig, dtype: str, forward: Callable, images: Images
+) -> Annotated[Array, "batch outputs"]:
     """forward(images), at inference: by parts of the batch, unless somebody looks at, or adds up, whole batches.
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
