@@ -253,7 +253,7 @@ def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Names
         training = data.train if options.images is None else data.train.subset(options.images)
         rows = evolution_supernet.train(supernet, training, data.validation.rebatch(500), recipe, folder, print, 1)
         print(f"supernet: {sum(row['seconds'] for row in rows):.0f} s", flush=True)
-        evolution_supernet.release(supernet, weights)
+        evolution_supernet.save_weights(supernet, weights)
         shutil.rmtree(folder)
     evolution_supernet.compile_for(supernet)
     return supernet, evolution_supernet.sha256(weights)[:12]

@@ -17,8 +17,8 @@ from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 from kspike.tuners.engine.fingerprint import fingerprint, refuse
 from kspike.tuners.engine.state import NoProposal
 from kspike.tuners.hypermodel import hyperparameters, values_of
-from kspike.tuners.project.keras_tuner_workarounds import SteadyOracle
 from kspike.tuners.project.handshake import TOKEN_REQUEST, split
+from kspike.tuners.project.keras_tuner_workarounds import SteadyOracle
 
 SELECTIONS = {"score": ByScore, "nsga2": NSGA2}
 

@@ -93,7 +93,7 @@ def train(
 # -- files ------------------------------------------------------------------------------------------------------
 
 
-def release(supernet: keras.Model, path: Path) -> str:
+def save_weights(supernet: keras.Model, path: Path) -> str:
     """Writes weights atomically, without the optimizer's; returns their SHA-256."""
     supernet.optimizer = None  # Keras would store its two moments beside every weight
     path.parent.mkdir(parents=True, exist_ok=True)

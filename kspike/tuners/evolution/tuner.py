@@ -203,7 +203,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             supernet.sampling = policy
             with self._at_work():
                 rows = supernet_files.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-            digest = supernet_files.release(supernet, self._folder / supernet_files.WEIGHTS)
+            digest = supernet_files.save_weights(supernet, self._folder / supernet_files.WEIGHTS)
             supernet_files.compile_for(supernet)
             record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
             self._write(record)
@@ -328,7 +328,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
-            digest = supernet_files.release(model, self._final_path(c.number))
+            digest = supernet_files.save_weights(model, self._final_path(c.number))
             metrics = {**c.metrics, **metrics}
             score = float(objectives.value(self._oracle.objective, metrics, self.reference))
             rows.append({"number": c.number, "accuracy": metrics["accuracy"], "score": score, "sha256": digest})
