@@ -45,7 +45,7 @@ ARCHITECTURES = 36
 WINDOW = (56_500, 62_000)
 WINDOWED = 8
 SEEDS = (0, 1)
-#: What befalls every network alike.
+#: The augmentation of every network.
 RECIPE = Recipe(
     epochs=10, batch_size=128, learning_rate=3e-3, min_learning_rate=3e-5, warmup_epochs=1, weight_decay=0.02,
     augment="flip_shift",

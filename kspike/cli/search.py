@@ -40,7 +40,7 @@ def search(
     max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default=False)] = None,
     max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
     batch_size: BatchSize = 64,
-    augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default=False)] = None,
+    augment: Annotated[str | None, typer.Option(help="Augmentation of training images.", show_default=False)] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
     report: Annotated[bool, typer.Option("--report", help="Leave a web page of it, report.html.")] = False,
