@@ -19,8 +19,8 @@ class Dataset:
     """Three disjoint, fixed splits of a data set, `train`, `validation` and `test`, and what is known about it.
 
     `train` and `validation` are cut from the official training split by image id; `test` is the official test split,
-    or, where there is none, cut out as well. A split is read when its attribute is first used: the test images are not even
-    decoded before. Made by `kspike.data.load`.
+    or, where there is none, cut out as well. A split is read when its attribute is first used: the test images are not
+    even decoded before. Made by `kspike.data.load`.
 
     Attributes:
         train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.

@@ -39,9 +39,9 @@ def train(
     """Trains a classifier that gives logits, and returns it, with the weights of the last epoch.
 
     With a `directory`, every epoch's weights, optimizer and history are kept there (only the newest complete epoch
-    stays): run the same script again after Ctrl-C, kill -9 or a power cut, and training resumes after that epoch, and ends
-    with the same weights as an uninterrupted run. A finished run is loaded. Other settings in the same directory are
-    refused. Nothing is chosen by the validation images, which are only evaluated, and the test images are never
+    stays): run the same script again after Ctrl-C, kill -9 or a power cut, and training resumes after that epoch, and
+    ends with the same weights as an uninterrupted run. A finished run is loaded. Other settings in the same directory
+    are refused. Nothing is chosen by the validation images, which are only evaluated, and the test images are never
     read.
 
     The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
@@ -51,8 +51,9 @@ def train(
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
         data: a data set of `kspike.data.load` or `recipe.load_data`, its training split, another
-            `keras.utils.PyDataset` or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation; arrays, of
-            floats, are given them here, and another PyDataset has its own order, which no seed of the recipe changes.
+            `keras.utils.PyDataset` or (images, labels) as arrays. It must come in the recipe's batches, order and
+            augmentation; arrays, of floats, are given them here, and another PyDataset has its own order, which no seed
+            of the recipe changes.
         recipe: a `Recipe`.
         validation_data: evaluated after each epoch; of a whole data set, its validation split.
         directory: where the run is kept; None keeps nothing.
