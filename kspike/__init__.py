@@ -56,7 +56,7 @@ __all__ = [
 
 #: Public names and the module that holds each; "" where the name is a module's own.
 _HOMES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
-#: Why there is no backend. The command loads one where it needs it, and no file before that.
+#: Why there is no backend, or None. The command line imports one only when a command needs it.
 _problem = None if _start.is_command() else _start.register()
 
 __getattr__, __dir__ = _lazy.attributes(

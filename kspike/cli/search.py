@@ -10,7 +10,7 @@ import typer
 from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
-from kspike.cli.results import leave
+from kspike.cli.results import write_results
 
 METHODS = ("evolution", "zero-cost")
 #: Options that one method alone reads; of the other they would do nothing.
@@ -111,7 +111,7 @@ def search(
             directory, project, plot, given(context, "shortlist"),
         )  # fmt: skip
         named = energy or tuner.needs_data or given(context, "data")
-        leave(tuner, data if named else None, top, report, plot)
+        write_results(tuner, data if named else None, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(
@@ -127,4 +127,4 @@ def search(
     )
     tuner.train_supernet(images.train, images.validation, epochs=epochs, learning_rate=learning_rate)
     tuner.search(images.train, validation_data=images.validation)
-    leave(tuner, data, top, report, plot)
+    write_results(tuner, data, top, report, plot)
