@@ -107,7 +107,7 @@ def as_data(data: Any, name: str, seed: int | None = None) -> Any:
         return Batches(data[0], labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels, BATCH_SIZE, seed)
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
         raise ValueError(
-            f"{name} data must be a kspike data set's part or (images, labels), got {type(data).__name__}."
+            f"{name} data must be a split of a kspike data set or (images, labels), got {type(data).__name__}."
         )
     if not len(data):
         raise ValueError(f"{name} data must hold at least one batch, got a {type(data).__name__} of none.")
