@@ -83,7 +83,7 @@ class _RateRecorder:
             rate, size = (rate * size + before[0] * before[1]) / (size + before[1]), size + before[1]
         self.rates[name] = (rate, size)
 
-    def tell(self) -> None:
+    def update_metrics(self) -> None:
         images = ops.shape(_first(self.outputs))[0]
         for metric in self.metrics:
             rates = [v for name, v in self.rates.items() if metric.layers is None or _named(name, metric.layers)]
