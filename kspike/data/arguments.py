@@ -29,7 +29,7 @@ def image_size(value: Any) -> tuple[int, int] | None:
 def scaled(name: str, images: Any) -> None:
     """Refuses raw pixels where nothing would scale them.
 
-    Floats are taken at their word, also those above 1: frames of events hold counts, as float32.
+    Floats are accepted as they are, also above 1: frames of events hold counts, as float32.
 
     Args:
         name: whose images, for the message.
