@@ -1,4 +1,4 @@
-"""Refuses weights, images and logits that hold NaN or infinity, and says where the first is."""
+"""Refuses weights, images and logits that hold NaN or infinity, and says where the first is; refuses raw pixels."""
 
 from __future__ import annotations
 
@@ -54,3 +54,23 @@ def bad_rows(array: Any) -> str | None:
 def _chunks(array: np.ndarray, size: int = 256) -> list[np.ndarray]:
     """Views of `size` rows each, so that no intermediate array is as large as the images."""
     return [array[first : first + size] for first in range(0, len(array), size)]
+
+
+def scaled(name: str, images: Any) -> None:
+    """Refuses raw pixels where nothing would scale them.
+
+    Floats are accepted as they are, also above 1: frames of events hold counts, as float32.
+
+    Args:
+        name: whose images, for the message.
+        images: an array of NumPy's.
+
+    Raises:
+        ValueError: the images are integers.
+    """
+    if np.issubdtype(images.dtype, np.integer):
+        raise ValueError(
+            f"The {name} images are {images.dtype}, raw pixels as a rule, and nothing here scales them. Expected "
+            "floats: (images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where "
+            "the numbers are meant as they are (counts of events, a model that scales its input)."
+        )

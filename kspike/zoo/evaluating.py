@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike._finite import bad_rows, check_weights
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, check_weights, scaled
 from kspike.zoo import files
 
 # Two float32 backends agree to this in every logit of most images; in the rest, a neuron was within rounding of firing.

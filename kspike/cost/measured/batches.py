@@ -9,8 +9,7 @@ import keras
 import numpy as np
 
 from kspike._batches import BATCH, batches_of, is_array, whole_arrays
-from kspike._finite import bad_rows
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, scaled
 from kspike.models.image_model import single
 
 

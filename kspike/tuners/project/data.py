@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike._finite import bad_rows
+from kspike._finite import bad_rows, scaled
 from kspike.config import SpikformerConfig
-from kspike.data.arguments import scaled
 from kspike.training.inputs import Arrays
 
 #: Batches checked for NaN and shape before work starts; a whole ImageNet would take hours.
