@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import numpy as np
 from keras import ops
 
+from kspike._finite import scaled
 from kspike._types import Array, Frames, Images, Potentials
-from kspike.data.arguments import scaled
 from kspike.layers.neuron import SpikingNeuron
 from kspike.models.anytime import with_head
 from kspike.models.image_model import as_numbers, check_images

@@ -12,8 +12,7 @@ import numpy as np
 from kspike._batches import labelled, unaugmented
 from kspike._csv import as_csv
 from kspike._files import write_text
-from kspike._finite import bad_rows
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, scaled
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
 from kspike.models.image_model import as_numbers, check_images

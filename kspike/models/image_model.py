@@ -8,11 +8,10 @@ import keras
 import numpy as np
 
 from kspike._batches import is_array
-from kspike._finite import bad_rows
+from kspike._finite import bad_rows, scaled
 from kspike._messages import shown
 from kspike._types import Images
 from kspike.config import SpikformerConfig
-from kspike.data.arguments import scaled
 from kspike.layers._parts import unquantised
 from kspike.ops import KeepsWeights, with_shape
 

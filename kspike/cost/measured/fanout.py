@@ -1,4 +1,4 @@
-"""How many weights each number of an input meets: the fan-out of a synapse, padding and zero weights left out."""
+"""Fan-out: how many nonzero weights each number of an input is multiplied by, padding left out."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _of_dense(operator: keras.Layer, x: tuple) -> Any:
 
 
 def _inside(operator: keras.Layer | None, role: str, x: tuple, y: tuple) -> float:
-    """Share of a convolution's products that meet the input and not its padding."""
+    """Share of a convolution's multiply-accumulates that read the input and not its padding."""
     if role != "conv":
         return 1.0
     axes = _meeting(operator, x, y)
@@ -129,7 +129,7 @@ def _sizes(operator: keras.Layer | None, shape: tuple) -> tuple[int, ...]:
 
 
 def _meeting(operator: keras.Layer | None, x: tuple, y: tuple) -> list[np.ndarray]:
-    """For each axis of the image whether place i of the input meets place k of the window, `(size, window)`."""
+    """For each axis of the image: whether input position i is multiplied by window position k, `(size, window)`."""
     rank = layers.image_axes(operator)
     window = (3,) * rank if operator is None else operator.kernel_size
     strides = (1,) * rank if operator is None else operator.strides

@@ -1,4 +1,4 @@
-"""One product that ran: from its totals to what a convention sees of it, on average, by image and by time step."""
+"""One product that ran: turns its totals into the activity that a convention charges: mean, by image, by time step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from kspike.cost.measured.totals import Total
 
 
 @dataclasses.dataclass(frozen=True)
-class Product:
-    """One product over all images: what a convention sees, the same of every image, and of every time step."""
+class ProductActivity:
+    """Activity of one product: the mean over all images, one value an image, and one value a time step."""
 
     activity: Activity
     by_image: Activity
@@ -22,8 +22,8 @@ class Product:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """One product that ran: its total, those of an attention's inputs, and its closed form where there is one."""
+class MeasuredProduct:
+    """One product that ran: its total, the totals of an attention's inputs, and its closed form if there is one."""
 
     name: str
     total: Total
@@ -34,7 +34,7 @@ class Found:
 
     @property
     def steps(self) -> int:
-        """Time steps that the closed form has, or the signal; a product of the still image may run once, for all."""
+        """Time steps of the closed form, or of the signal; a product of the still image may run once for all steps."""
         return self.total.signal.steps if self.row is None else min(self.row.steps, self.total.signal.steps)
 
     @property
@@ -45,7 +45,7 @@ class Found:
         return signal.elements * signal.shape[0] if self.role else int(signal.dense or 0)
 
     def elements(self, of: Total) -> int:
-        """Numbers of an input: the closed form's, where inactive ones came as zeros."""
+        """Numbers in an input: the closed form's count, since inactive channels of a supernet are there as zeros."""
         return of.signal.elements if self.row is None else self.row.elements * self.steps
 
     def geometry(self) -> Geometry:
@@ -56,7 +56,7 @@ class Found:
             outputs, weights = (scores, inputs) if self.role == "qk" else (inputs, scores)
             return Geometry(inputs, outputs, weights // self.steps, self.dense, tokens, self.steps)
         repeats = 1
-        if signal.dense is None and self.row is not None:  # elastic: so many of one output channel
+        if signal.dense is None and self.row is not None:  # elastic: the geometry is that of one output channel
             positions = size.outputs // signal.steps
             channels = self.row.macs // (size.fan * self.row.elements)
             weights = self.row.macs // positions + channels * size.biased
@@ -72,8 +72,8 @@ class Found:
             steps=self.steps * repeats,
         )  # fmt: skip
 
-    def over_images(self, around: list[dict[str, Any]], static: bool) -> Product:
-        """What a convention sees of it."""
+    def over_images(self, around: list[dict[str, Any]], static: bool) -> ProductActivity:
+        """Its activity, as a convention reads it."""
         total, size = self.total, self.geometry()
         elements = self.elements(total)
         scale = 1.0
@@ -81,14 +81,14 @@ class Found:
             unit = total.signal.dense
             scale = size.fan / total.signal.geometry.fan if unit is None else self.dense / unit
 
-        def activity(view: Any, parts: int) -> Activity:
-            """`view` takes a tally to a number an image; `parts`: into how many equal ones constants are divided."""
-            means = {of: view(each.sums) / (self.elements(each) // parts) for of, each in self.inputs.items()}
+        def activity(view: Any, divisor: int) -> Activity:
+            """`view` maps a tally to numbers for one image; constants are divided by `divisor` (1, or T)."""
+            means = {of: view(each.sums) / (self.elements(each) // divisor) for of, each in self.inputs.items()}
             return Activity(
                 name=self.name,
                 kind=total.signal.role,
-                dense=self.dense // parts,
-                rate=view(total.sums) / (elements // parts),
+                dense=self.dense // divisor,
+                rate=view(total.sums) / (elements // divisor),
                 counts=total.counts,
                 largest=total.largest,
                 static=static,
@@ -97,15 +97,15 @@ class Found:
                 else None,
                 smallest=total.smallest,
                 whole=total.whole,
-                active=view(total.active) / (elements // parts),
+                active=view(total.active) / (elements // divisor),
                 touched=view(total.touched) * scale,
                 spiking=view(total.spiking) * scale,
-                geometry=_part(size, parts),
-                around=_around(around, view, parts),
+                geometry=_divided(size, divisor),
+                around=_around(around, view, divisor),
             )
 
         n, steps = self.images, self.steps
-        return Product(
+        return ProductActivity(
             activity(lambda tally: tally.total / n, 1),
             activity(lambda tally: tally.by_image, 1),
             activity(lambda tally: _fitted(tally.by_step / n, steps), steps),
@@ -120,22 +120,22 @@ class Found:
         return self.total.signal.shape[2] if self.row is None else self.row.head_dim
 
 
-def _part(size: Geometry, parts: int) -> Geometry:
-    if parts == 1:
+def _divided(size: Geometry, divisor: int) -> Geometry:
+    if divisor == 1:
         return size
-    inputs, outputs, reach = (n / parts for n in (size.inputs, size.outputs, size.reach))
-    return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / parts)
+    inputs, outputs, reach = (n / divisor for n in (size.inputs, size.outputs, size.reach))
+    return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / divisor)
 
 
 def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
-    """Of a signal with other time steps than the product that it is booked on, equal parts."""
+    """Values by time step; a signal with another number of steps than its product is spread evenly over them."""
     return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
 
 
-def _around(found: list[dict[str, Any]], view: Any, parts: int) -> Around:
-    """Sums of what is booked on a product: a tally is seen as the product is, a number is the same for every image."""
+def _around(found: list[dict[str, Any]], view: Any, divisor: int) -> Around:
+    """Sums of the layers counted on a product: a tally goes through `view`, a plain number holds for every image."""
     sums: dict[str, Any] = {}
     for each in found:
         for name, value in each.items():
-            sums[name] = sums.get(name, 0) + (value / parts if isinstance(value, (int, float)) else view(value))
+            sums[name] = sums.get(name, 0) + (value / divisor if isinstance(value, (int, float)) else view(value))
     return Around(**sums)

@@ -1,4 +1,4 @@
-"""Adds the statistics of batches up, over images and over time steps."""
+"""Adds up the statistics of batches, over images and over time steps."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Tally:
 class Total:
     """Everything known of one signal over all images.
 
-    `spiking` is what `touched` holds of batches whose whole input is -1, 0 or 1. Of a suspect, `binary` and
-    `from_binary` say whether all it gives, and all it is given, is 0 or 1.
+    `spiking` is the part of `touched` from batches whose whole input is -1, 0 or 1. For a possible neuron, `binary` and
+    `from_binary` say whether its whole output, and its whole input, is 0 or 1.
     """
 
     signal: Signal
@@ -55,7 +55,7 @@ class Total:
 
     @property
     def counts(self) -> bool:
-        """Whether all of it are whole numbers from 0 up."""
+        """Whether all values are whole numbers of at least 0."""
         return self.whole and self.smallest >= 0
 
 
@@ -77,17 +77,17 @@ class Statistics:
         Raises:
             ValueError: a layer received or fired values that are not finite.
         """
-        at = product = known = shown = suspect = 0
+        at = product = known = shown = candidate = 0
         for signal in signals:
             total = self.totals.setdefault((signal.tap, signal.of), Total(signal))
             if signal.role == "norm":
                 continue
             steps = min(signal.steps, self.timesteps or signal.steps)
             sums = packed["sums"][:n, at : at + steps]
-            if signal.role == "suspect":
-                binary, from_binary = packed["binary"][suspect]
+            if signal.role == "possible_neuron":
+                binary, from_binary = packed["binary"][candidate]
                 total.binary, total.from_binary = total.binary and bool(binary), total.from_binary and bool(from_binary)
-                suspect += 1
+                candidate += 1
             elif not np.isfinite(sums).all():
                 raise ValueError(
                     f"{signal.tap} sees values that are not finite: the model's weights or statistics hold nan or "
@@ -95,7 +95,7 @@ class Statistics:
                 )
             total.sums.add(sums)
             at += signal.steps
-            if signal.role in ("neuron", "suspect"):
+            if signal.role in ("neuron", "possible_neuron"):
                 size = signal.shown * signal.steps
                 if not self.images:
                     total.raster = packed["raster"][shown : shown + size].reshape(signal.steps, signal.shown)
