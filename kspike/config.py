@@ -274,7 +274,9 @@ class SpikformerConfig:
         for name in (size for part in self.stem_parts.values() for size in part.sizes):
             dimension, fraction = components.parts.split(name)
             if dimension.startswith("stem_"):
-                raise ValueError(f"{dimension} is a size of the stem 'sps' alone, named by {self.stem_component.label}.")
+                raise ValueError(
+                    f"{dimension} is a size of the stem 'sps' alone, named by {self.stem_component.label}."
+                )
             if dimension == "width" and d % fraction:
                 raise ValueError(
                     f"embed_dim must be a multiple of {fraction} for the stem {self.stem_component.label}, got {d}."
@@ -298,9 +300,7 @@ class SpikformerConfig:
                 )
         put("num_heads", heads)
         ratios = _per_block(self.mlp_ratio, self.depth, "mlp_ratio")
-        ratios = tuple(
-            r if used else usual["mlp_ratio"] for r, used in zip(ratios, uses["hidden"], strict=True)
-        )
+        ratios = tuple(r if used else usual["mlp_ratio"] for r, used in zip(ratios, uses["hidden"], strict=True))
         for r in ratios:
             if not _is_number(r) or not 0 < float(r) <= 64 or int(self.embed_dim * float(r)) < 1:
                 raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
@@ -337,7 +337,7 @@ class SpikformerConfig:
             )
             if values != {value}:
                 raise ValueError(
-                    f"The neuron {neuron.label} does not read {name}, which is {', '.join(map(str, values - {value}))}: "
+                    f"The neuron {neuron.label} does not read {name}, got {', '.join(map(str, values - {value}))}: "
                     f"leave it at {value}, or take another neuron."
                 )
 
@@ -470,7 +470,8 @@ class SpikformerConfig:
         out: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in LATER and all(v == field.default for v in (value if isinstance(value, tuple) else (value,))):
+            each = value if isinstance(value, tuple) else (value,)
+            if field.name in LATER and all(v == field.default for v in each):
                 continue
             if field.name in ("neuron", *LATER):
                 several = isinstance(value, tuple)

@@ -214,7 +214,8 @@ def check_declaration(cls: type[Component]) -> None:
         known = {*COVERS, *cls().weights(2.0)}
         for name in named(cls.step):
             if name not in known:
-                raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {', '.join(sorted(known))}.")
+                listed = ", ".join(sorted(known))
+                raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {listed}.")
         return
     offered = STEM if cls.role == "stem" else NETWORK
     for method in (cls.parts, cls.forward):  # type: ignore[attr-defined]
@@ -240,9 +241,7 @@ def check_parts(what: str, declared: Mapping[str, Part]) -> None:
         raise ValueError(f"{what}: parts() must give a dict from name to part, got {type(declared).__name__}.")
     for name, part in declared.items():
         if not isinstance(part, Part):
-            raise ValueError(
-                f"{what}: {name} must be a part of kspike.components.parts, got {type(part).__name__}."
-            )
+            raise ValueError(f"{what}: {name} must be a part of kspike.components.parts, got {type(part).__name__}.")
         if not name.isidentifier() or name.startswith("_"):
             raise ValueError(f"{what}: {name!r} names a part; a name of letters, digits and '_' is expected.")
         for size in part.sizes:

@@ -57,7 +57,7 @@ class SpikformerBlock(SpikingComposite):
         mlp_bias: bool = True,
         mixer: Any = "ssa",
         mlp: Any = "spiking",
-        grid: tuple[int, int] | None = None,
+        grid: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -69,7 +69,9 @@ class SpikformerBlock(SpikingComposite):
         self.mlp_bias = bool(mlp_bias)
         self.grid = None if grid is None else tuple(grid)
         self.components = tuple(components.get(role, c).word for role, c in (("mixer", mixer), ("mlp", mlp)))
-        self.shortcuts = tuple(components.get(r, c).shortcut for r, c in zip(("mixer", "mlp"), self.components))
+        self.shortcuts = tuple(
+            components.get(r, c).shortcut for r, c in zip(("mixer", "mlp"), self.components, strict=True)
+        )
         shared = {**self.shared_arguments, "tau": self._tau_of, "v_threshold": self._threshold_of}
         biases = {"qkv_bias": qkv_bias, "proj_bias": proj_bias}
         if self.components[0] == "ssa":

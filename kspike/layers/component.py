@@ -25,7 +25,7 @@ from kspike.ops import attend, max_pool
 class ComponentLayer(SpikingComposite):
     """Base of all layers that are one component: makes the parts it declares and runs its `forward`.
 
-    A subclass says the component and the network's settings (`hold`) and the sizes; parts are attributes by their names.
+    A subclass says the component and the network's settings (`hold`) and the sizes; parts are attributes.
     """
 
     #: Whether `attend` multiplies by the scale itself.
@@ -34,13 +34,13 @@ class ComponentLayer(SpikingComposite):
     def hold(self, component: Any, network: Mapping[str, Any]) -> None:
         """Says which component this is, and the settings of the network that it may name; before any part is made."""
         # past Keras, which would track and wrap a dict
-        vars(self)["component"] = component
-        vars(self)["network"] = dict(network)
-        vars(self)["declared"] = component.declared(network)
+        self.__dict__["component"] = component
+        self.__dict__["network"] = dict(network)
+        self.__dict__["declared"] = component.declared(network)
         if not any(isinstance(part, MatMul) for part in self.declared.values()):
-            vars(self)["attend"] = None  # nothing to listen to
+            self.__dict__["attend"] = None  # nothing to listen to
         if not any(isinstance(part, Pool) for part in self.declared.values()):
-            vars(self)["downsample"] = None
+            self.__dict__["downsample"] = None
 
     # -- what a subclass says -----------------------------------------------------------------------------------
 
@@ -65,7 +65,13 @@ class ComponentLayer(SpikingComposite):
         if isinstance(part, Dense):
             units = number(part.outputs) * part.copies
             return DenseLayer(units, use_bias=part.bias, kernel_initializer=linear_initializer(), **common)
-        how = {"strides": part.stride, "padding": "same", "use_bias": part.bias, "data_format": "channels_last"}
+        assert isinstance(part, (Conv, DepthwiseConv))
+        how: dict[str, Any] = {
+            "strides": part.stride,
+            "padding": "same",
+            "use_bias": part.bias,
+            "data_format": "channels_last",
+        }
         if isinstance(part, Conv):
             return Conv2D(number(part.outputs), part.kernel, kernel_initializer=conv_initializer(), **how, **common)
         return DepthwiseConv2D(part.kernel, depthwise_initializer=conv_initializer(), **how, **common)
@@ -180,6 +186,9 @@ class Sizes:
     arithmetic, so that what works by them is written with the methods below.
     """
 
+    width: Any
+    heads: Any
+
     def __init__(self, layer: Any, numbers: Mapping[str, int], grid: tuple[int, int] | None) -> None:
         vars(self).update(numbers)
         self.grid = grid
@@ -253,7 +262,7 @@ class Component(ComponentLayer):
         num_heads: int = 8,
         mlp_ratio: float = 4.0,
         embed_dim: int | None = None,
-        grid: tuple[int, int] | None = None,
+        grid: Any = None,
         scale: float = 0.125,
         qkv_bias: bool = True,
         proj_bias: bool = True,
@@ -264,7 +273,7 @@ class Component(ComponentLayer):
         if role not in ("mixer", "mlp", "stem"):
             raise ValueError(f"role must be 'mixer', 'mlp' or 'stem', got {role!r}.")
         if role == "stem":
-            vars(self)["kinds"] = ("stem",)
+            self.__dict__["kinds"] = ("stem",)
         super().__init__(**kwargs)
         self.role = role
         self.num_heads, self.mlp_ratio, self.embed_dim = num_heads, mlp_ratio, embed_dim
@@ -289,7 +298,7 @@ class Component(ComponentLayer):
 
     def sizes(self, input_shape: tuple) -> dict[str, int]:
         if self.role == "stem":
-            d = self.embed_dim
+            d = int(self.embed_dim or 0)
             return {"image": input_shape[-1], "width": d, "stem_0": d // 8, "stem_1": d // 4, "stem_2": d // 2}
         width = input_shape[-1]
         hidden = int(width * self.mlp_ratio)
@@ -301,7 +310,7 @@ class Component(ComponentLayer):
         side = math.isqrt(input_shape[2] or 0)
         if self.grid is None and side * side == input_shape[2]:
             return (side, side)
-        return self.grid
+        return self.grid  # type: ignore[return-value]
 
     def build(self, input_shape: tuple) -> None:
         if len(input_shape) != (5 if self.role == "stem" else 4) or input_shape[-1] is None:
