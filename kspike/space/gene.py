@@ -7,8 +7,9 @@ import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kspike import components
 from kspike._registry import nearest, unknown
-from kspike.config import BLOCK_KINDS, KINDS, KINDS_OF_RESIDUAL
+from kspike.components import BLOCK_KINDS, KINDS
 
 #: Fields with one value a network, and fields with one value a block, in the order that slots keep.
 NETWORK_FIELDS = ("embed_dim", "depth", "timesteps", "stem_channels")
@@ -123,7 +124,9 @@ def _of_field(field: str, spec: Any, residual: str) -> list[Gene]:
         ]
     if field not in NEURON_FIELDS or not isinstance(spec, Mapping):
         return [Gene(field, choices(spec, field, field in WHOLE), scope, field)]
-    present = ("stem", *KINDS_OF_RESIDUAL[residual])
+    network = {"residual": residual, "scale": 0.125, "qkv_bias": True, "proj_bias": True, "mlp_bias": True}
+    here = components.get("mixer", "ssa").kinds(network) | components.get("mlp", "spiking").kinds(network)
+    present = ("stem", *(kind for kind in BLOCK_KINDS if kind in here))
     for kind in spec:
         if kind not in KINDS:
             raise ValueError(f"{field}: unknown neuron kind {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}.")

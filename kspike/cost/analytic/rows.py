@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from kspike.cost.analytic.declared import Declared, Dimensions, count
 from kspike.cost.analytic.sizes import Sizes
+
+#: Where a block's components stand in the model, and their role.
+BLOCK = (("attention", "mixer"), ("mlp", "mlp"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +77,25 @@ NUMBERS = tuple(field.name for field in dataclasses.fields(Row) if field.name no
 
 def rows(sizes: Sizes) -> Iterator[Row]:
     """Lists the rows of a population in the order in which they run, blocks up to the deepest network's."""
+    for row, there in terms(sizes):
+        yield row.scaled(there)
+
+
+def terms(sizes: Sizes) -> Iterator[tuple[Row, np.ndarray]]:
+    """`rows` before they are scaled: a row of every layer, and in which networks it is (1, else 0), `(n,)`.
+
+    A number may be an int where all networks have the same.
+    """
     everywhere = np.ones_like(sizes.embed_dim)
-    for row in _stem(sizes):
-        yield row.scaled(everywhere)
-    for block in range(sizes.hidden.shape[1]):
-        for row in _block(sizes, block):
-            yield row.scaled(sizes.expressed[:, block])
-    tokens, d, classes = sizes.tokens, sizes.embed_dim, sizes.classes
+    for row in _placed(sizes, "stem", sizes.stems, sizes.stem, everywhere, None):
+        yield row, everywhere
+    for block in range(sizes.expressed.shape[1]):
+        there = sizes.expressed[:, block]
+        for place, role in BLOCK:
+            declared, index = getattr(sizes, f"{role}s"), getattr(sizes, role)[:, block]
+            for row in _placed(sizes, f"block_{block}/{place}", declared, index, there, block):
+                yield row, there
+    d, classes = sizes.embed_dim, sizes.classes
     head = Row(
         name="head",
         kind="dense",
@@ -87,102 +103,33 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         macs=d * classes,
         parameters=d * classes + classes,
         elements=d,
-        additions=classes + sizes.timesteps * tokens * d,  # its bias; the average over tokens and time
+        additions=classes + sizes.timesteps * sizes.tokens * d,  # its bias; the average over tokens and time
     )
-    yield head.scaled(everywhere)
+    yield head, everywhere
 
 
-def _stem(s: Sizes) -> Iterator[Row]:
-    before = s.image_channels
-    for stage in range(4):
-        after = s.stem_channels[:, stage] if stage < 3 else s.embed_dim
-        pixels = s.stage_pixels[:, stage]
-        # the membrane shortcut leaves the last stage and the position encoding as potentials
-        fires = 1 if stage < 3 else 1 - s.membrane
-        firing = np.where(s.pools_first, s.stage_pixels[:, stage + 1], pixels)
-        yield Row(
-            name=f"stem/conv_{stage}",
-            kind="conv",
-            steps=s.timesteps,
-            macs=9 * before * after * pixels,
-            parameters=9 * before * after + 2 * after + s.plif * fires,
-            elements=before * pixels,
-            neurons=fires * after * firing,
-            normalised=after * pixels,
-            pooled=s.pooled[:, stage] * after * pixels,
-        )
-        before = after
-    d, stream = s.embed_dim, s.embed_dim * s.tokens
-    yield Row(
-        name="stem/rpe_conv",
-        kind="conv",
-        steps=s.timesteps,
-        macs=9 * d * stream,
-        parameters=9 * d * d + 2 * d + s.plif * (1 - s.membrane),
-        elements=stream,
-        neurons=(1 - s.membrane) * stream,
-        normalised=stream,
-        additions=stream,
-    )
+def _placed(
+    sizes: Sizes, path: str, declared: tuple[Declared, ...], index: np.ndarray, there: np.ndarray, block: int | None
+) -> Iterator[Row]:
+    """The rows of what stands in one place: each declaration's on the networks that have it there."""
+    if len(declared) == 1:
+        yield from _of(sizes, path, declared[0], block, slice(None))
+        return
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for i in np.unique(index[there > 0]):
+        some = np.flatnonzero((index == i) & (there > 0))
+        for row in _of(sizes, path, declared[i], block, some):
+            numbers = found.setdefault((row.name, row.kind), {n: np.zeros_like(there) for n in NUMBERS})
+            for name, values in numbers.items():
+                values[some] = getattr(row, name)
+    for (name, kind), numbers in found.items():
+        yield Row(name=name, kind=kind, **numbers)
 
 
-def _block(s: Sizes, block: int) -> Iterator[Row]:
-    d, h, n, membrane, steps = s.embed_dim, s.hidden[:, block], s.tokens, s.membrane, s.timesteps
-    stream = n * d
-    attention, mlp = f"block_{block}/attention", f"block_{block}/mlp"
-    # q, k and v learn a time constant each; "membrane" has a neuron before the products instead of after proj and fc2
-    yield Row(
-        name=f"{attention}/qkv",
-        kind="dense",
-        steps=steps,
-        macs=3 * d * stream,
-        parameters=3 * d * d + 3 * d * s.qkv_bias + 6 * d + s.plif * (3 + membrane),
-        elements=stream,
-        neurons=(3 + membrane) * stream,
-        normalised=3 * stream,
-        additions=3 * stream * s.qkv_bias,
-    )
-    product = {"kind": "attention", "steps": steps, "macs": n * stream, "elements": stream}
-    head = {"tokens": n, "head_dim": d // s.heads[:, block]}
-    yield Row(name=f"{attention}/qk", parameters=0 * d, **product, **head)
-    yield Row(
-        name=f"{attention}/av",
-        parameters=s.plif,
-        neurons=stream,
-        additions=stream,
-        **product,
-        **head,
-    )
-    yield Row(
-        name=f"{attention}/proj",
-        kind="dense",
-        steps=steps,
-        macs=d * stream,
-        parameters=d * d + d * s.proj_bias + 2 * d + s.plif * (1 - membrane),
-        elements=stream,
-        neurons=(1 - membrane) * stream,
-        normalised=stream,
-        additions=stream * s.proj_bias + stream,
-    )
-    yield Row(
-        name=f"{mlp}/fc1",
-        kind="dense",
-        steps=steps,
-        macs=h * stream,
-        parameters=d * h + h * s.mlp_bias + 2 * h + s.plif * (1 + membrane),
-        elements=stream,
-        neurons=n * h + membrane * stream,
-        normalised=n * h,
-        additions=n * h * s.mlp_bias,
-    )
-    yield Row(
-        name=f"{mlp}/fc2",
-        kind="dense",
-        steps=steps,
-        macs=h * stream,
-        parameters=h * d + d * s.mlp_bias + 2 * d + s.plif * (1 - membrane),
-        elements=n * h,
-        neurons=(1 - membrane) * stream,
-        normalised=stream,
-        additions=stream * s.mlp_bias + stream,
-    )
+def _of(sizes: Sizes, path: str, declared: Declared, block: int | None, some: Any) -> Iterator[Row]:
+    """The rows of one declaration on some of the networks."""
+    dimensions = Dimensions(sizes.dimensions(block, some), declared.label)
+    learned = sizes.learned[some] if sizes.learned.any() else None
+    for name, numbers in count(declared, dimensions, learned).items():
+        known = {"macs": 0, "parameters": 0, "elements": 0, **numbers}
+        yield Row(name=f"{path}/{name}", steps=sizes.timesteps[some], **known)

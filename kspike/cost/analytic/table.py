@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.cost.analytic.rows import NUMBERS, Row, rows
+from kspike.cost.analytic.declared import Declared, Dimensions, neurons
+from kspike.cost.analytic.rows import BLOCK, NUMBERS, Row, rows
 from kspike.cost.analytic.sizes import Sizes
 
 
@@ -68,18 +69,14 @@ def as_sizes(configs: Any) -> tuple[Sizes, bool]:
 def neuron_counts(config: Any) -> dict[str, int]:
     """Path of every neuron layer of a network -> how many neurons it has, one time step's updates."""
     config = as_config(config)
-    membrane = config.residual == "membrane"
-    sizes = (*config.stage_sizes, config.grid)
-    stages = zip(config.stage_channels, sizes[1:] if config.pool_after == "norm" else sizes[:4], strict=True)
-    counts = {f"stem/neuron_{i}": c * h * w for i, (c, (h, w)) in enumerate(stages) if i < 3 or not membrane}
-    stream = config.tokens * config.embed_dim
-    if not membrane:
-        counts["stem/rpe_neuron"] = stream
-    for block, hidden in enumerate(config.hidden_dims):
-        attention, mlp = f"block_{block}/attention", f"block_{block}/mlp"
-        counts |= {f"{attention}/input_neuron": stream} if membrane else {}
-        counts |= {f"{attention}/qkv_neuron": 3 * stream, f"{attention}/attention_neuron": stream}
-        counts |= {f"{mlp}/input_neuron": stream} if membrane else {f"{attention}/proj_neuron": stream}
-        counts |= {f"{mlp}/fc1_neuron": config.tokens * hidden}
-        counts |= {} if membrane else {f"{mlp}/fc2_neuron": stream}
+    places = [("stem", "stem", config.stem, config.stem_settings, config.image_shape[:2], None)]
+    for block in range(config.depth):
+        for place, role in BLOCK:
+            word = getattr(config, role)[block]
+            places.append((f"block_{block}/{place}", role, word, config.network, config.grid, block))
+    counts: dict[str, int] = {}
+    for path, role, word, network, size, block in places:
+        declared = Declared.of(role, word, network, size)
+        found = neurons(declared, Dimensions(config.sizes(block), declared.label))
+        counts |= {f"{path}/{name}": n for name, n in found.items()}
     return counts
