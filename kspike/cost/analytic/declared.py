@@ -53,15 +53,20 @@ class Declarations:
     def __init__(self, role: str) -> None:
         self.role = role
         self._found: dict[Declared, int] = {}
-        self._seen: dict[tuple, int] = {}
+        self._seen: dict[tuple, tuple[int, ...]] = {}
 
-    def index(self, word: Any, network: Mapping[str, Any], size: tuple[int, int]) -> int:
-        """Place of a component's declaration among `all`."""
-        key = word, tuple(network.items()), size
-        if key not in self._seen:
-            declared = Declared.of(self.role, word, network, size)
-            self._seen[key] = self._found.setdefault(declared, len(self._found))
-        return self._seen[key]
+    def places(self, words: tuple, network: Mapping[str, Any], size: tuple[int, int]) -> tuple[int, ...]:
+        """Place of every word's declaration among `all`."""
+        key = words, *network.values(), size  # of one role: the settings' names are the same
+        found = self._seen.get(key)
+        if found is None:
+            each = [Declared.of(self.role, word, network, size) for word in words]
+            found = self._seen[key] = tuple(self._found.setdefault(one, len(self._found)) for one in each)
+        return found
+
+    def place(self, word: Any, network: Mapping[str, Any], size: tuple[int, int]) -> int:
+        """`places` of one."""
+        return self.places((word,), network, size)[0]
 
     @property
     def all(self) -> tuple[Declared, ...]:

@@ -77,14 +77,15 @@ class Sizes:
         stems, mixers, mlps = (Declarations(role) for role in ("stem", "mixer", "mlp"))
         networks, grids = [c.network for c in configs], [c.grid for c in configs]
 
+        learned = {word: _learned(word) for word in {c.neuron for c in configs}}
+
         def padded(rows: list[Sequence[int]], by: int) -> np.ndarray:
             return _array([(*row, *[by] * (blocks - len(row))) for row in rows]).reshape(len(rows), blocks)
 
         def places(found: Declarations) -> np.ndarray:
             each = zip(configs, networks, grids, strict=True)
-            return padded([[found.index(word, net, at) for word in getattr(c, found.role)] for c, net, at in each], 0)
+            return padded([found.places(getattr(c, found.role), net, at) for c, net, at in each], 0)
 
-        stem = [stems.index(c.stem, c.stem_settings, c.image_shape[:2]) for c in configs]
         return cls(
             timesteps=_array([c.timesteps for c in configs]),
             embed_dim=_array([c.embed_dim for c in configs]),
@@ -95,8 +96,8 @@ class Sizes:
             heads=padded([c.num_heads for c in configs], 1),
             hidden=padded([c.hidden_dims for c in configs], 1),
             expressed=padded([[1] * c.depth for c in configs], 0),
-            learned=_array([_learned(c.neuron) for c in configs]),
-            stem=_array(stem),
+            learned=_array([learned[c.neuron] for c in configs]),
+            stem=_array([stems.place(c.stem, c.stem_settings, c.image_shape[:2]) for c in configs]),
             mixer=places(mixers),
             mlp=places(mlps),
             stems=stems.all,
@@ -130,7 +131,7 @@ class Sizes:
         base, n, depth = space.base, len(indices), space.max_depth
         stems, mixers, mlps = (Declarations(role) for role in ("stem", "mixer", "mlp"))
         read = _Read(space, indices)
-        stem = read.network("stem", base.stem, lambda word: stems.index(word, base.stem_settings, base.image_shape[:2]))
+        stem = read.network("stem", base.stem, lambda word: stems.place(word, base.stem_settings, base.image_shape[:2]))
         grid = stems.all[0].grid  # of every choice of stem
         width = read.network("embed_dim", base.embed_dim)
         if "stem_channels.0" in read.slots:
@@ -152,8 +153,8 @@ class Sizes:
             expressed=(np.arange(depth) < read.network("depth", depth)[:, None]).astype(np.int64),
             learned=read.network("neuron", base.neuron, _learned),
             stem=stem,
-            mixer=read.blocks("mixer", base.mixer, lambda word: mixers.index(word, base.network, grid)),
-            mlp=read.blocks("mlp", base.mlp, lambda word: mlps.index(word, base.network, grid)),
+            mixer=read.blocks("mixer", base.mixer, lambda word: mixers.place(word, base.network, grid)),
+            mlp=read.blocks("mlp", base.mlp, lambda word: mlps.place(word, base.network, grid)),
             stems=stems.all,
             mixers=mixers.all,
             mlps=mlps.all,
