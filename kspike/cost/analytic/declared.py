@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from kspike import components
@@ -20,6 +21,7 @@ class Declared:
     Args:
         parts: name and part, in running order.
         pixels: of every part, those of its input and of its output.
+        inputs: pixels of what comes in.
         grid: (height, width) of what it gives.
         shortcut: whether the block adds what came in to what comes out.
         label: role and name, for messages.
@@ -27,6 +29,7 @@ class Declared:
 
     parts: tuple[tuple[str, Part], ...]
     pixels: tuple[tuple[int, int], ...]
+    inputs: int
     grid: tuple[int, int]
     shortcut: bool
     label: str = dataclasses.field(default="", compare=False)
@@ -39,12 +42,42 @@ class Declared:
         places = geometry.grids(parts, size).values()
         pixels = tuple((before[0] * before[1], after[0] * after[1]) for before, after in places)
         grid = geometry.last(parts, size)
-        return cls(tuple(parts.items()), pixels, grid, component.shortcut, f"{role} {component.label}")
+        inputs = size[0] * size[1]
+        return cls(tuple(parts.items()), pixels, inputs, grid, component.shortcut, f"{role} {component.label}")
 
-    def places(self) -> Iterator[tuple[str, Part, int, int]]:
-        """(name, part, pixels of its input, of its output), in running order."""
+    @functools.cached_property
+    def rows(self) -> dict[str, tuple[Placed, ...]]:
+        """Name of every row -> the parts that count on it, in running order: it is named by a product.
+
+        What stands before the first product counts on its row, everything else on the last product before it. Where
+        there are parts and no product, all count on one row by the name of the first.
+        """
+        found: dict[str, list[Placed]] = {}
+        waiting: list[Placed] = []
+        on = waiting
         for (name, part), (before, after) in zip(self.parts, self.pixels, strict=True):
-            yield name, part, before, after
+            if isinstance(part, PRODUCTS):
+                on = found[name] = [] if found else waiting
+            on.append(Placed(name, part, before, after))
+        if waiting and not found:
+            found[waiting[0].name] = waiting
+        return {name: tuple(parts) for name, parts in found.items()}
+
+    def source(self, name: str) -> str | None:
+        """The part whose output a part takes; None for the component's input."""
+        names = [known for known, _ in self.parts]
+        of = getattr(dict(self.parts)[name], "of", None)
+        return (names[names.index(name) - 1] if name != names[0] else None) if of is None else of or None
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A part in its place: its name, and the pixels (tokens) that it takes and gives."""
+
+    name: str
+    part: Part
+    before: int
+    after: int
 
 
 class Declarations:
@@ -103,40 +136,36 @@ class Dimensions:
         return self._known[name] // fraction if fraction > 1 else self._known[name]
 
 
-def updates(part: Neuron, size: Dimensions, pixels: int) -> Any:
-    """Membranes that neurons update in a time step, where they stand on so many pixels or tokens."""
-    return size.times(part.channels, part.copies * (pixels if part.tokens is None else part.tokens))
+def kind(part: Part) -> str:
+    """Kind of the row that a part names: "other" where it is no product."""
+    if isinstance(part, MatMul):
+        return "attention"
+    return "dense" if isinstance(part, Dense) else "conv" if isinstance(part, (Conv, DepthwiseConv)) else "other"
 
 
-def neurons(declared: Declared, size: Dimensions) -> dict[str, Any]:
-    """Name of every neuron -> membranes updated in a time step."""
-    return {
-        name: updates(part, size, after) for name, part, _, after in declared.places() if isinstance(part, Neuron)
-    }
+def updates(at: Placed, size: Dimensions) -> Any:
+    """Membranes that neurons update in a time step; 0 of any other part."""
+    part = at.part
+    if not isinstance(part, Neuron):
+        return 0
+    return size.times(part.channels, part.copies * (at.after if part.tokens is None else part.tokens))
 
 
 def count(declared: Declared, size: Dimensions, learned: Any) -> dict[str, dict[str, Any]]:
     """Name of every row -> its kind and its numbers; a number that is not there is 0.
 
-    What stands before the first product counts on its row, everything else on the last product before it. Parts
-    without any product count on one row of kind "other", by the name of the first.
-
     Args:
         learned: weights that a group of neurons learns; None where they learn none.
     """
-    if not declared.parts:
-        return {}
     rows: dict[str, dict[str, Any]] = {}
-    row: dict[str, Any] = {"kind": "other"}  # of what stands before the first product
-    for name, part, before, after in declared.places():
-        if isinstance(part, PRODUCTS):
-            row = rows[name] = {} if rows else row
-            row["kind"] = "attention" if isinstance(part, MatMul) else "dense" if isinstance(part, Dense) else "conv"
-        _add(row, _numbers(name, part, size, before, after, learned, declared.label))
-    rows = rows or {declared.parts[0][0]: row}
-    if declared.shortcut:
-        _add(row, {"additions": size.times("width", declared.grid[0] * declared.grid[1])})
-    return rows
+    parts = dict(declared.parts)
+    for name, placed in declared.rows.items():
+        rows[name] = {}
+        for at in placed:
+            _add(rows[name], _numbers(at, size, learned, declared.label))
+    if rows and declared.shortcut:  # the block's sum, where it ends
+        _add(rows[next(reversed(rows))], {"additions": size.times("width", declared.inputs)})
+    return {name: {"kind": kind(parts[name]), **numbers} for name, numbers in rows.items()}
 
 
 def _add(row: dict[str, Any], numbers: dict[str, Any]) -> None:
@@ -144,47 +173,39 @@ def _add(row: dict[str, Any], numbers: dict[str, Any]) -> None:
         row[name] = row[name] + value if name in row else value
 
 
-def _numbers(
-    name: str, part: Part, size: Dimensions, before: int, after: int, learned: Any, label: str
-) -> dict[str, Any]:
+def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str, Any]:
     """What one part adds to its row."""
+    part, after = at.part, at.after
     if isinstance(part, Dense):
-        outputs, weights = size.times(part.outputs, part.copies), size[part.inputs] * size.times(part.outputs, part.copies)
-        return _product(weights, weights * after, size.times(part.inputs, before), outputs, after, part.bias)
+        outputs = size.times(part.outputs, part.copies)
+        return _product(at, size[part.inputs] * outputs, size.times(part.inputs, at.before), outputs, part.bias)
     if isinstance(part, Conv):
         weights = size[part.inputs] * size.times(part.outputs, part.kernel**2)
-        elements = size.times(part.inputs, before)
-        return _product(weights, weights * after, elements, size[part.outputs], after, part.bias)
+        return _product(at, weights, size.times(part.inputs, at.before), size[part.outputs], part.bias)
     if isinstance(part, DepthwiseConv):
         weights = size.times(part.channels, part.kernel**2)
-        elements = size.times(part.channels, before)
-        return _product(weights, weights * after, elements, size[part.channels], after, part.bias)
+        return _product(at, weights, size.times(part.channels, at.before), size[part.channels], part.bias)
     if isinstance(part, MatMul):
         stream = size.times(part.channels, after)
-        return {
-            "macs": stream * after,
-            "elements": stream,
-            "tokens": after,
-            "head_dim": size[part.channels] // size["heads"],
-            **({"additions": stream} if part.scaled else {}),
-        }
+        sizes = {"elements": stream, "tokens": after, "head_dim": size[part.channels] // size["heads"]}
+        return {"macs": stream * after, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
-        channels = part.copies
-        return {"normalised": size.times(part.channels, channels * after), "parameters": size.times(part.channels, 2 * channels)}
+        normalised = size.times(part.channels, part.copies * after)
+        return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}
     if isinstance(part, Neuron):
-        return {"neurons": updates(part, size, after)} | ({} if learned is None else {"parameters": part.copies * learned})
+        return {"neurons": updates(at, size)} | ({} if learned is None else {"parameters": part.copies * learned})
     if isinstance(part, Pool):
-        return {"pooled": size.times(part.channels, before)}
+        return {"pooled": size.times(part.channels, at.before)}
     if isinstance(part, Sum):
         return {"additions": size.times(part.channels, after)}
     raise ValueError(
-        f"{label}: {name} is a {type(part).__name__}, which kspike.cost cannot count; make it of the parts of "
+        f"{label}: {at.name} is a {type(part).__name__}, which kspike.cost cannot count; make it of the parts of "
         "kspike.components.parts."
     )
 
 
-def _product(weights: Any, macs: Any, elements: Any, outputs: Any, pixels: int, bias: bool) -> dict[str, Any]:
-    found = {"macs": macs, "parameters": weights, "elements": elements}
+def _product(at: Placed, weights: Any, elements: Any, outputs: Any, bias: bool) -> dict[str, Any]:
+    found = {"macs": weights * at.after, "parameters": weights, "elements": elements}
     if bias:
-        found |= {"parameters": weights + outputs, "additions": outputs * pixels}
+        found |= {"parameters": weights + outputs, "additions": outputs * at.after}
     return found

@@ -20,16 +20,20 @@ class Row:
     """What one product of the network costs, for one image and one time step (the head: for one image).
 
     Whatever stands around a product is booked on its row: normalisation, neuron and pool after it, the bias in it, the
-    neuron before it where the shortcut is "membrane", the residual sum it ends in. All rows of a network add up to it.
+    residual sum it ends in, and what stands before the first product of a component (the neuron before it, where the
+    shortcut is "membrane"). All rows of a network add up to it.
 
     Args:
-        name: path of the layer in the model, "stem/conv_0" or "block_0/attention/qkv"; the attention products are
+        name: path of the layer in the model, as its component names it: "stem/conv_0", "block_0/attention/qkv" (the
+            mixer's parts, whatever its name). Products of activations have a path of their own,
             "block_0/attention/qk" and "block_0/attention/av".
-        kind: "conv", "dense" or "attention".
+        kind: "conv", "dense", "attention" (a product of two activations), or "other" for a component without products,
+            whose parts all count on one row, by the name of the first, with no macs.
         steps: how often it runs for an image: T, or 1 for the head.
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
-            convolution). Attention in the stated order, Q K^T and then A V: N * N * D each.
-        parameters: trainable numbers (kernel, bias, gamma and beta, learned time constants).
+            convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and then
+            A V: N * N * D each.
+        parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.
         normalised: numbers that go through normalisation.
@@ -38,7 +42,7 @@ class Row:
             head.
         tokens, head_dim: of an attention product: tokens, and channels of one head.
 
-    Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where the block is not expressed).
+    Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """
 
     name: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kspike.components.parts import Neuron, Pool
 from kspike.config import SpikformerConfig
-from kspike.cost.analytic.declared import Declared, Dimensions, neurons
+from kspike.cost.analytic.declared import Declared, Dimensions, updates
 from kspike.cost.analytic.rows import BLOCK, NUMBERS, Row, rows
 from kspike.cost.analytic.sizes import Sizes
 
@@ -19,7 +20,7 @@ def table(config: Any) -> tuple[Row, ...]:
         config: a `SpikformerConfig`, anything with `to_config()` (a `Genome`), or `Sizes`, whose rows then hold arrays.
 
     Returns:
-        One `Row` a product.
+        One `Row` a product, and one of kind "other" for a component that has parts but no product.
 
     Example:
         >>> import kspike
@@ -69,14 +70,36 @@ def as_sizes(configs: Any) -> tuple[Sizes, bool]:
 def neuron_counts(config: Any) -> dict[str, int]:
     """Path of every neuron layer of a network -> how many neurons it has, one time step's updates."""
     config = as_config(config)
-    places = [("stem", "stem", config.stem, config.stem_settings, config.image_shape[:2], None)]
+    return {
+        f"{path}/{at.name}": updates(at, size)
+        for path, declared, size in _components(config)
+        for parts in declared.rows.values()
+        for at in parts
+        if isinstance(at.part, Neuron)
+    }
+
+
+def pools(config: Any) -> dict[str, list[tuple[int, str | None]]]:
+    """Path of every row with pools -> of each pool, numbers that go into it, and whose spikes they are, or None."""
+    config = as_config(config)
+    found: dict[str, list[tuple[int, str | None]]] = {}
+    for path, declared, size in _components(config):
+        known = dict(declared.parts)
+        for row, parts in declared.rows.items():
+            for at in parts:
+                if isinstance(at.part, Pool):
+                    source = declared.source(at.name)
+                    fires = source is not None and isinstance(known[source], Neuron)
+                    pooled = size.times(at.part.channels, at.before)
+                    found.setdefault(f"{path}/{row}", []).append((pooled, f"{path}/{source}" if fires else None))
+    return found
+
+
+def _components(config: SpikformerConfig) -> Iterator[tuple[str, Declared, Dimensions]]:
+    """(path, declaration, sizes) of every component of one network, in running order."""
+    stem = Declared.of("stem", config.stem, config.stem_settings, config.image_shape[:2])
+    yield "stem", stem, Dimensions(config.sizes(), stem.label)
     for block in range(config.depth):
         for place, role in BLOCK:
-            word = getattr(config, role)[block]
-            places.append((f"block_{block}/{place}", role, word, config.network, config.grid, block))
-    counts: dict[str, int] = {}
-    for path, role, word, network, size, block in places:
-        declared = Declared.of(role, word, network, size)
-        found = neurons(declared, Dimensions(config.sizes(block), declared.label))
-        counts |= {f"{path}/{name}": n for name, n in found.items()}
-    return counts
+            declared = Declared.of(role, getattr(config, role)[block], config.network, config.grid)
+            yield f"block_{block}/{place}", declared, Dimensions(config.sizes(block), declared.label)
