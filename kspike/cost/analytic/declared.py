@@ -37,13 +37,7 @@ class Declared:
     @classmethod
     def of(cls, role: str, word: Any, network: Mapping[str, Any], size: tuple[int, int]) -> Declared:
         """Reads it off a component, by its word, told the network's settings and (height, width) of its input."""
-        component = components.get(role, word)
-        parts = component.declared(network)
-        places = geometry.grids(parts, size).values()
-        pixels = tuple((before[0] * before[1], after[0] * after[1]) for before, after in places)
-        grid = geometry.last(parts, size)
-        inputs = size[0] * size[1]
-        return cls(tuple(parts.items()), pixels, inputs, grid, component.shortcut, f"{role} {component.label}")
+        return _declared(components.get(role, word), tuple(network.items()), tuple(size))
 
     @functools.cached_property
     def rows(self) -> dict[str, tuple[Placed, ...]]:
@@ -78,6 +72,21 @@ class Placed:
     part: Part
     before: int
     after: int
+
+
+@functools.lru_cache(maxsize=4096)
+def _declared(component: Any, network: tuple, size: tuple[int, int]) -> Declared:
+    """Made once for each component, network and size: a search asks for them a thousand times."""
+    parts = component.declared(dict(network))
+    places = geometry.grids(parts, size).values()
+    return Declared(
+        parts=tuple(parts.items()),
+        pixels=tuple((before[0] * before[1], after[0] * after[1]) for before, after in places),
+        inputs=size[0] * size[1],
+        grid=geometry.last(parts, size),
+        shortcut=component.shortcut,
+        label=f"{component.role} {component.label}",
+    )
 
 
 class Declarations:
