@@ -69,7 +69,11 @@ class Patches(components.Stem):
     """One strided convolution."""
 
     def parts(self) -> dict[str, Any]:
-        return {"patch": Conv("image", "width", 5, 4, bias=True), "norm": Norm("width"), "neuron": Neuron("stem", "width")}
+        return {
+            "patch": Conv("image", "width", 5, 4, bias=True),
+            "norm": Norm("width"),
+            "neuron": Neuron("stem", "width"),
+        }
 
 
 @components.register("stem", "cost_branched")

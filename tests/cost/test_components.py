@@ -14,6 +14,7 @@ from kspike import SpikformerConfig, components, cost
 from kspike.components.parts import Neuron, Part
 from kspike.cost.analytic.declared import Declared
 from kspike.cost.analytic.table import neuron_counts, pools
+from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.cost import components as own
 from tests.cost.written import FILE, NUMBER, counts, drawn
 
@@ -211,6 +212,17 @@ def test_spaces_whose_genes_are_words_are_counted_as_their_configs(neurons):
     np.testing.assert_array_equal(cost.parameters(sizes), cost.parameters(configs))
     for counting in cost.COUNTINGS:
         np.testing.assert_array_equal(cost.flops(sizes, counting), cost.flops(configs, counting))
+
+
+def test_a_ranking_ignores_heads_only_where_no_part_counts_them():
+    base = SpikformerConfig(**{**BASE, "depth": 2})
+    flops, attention = QUANTITIES["flops"], QUANTITIES["attention"]
+    plain, _ = space_of(base, num_heads=(2, 4), mixer=("ssa", "cost_depthwise"))
+    assert "num_heads" in flops.ignored(plain) and "mlp_ratio" in attention.ignored(plain)
+    by_head, _ = space_of(base, num_heads=(2, 4), mixer=("ssa", "cost_token_qk"))
+    assert "num_heads" not in flops.ignored(by_head) and "num_heads" in QUANTITIES["parameters"].ignored(by_head)
+    sizes = cost.Sizes.of_configs([base, base.replace(mixer=("ssa", "cost_token_qk")), base.replace(mixer="cost_norm")])
+    assert attention.count(sizes).tolist() == [2 * 2 * 3 * 6 * 16 * 4, 2 * 3 * 6 * 16 * 4, 0]
 
 
 def test_a_part_that_costs_do_not_know_is_refused_by_its_component():

@@ -31,8 +31,8 @@ class Row:
             whose parts all count on one row, by the name of the first, with no macs.
         steps: how often it runs for an image: T, or 1 for the head.
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
-            convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and then
-            A V: N * N * D each.
+            convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and
+            then A V: N * N * D each.
         parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.

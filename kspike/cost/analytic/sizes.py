@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kspike import components
-from kspike.components import geometry
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declarations, Declared
 
@@ -56,7 +55,7 @@ class Sizes:
 
     def __getitem__(self, some: slice | np.ndarray) -> Sizes:
         """A part of the population: a slice, indices or a mask."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return Sizes(**{name: v[some] if isinstance(v, np.ndarray) else v for name, v in fields.items()})
 
     def dimensions(self, block: int | None, some: slice | np.ndarray) -> dict[str, np.ndarray]:
