@@ -55,8 +55,9 @@ class Sizes:
 
     def __getitem__(self, some: slice | np.ndarray) -> Sizes:
         """A part of the population: a slice, indices or a mask."""
-        fields: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Sizes(**{name: v[some] if isinstance(v, np.ndarray) else v for name, v in fields.items()})
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        part: dict[str, Any] = {name: v[some] for name, v in fields.items() if isinstance(v, np.ndarray)}
+        return dataclasses.replace(self, **part)
 
     def dimensions(self, block: int | None, some: slice | np.ndarray) -> dict[str, np.ndarray]:
         """The sizes that parts name, of some of the networks: in one block, or in the stem (`kspike.components.parts`).
