@@ -115,7 +115,7 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, (Conv, DepthwiseConv)):
                 calls[name] = _Frames(self.part(name))
             elif isinstance(part, Pool):
-                calls[name] = _Frames(self.downsample if part.stride == 2 else _pool_in_place)
+                calls[name] = _Frames(self.downsample if part.stride == 2 else pool_in_place)
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
         outputs = self.component.run(Parts(calls), inputs, sizes, self.network)
@@ -173,7 +173,7 @@ class _Frames:
         return unfold_time(self.layer(fold_time(x)), timesteps)
 
 
-def _pool_in_place(x: Frames) -> Frames:
+def pool_in_place(x: Frames) -> Frames:
     """3x3 max-pool of stride 1, one pixel of padding."""
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
     return ops.max_pool(x, 3, strides=1, padding="valid", data_format="channels_last")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -164,10 +164,9 @@ class Neuron(SpikingNeuron):
 
     def membrane(self, channels: int | None) -> Membrane:
         """The neuron and its parameters, as `kspike.layers.stepping.run` takes them."""
-        weights = {name: ops.convert_to_tensor(getattr(self, name)) for name in self.component.weights(self.tau)}
-        if self.groups > 1:
-            weights = {name: ops.repeat(w, channels // self.groups) for name, w in weights.items()}  # type: ignore[operator]
-        return Membrane(self.component, tau=self.tau, weights=weights, **self.neuron_arguments)
+        weights = {name: getattr(self, name) for name in self.component.weights(self.tau)}
+        spread = learned_weights(weights, channels or 0)
+        return Membrane(self.component, tau=self.tau, weights=spread, **self.neuron_arguments)
 
     def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
@@ -197,3 +196,9 @@ class Neuron(SpikingNeuron):
             "tau": self.tau,
             "groups": self.groups,
         }
+
+
+def learned_weights(weights: Mapping[str, keras.Variable], channels: int) -> dict[str, Any]:
+    """Learned weights, one number a group of channels -> one number a channel, or one for all."""
+    found = {name: ops.convert_to_tensor(weight) for name, weight in weights.items()}
+    return {name: w if w.shape[0] == 1 else ops.repeat(w, channels // w.shape[0]) for name, w in found.items()}

@@ -38,6 +38,14 @@ class Membrane:
     surrogate: Any
     weights: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def fused(self) -> dict[str, Any]:
+        """The same as arguments of `kspike.ops.lif`, for a component that it computes."""
+        inverse = self.component.inverse_tau(**self.weights)
+        tau = {"tau": self.tau} if inverse is None else {"inverse_tau": inverse}
+        names = ("v_threshold", "v_reset", "decay_input", "detach_reset", "surrogate")
+        return {**tau, **{name: getattr(self, name) for name in names}}
+
     def offered(self) -> dict[str, Any]:
         """All that a step may name."""
         inverse = self.component.inverse_tau(**self.weights)

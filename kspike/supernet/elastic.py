@@ -12,6 +12,7 @@ from keras import ops
 from kspike._types import Array, PerChannel, PerStep, Scalar, Signal
 from kspike.layers._parts import conv_initializer, linear_initializer
 from kspike.layers.norm import BatchNorm
+from kspike.layers.products import around
 from kspike.ops import batch_norm, convolve, linear, norm_lif
 from kspike.supernet.view import Extent
 
@@ -33,22 +34,60 @@ class Statistics:
 
 
 class ElasticConv(keras.layers.Layer):
-    """3x3 convolution without bias of the leading channels."""
+    """Convolution of the leading channels."""
 
-    def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, side: int = 3, stride: int = 1, use_bias: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.inputs, self.outputs = inputs, outputs
+        self.side, self.stride, self.use_bias = side, stride, use_bias
 
     def build(self, input_shape: tuple | None = None) -> None:
         self.kernel = self.add_weight(
-            shape=(3, 3, self.inputs, self.outputs), initializer=conv_initializer(), name="kernel"
+            shape=(self.side, self.side, self.inputs, self.outputs), initializer=conv_initializer(), name="kernel"
         )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(shape=(self.outputs,), initializer="zeros", name="bias")
 
     def call(
         self, x: Annotated[Array, "frames height width inputs"], inputs: Extent | None, outputs: Extent
     ) -> Annotated[Array, "frames height width outputs"]:
         kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
-        return convolve(x, kernel)
+        if self.stride == 1:
+            y = convolve(x, kernel)
+        else:
+            x, strides = around(x, (self.side, self.side)), [self.stride, self.stride]
+            y = ops.conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
+        return y if self.bias is None else y + ops.cast(outputs.take(self.bias, 0), y.dtype)
+
+
+class ElasticDepthwise(keras.layers.Layer):
+    """Convolution of each of the leading channels by itself."""
+
+    def __init__(self, channels: int, side: int = 3, stride: int = 1, use_bias: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.channels, self.side, self.stride, self.use_bias = channels, side, stride, use_bias
+
+    def build(self, input_shape: tuple | None = None) -> None:
+        self.kernel = self.add_weight(
+            shape=(self.side, self.side, self.channels, 1), initializer=conv_initializer(), name="kernel"
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(shape=(self.channels,), initializer="zeros", name="bias")
+
+    def call(
+        self, x: Annotated[Array, "frames height width channels"], extent: Extent
+    ) -> Annotated[Array, "frames height width channels"]:
+        kernel = ops.convert_to_tensor(extent.take(self.kernel, 2))
+        if self.stride == 1:
+            y = ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
+        else:
+            x, strides = around(x, (self.side, self.side)), [self.stride, self.stride]
+            y = ops.depthwise_conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
+        return y if self.bias is None else y + ops.cast(extent.take(self.bias, 0), y.dtype)
 
 
 class ElasticDense(keras.layers.Layer):

@@ -2,61 +2,72 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from kspike import components
+from kspike.components import parts as kinds_of_part
+from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm
+from kspike.config import SpikformerConfig
+from kspike.layers.component import number_of
 from kspike.models import Spikformer
-
-if TYPE_CHECKING:
-    from kspike.layers import PLIF
-    from kspike.layers.products import Dense
-    from kspike.supernet.blocks import ElasticPart
-    from kspike.supernet.elastic import ElasticDense
+from kspike.supernet.places import ElasticComponent, ElasticPlace
 
 
-def copy_weights(supernet: keras.Model, model: Spikformer) -> None:
-    """Fills `model` with what its config uses of the shared weights and of the stored statistics."""
+def copy_weights(supernet: keras.Model, model: Spikformer, choices: Mapping[str, int]) -> None:
+    """Fills `model` with what its config uses of the shared weights and of the stored statistics.
+
+    Args:
+        supernet: a `Supernet`.
+        model: the network that a genome of its space expresses.
+        choices: slot of a word gene -> which of its choices.
+    """
     config = model.config
-    d = config.embed_dim
-    stem, elastic = model.get_layer("stem"), supernet.stem
-    inputs = config.image_shape[-1]
-    for i, outputs in enumerate(config.stage_channels):
-        stem.conv_layers[i].kernel.assign(_array(elastic.conv_layers[i].kernel)[:, :, :inputs, :outputs])
-        elastic.norm_layers[i].copy_to(stem.norm_layers[i], outputs)
-        inputs = outputs
-    stem.rpe_conv.kernel.assign(_array(elastic.rpe_conv.kernel)[:, :, :d, :d])
-    elastic.rpe_norm.copy_to(stem.rpe_norm, d)
-    neurons = {f"neuron_{i}": layer for i, layer in enumerate(stem.neuron_layers)}
-    _copy_neurons(elastic, neurons | {"rpe_neuron": stem.rpe_neuron})
+    _copy_place(supernet.stem, choices.get("stem", 0), model.get_layer("stem"), config.sizes(), config)
     for i in range(config.depth):
         block, shared = model.get_layer(f"block_{i}"), supernet.blocks[i]
-        _copy_dense(shared.attention.qkv, block.attention.qkv, d, d)
-        _copy_dense(shared.attention.proj, block.attention.proj, d, d)
-        _copy_dense(shared.mlp.fc1, block.mlp.fc1, d, config.hidden_dims[i])
-        _copy_dense(shared.mlp.fc2, block.mlp.fc2, config.hidden_dims[i], d)
-        shared.attention.qkv_norm.copy_to(block.attention.qkv_norm, d)
-        shared.attention.proj_norm.copy_to(block.attention.proj_norm, d)
-        shared.mlp.fc1_norm.copy_to(block.mlp.fc1_norm, config.hidden_dims[i])
-        shared.mlp.fc2_norm.copy_to(block.mlp.fc2_norm, d)
-        for part in ("attention", "mlp"):
-            names = getattr(shared, part).learned
-            _copy_neurons(getattr(shared, part), {name: getattr(getattr(block, part), name) for name in names})
-    _copy_dense(supernet.head, model.get_layer("head"), d, config.num_classes)
+        for field, name in (("mixer", "attention"), ("mlp", "mlp")):
+            chosen = choices.get(f"{field}/{i}", 0)
+            _copy_place(getattr(shared, name), chosen, getattr(block, name), config.sizes(i), config)
+    head = model.get_layer("head")
+    head.kernel.assign(_array(supernet.head.kernel)[: config.embed_dim, 0])
+    head.bias.assign(_array(supernet.head.bias)[0])
+
+
+def _copy_place(place: Any, chosen: int, layer: Any, sizes: Mapping[str, int], config: SpikformerConfig) -> None:
+    shared: ElasticComponent = place.options[chosen] if isinstance(place, ElasticPlace) else place
+    neuron = config.neuron_component
+    for name, part in shared.declared.items():
+        if isinstance(part, kinds_of_part.Neuron):
+            _copy_neuron(shared, name, neuron, layer.part(name))
+            continue
+        if not isinstance(part, (Dense, Conv, DepthwiseConv, Norm)):
+            continue
+        source, target = shared.part(name), layer.part(name)
+        number = lambda size: number_of(sizes, size)
+        if isinstance(part, Norm):
+            source.copy_to(target, number(part.channels))
+            continue
+        outputs = number(part.sizes[-1])
+        if isinstance(part, Dense):
+            inputs = number(part.inputs)
+            target.kernel.assign(_array(source.kernel)[:inputs, :, :outputs].reshape(inputs, -1))
+        elif isinstance(part, Conv):
+            target.kernel.assign(_array(source.kernel)[:, :, : number(part.inputs), :outputs])
+        else:
+            target.kernel.assign(_array(source.kernel)[:, :, :outputs])
+        if part.bias:
+            target.bias.assign(_array(source.bias)[..., :outputs].reshape(-1))
+
+
+def _copy_neuron(shared: ElasticComponent, name: str, neuron: components.Neuron, layer: Any) -> None:
+    for weight in neuron.weights(2.0):
+        getattr(layer, weight).assign(_array(shared.learned[name, neuron, weight]))
 
 
 def _array(variable: keras.Variable) -> np.ndarray:
     return ops.convert_to_numpy(variable)
-
-
-def _copy_dense(shared: ElasticDense, dense: Dense, inputs: int, outputs: int) -> None:
-    dense.kernel.assign(_array(shared.kernel)[:inputs, :, :outputs].reshape(inputs, -1))
-    if shared.bias is not None:
-        dense.bias.assign(_array(shared.bias)[:, :outputs].reshape(-1))
-
-
-def _copy_neurons(shared: ElasticPart, neurons: dict[str, PLIF]) -> None:
-    for name, weight in shared.learned.items():
-        neurons[name].w.assign(_array(weight))

@@ -24,10 +24,11 @@ from kspike.models.spikformer import policy_at_the_end
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as policies
-from kspike.supernet.blocks import ElasticBlock, ElasticSPS
+from kspike.supernet.blocks import ElasticBlock, choices_of, place_of
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
-from kspike.supernet.view import MaskedView, SlicedView, View
+from kspike.supernet.places import Pass, stem_of
+from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes, word_choices
 
 #: Share of a training batch's moments that enters the stored ones (PyTorch's momentum, as in Spikformer).
 TRAINING_RATE = 0.1
@@ -83,11 +84,22 @@ class Supernet(ImageModel, keras.Model):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         largest = space.max_config()
-        hidden = int(largest.embed_dim * max(largest.mlp_ratio))
+        sizes, neurons = largest_sizes(space), choices_of(space, "neuron")
         policy = self.dtype_policy
-        self.stem = ElasticSPS(largest, dtype=policy, name="stem")
+        how = {"config": largest, "largest": sizes, "neurons": neurons, "dtype": policy}
+        stems = choices_of(space, "stem")
+        self.stem = place_of("stem", stems, grid=largest.image_shape[:2], name="stem", **how)
         self.blocks = [
-            ElasticBlock(largest, i, hidden, dtype=policy, name=f"block_{i}") for i in range(space.max_depth)
+            ElasticBlock(
+                *(
+                    place_of(role, choices_of(space, role, i), block=i, grid=largest.grid, name=name, **how)
+                    for role, name in (("mixer", "attention"), ("mlp", "mlp"))
+                ),
+                block=i,
+                dtype=policy,
+                name=f"block_{i}",
+            )
+            for i in range(space.max_depth)
         ]
         last = policy_at_the_end(policy)
         self.head = ElasticDense(largest.embed_dim, largest.num_classes, dtype=last, name="head")
@@ -97,6 +109,8 @@ class Supernet(ImageModel, keras.Model):
         )
         self._genes.assign(space.encode(self._genome))
         self._forced: Statistics | None = None
+        #: Slot of a word gene -> index, while one program serves that choice alone; see `choosing_ahead`.
+        self.__dict__["_fixed_choices"] = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
 
@@ -158,7 +172,7 @@ class Supernet(ImageModel, keras.Model):
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
-        x = self.stem(x, view=view, statistics=statistics)
+        x = stem_of(self.stem, x, Pass(view, statistics))
         for block in self.blocks:
             x = block(x, view=view, statistics=statistics)
         x = ops.mean(ops.cast(x, "float32"), axis=2)
@@ -171,8 +185,8 @@ class Supernet(ImageModel, keras.Model):
 
     def _active_view(self) -> View:
         if self.masked:
-            return MaskedView(self.space, ops.convert_to_tensor(self._genes))
-        return SlicedView(self._genome.to_config())
+            return MaskedView(self.space, ops.convert_to_tensor(self._genes), self._fixed_choices)
+        return SlicedView(self._genome.to_config(), word_choices(self.space, self._genome.indices))
 
     def _draw(self) -> Annotated[Array, "slots"]:
         counts = self.space.cardinalities
@@ -183,7 +197,8 @@ class Supernet(ImageModel, keras.Model):
     def _view(self, indices: Annotated[Array, "slots"]) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(indices))
-        return SlicedView(self.space.decode(ops.convert_to_numpy(indices)).to_config())
+        genome = self.space.decode(ops.convert_to_numpy(indices))
+        return SlicedView(genome.to_config(), word_choices(self.space, genome.indices))
 
     # -- choosing a network -------------------------------------------------------------------------------------
 
@@ -286,7 +301,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"The genome belongs to space {genome.space.name!r}, not to {self.space.name!r}.")
         with undrawn():
             model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
-        copy_weights(self, model)
+        copy_weights(self, model, word_choices(self.space, genome.indices))
         return model
 
     # -- saving: genes are a choice, not a weight ---------------------------------------------------------------

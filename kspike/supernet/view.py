@@ -8,6 +8,7 @@ tensors looked up by the genome's indices in constant tables, so one compiled pr
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from kspike._types import Array, PerStep, Scalar
+from kspike.components.parts import split
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.space.expression import spread
@@ -56,19 +58,29 @@ class Masked:
 
 
 class SlicedView:
-    """One genome as plain numbers."""
+    """One genome as plain numbers.
+
+    Args:
+        config: the network it expresses.
+        choices: slot of a word gene -> which of its choices; see `choices_of`.
+    """
 
     time_mask: None = None
 
-    def __init__(self, config: SpikformerConfig) -> None:
-        self.config = config
+    def __init__(self, config: SpikformerConfig, choices: Mapping[str, int] | None = None) -> None:
+        self.config = self.numbers = config
         self.timesteps = config.timesteps
         self.embed = Leading(config.embed_dim)
-        self.stem = tuple(Leading(c) for c in config.stem_channels)
+        self._choices = choices or {}
 
-    def hidden(self, block: int) -> Leading:
-        """Hidden channels of a block's MLP."""
-        return Leading(self.config.hidden_dims[block])
+    def extent(self, size: str, block: int | None = None) -> Leading:
+        """The channels of a dimension, by its name in `kspike.components.parts`."""
+        dimension, fraction = split(size)
+        return Leading(self.config.sizes(block)[dimension] // fraction)
+
+    def choice(self, field: str, block: int | None = None) -> int:
+        """Which of the components to choose from."""
+        return self._choices.get(slot_of(field, block), 0)
 
     def active(self, block: int) -> bool:
         """Whether the block runs."""
@@ -84,17 +96,27 @@ class SlicedView:
 
 
 class MaskedView:
-    """A genome as tensors: `genes` holds one index a slot of the space."""
+    """A genome as tensors: `genes` holds one index a slot of the space.
 
-    def __init__(self, space: SearchSpace, genes: Annotated[Array, "slots"]) -> None:
+    Args:
+        space: the space.
+        genes: one index a slot.
+        choices: slot of a word gene -> index as a plain number, where one program is to serve that choice alone.
+    """
+
+    numbers: None = None
+
+    def __init__(
+        self, space: SearchSpace, genes: Annotated[Array, "slots"], choices: Mapping[str, int] | None = None
+    ) -> None:
         self.space = space
+        self._fixed = choices or {}
         self.genes = genes
         self.largest = space.max_config()
         self._position = {slot.name: at for at, slot in enumerate(space.slots)}
         self._gene = {gene.name: gene for gene in space.genes}
         self.timesteps = self.largest.timesteps
         self.embed = self._extent([self._choices("embed_dim", self.largest.embed_dim)], ["embed_dim"])
-        self.stem = tuple(self._stem(stage) for stage in range(3))
         self.time_mask: PerStep | None = None
         if "timesteps" in self._gene:
             self.time_mask = self._extent([self._gene["timesteps"].choices], ["timesteps"]).ones
@@ -114,24 +136,56 @@ class MaskedView:
         table = (np.arange(counts.max()) < counts[..., None]).astype("float32")
         return Masked(self._pick(table, slots))
 
-    def _stem(self, stage: int) -> Masked:
+    def choice(self, field: str, block: int | None = None) -> int | Scalar:
+        """Which of the components to choose from, as an index tensor; a number where there is nothing to choose."""
+        slot = slot_of(field, block)
+        if slot in self._fixed:
+            return self._fixed[slot]
+        if slot not in self._position or len(self._gene[field].choices) == 1:
+            return 0
+        return self.genes[self._position[slot]]
+
+    def extent(self, size: str, block: int | None = None) -> Masked:
+        """The channels of a dimension, by its name in `kspike.components.parts`, among the largest network's."""
+        dimension, fraction = split(size)
+        widths = self._choices("embed_dim", self.largest.embed_dim)
+        if dimension == "width":
+            return self._extent([[d // fraction for d in widths]], ["embed_dim"])
+        if dimension == "hidden":
+            ratios = self._of_block("mlp_ratio", block)
+            sizes = [[int(d * ratio) // fraction for ratio in ratios] for d in widths]
+            largest = largest_sizes(self.space)["hidden"] // fraction
+            table = (np.arange(largest) < np.array(sizes)[..., None]).astype("float32")
+            return Masked(self._pick(table, ["embed_dim", f"mlp_ratio/{block}"]))
+        if dimension == "heads":
+            counts = np.array(self._of_block("num_heads", block)) // fraction
+            table = (np.arange(largest_sizes(self.space)["heads"] // fraction) < counts[:, None]).astype("float32")
+            return Masked(self._pick(table, [f"num_heads/{block}"]))
+        if dimension.startswith("stem_"):
+            return self._stem(int(dimension[5:]), fraction)
+        return self._extent([[largest_sizes(self.space)[dimension] // fraction]], [""])
+
+    def _stem(self, stage: int, fraction: int) -> Masked:
         name = f"stem_channels.{stage}"
         if name in self._gene:
-            return self._extent([self._gene[name].choices], [name])
+            return self._extent([[c // fraction for c in self._gene[name].choices]], [name])
         if self.space.stem_follows_width:
-            return self._extent(
-                [[d >> (3 - stage) for d in self._choices("embed_dim", self.largest.embed_dim)]], ["embed_dim"]
-            )
-        return self._extent([(self.largest.stem_channels[stage],)], [""])
+            widths = self._choices("embed_dim", self.largest.embed_dim)
+            return self._extent([[(d >> (3 - stage)) // fraction for d in widths]], ["embed_dim"])
+        return self._extent([(self.space.base.stem_channels[stage] // fraction,)], [""])
 
-    def hidden(self, block: int) -> Masked:
-        """Hidden channels of a block's MLP."""
-        ratios = self._choices("mlp_ratio", self.largest.mlp_ratio[block])
-        widths = self._choices("embed_dim", self.largest.embed_dim)
-        sizes = [[int(d * ratio) for ratio in ratios] for d in widths]
-        largest = int(self.largest.embed_dim * max(self._choices("mlp_ratio", max(self.largest.mlp_ratio))))
-        table = (np.arange(largest) < np.array(sizes)[..., None]).astype("float32")
-        return Masked(self._pick(table, ["embed_dim", f"mlp_ratio/{block}"]))
+    def _of_block(self, field: str, block: int | None) -> tuple:
+        """The values that a field of a block may have: a gene's choices, or the base's own value."""
+        if field in self._gene:
+            return self._gene[field].choices
+        return (spread(getattr(self.space.base, field), field, self.space.max_depth)[block or 0],)
+
+    def membership(self, block: int) -> Annotated[Array, "width heads"]:
+        """1.0 where a channel of the largest width belongs to a head of the most heads, else 0.0."""
+        widths, heads = self._choices("embed_dim", self.largest.embed_dim), self._of_block("num_heads", block)
+        channel, head = np.arange(max(widths))[:, None], np.arange(largest_sizes(self.space)["heads"])
+        table = [[(channel // max(d // h, 1) == head) & (channel < d) for h in heads] for d in widths]
+        return self._pick(np.array(table).astype("float32"), ["embed_dim", f"num_heads/{block}"])
 
     def active(self, block: int) -> Scalar:
         """1.0 where the block runs, else 0.0."""
@@ -141,7 +195,7 @@ class MaskedView:
     def heads(self, block: int) -> tuple[tuple[int, ...], Scalar]:
         """The widths that heads may have, and which of them they have, as an index: it follows width and heads."""
         widths = self._choices("embed_dim", self.largest.embed_dim)
-        heads = self._choices("num_heads", self.largest.num_heads[block])
+        heads = self._of_block("num_heads", block)
         dims = np.array([[d // h for h in heads] for d in widths])
         known, index = np.unique(dims, return_inverse=True)
         table = index.reshape(dims.shape).astype("int32")
@@ -160,6 +214,36 @@ class MaskedView:
             return self._pick(np.array(self._gene[gene].choices, "float32"), [slot])
         values = getattr(self.space.base, field)[kind]
         return values if block is None else spread(values, field, self.space.max_depth)[block]
+
+
+def slot_of(field: str, block: int | None) -> str:
+    """Name of the slot of a gene, in a block or of the network."""
+    return field if block is None else f"{field}/{block}"
+
+
+@functools.lru_cache(maxsize=64)
+def largest_sizes(space: SearchSpace) -> dict[str, int]:
+    """The largest number of every dimension over a space: what shared weights have to hold."""
+    genes = {gene.name: gene.choices for gene in space.genes}
+    base, width = space.base, max(genes.get("embed_dim", (space.base.embed_dim,)))
+    follows = space.stem_follows_width
+    return {
+        "width": width,
+        "hidden": int(width * max(genes.get("mlp_ratio", base.mlp_ratio))),
+        "heads": max(genes.get("num_heads", base.num_heads)),
+        "tokens": space.max_config().tokens,
+        "image": base.image_shape[2],
+        **{
+            f"stem_{i}": width >> (3 - i) if follows else max(genes.get(f"stem_channels.{i}", (base.stem_channels[i],)))
+            for i in range(3)
+        },
+    }
+
+
+def word_choices(space: SearchSpace, indices: Any) -> dict[str, int]:
+    """Slot of a word gene -> which of its choices a genome of these indices takes."""
+    at = enumerate(space.slots)
+    return {slot.name: int(indices[i]) for i, slot in at if slot.gene.field in ("stem", "mixer", "mlp", "neuron")}
 
 
 #: The leading channels of an axis, and a genome, in either form.

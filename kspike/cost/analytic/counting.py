@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kspike._registry import unknown
-from kspike.cost.analytic.rows import Row, rows
+from kspike.cost.analytic.rows import Row, terms
+from kspike.cost.analytic.sizes import Sizes
 from kspike.cost.analytic.table import as_sizes
 
 #: Networks counted at a time: their numbers then stay in the processor's cache (half the time of all at once).
@@ -70,9 +71,15 @@ def flops(config: Any, counting: str = "syops") -> Any:
 
 def _summed(config: Any, count: Callable[[Row], np.ndarray]) -> Any:
     sizes, single = as_sizes(config)
+    totals = summed(sizes, count)
+    return int(totals[0]) if single else totals
+
+
+def summed(sizes: Sizes, count: Callable[[Row], Any]) -> np.ndarray:
+    """Adds up over the rows of every network what is counted of each, int64 `(n,)`."""
     totals = np.zeros(len(sizes), np.int64)
     for start in range(0, len(sizes), CHUNK):
         part = slice(start, start + CHUNK)
-        for row in rows(sizes[part]):
-            totals[part] += count(row)
-    return int(totals[0]) if single else totals
+        for row, there in terms(sizes[part]):
+            totals[part] += count(row) * there
+    return totals

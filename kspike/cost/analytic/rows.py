@@ -8,24 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from kspike.cost.analytic.declared import Declared, Dimensions, count
 from kspike.cost.analytic.sizes import Sizes
+
+#: Where a block's components stand in the model, and their role.
+BLOCK = (("attention", "mixer"), ("mlp", "mlp"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """What one product of the network costs, for one image and one time step (the head: for one image).
 
-    What surrounds a product is counted on its row: normalisation, neuron and pool after it, its bias, the neuron before
-    it where the shortcut is "membrane", the residual sum after it. All rows of a network add up to the network's cost.
+    Whatever stands around a product is booked on its row: normalisation, neuron and pool after it, the bias in it, the
+    residual sum it ends in, and what stands before the first product of a component (the neuron before it, where the
+    shortcut is "membrane"). All rows of a network add up to it.
 
     Args:
-        name: path of the layer in the model, "stem/conv_0" or "block_0/attention/qkv"; the attention products are
+        name: path of the layer in the model, as its component names it: "stem/conv_0", "block_0/attention/qkv" (the
+            mixer's parts, whatever its name). Products of activations have a path of their own,
             "block_0/attention/qk" and "block_0/attention/av".
-        kind: "conv", "dense" or "attention".
+        kind: "conv", "dense", "attention" (a product of two activations), or "other" for a component without products,
+            whose parts all count on one row, by the name of the first, with no macs.
         steps: how often it runs for an image: T, or 1 for the head.
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
-            convolution). Attention in the stated order, Q K^T and then A V: N * N * D each.
-        parameters: trainable numbers (kernel, bias, gamma and beta, learned time constants).
+            convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and
+            then A V: N * N * D each.
+        parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.
         normalised: numbers that go through normalisation.
@@ -34,7 +42,7 @@ class Row:
             head.
         tokens, head_dim: of an attention product: tokens, and channels of one head.
 
-    Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where the block is not expressed).
+    Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """
 
     name: str
@@ -64,7 +72,7 @@ class Row:
         return self.steps * (around + self.macs + self.additions)
 
     def scaled(self, factor: Any) -> Row:
-        """Every number times a factor: ones broadcast them to arrays, a 0/1 mask zeroes what is not expressed."""
+        """Every number times a factor: ones make arrays of them all, a mask takes out what is not there."""
         return dataclasses.replace(self, **{name: getattr(self, name) * factor for name in NUMBERS})
 
 
@@ -73,13 +81,25 @@ NUMBERS = tuple(field.name for field in dataclasses.fields(Row) if field.name no
 
 def rows(sizes: Sizes) -> Iterator[Row]:
     """Lists the rows of a population in the order in which they run, blocks up to the deepest network's."""
+    for row, there in terms(sizes):
+        yield row.scaled(there)
+
+
+def terms(sizes: Sizes) -> Iterator[tuple[Row, np.ndarray]]:
+    """`rows` before they are scaled: a row of every layer, and in which networks it is (1, else 0), `(n,)`.
+
+    A number may be an int where all networks have the same.
+    """
     everywhere = np.ones_like(sizes.embed_dim)
-    for row in _stem(sizes):
-        yield row.scaled(everywhere)
-    for block in range(sizes.hidden.shape[1]):
-        for row in _block(sizes, block):
-            yield row.scaled(sizes.expressed[:, block])
-    tokens, d, classes = sizes.tokens, sizes.embed_dim, sizes.classes
+    for row in _placed(sizes, "stem", sizes.stems, sizes.stem, everywhere, None):
+        yield row, everywhere
+    for block in range(sizes.expressed.shape[1]):
+        there = sizes.expressed[:, block]
+        for place, role in BLOCK:
+            declared, index = getattr(sizes, f"{role}s"), getattr(sizes, role)[:, block]
+            for row in _placed(sizes, f"block_{block}/{place}", declared, index, there, block):
+                yield row, there
+    d, classes = sizes.embed_dim, sizes.classes
     head = Row(
         name="head",
         kind="dense",
@@ -87,102 +107,33 @@ def rows(sizes: Sizes) -> Iterator[Row]:
         macs=d * classes,
         parameters=d * classes + classes,
         elements=d,
-        additions=classes + sizes.timesteps * tokens * d,  # its bias; the average over tokens and time
+        additions=classes + sizes.timesteps * sizes.tokens * d,  # its bias; the average over tokens and time
     )
-    yield head.scaled(everywhere)
+    yield head, everywhere
 
 
-def _stem(s: Sizes) -> Iterator[Row]:
-    before = s.image_channels
-    for stage in range(4):
-        after = s.stem_channels[:, stage] if stage < 3 else s.embed_dim
-        pixels = s.stage_pixels[:, stage]
-        # the membrane shortcut leaves the last stage and the position encoding as potentials
-        fires = 1 if stage < 3 else 1 - s.membrane
-        firing = np.where(s.pools_first, s.stage_pixels[:, stage + 1], pixels)
-        yield Row(
-            name=f"stem/conv_{stage}",
-            kind="conv",
-            steps=s.timesteps,
-            macs=9 * before * after * pixels,
-            parameters=9 * before * after + 2 * after + s.plif * fires,
-            elements=before * pixels,
-            neurons=fires * after * firing,
-            normalised=after * pixels,
-            pooled=s.pooled[:, stage] * after * pixels,
-        )
-        before = after
-    d, stream = s.embed_dim, s.embed_dim * s.tokens
-    yield Row(
-        name="stem/rpe_conv",
-        kind="conv",
-        steps=s.timesteps,
-        macs=9 * d * stream,
-        parameters=9 * d * d + 2 * d + s.plif * (1 - s.membrane),
-        elements=stream,
-        neurons=(1 - s.membrane) * stream,
-        normalised=stream,
-        additions=stream,
-    )
+def _placed(
+    sizes: Sizes, path: str, declared: tuple[Declared, ...], index: np.ndarray, there: np.ndarray, block: int | None
+) -> Iterator[Row]:
+    """The rows of what stands in one place: each declaration's on the networks that have it there."""
+    if len(declared) == 1:
+        yield from _of(sizes, path, declared[0], block, slice(None))
+        return
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for i in np.unique(index[there > 0]):
+        some = np.flatnonzero((index == i) & (there > 0))
+        for row in _of(sizes, path, declared[i], block, some):
+            numbers = found.setdefault((row.name, row.kind), {n: np.zeros_like(there) for n in NUMBERS})
+            for name, values in numbers.items():
+                values[some] = getattr(row, name)
+    for (name, kind), numbers in found.items():
+        yield Row(name=name, kind=kind, **numbers)
 
 
-def _block(s: Sizes, block: int) -> Iterator[Row]:
-    d, h, n, membrane, steps = s.embed_dim, s.hidden[:, block], s.tokens, s.membrane, s.timesteps
-    stream = n * d
-    attention, mlp = f"block_{block}/attention", f"block_{block}/mlp"
-    # q, k and v learn a time constant each; "membrane" has a neuron before the products instead of after proj and fc2
-    yield Row(
-        name=f"{attention}/qkv",
-        kind="dense",
-        steps=steps,
-        macs=3 * d * stream,
-        parameters=3 * d * d + 3 * d * s.qkv_bias + 6 * d + s.plif * (3 + membrane),
-        elements=stream,
-        neurons=(3 + membrane) * stream,
-        normalised=3 * stream,
-        additions=3 * stream * s.qkv_bias,
-    )
-    product = {"kind": "attention", "steps": steps, "macs": n * stream, "elements": stream}
-    head = {"tokens": n, "head_dim": d // s.heads[:, block]}
-    yield Row(name=f"{attention}/qk", parameters=0 * d, **product, **head)
-    yield Row(
-        name=f"{attention}/av",
-        parameters=s.plif,
-        neurons=stream,
-        additions=stream,
-        **product,
-        **head,
-    )
-    yield Row(
-        name=f"{attention}/proj",
-        kind="dense",
-        steps=steps,
-        macs=d * stream,
-        parameters=d * d + d * s.proj_bias + 2 * d + s.plif * (1 - membrane),
-        elements=stream,
-        neurons=(1 - membrane) * stream,
-        normalised=stream,
-        additions=stream * s.proj_bias + stream,
-    )
-    yield Row(
-        name=f"{mlp}/fc1",
-        kind="dense",
-        steps=steps,
-        macs=h * stream,
-        parameters=d * h + h * s.mlp_bias + 2 * h + s.plif * (1 + membrane),
-        elements=stream,
-        neurons=n * h + membrane * stream,
-        normalised=n * h,
-        additions=n * h * s.mlp_bias,
-    )
-    yield Row(
-        name=f"{mlp}/fc2",
-        kind="dense",
-        steps=steps,
-        macs=h * stream,
-        parameters=h * d + d * s.mlp_bias + 2 * d + s.plif * (1 - membrane),
-        elements=n * h,
-        neurons=(1 - membrane) * stream,
-        normalised=stream,
-        additions=stream * s.mlp_bias + stream,
-    )
+def _of(sizes: Sizes, path: str, declared: Declared, block: int | None, some: Any) -> Iterator[Row]:
+    """The rows of one declaration on some of the networks."""
+    dimensions = Dimensions(sizes.dimensions(block, some), declared.label)
+    learned = sizes.learned[some] if sizes.learned.any() else None
+    for name, numbers in count(declared, dimensions, learned).items():
+        known = {"macs": 0, "parameters": 0, "elements": 0, **numbers}
+        yield Row(name=f"{path}/{name}", steps=sizes.timesteps[some], **known)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kspike.components.parts import Neuron, Pool
 from kspike.config import SpikformerConfig
-from kspike.cost.analytic.rows import NUMBERS, Row, rows
+from kspike.cost.analytic.declared import Declared, Dimensions, updates
+from kspike.cost.analytic.rows import BLOCK, NUMBERS, Row, rows
 from kspike.cost.analytic.sizes import Sizes
 
 
@@ -18,7 +20,7 @@ def table(config: Any) -> tuple[Row, ...]:
         config: a `SpikformerConfig`, anything with `to_config()` (a `Genome`), or `Sizes`, whose rows then hold arrays.
 
     Returns:
-        One `Row` a product.
+        One `Row` a product, and one of kind "other" for a component that has parts but no product.
 
     Example:
         >>> import kspike
@@ -68,18 +70,36 @@ def as_sizes(configs: Any) -> tuple[Sizes, bool]:
 def neuron_counts(config: Any) -> dict[str, int]:
     """Path of every neuron layer of a network -> how many neurons it has, one time step's updates."""
     config = as_config(config)
-    membrane = config.residual == "membrane"
-    sizes = (*config.stage_sizes, config.grid)
-    stages = zip(config.stage_channels, sizes[1:] if config.pool_after == "norm" else sizes[:4], strict=True)
-    counts = {f"stem/neuron_{i}": c * h * w for i, (c, (h, w)) in enumerate(stages) if i < 3 or not membrane}
-    stream = config.tokens * config.embed_dim
-    if not membrane:
-        counts["stem/rpe_neuron"] = stream
-    for block, hidden in enumerate(config.hidden_dims):
-        attention, mlp = f"block_{block}/attention", f"block_{block}/mlp"
-        counts |= {f"{attention}/input_neuron": stream} if membrane else {}
-        counts |= {f"{attention}/qkv_neuron": 3 * stream, f"{attention}/attention_neuron": stream}
-        counts |= {f"{mlp}/input_neuron": stream} if membrane else {f"{attention}/proj_neuron": stream}
-        counts |= {f"{mlp}/fc1_neuron": config.tokens * hidden}
-        counts |= {} if membrane else {f"{mlp}/fc2_neuron": stream}
-    return counts
+    return {
+        f"{path}/{at.name}": updates(at, size)
+        for path, declared, size in _components(config)
+        for parts in declared.rows.values()
+        for at in parts
+        if isinstance(at.part, Neuron)
+    }
+
+
+def pools(config: Any) -> dict[str, list[tuple[int, str | None]]]:
+    """Path of every row with pools -> of each pool, numbers that go into it, and whose spikes they are, or None."""
+    config = as_config(config)
+    found: dict[str, list[tuple[int, str | None]]] = {}
+    for path, declared, size in _components(config):
+        known = dict(declared.parts)
+        for row, parts in declared.rows.items():
+            for at in parts:
+                if isinstance(at.part, Pool):
+                    source = declared.source(at.name)
+                    fires = source is not None and isinstance(known[source], Neuron)
+                    pooled = size.times(at.part.channels, at.before)
+                    found.setdefault(f"{path}/{row}", []).append((pooled, f"{path}/{source}" if fires else None))
+    return found
+
+
+def _components(config: SpikformerConfig) -> Iterator[tuple[str, Declared, Dimensions]]:
+    """(path, declaration, sizes) of every component of one network, in running order."""
+    stem = Declared.of("stem", config.stem, config.stem_settings, config.image_shape[:2])
+    yield "stem", stem, Dimensions(config.sizes(), stem.label)
+    for block in range(config.depth):
+        for place, role in BLOCK:
+            declared = Declared.of(role, getattr(config, role)[block], config.network, config.grid)
+            yield f"block_{block}/{place}", declared, Dimensions(config.sizes(block), declared.label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.cost.analytic.rows import Row
+from kspike.cost.analytic.table import pools
 from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
@@ -39,11 +40,13 @@ def attribute_surroundings(
         before = [n for n, r, _ in ran[:i] if r == "product" and n in attributed]
         after = [n for n, r, _ in ran[i:] if r == "product" and n in attributed]
         attributed[_nearest(name, before[-1:], after[:1])].append(entry)
+    of_row, at = pools(config) if rows else {}, products[0]
     for name, row in rows.items():
-        attributed[name].append({"normalised": row.normalised * row.steps})
-        if row.pooled:
-            fires = known.get(f"stem/neuron_{name[-1]}") if config.pool_after == "neuron" else None
-            attributed[name].append(_pool(row.pooled * row.steps, fires.spikes if fires else None))
+        at = name if name in attributed else at  # a row without a product: with the one before it
+        attributed[at].append({"normalised": row.normalised * row.steps})
+        for pooled, source in of_row.get(name, ()):
+            fires = known.get(source) if source else None
+            attributed[at].append(_pool(pooled * row.steps, fires.spikes if fires else None))
     return attributed
 
 

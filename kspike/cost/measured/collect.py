@@ -60,7 +60,7 @@ def collect(
     seen = [each.name for each in found]
     around = attribute_surroundings(seen, statistics, neurons, rows if strict else {}, config)
     products = [each.over_images(around.get(each.name, []), static and i == 0) for i, each in enumerate(found)]
-    missing = [name for name in rows if name not in seen]
+    missing = [name for name, row in rows.items() if row.kind != "other" and name not in seen]
     if strict and missing:
         raise ValueError(
             f"{missing[0]} ran nowhere in the forward pass, though the active network has it: a layer of that path, or "

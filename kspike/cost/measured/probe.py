@@ -109,7 +109,7 @@ def _known(model: Any) -> dict[str, str]:
     """Path -> role, of a supernet's layers: elastic ones are found by their paths, whatever class they are."""
     if not is_supernet(model):
         return {}
-    return {row.name: row.kind for row in table(model.space.max_config()) if row.kind != "attention"}
+    return {row.name: row.kind for row in table(model.space.max_config()) if row.kind in ("conv", "dense")}
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:

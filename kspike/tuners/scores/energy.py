@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from kspike.components.parts import Sum
 from kspike.config import SpikformerConfig
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured.collect import Statistics, collect
@@ -116,5 +118,7 @@ def is_silent(neurons: tuple[NeuronRow, ...], config: SpikformerConfig | None) -
     for row in neurons:
         place = row.name if row.name.startswith("stem") else row.name.split("/")[0]
         places.setdefault(place, []).append(row.silent)
-    # the position encoding is bypassed by a shortcut
-    return any(all(silent) for place, silent in places.items() if not place.endswith("rpe_neuron"))
+    # what is added to the output of a neuron, as to a position encoding's, has a way around it
+    parts = list(config.stem_parts.items()) if config is not None else []
+    added = {f"stem/{name}" for (name, _), (_, after) in itertools.pairwise(parts) if isinstance(after, Sum)}
+    return any(all(silent) for place, silent in places.items() if place not in added)

@@ -52,7 +52,7 @@ class CostCells:
     def __init__(self, space: SearchSpace, names: Sequence[str] = ("parameters", "flops", "timesteps")) -> None:
         self.space = space
         self.quantities: tuple[Quantity, ...] = tuple(quantity(name) for name in names)
-        ignored = frozenset.intersection(*(q.ignores for q in self.quantities))
+        ignored = frozenset.intersection(*(q.ignored(space) for q in self.quantities))
         genes = [gene for gene in space.genes if gene.name != "depth"]
         self._net_genes, self._free_net = _split([g for g in genes if g.scope == "network"], ignored)
         self._block_genes, self._free_block = _split([g for g in genes if g.scope == "block"], ignored)

@@ -1,0 +1,356 @@
+"""Elastic components: what `kspike.components` declare, over shared weights, as slices or under masks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import keras
+from keras import ops
+
+from kspike import components
+from kspike._types import Array, Maps, Signal, Tokens
+from kspike.components import geometry
+from kspike.components import parts as kinds_of_part
+from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool
+from kspike.config import SpikformerConfig
+from kspike.layers._parts import fold_time, unfold_time
+from kspike.layers.component import Parts, number_of, pool_in_place
+from kspike.layers.component import Sizes as PlainSizes
+from kspike.layers.neuron import learned_weights
+from kspike.layers.stepping import Membrane, run
+from kspike.ops import attend, attend_chosen, lif, max_pool
+from kspike.supernet.choosing import choose
+from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
+from kspike.supernet.view import Extent, View
+
+
+@dataclasses.dataclass(frozen=True)
+class Pass:
+    """What one forward pass through the supernet knows.
+
+    Args:
+        view: the network, as numbers or tensors.
+        statistics: how it normalises.
+        active: 1.0 where the block runs, else 0.0; None where it is known to run.
+    """
+
+    view: View
+    statistics: Statistics
+    active: Any = None
+
+    @property
+    def normalising(self) -> dict[str, Any]:
+        return {"statistics": self.statistics, "time_mask": self.view.time_mask, "active": self.active}
+
+
+class ElasticComponent(keras.layers.Layer):
+    """One component of a place of the supernet, over weights of the largest sizes.
+
+    Args:
+        component: the mixer, MLP or stem.
+        config: the supernet's largest network, whose settings components name.
+        largest: largest number of every dimension at this place.
+        neurons: neuron components to choose from.
+        block: which block it stands in; None for the stem.
+        grid: (height, width) of what comes in.
+    """
+
+    def __init__(
+        self,
+        component: Any,
+        config: SpikformerConfig,
+        largest: Mapping[str, int],
+        neurons: Sequence[components.Neuron],
+        block: int | None = None,
+        grid: tuple[int, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        own = self.__dict__  # past Keras, which would track and wrap
+        own["component"], own["config"], own["block"] = component, config, block
+        own["network"] = config.stem_settings if component.role == "stem" else config.network
+        own["declared"] = component.declared(own["network"])
+        own["largest"], own["neurons"], own["grid"] = dict(largest), tuple(neurons), grid
+        own["learned"] = {}
+        own["neuron_arguments"] = {
+            name: getattr(config, name) for name in ("v_reset", "decay_input", "detach_reset", "surrogate")
+        }
+
+    # -- weights ------------------------------------------------------------------------------------------------
+
+    def build(self, input_shape: tuple | None = None) -> None:
+        groups: dict[str, list] = {}
+        for name, part in self.declared.items():
+            if isinstance(part, kinds_of_part.Neuron):
+                self._add_neuron(name, part)
+                continue
+            layer = self._layer(name, part)
+            if layer is None:
+                continue
+            layer.build()
+            kind, _, stage = name.rpartition("_")
+            if self.component.role == "stem" and stage.isdigit():  # conv_0 to conv_3 are one list, as in layers.SPS
+                groups.setdefault(f"{kind}_layers", []).append(layer)
+            else:
+                setattr(self, name, layer)
+            self.__dict__.setdefault("_by_name", {})[name] = layer
+        for name, layers in groups.items():
+            setattr(self, name, layers)
+        self.built = True
+
+    def _layer(self, name: str, part: Part) -> keras.layers.Layer | None:
+        number = functools.partial(number_of, self.largest)
+        common = {"dtype": self.dtype_policy, "name": name}
+        if isinstance(part, Dense):
+            return ElasticDense(number(part.inputs), number(part.outputs), part.copies, part.bias, **common)
+        if isinstance(part, Conv):
+            sides = (part.kernel, part.stride, part.bias)
+            return ElasticConv(number(part.inputs), number(part.outputs), *sides, **common)
+        if isinstance(part, DepthwiseConv):
+            return ElasticDepthwise(number(part.channels), part.kernel, part.stride, part.bias, **common)
+        if isinstance(part, Norm):
+            return ElasticNorm(number(part.channels), part.copies, **common)
+        return None
+
+    def _add_neuron(self, name: str, part: kinds_of_part.Neuron) -> None:
+        """Learned weights of a neuron, shared by every subnet; those of each neuron to choose from are its own."""
+        tau = self.config.tau.at(part.kind, self.block)
+        for neuron in self.neurons:
+            for weight, start in neuron.weights(tau).items():
+                whole = f"{name}_{weight}" if len(self.neurons) == 1 else f"{name}_{neuron.name}_{weight}"
+                self.learned[name, neuron, weight] = self.add_weight(
+                    shape=(part.copies,),
+                    initializer=keras.initializers.Constant(start),
+                    name=whole,
+                    dtype="float32",
+                    autocast=False,
+                )
+
+    def part(self, name: str) -> Any:
+        """The layer of a part."""
+        return self._by_name[name]
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def run(self, x: Signal, given: Pass) -> Signal:
+        """`forward` of the component; what is inactive is zero."""
+        view, made = given.view, _Made()
+        calls: dict[str, Callable] = {}
+        following = [*list(self.declared.values())[1:], None]
+        for (name, part), after in zip(self.declared.items(), following, strict=True):
+            if isinstance(part, Norm):
+                calls[name] = made.keep(_Normalise(self, name, self._extent(part.channels, view), given))
+            elif isinstance(part, kinds_of_part.Neuron):
+                calls[name] = made.keep(functools.partial(self._fire_part, name, part, given))
+            elif isinstance(part, Dense):
+                call = functools.partial(
+                    self.part(name), inputs=self._extent(part.inputs, view), outputs=self._extent(part.outputs, view)
+                )
+                calls[name] = self._masked(call, part, part.outputs, after, view)
+            elif isinstance(part, Conv):
+                inputs = self._extent(part.inputs, view) if part.inputs != "image" else None
+                call = functools.partial(self.part(name), inputs=inputs, outputs=self._extent(part.outputs, view))
+                calls[name] = self._masked(_over_frames(call, view), part, part.outputs, after, view)
+            elif isinstance(part, DepthwiseConv):
+                call = functools.partial(self.part(name), extent=self._extent(part.channels, view))
+                calls[name] = self._masked(_over_frames(call, view), part, part.channels, after, view)
+            elif isinstance(part, Pool):
+                calls[name] = _over_frames(max_pool if part.stride == 2 else pool_in_place, view)
+        y = self.component.run(Parts(calls), x, self._sizes(view), self.network)
+        if self.component.role != "stem" and tuple(y.shape) != tuple(x.shape):
+            raise ValueError(
+                f"{self.component.role} {self.component.label}: forward must give the shape it takes, "
+                f"{tuple(x.shape)}; it gave {tuple(y.shape)}."
+            )
+        return y if made.last is y else view.extent("width", self.block).mask(y)
+
+    def _extent(self, size: str, view: View) -> Extent:
+        return view.extent(size, self.block)
+
+    def _masked(self, call: Callable, part: Any, outputs: str, after: Part | None, view: View) -> Callable:
+        """A bias reaches inactive channels; a normalisation behind it would set them to zero."""
+        if not part.bias or isinstance(after, Norm):
+            return call
+        extent = self._extent(outputs, view)
+        return lambda x: extent.mask(call(x))
+
+    def _sizes(self, view: View) -> Any:
+        grid = None
+        if self.grid is not None:
+            grid = geometry.last(self.declared, self.grid) if self.component.role == "stem" else self.grid
+        if view.numbers is not None:
+            return SlicedSizes(self, view.numbers.sizes(self.block), grid, view)
+        return MaskedSizes(self, grid, view)
+
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, heads: Any) -> Tokens:
+        """q k^T v of spikes, head by head, in float32; `heads` is a number, or a masked view's widths and which."""
+        if not isinstance(heads, int):
+            return attend_chosen(q, k, v, *heads)
+        shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
+        return attend(*(ops.reshape(a, shape) for a in (q, k, v)))
+
+    # -- neurons ------------------------------------------------------------------------------------------------
+
+    def _membrane(self, name: str, neuron: components.Neuron, values: Mapping, channels: int) -> Membrane:
+        weights = {weight: self.learned[name, neuron, weight] for weight in neuron.weights(2.0)}
+        spread = learned_weights(weights, channels)
+        return Membrane(neuron, weights=spread, **values, **self.neuron_arguments)
+
+    def _fire_part(self, name: str, part: kinds_of_part.Neuron, given: Pass, x: Signal, norm: Any = None) -> Signal:
+        extent, view = self._extent(part.channels, given.view), given.view
+        values = view.neuron(part.kind, self.block)
+
+        def one(neuron: components.Neuron, x: Signal) -> Signal:
+            if norm is not None and neuron.one_pass and "fire" not in self.__dict__:
+                spikes = norm.then_fire(x, self._membrane(name, neuron, values, x.shape[-1]), self.compute_dtype)
+                if spikes is not None:
+                    return spikes
+            return self.fire(x if norm is None else norm(x), name, neuron, extent, values, view.time_mask)
+
+        index = view.choice("neuron")
+        if isinstance(index, int):
+            return one(self.neurons[index], x)
+        layers = [] if norm is None else [norm.layer]
+        own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
+        return choose(index, [functools.partial(one, n) for n in self.neurons], x, layers, own)
+
+    def fire(
+        self, x: Signal, name: str, neuron: components.Neuron, extent: Extent, values: Mapping, time_mask: Any
+    ) -> Signal:
+        """Spikes of one neuron part, zero in inactive channels and time steps."""
+        membrane = self._membrane(name, neuron, values, x.shape[-1])
+        x = ops.cast(x, "float32")
+        if neuron.one_pass:
+            y = lif(x, **membrane.fused)
+        else:
+            y, _ = run(membrane, x, None, self.compute_dtype)
+        y = extent.mask(ops.cast(y, self.compute_dtype))
+        if time_mask is None:
+            return y
+        return y * ops.cast(ops.reshape(time_mask, (1, -1, *([1] * (len(y.shape) - 2)))), y.dtype)
+
+
+class _Made:
+    """Keeps the last tensor that a normalisation or a neuron made: it is masked already."""
+
+    last: Any = None
+
+    def keep(self, call: Any) -> Any:
+        made = self
+
+        class Kept:
+            layer = getattr(call, "layer", None)
+            then_fire = getattr(call, "then_fire", None)
+
+            def __call__(self, *args: Any, **kwargs: Any) -> Any:
+                made.last = call(*args, **kwargs)
+                return made.last
+
+        return Kept()
+
+
+class _Normalise:
+    """A normalisation, alone or with the neuron behind it."""
+
+    def __init__(self, owner: ElasticComponent, name: str, extent: Extent, given: Pass) -> None:
+        self.layer, self.how = owner.part(name), {"extent": extent, **given.normalising}
+
+    def __call__(self, x: Signal) -> Signal:
+        return self.layer(x, **self.how)
+
+    def then_fire(self, x: Signal, membrane: Membrane, dtype: str) -> Signal | None:
+        return self.layer.then_fire(x, dtype=dtype, **self.how, **membrane.fused)
+
+
+def _over_frames(call: Callable, view: View) -> Callable:
+    return lambda x: unfold_time(call(fold_time(x)), view.timesteps)
+
+
+class SlicedSizes(PlainSizes):
+    """The dimensions of one network on slices."""
+
+    def __init__(self, owner: ElasticComponent, numbers: Mapping[str, int], grid: Any, view: View) -> None:
+        super().__init__(owner, numbers, grid)
+
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
+        y = self._layer.attend(q, k, v, self.heads)
+        return y if scale == 1.0 else y * scale
+
+
+class MaskedSizes(PlainSizes):
+    """The dimensions under masks: width, hidden and heads are extents; what works by them is done with tables."""
+
+    def __init__(self, owner: ElasticComponent, grid: Any, view: View) -> None:
+        block = owner.block
+        super().__init__(owner, {"tokens": owner.config.tokens}, grid)
+        self._view, self._block = view, block
+        self.width = view.extent("width", block)
+        if block is not None:
+            self.hidden, self.heads = view.extent("hidden", block), view.extent("heads", block)
+
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
+        y = self._layer.attend(q, k, v, self._view.heads(self._block))
+        return y if scale == 1.0 else y * scale
+
+    def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
+        return ops.matmul(x, ops.cast(self._view.membership(self._block), x.dtype))
+
+    def to_channels(self, x: Annotated[Array, "... heads"]) -> Annotated[Array, "... width"]:
+        return ops.matmul(x, ops.cast(ops.transpose(self._view.membership(self._block)), x.dtype))
+
+    def mean(self, x: Signal, over: str) -> Signal:
+        axis, ones = {"time": (1, self._view.time_mask), "width": (-1, self.width.ones)}[over]
+        if ones is None:
+            return ops.mean(x, axis=axis, keepdims=True)
+        shape = [1] * len(x.shape)
+        shape[axis] = -1
+        weights = ops.cast(ops.reshape(ones, shape), x.dtype)
+        return ops.sum(x * weights, axis=axis, keepdims=True) / ops.cast(ops.sum(ones), x.dtype)
+
+
+class ElasticPlace(keras.layers.Layer):
+    """A place of the supernet with several components to choose from; the chosen one alone runs."""
+
+    def __init__(self, role: str, options: Sequence[ElasticComponent], **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.role = role
+        self.options = list(options)
+
+    def build(self, input_shape: tuple | None = None) -> None:
+        for option in self.options:
+            option.build()
+        self.built = True
+
+
+def branch(place: Any, role: str, x: Tokens, given: Pass, block: int | None) -> Tokens:
+    """The stream behind a place: x + f(x), or f(x) of a component without a shortcut; x where the block is inactive."""
+    options = place.options if isinstance(place, ElasticPlace) else [place]
+    gate = None if given.active is None else ops.cast(given.active, x.dtype)
+    gated = x if gate is None else x * gate
+
+    def after(option: ElasticComponent, x: Tokens) -> Tokens:
+        y = option.run(x, given)
+        return x + y if option.component.shortcut else y
+
+    if len(options) == 1 and options[0].component.shortcut:
+        y = options[0].run(gated, given)
+        return x + (y if gate is None else gate * y)
+    index = given.view.choice(role, block) if len(options) > 1 else 0
+    if isinstance(index, int):
+        y = after(options[index], gated)
+    else:
+        y = choose(index, [functools.partial(after, option) for option in options], gated, options, [])
+    return y if gate is None else ops.where(gate > 0, y, x)
+
+
+def stem_of(place: Any, x: Maps, given: Pass) -> Tokens:
+    """The tokens behind the stem."""
+    options = place.options if isinstance(place, ElasticPlace) else [place]
+    index = given.view.choice("stem") if len(options) > 1 else 0
+    x = ops.cast(x, options[0].compute_dtype)
+    if isinstance(index, int):
+        return options[index].run(x, given)
+    return choose(index, [functools.partial(option.run, given=given) for option in options], x, options, [])
