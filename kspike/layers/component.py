@@ -22,6 +22,18 @@ from kspike.layers.products import Dense as DenseLayer
 from kspike.ops import attend, max_pool
 
 
+class _WhereDeclared:
+    """A function that a layer has if its component declares a part of that kind; one may be put in its place."""
+
+    def __init__(self, kind: type[Part], function: Any) -> None:
+        self.kind, self.function = kind, function
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        if layer is None or not any(isinstance(part, self.kind) for part in layer.declared.values()):
+            raise AttributeError(f"{owner.__name__} declares no {self.kind.__name__}.")
+        return self.function
+
+
 class ComponentLayer(SpikingComposite):
     """Base of all layers that are one component: makes the parts it declares and runs its `forward`.
 
@@ -37,10 +49,6 @@ class ComponentLayer(SpikingComposite):
         self.__dict__["component"] = component
         self.__dict__["network"] = dict(network)
         self.__dict__["declared"] = component.declared(network)
-        if not any(isinstance(part, MatMul) for part in self.declared.values()):
-            self.__dict__["attend"] = None  # nothing to listen to
-        if not any(isinstance(part, Pool) for part in self.declared.values()):
-            self.__dict__["downsample"] = None
 
     # -- what a subclass says -----------------------------------------------------------------------------------
 
@@ -121,13 +129,10 @@ class ComponentLayer(SpikingComposite):
         outputs = self.component.run(Parts(calls), inputs, sizes, self.network)
         return outputs
 
-    def attend(self, q: Heads, k: Heads, v: Heads) -> Tokens:
-        """q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
-        return attend(q, k, v)
-
-    def downsample(self, x: Frames) -> Frames:
-        """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
-        return max_pool(x)
+    #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
+    #: max-pool of stride 2 of (frames, height, width, channels). Costs hook them where they are.
+    attend: Any = _WhereDeclared(MatMul, attend)
+    downsample: Any = _WhereDeclared(Pool, max_pool)
 
 
 def number_of(size: Mapping[str, Any], name: str) -> Any:

@@ -10,7 +10,7 @@ from kspike.components.parts import Conv, Neuron, Norm
 from kspike.components.registry import register
 
 
-@register("stem", "conv")
+@register("stem", "single_conv")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ConvStem(Stem):
     """x = LIF(BN(conv(x))), 3x3 or larger, with a stride: the smallest stem, for small images and edge devices.
@@ -25,7 +25,7 @@ class ConvStem(Stem):
     def __post_init__(self) -> None:
         for name, known in (("kernel", (1, 3, 5, 7)), ("stride", (1, 2, 4))):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} of the stem 'conv' must be one of {known}, got {getattr(self, name)!r}.")
+                raise ValueError(f"{name} of the stem 'single_conv' must be one of {known}, got {getattr(self, name)!r}.")
 
     def parts(self, *, residual: str) -> dict[str, Any]:
         conv = {"conv": Conv("image", "width", self.kernel, self.stride), "norm": Norm("width")}
