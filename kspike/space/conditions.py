@@ -120,6 +120,27 @@ class Conditions:
                     )
                 )
 
+    def scopes(self, slot: int) -> list[dict[str, tuple[str, ...]]]:
+        """Under which words a slot acts: slot name of a word -> labels, all of them at once; a slot acts in any of these.
+
+        Empty where it acts in no network; `[{}]` where words do not matter.
+        """
+        table, block = self.tables[slot], self._slots[slot].block
+        if not table.any():
+            return []
+        names = [axis if axis in NETWORK_AXES else f"{axis}/{block}" for axis in self.axes(block)]
+        found = []
+        for part in _rectangles(table):
+            allowed = {name: part.any(axis=tuple({*range(table.ndim)} - {i})) for i, name in enumerate(names)}
+            found.append(
+                {
+                    name: tuple(itertools.compress(self._genes[name.partition("/")[0]].labels, some))
+                    for name, some in allowed.items()
+                    if not some.all()
+                }
+            )
+        return found
+
     def always(self, gene: Gene) -> bool:
         """Whether a gene acts in every network that has its blocks."""
         return all(t.all() for slot, t in zip(self._slots, self.tables, strict=True) if slot.gene.name == gene.name)
@@ -131,6 +152,19 @@ class Conditions:
             return None
         place = np.unravel_index(int(table.argmax()), table.shape)
         return {axis: int(i) for axis, i in zip(self.axes(self._slots[slot].block), place, strict=True)}
+
+
+def _rectangles(table: np.ndarray) -> list[np.ndarray]:
+    """A table as the union of tables that are each a product over their axes: all of it, or what each MLP and mixer adds."""
+    allowed = [table.any(axis=tuple({*range(table.ndim)} - {i})) for i in range(table.ndim)]
+    if (functools.reduce(np.multiply.outer, allowed) == table).all():
+        return [table]
+    kept = []
+    for place in range(table.shape[-1]):
+        one = np.zeros_like(table)
+        one[..., place] = table[..., place]
+        kept += _rectangles(one) if one.any() else []
+    return kept
 
 
 def _in_network(gene: Gene, base: Any, stem: Any, neuron: Any) -> bool:

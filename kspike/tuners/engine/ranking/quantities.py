@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from kspike import cost
 from kspike._registry import unknown
+from kspike.components import parts
 from kspike.cost import Sizes
+from kspike.cost.analytic.rows import rows
+from kspike.space import SearchSpace
 
 #: Fields of a config that change no count of products, normalised numbers, membranes and pools.
 NEURONS = frozenset({"tau", "v_threshold"})
@@ -22,8 +26,9 @@ class Quantity:
     Args:
         name: how it is called in metrics and constraints.
         count: `Sizes` of n networks -> int64 `(n,)`.
-        ignores: fields of `SpikformerConfig` that never change it. Any other gene is taken to, which is always right
-            and only slower.
+        ignores: fields of `SpikformerConfig` that never change it, but for components that have other parts than
+            attention of sizes that heads divide (see `ignored`). Any other gene is taken to, which is always right and
+            only slower.
     """
 
     name: str
@@ -32,9 +37,12 @@ class Quantity:
 
 
 def attention_operations(sizes: Sizes) -> np.ndarray:
-    """Operations of attention as K^T V, then Q (K^T V), one image, all steps: 2 T N D sum(D / heads)."""
-    head_dims = (sizes.embed_dim[:, None] // sizes.heads * sizes.expressed).sum(1)
-    return 2 * sizes.timesteps * sizes.tokens * sizes.embed_dim * head_dims
+    """Operations of attention as K^T V, then Q (K^T V), one image, all steps: 2 T N D sum(D / heads).
+
+    Half of it for each product of two activations that a mixer has; a mixer without any adds nothing.
+    """
+    products = [row for row in rows(sizes) if row.kind == "attention"]
+    return sum((row.steps * row.elements * row.head_dim for row in products), np.zeros(len(sizes), np.int64))
 
 
 QUANTITIES = {
@@ -46,6 +54,26 @@ QUANTITIES = {
         Quantity("attention", attention_operations, NEURONS | {"mlp_ratio", "stem_channels"}),
     )
 }
+
+
+def ignored(space: SearchSpace, quantities: Iterable[Quantity]) -> frozenset[str]:
+    """Fields that change none of the quantities in a space.
+
+    Heads divide attention's products and change no other count, unless a component has other parts of that size; and
+    attention does not see the MLP's hidden channels, unless a component attends over them.
+    """
+    found = frozenset.intersection(*(q.ignores for q in quantities))
+    network = space.base.network
+    for role, block in itertools.product(("mixer", "mlp"), range(space.max_depth)):
+        for made in space.components(role, block):
+            for part in made.declared(network).values():
+                named = {parts.split(size)[0] for size in part.sizes}
+                attends = isinstance(part, parts.MatMul)
+                if "heads" in named and not attends:
+                    found -= {"num_heads"}
+                if "hidden" in named and attends:
+                    found -= {"mlp_ratio"}
+    return found
 
 
 def quantity(name: str) -> Quantity:
