@@ -125,5 +125,6 @@ def _check_grids(space: SearchSpace, variants: Sequence[Genome]) -> None:
         config = genome.to_config()
         stems[config.stem_component.label] = config.grid
     if len(set(stems.values())) > 1:
-        shown = ", ".join(f"{label} gives {height}x{width}" for label, (height, width) in stems.items())
+        sizes = ((made.label, *stems[made.label]) for made in space.components("stem"))
+        shown = ", ".join(f"{label} gives {height}x{width}" for label, height, width in sizes)
         raise ValueError(f"stem: all choices must give the same grid of tokens: {shown}; change their strides or pools.")
