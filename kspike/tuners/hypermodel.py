@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 
 from kspike.models import Spikformer
-from kspike.space import Gene, Genome, SearchSpace
+from kspike.space import Gene, Genome, SearchSpace, Slot
 
 
 def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
@@ -24,10 +24,27 @@ def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
         deep = [d for d in depths if slot.block is not None and d > slot.block]
         below = {"depth": deep} if deep and len(deep) < len(depths) else {}
         for words in space.conditions.scopes(at):  # several: active in any of them
-            with contextlib.ExitStack() as scopes:
-                for parent, values in {**below, **words}.items():
-                    scopes.enter_context(hp.conditional_scope(parent, list(values)))
+            scopes = {**below, **words}
+            if len(words) > 1:
+                _declare_under(hp, slot, scopes)
+                continue
+            with contextlib.ExitStack() as opened:
+                for parent, values in scopes.items():
+                    opened.enter_context(hp.conditional_scope(parent, list(values)))
                 hp.Choice(slot.name, list(offered(slot.gene)))
+
+
+def _declare_under(hp: keras_tuner.HyperParameters, slot: Slot, scopes: Mapping[str, Any]) -> None:
+    """Declares a Choice under several words at once, which `conditional_scope` takes only where one stands in another."""
+    choices = list(offered(slot.gene))
+    conditions = [
+        {"class_name": "Parent", "config": {"name": parent, "values": list(values)}}
+        for parent, values in scopes.items()
+    ]
+    config = {"name": slot.name, "default": choices[0], "conditions": conditions, "values": choices}
+    config["ordered"] = not slot.gene.word
+    space = [{"class_name": "Choice", "config": config}]
+    hp.merge(keras_tuner.HyperParameters.from_config({"space": space, "values": {}}), overwrite=False)
 
 
 def offered(gene: Gene) -> tuple[Any, ...]:

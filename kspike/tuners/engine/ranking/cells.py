@@ -11,7 +11,7 @@ import numpy as np
 from kspike.cost import Sizes
 from kspike.space import Gene, Genome, SearchSpace
 from kspike.tuners.engine.ranking.block_sums import BlockSums, TooRich
-from kspike.tuners.engine.ranking.quantities import Quantity, ignored, quantity
+from kspike.tuners.engine.ranking.quantities import Quantity, quantity
 
 #: Above these, a space counts as too rich: networks counted one by one; cells.
 MOST_COUNTED = 300_000
@@ -52,10 +52,10 @@ class CostCells:
     def __init__(self, space: SearchSpace, names: Sequence[str] = ("parameters", "flops", "timesteps")) -> None:
         self.space = space
         self.quantities: tuple[Quantity, ...] = tuple(quantity(name) for name in names)
-        free = ignored(space, self.quantities)
+        ignored = frozenset.intersection(*(q.ignored(space) for q in self.quantities))
         genes = [gene for gene in space.genes if gene.name != "depth"]
-        self._net_genes, self._free_net = _split([g for g in genes if g.scope == "network"], free)
-        self._block_genes, self._free_block = _split([g for g in genes if g.scope == "block"], free)
+        self._net_genes, self._free_net = _split([g for g in genes if g.scope == "network"], ignored)
+        self._block_genes, self._free_block = _split([g for g in genes if g.scope == "block"], ignored)
         self._depth_gene = next((g for g in space.genes if g.name == "depth"), None)
         self.depths: tuple[int, ...] = self._depth_gene.choices if self._depth_gene else (space.max_depth,)
         self._blocks = range(space.max_depth if any(gene.scope == "block" for gene in genes) else 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,13 +27,31 @@ class Quantity:
         name: how it is called in metrics and constraints.
         count: `Sizes` of n networks -> int64 `(n,)`.
         ignores: fields of `SpikformerConfig` that never change it, but for components that have other parts than
-            attention of sizes that heads divide (see `ignored`). Any other gene is taken to, which is always right and
+            attention of these sizes (see `ignored`). Any other gene is taken to, which is always right and
             only slower.
     """
 
     name: str
     count: Callable[[Sizes], np.ndarray]
     ignores: frozenset[str]
+
+    def ignored(self, space: SearchSpace) -> frozenset[str]:
+        """Those of `ignores` that change nothing in a space.
+
+        Heads divide attention's products and change no other count, unless a component has other parts of that size;
+        and attention does not see the MLP's hidden channels, unless a component attends over them.
+        """
+        found, network = self.ignores, space.base.network
+        for role, block in itertools.product(("mixer", "mlp"), range(space.max_depth)):
+            for made in space.components(role, block):
+                for part in made.declared(network).values():
+                    named = {parts.split(size)[0] for size in part.sizes}
+                    attends = isinstance(part, parts.MatMul)
+                    if "heads" in named and not attends:
+                        found -= {"num_heads"}
+                    if "hidden" in named and attends:
+                        found -= {"mlp_ratio"}
+        return found
 
 
 def attention_operations(sizes: Sizes) -> np.ndarray:
@@ -54,26 +72,6 @@ QUANTITIES = {
         Quantity("attention", attention_operations, NEURONS | {"mlp_ratio", "stem_channels"}),
     )
 }
-
-
-def ignored(space: SearchSpace, quantities: Iterable[Quantity]) -> frozenset[str]:
-    """Fields that change none of the quantities in a space.
-
-    Heads divide attention's products and change no other count, unless a component has other parts of that size; and
-    attention does not see the MLP's hidden channels, unless a component attends over them.
-    """
-    found = frozenset.intersection(*(q.ignores for q in quantities))
-    network = space.base.network
-    for role, block in itertools.product(("mixer", "mlp"), range(space.max_depth)):
-        for made in space.components(role, block):
-            for part in made.declared(network).values():
-                named = {parts.split(size)[0] for size in part.sizes}
-                attends = isinstance(part, parts.MatMul)
-                if "heads" in named and not attends:
-                    found -= {"num_heads"}
-                if "hidden" in named and attends:
-                    found -= {"mlp_ratio"}
-    return found
 
 
 def quantity(name: str) -> Quantity:
