@@ -24,18 +24,15 @@ def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
         deep = [d for d in depths if slot.block is not None and d > slot.block]
         below = {"depth": deep} if deep and len(deep) < len(depths) else {}
         for words in space.conditions.scopes(at):  # several: active in any of them
-            scopes = {**below, **words}
-            if len(words) > 1:
-                _declare_under(hp, slot, scopes)
+            if words:
+                _declare_under(hp, slot, {**below, **words})
                 continue
-            with contextlib.ExitStack() as opened:
-                for parent, values in scopes.items():
-                    opened.enter_context(hp.conditional_scope(parent, list(values)))
+            with hp.conditional_scope("depth", deep) if below else contextlib.nullcontext():
                 hp.Choice(slot.name, list(offered(slot.gene)))
 
 
 def _declare_under(hp: keras_tuner.HyperParameters, slot: Slot, scopes: Mapping[str, Any]) -> None:
-    """Declares a Choice under several words at once, which `conditional_scope` takes only where one stands in another."""
+    """Declares a Choice under words; `conditional_scope` takes several only where each was declared inside the other."""
     choices = list(offered(slot.gene))
     conditions = [
         {"class_name": "Parent", "config": {"name": parent, "values": list(values)}}

@@ -55,7 +55,7 @@ def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
 
 def test_a_sample_holds_each_network_once():
     for space in SPACES.values():
-        sample = Sample(space, ("parameters",))
+        sample = Sample(space, ("parameters",), seed=0)
         assert len(sample.counts) == space.size()
         assert len({next(sample.genomes(i)) for i in range(len(sample.counts))}) == space.size()
 
