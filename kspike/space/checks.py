@@ -92,7 +92,7 @@ def _heads(space: SearchSpace, by_name: dict[str, Gene]) -> tuple[int, ...]:
 
 
 def _build(space: SearchSpace) -> None:
-    """Builds every choice in the smallest and the largest network, and in these with every other word: the config judges."""
+    """Builds every choice at both extremes, and in these with every other word; the config is the judge."""
     words = [gene for gene in space.genes if gene.word]
     ends = [space.smallest(), space.largest()]
     variants = [*ends]
@@ -127,4 +127,6 @@ def _check_grids(space: SearchSpace, variants: Sequence[Genome]) -> None:
     if len(set(stems.values())) > 1:
         sizes = ((made.label, *stems[made.label]) for made in space.components("stem"))
         shown = ", ".join(f"{label} gives {height}x{width}" for label, height, width in sizes)
-        raise ValueError(f"stem: all choices must give the same grid of tokens: {shown}; change their strides or pools.")
+        raise ValueError(
+            f"stem: all choices must give the same grid of tokens: {shown}; change their strides or pools."
+        )

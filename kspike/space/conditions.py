@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,8 @@ class Conditions:
             if slot.block is not None:
                 found[:, column] = slot.block < depths
             if not table.all():
-                found[:, column] &= table[tuple(self._chosen(axis, slot.block, indices) for axis in self.axes(slot.block))]
+                chosen = [self._chosen(axis, slot.block, indices) for axis in self.axes(slot.block)]
+                found[:, column] &= table[tuple(chosen)]
         return found
 
     def _chosen(self, role: str, block: int | None, indices: np.ndarray) -> Any:
@@ -76,7 +78,7 @@ class Conditions:
     # -- counting -----------------------------------------------------------------------------------------------
 
     def size(self) -> int:
-        """Number of different networks: network choices, times, for every depth, those of its blocks, summed over words."""
+        """Number of different networks: network choices, times those of the blocks of every depth, summed over words."""
         total = 0
         for stem, neuron in np.ndindex(len(self._words["stem", None]), len(self._words["neuron", None])):
             network = math.prod(
@@ -84,7 +86,8 @@ class Conditions:
                 for slot, table in zip(self._slots, self.tables, strict=True)
                 if slot.block is None and not slot.gene.word and slot.name != "depth" and table[stem, neuron]
             )
-            stacks = list(itertools.accumulate((counts[neuron] for counts in self._blocks), lambda a, b: a * b, initial=1))
+            blocks = (counts[neuron] for counts in self._blocks)
+            stacks = list(itertools.accumulate(blocks, operator.mul, initial=1))
             total += network * sum(stacks[depth] for depth in self._depths)
         return total
 
@@ -102,7 +105,7 @@ class Conditions:
         return found
 
     def walk(self) -> Iterator[tuple[int, ...]]:
-        """Indices of every network once, 0 where a slot does not act: depths first, then words, then all other genes."""
+        """Indices of every network once, 0 where a slot does not act: by depth, then by words, then by other genes."""
         words = [i for i, slot in enumerate(self._slots) if slot.gene.word]
         for depth in range(len(self._depths)):
             start = np.zeros((1, len(self._slots)), int)
@@ -121,7 +124,7 @@ class Conditions:
                 )
 
     def scopes(self, slot: int) -> list[dict[str, tuple[str, ...]]]:
-        """Under which words a slot acts: slot name of a word -> labels, all of them at once; a slot acts in any of these.
+        """Under which words a slot acts: slot name of a word -> labels, all at once; the slot acts under any of these.
 
         Empty where it acts in no network; `[{}]` where words do not matter.
         """
@@ -155,7 +158,7 @@ class Conditions:
 
 
 def _rectangles(table: np.ndarray) -> list[np.ndarray]:
-    """A table as the union of tables that are each a product over their axes: all of it, or what each MLP and mixer adds."""
+    """A table as a union of tables, each a product over its axes: the whole, or a part for each MLP and mixer."""
     allowed = [table.any(axis=tuple({*range(table.ndim)} - {i})) for i in range(table.ndim)]
     if (functools.reduce(np.multiply.outer, allowed) == table).all():
         return [table]

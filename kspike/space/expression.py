@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def express(space: SearchSpace, values: Mapping[str, Any]) -> SpikformerConfig:
-    """Builds the network of gene values; values beyond `depth`, and those that its words have no use for, are ignored."""
+    """Builds the network of gene values; those beyond `depth`, or without use for its words, are ignored."""
     depth = values.get("depth", space.max_depth)
     changes: dict[str, Any] = {"depth": depth}
     for field in ("embed_dim", "timesteps"):

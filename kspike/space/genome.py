@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Genome:
     """Holds one value a network gene and one a block for every block gene, always at the space's maximum depth.
 
-    Only the first `depth` blocks are expressed, and of these what their words have a use for. Two genomes are equal, and
-    hash equal, if they express the same network: the rest is carried along for crossover, but does not tell them apart.
+    Only the first `depth` blocks are expressed, and of these what their words have a use for. Two genomes are equal,
+    and hash equal, if they express the same network: the rest is carried along for crossover, and tells none apart.
 
     Args:
         space: the space that the genome belongs to.
@@ -68,7 +68,7 @@ class Genome:
 
     @functools.cached_property
     def expressed(self) -> tuple[int, ...]:
-        """The indices, -1 beyond the depth and where the network's words have no use for a gene: what genomes are compared by."""
+        """The indices, -1 beyond the depth and where the words have no use for a gene: what genomes are compared by."""
         if not self.space.conditions.none:
             acts = self.space.conditions.mask(np.array([self.indices], int))[0]
             return tuple(i if there else -1 for i, there in zip(self.indices, acts, strict=True))
@@ -91,7 +91,7 @@ class Genome:
         return self.space.config_of(self.values)
 
     def expressed_values(self, gene: Gene) -> tuple[Any, ...]:
-        """The values of a gene that the network has: one, or one a block that has a use for it; none where it does not act."""
+        """The values of a gene that the network has: one, or one a block where it acts; none where it acts nowhere."""
         return tuple(gene.choices[i] for i in self._places(gene) if i >= 0)
 
     def labels(self, gene: Gene) -> tuple[str, ...]:

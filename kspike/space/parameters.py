@@ -1,4 +1,4 @@
-"""Trainable numbers of a component at given sizes, in closed form: by these a word has a largest and a smallest choice."""
+"""Trainable numbers of a component at given sizes, in closed form: a word's largest and smallest choice."""
 
 from __future__ import annotations
 

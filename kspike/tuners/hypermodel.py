@@ -32,7 +32,7 @@ def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
 
 
 def _declare_under(hp: keras_tuner.HyperParameters, slot: Slot, scopes: Mapping[str, Any]) -> None:
-    """Declares a Choice under words; `conditional_scope` takes several only where each was declared inside the other."""
+    """Declares a Choice under words; `conditional_scope` takes several only if one stands inside the other."""
     choices = list(offered(slot.gene))
     conditions = [
         {"class_name": "Parent", "config": {"name": parent, "values": list(values)}}
@@ -57,7 +57,7 @@ def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
 
 
 def values_of(genome: Genome) -> dict[str, Any]:
-    """Hyperparameter values of what a genome expresses: labels of words, and Python's numbers, for KerasTuner stores no others."""
+    """Hyperparameter values of what a genome expresses: labels, and Python's numbers (KerasTuner stores no NumPy)."""
     return {
         slot.name: offered(slot.gene)[i] for slot, i in zip(genome.space.slots, genome.expressed, strict=True) if i >= 0
     }

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kspike import SpikformerConfig, components
+from kspike import SpikformerConfig
 from kspike.space import Genome, SearchSpace
 from tests.space.words import BASE, IF, SMALL, SPACES, Gate, Patch
 
@@ -41,7 +41,8 @@ def test_size_and_walk_hold_every_network_once(name):
 
 def test_a_large_space_is_counted_by_hand():
     """4 heads or none, 3 ratios: a block has 4 * 3 + 2 * 3 forms, so 20 blocks have 18 ** 20."""
-    space = SearchSpace(BASE, depth=20, num_heads=(1, 2, 4, 8), mlp_ratio=(1, 2, 3), mixer=("ssa", "words_gate", "words_none"))
+    mixers = ("ssa", "words_gate", "words_none")
+    space = SearchSpace(BASE, depth=20, num_heads=(1, 2, 4, 8), mlp_ratio=(1, 2, 3), mixer=mixers)
     assert space.size() == 18**20
 
 
@@ -61,8 +62,8 @@ def test_choices_keep_their_order_and_are_words():
     assert gene.choices == ("ssa", "words_none", "words_gate", Gate(bias=False))
     assert gene.plain[-1] == {"name": "words_gate", "bias": False}
     assert gene.labels[-1] == "words_gate(bias=False)"
-    for value, at in (("words_gate", 2), (Gate(), 2), ({"name": "words_gate"}, 2), (gene.plain[-1], 3), (Gate(bias=False), 3)):
-        assert gene.index(value) == at
+    assert [gene.index(value) for value in ("words_gate", Gate(), {"name": "words_gate"})] == [2, 2, 2]
+    assert [gene.index(value) for value in (gene.plain[-1], Gate(bias=False))] == [3, 3]
     with pytest.raises(ValueError, match="mixer must be one of .*words_gate\\(bias=False\\).*, got 'token'"):
         gene.index("token")
 
@@ -109,7 +110,7 @@ def test_another_stem_has_none_of_the_settings_of_the_first():
 
 def test_the_largest_has_the_word_with_most_parameters_the_first_of_equals():
     space = SearchSpace(
-        BASE, depth=2, mixer=("words_none", "words_gate", "ssa", components.get("mixer", {"name": "ssa", "scale": 0.5})),
+        BASE, depth=2, mixer=("words_none", "words_gate", "ssa", {"name": "ssa", "scale": 0.5}),
         mlp=("words_flat", "spiking"), neuron=("words_if", "lif", "plif"), stem=("words_patch", "sps"),
     )
     large, small = space.largest().values, space.smallest().values

@@ -1,4 +1,4 @@
-"""Small components for tests of words as genes; made known while `known()` is open, or for good by importing this."""
+"""Small components for tests of words as genes, and spaces of them; importing this makes them known."""
 
 import dataclasses
 
@@ -102,8 +102,8 @@ SPACES = {
         mlp=("words_flat", "spiking"), v_threshold={"stem": (0.6, 1.0)},
     ),
     "stems": SearchSpace(
-        BASE, depth=(1, 2), stem=("sps", "words_patch"), stem_channels=((2, 4), (4,), (8, 16)), neuron=("words_if", "lif"),
-        tau={"stem": (1.5, 2.0), "qkv": (1.25, 2.0)}, mixer=("ssa", "words_gate"), timesteps=(1, 2),
+        BASE, depth=(1, 2), stem=("sps", "words_patch"), stem_channels=((2, 4), (4,), (8, 16)),
+        neuron=("words_if", "lif"), tau={"stem": (1.5, 2.0), "qkv": (1.25, 2.0)}, mixer=("ssa", "words_gate"), timesteps=(1, 2),
     ),
     "no_kinds": SearchSpace(BASE, depth=2, mixer=("words_gate", "ssa"), v_threshold=(0.6, 1.0), mlp=("words_flat",)),
     "fixed_by_block": SearchSpace(
