@@ -6,15 +6,12 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
-from kspike.space.gene import NEURON_FIELDS, Gene, reads, stem_settings
-
-if TYPE_CHECKING:
-    from kspike.space.search_space import SearchSpace
+from kspike.space.gene import NEURON_FIELDS, Gene, Slot, reads, stem_settings
 
 #: Words on which a slot may depend, one axis of its table each: a network slot's, a block slot's.
 NETWORK_AXES = ("stem", "neuron")
@@ -29,20 +26,23 @@ class Conditions:
     them. Everything else acts in every block up to the depth.
 
     Args:
-        space: with its base, genes and slots.
+        slots: of the space.
+        base: what its genes leave open.
+        max_depth: blocks of the deepest network.
+        components: role and block (None for the whole network) -> what may stand there.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        self._slots, self._base = space.slots, space.base
-        self._genes = {gene.name: gene for gene in space.genes}
-        self._column = {slot.name: i for i, slot in enumerate(space.slots)}
-        self._depths = self._genes["depth"].choices if "depth" in self._genes else (space.max_depth,)
-        self._words = {
-            (role, block): space.components(role, block)
-            for role, blocks in (("stem", [None]), ("neuron", [None]), ("mixer", range(space.max_depth)),
-                                 ("mlp", range(space.max_depth)))
-            for block in blocks
-        }  # fmt: skip
+    def __init__(
+        self, slots: Sequence[Slot], base: Any, max_depth: int, components: Callable[[str, int | None], tuple]
+    ) -> None:
+        self._slots, self._base = slots, base
+        self._genes = {slot.gene.name: slot.gene for slot in slots}
+        self._column = {slot.name: i for i, slot in enumerate(slots)}
+        self._depths = self._genes["depth"].choices if "depth" in self._genes else (max_depth,)
+        self._words: dict[tuple[str, int | None], tuple] = {
+            (role, None): components(role, None) for role in NETWORK_AXES
+        }
+        self._words |= {(role, b): components(role, b) for role in ("mixer", "mlp") for b in range(max_depth)}
         self.tables: list[np.ndarray] = [self._table(slot.gene, slot.block) for slot in self._slots]
         #: Whether all slots act in every network that has their block.
         self.none = all(table.all() for table in self.tables)
@@ -78,7 +78,7 @@ class Conditions:
     # -- counting -----------------------------------------------------------------------------------------------
 
     def size(self) -> int:
-        """Number of different networks: network choices, times those of the blocks of every depth, summed over words."""
+        """Number of different networks: network choices, times those of the blocks by depth, summed over words."""
         total = 0
         for stem, neuron in np.ndindex(len(self._words["stem", None]), len(self._words["neuron", None])):
             network = math.prod(
@@ -134,7 +134,7 @@ class Conditions:
         names = [axis if axis in NETWORK_AXES else f"{axis}/{block}" for axis in self.axes(block)]
         found = []
         for part in _rectangles(table):
-            allowed = {name: part.any(axis=tuple({*range(table.ndim)} - {i})) for i, name in enumerate(names)}
+            allowed = dict(zip(names, _sides(part), strict=True))
             found.append(
                 {
                     name: tuple(itertools.compress(self._genes[name.partition("/")[0]].labels, some))
@@ -157,10 +157,14 @@ class Conditions:
         return {axis: int(i) for axis, i in zip(self.axes(self._slots[slot].block), place, strict=True)}
 
 
+def _sides(table: np.ndarray) -> list[np.ndarray]:
+    """For every axis, which of its places hold anything."""
+    return [np.asarray(table.any(axis=tuple({*range(table.ndim)} - {i}))) for i in range(table.ndim)]
+
+
 def _rectangles(table: np.ndarray) -> list[np.ndarray]:
     """A table as a union of tables, each a product over its axes: the whole, or a part for each MLP and mixer."""
-    allowed = [table.any(axis=tuple({*range(table.ndim)} - {i})) for i in range(table.ndim)]
-    if (functools.reduce(np.multiply.outer, allowed) == table).all():
+    if (functools.reduce(np.multiply.outer, _sides(table)) == table).all():
         return [table]
     kept = []
     for place in range(table.shape[-1]):

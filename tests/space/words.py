@@ -103,7 +103,8 @@ SPACES = {
     ),
     "stems": SearchSpace(
         BASE, depth=(1, 2), stem=("sps", "words_patch"), stem_channels=((2, 4), (4,), (8, 16)),
-        neuron=("words_if", "lif"), tau={"stem": (1.5, 2.0), "qkv": (1.25, 2.0)}, mixer=("ssa", "words_gate"), timesteps=(1, 2),
+        neuron=("words_if", "lif"), tau={"stem": (1.5, 2.0), "qkv": (1.25, 2.0)}, mixer=("ssa", "words_gate"),
+        timesteps=(1, 2),
     ),
     "no_kinds": SearchSpace(BASE, depth=2, mixer=("words_gate", "ssa"), v_threshold=(0.6, 1.0), mlp=("words_flat",)),
     "fixed_by_block": SearchSpace(

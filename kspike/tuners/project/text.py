@@ -88,7 +88,7 @@ WORDS = {
 
 
 def genes(genome: Genome) -> str:
-    """A genome in words, genes without effect or choice left out: `width 64; depth 2; ratio 1,2; tau stem 2, qkv 1.5,2`."""
+    """A genome in words, genes without effect left out: `width 64; depth 2; ratio 1,2; tau stem 2, qkv 1.5,2`."""
     found: dict[str, list[str]] = {field: [] for field in WORDS}
     for gene in genome.space.genes:
         if len(gene.choices) == 1 or gene.field not in WORDS:

@@ -70,6 +70,6 @@ def expressed(candidate: Candidate, gene: Gene) -> tuple[Any, ...]:
 
 
 def histogram(candidates: Sequence[Candidate], gene: Gene) -> list[float]:
-    """Share of each choice of a gene among candidates, counted block by block where it acts; zeros where it acts nowhere."""
+    """Share of each choice of a gene among candidates, block by block where it acts; zeros where it acts nowhere."""
     values = [value for c in candidates for value in expressed(c, gene)]
     return [values.count(choice) / len(values) if values else 0.0 for choice in gene.choices]
