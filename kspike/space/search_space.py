@@ -31,10 +31,11 @@ class SearchSpace:
     `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage (`stem_channels=(48, 96, 192)`
     fixes them). Block genes have one value a block: `mixer`, `mlp`, `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A
     plain tuple for `tau` reaches all neurons of a block, one for `v_threshold` all but attention's; a dict from neuron
-    kind ("stem", "input", "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a network gene).
+    kind ("stem", "input", "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a
+    network gene).
 
-    Choices of `stem`, `neuron`, `mixer` and `mlp` are words: names of `kspike.components`, or objects with settings; their
-    order is kept. What a network's words have no use for (heads of a mixer without heads, tau of neurons that it
+    Choices of `stem`, `neuron`, `mixer` and `mlp` are words: names of `kspike.components`, or objects with settings;
+    their order is kept. What a network's words have no use for (heads of a mixer without heads, tau of neurons that it
     lacks, stem channels of another stem) is not expressed: it reads as the default, and does not tell genomes apart.
 
     Where `stem_channels` is no gene and the base has the default stem (D/8, D/4, D/2), the stem of each network follows
