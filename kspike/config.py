@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -358,47 +359,47 @@ class SpikformerConfig:
 
     # -- its components -----------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def network(self) -> dict[str, Any]:
         """The settings that components may name, as the network has them."""
         return {name: getattr(self, name) for name in components.base.NETWORK}
 
-    @property
+    @functools.cached_property
     def stem_settings(self) -> dict[str, Any]:
         """The settings that a stem may name."""
         return {name: getattr(self, name) for name in components.base.STEM}
 
-    @property
+    @functools.cached_property
     def neuron_component(self) -> components.Neuron:
         """The neuron as an object."""
         return components.get("neuron", self.neuron)
 
-    @property
+    @functools.cached_property
     def stem_component(self) -> components.Stem:
         """The stem as an object."""
         return components.get("stem", self.stem)
 
-    @property
+    @functools.cached_property
     def mixers(self) -> tuple[components.Mixer, ...]:
         """The mixer of every block as an object."""
         return tuple(components.get("mixer", each) for each in self.mixer)
 
-    @property
+    @functools.cached_property
     def mlps(self) -> tuple[components.MLP, ...]:
         """The MLP of every block as an object."""
         return tuple(components.get("mlp", each) for each in self.mlp)
 
-    @property
+    @functools.cached_property
     def blocks(self) -> tuple[tuple[components.Mixer, components.MLP], ...]:
         """(mixer, MLP) of every block."""
         return tuple(zip(self.mixers, self.mlps, strict=True))
 
-    @property
+    @functools.cached_property
     def stem_parts(self) -> dict[str, components.parts.Part]:
         """What the stem is made of."""
         return self.stem_component.declared(self.stem_settings)
 
-    @property
+    @functools.cached_property
     def kinds(self) -> tuple[frozenset[str], ...]:
         """Kinds of the neurons that every block has."""
         return tuple(m.kinds(self.network) | p.kinds(self.network) for m, p in self.blocks)

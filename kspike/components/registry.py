@@ -20,6 +20,8 @@ _REGISTRY: dict[str, Registry[type]] = {
     role: Registry(role, more="; kspike.components.register makes one known, when its module is imported")
     for role in ROLES
 }
+#: (role, name) -> the component with all its settings at their defaults: frozen, so that one serves all.
+_DEFAULTS: dict[tuple[str, str], Any] = {}
 
 
 def register(role: str, name: str) -> Callable[[C], C]:
@@ -49,6 +51,7 @@ def register(role: str, name: str) -> Callable[[C], C]:
         cls.name = name
         check_declaration(cls)
         _REGISTRY[role].add(name, cls)
+        _DEFAULTS.pop((role, name), None)
         return cls
 
     return put
@@ -95,9 +98,10 @@ def get(role: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         settings = dict(value)
         value = settings.pop("name", None)
+    if not settings and isinstance(value, str) and (role, value) in _DEFAULTS:
+        return _DEFAULTS[role, value]
     _load(role)
     if not isinstance(value, str) or value not in _REGISTRY[role]:
-        names(role)
         raise unknown(role, value, sorted(_REGISTRY[role]), _REGISTRY[role]._more)
     cls = _REGISTRY[role][value]
     fields = [field.name for field in dataclasses.fields(cls)]
@@ -105,7 +109,10 @@ def get(role: str, value: Any) -> Any:
         if name not in fields:
             has = f"it has: {', '.join(fields)}" if fields else "it has none"
             raise ValueError(f"{role} {value!r} has no setting {name!r}{nearest(name, fields)}; {has}.")
-    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    made = cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    if not settings:
+        _DEFAULTS[role, value] = made
+    return made
 
 
 def describe(component: Component | str) -> Any:

@@ -5,35 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kspike import components
 from kspike.config import BLOCK_KINDS, SpikformerConfig
-from kspike.space.gene import NEURON_FIELDS
+from kspike.space.gene import NEURON_FIELDS, SETTABLE, STEM_DEFAULTS, reads, stem_settings
 
 if TYPE_CHECKING:
     from kspike.space.search_space import SearchSpace
 
 
 def express(space: SearchSpace, values: Mapping[str, Any]) -> SpikformerConfig:
-    """Builds the network of gene values; block values beyond `depth` are ignored."""
+    """Builds the network of gene values; those beyond `depth`, or without use for its words, are ignored."""
     depth = values.get("depth", space.max_depth)
     changes: dict[str, Any] = {"depth": depth}
     for field in ("embed_dim", "timesteps"):
         if field in values:
             changes[field] = values[field]
-    if "stem_channels.0" in values:
+    neuron = components.get("neuron", values.get("neuron", space.base.neuron))
+    stem = components.get("stem", values.get("stem", space.base.stem))
+    for word in (w for w in ("stem", "neuron") if w in values):
+        changes[word] = values[word]
+    if stem.name != SETTABLE:
+        changes |= STEM_DEFAULTS
+    elif "stem_channels.0" in values:
         changes["stem_channels"] = tuple(values[f"stem_channels.{stage}"] for stage in range(3))
     elif space.stem_follows_width:
         changes["stem_channels"] = None
-    for field in ("num_heads", "mlp_ratio"):
+    for field in ("mixer", "mlp", "num_heads", "mlp_ratio"):  # the config resets what a block has no use for
         blocks = values[field] if field in values else spread(getattr(space.base, field), field, space.max_depth)
         changes[field] = blocks[:depth]
     for field in NEURON_FIELDS:
-        changes[field] = _neurons(space, field, values, depth)
+        acts = values if reads(field, neuron) else {}
+        changes[field] = _neurons(space, field, acts, depth, "stem" in stem.kinds(stem_settings(space.base, stem)))
     return space.base.replace(**changes)
 
 
-def _neurons(space: SearchSpace, field: str, values: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _neurons(space: SearchSpace, field: str, values: Mapping[str, Any], depth: int, stem: bool) -> dict[str, Any]:
     base = getattr(space.base, field)
-    out = {"stem": values.get(f"{field}.stem", base["stem"])}
+    out = {"stem": values.get(f"{field}.stem", base["stem"]) if stem else base["stem"]}
     for kind in BLOCK_KINDS:
         if f"{field}.{kind}" in values:
             blocks = values[f"{field}.{kind}"]

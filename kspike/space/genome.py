@@ -8,8 +8,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kspike._registry import nearest
 from kspike.config import SpikformerConfig
+from kspike.space.gene import Gene
 
 if TYPE_CHECKING:
     from kspike.space.search_space import SearchSpace
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 class Genome:
     """Holds one value a network gene and one a block for every block gene, always at the space's maximum depth.
 
-    Only the first `depth` blocks are expressed. Two genomes are equal, and hash equal, if they express the same
-    network: what blocks beyond the depth would be is carried along for crossover, but does not tell them apart.
+    Only the first `depth` blocks are expressed, and of these what their words have a use for. Two genomes are equal,
+    and hash equal, if they express the same network: the rest is carried along for crossover, and tells none apart.
 
     Args:
         space: the space that the genome belongs to.
@@ -65,7 +68,10 @@ class Genome:
 
     @functools.cached_property
     def expressed(self) -> tuple[int, ...]:
-        """The indices with those of unexpressed blocks set to -1: the key on which genomes are compared."""
+        """The indices, -1 beyond the depth and where the words have no use for a gene: what genomes are compared by."""
+        if not self.space.conditions.none:
+            acts = self.space.conditions.mask(np.array([self.indices], int))[0]
+            return tuple(i if there else -1 for i, there in zip(self.indices, acts, strict=True))
         return tuple(
             -1 if slot.block is not None and slot.block >= self.depth else i
             for slot, i in zip(self.space.slots, self.indices, strict=True)
@@ -84,9 +90,32 @@ class Genome:
     def _config(self) -> SpikformerConfig:
         return self.space.config_of(self.values)
 
+    def expressed_values(self, gene: Gene) -> tuple[Any, ...]:
+        """The values of a gene that the network has: one, or one a block where it acts; none where it acts nowhere."""
+        return tuple(gene.choices[i] for i in self._places(gene) if i >= 0)
+
+    def labels(self, gene: Gene) -> tuple[str, ...]:
+        """A gene's values as text: one, or one a block up to the depth; "-" where it does not act."""
+        return tuple(gene.labels[i] if i >= 0 else "-" for i in self._places(gene))
+
+    def _places(self, gene: Gene) -> list[int]:
+        """Of a gene, its expressed indices in blocks up to the depth."""
+        return [
+            i
+            for slot, i in zip(self.space.slots, self.expressed, strict=True)
+            if slot.gene.name == gene.name and (slot.block is None or slot.block < self.depth)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
-        """Gene name -> value as plain JSON, unexpressed blocks included."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in self.values.items()}
+        """Gene name -> value as plain JSON, what is not expressed included."""
+        out: dict[str, Any] = {}
+        for slot, i in zip(self.space.slots, self.indices, strict=True):
+            value = slot.gene.plain[i]
+            if slot.block is None:
+                out[slot.gene.name] = value
+            else:
+                out.setdefault(slot.gene.name, []).append(value)
+        return out
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], space: SearchSpace) -> Genome:
@@ -102,9 +131,11 @@ class Genome:
                     f"The space has no gene {name!r}{nearest(name, names)}; its genes: {', '.join(names)}."
                 )
         indices: list[int] = []
+        missing = [gene for gene in space.genes if gene.name not in data and len(gene.choices) > 1]
+        for gene in missing:
+            if space.conditions.always(gene):
+                raise _lacks(gene)
         for gene in space.genes:
-            if gene.name not in data and len(gene.choices) > 1:
-                raise ValueError(f"The genome lacks {gene.name}; give one of {list(gene.choices)}.")
             value = data.get(gene.name, gene.choices[0])
             if gene.scope == "network":
                 indices.append(gene.index(value))
@@ -118,7 +149,11 @@ class Genome:
                 )
             filled = [gene.index(v) for v in per_block]
             indices += filled + [0] * (space.max_depth - len(filled))
-        return cls(space, tuple(indices))
+        found = cls(space, tuple(indices))
+        for gene in missing:  # of what the words given have no use for, nothing need be said
+            if found.expressed_values(gene):
+                raise _lacks(gene)
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Genome):
@@ -129,17 +164,20 @@ class Genome:
         return hash(self.expressed)
 
     def __str__(self) -> str:
-        """Gene values, without unexpressed blocks and genes of one choice: `embed_dim=64 depth=2 num_heads=2,4`."""
+        """Gene values, without what is not expressed and genes of one choice: `embed_dim=64 depth=2 num_heads=2,4`."""
         parts = []
         for gene in self.space.genes:
             if len(gene.choices) == 1:
                 continue
-            name, value = gene.name, self.values[gene.name]
-            shown = value[: self.depth] if isinstance(value, tuple) else (value,)
-            if len(set(shown)) == 1:
-                shown = shown[:1]
-            parts.append(f"{name}={','.join(f'{v:g}' for v in shown)}")
+            shown = self.labels(gene)
+            if set(shown) == {"-"}:
+                continue
+            parts.append(f"{gene.name}={','.join(shown[:1] if len(set(shown)) == 1 else shown)}")
         return " ".join(parts)
 
     def __repr__(self) -> str:
         return f"Genome({self.id}: {self})"
+
+
+def _lacks(gene: Gene) -> ValueError:
+    return ValueError(f"The genome lacks {gene.name}; give one of {list(gene.labels if gene.word else gene.choices)}.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from kspike import _names
+from kspike import _names, components
 from kspike.config import KINDS
 
 _WHOLE = {"type": "integer", "minimum": 1}
@@ -31,6 +32,24 @@ def _value(item: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
 
 
+def _settings(role: str, name: str) -> list[str]:
+    return [field.name for field in dataclasses.fields(components.get(role, name))]
+
+
+def _word(role: str) -> dict[str, Any]:
+    """A component: its name, or an object with its name and settings."""
+    objects = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": name}, **{setting: {} for setting in _settings(role, name)}},
+            "required": ["name"],
+            "additionalProperties": False,
+        }
+        for name in components.names(role)
+    ]
+    return {"anyOf": [{"enum": components.names(role)}, *objects]}
+
+
 def _base() -> dict[str, Any]:
     flag = {"type": "boolean"}
     above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
@@ -53,7 +72,10 @@ def _base() -> dict[str, Any]:
         "mlp_bias": flag,
         "scale": above_zero,
         "residual": {"enum": ["add", "membrane"]},
-        "neuron": {"enum": ["lif", "plif"]},
+        "neuron": _word("neuron"),
+        "stem": _word("stem"),
+        "mixer": _value(_word("mixer")),
+        "mlp": _value(_word("mlp")),
         "tau": {"anyOf": [*_value(above_one)["anyOf"], by_kind]},
         "v_threshold": {"anyOf": [*_value(above_zero)["anyOf"], by_kind]},
         "v_reset": {"type": ["number", "null"]},
@@ -76,6 +98,10 @@ def schema() -> dict[str, Any]:
     above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
     stage = _choices(_WHOLE, "channels of one stage")
     genes = {
+        "stem": _choices(_word("stem"), "what turns images into tokens, one value a network"),
+        "neuron": _choices(_word("neuron"), "every neuron, one value a network"),
+        "mixer": _choices(_word("mixer"), "what mixes tokens, one value a block"),
+        "mlp": _choices(_word("mlp"), "what works on every token by itself, one value a block"),
         "embed_dim": _choices(_WHOLE, "channels of the tokens, one value a network"),
         "depth": _choices(_WHOLE, "blocks, one value a network"),
         "timesteps": _choices(_WHOLE, "T, one value a network"),

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kspike import _names
+from kspike import _names, components
 from kspike.config import SpikformerConfig
 from kspike.space import gene as gene_module
 from kspike.space import schema as schema_module
 from kspike.space import storage
 from kspike.space.checks import check
-from kspike.space.expression import express
+from kspike.space.conditions import Conditions
+from kspike.space.expression import express, spread
 from kspike.space.gene import NEURON_FIELDS, Gene, Slot
 from kspike.space.genome import Genome
+from kspike.space.parameters import of_neuron, parameters
 
 
 class SearchSpace:
     """Describes a set of Spikformers: a base network, and genes with the values that each may take.
 
-    A field that is no gene stays as in the base. Network genes have one value a network: `embed_dim`, `depth`,
-    `timesteps`, and `stem_channels` as three tuples of choices, stage by stage (`stem_channels=(48, 96, 192)` fixes
-    them). Block genes have one value a block: `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A plain tuple for `tau`
-    reaches all neurons of a block, one for `v_threshold` all but attention's; a dict from neuron kind ("stem", "input",
-    "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a network gene).
+    A field that is no gene stays as in the base. Network genes have one value a network: `stem`, `neuron`, `embed_dim`,
+    `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage (`stem_channels=(48, 96, 192)`
+    fixes them). Block genes have one value a block: `mixer`, `mlp`, `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A
+    plain tuple for `tau` reaches all neurons of a block, one for `v_threshold` all but attention's; a dict from neuron
+    kind ("stem", "input", "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a
+    network gene).
+
+    Choices of `stem`, `neuron`, `mixer` and `mlp` are words: names of `kspike.components`, or objects with settings;
+    their order is kept. What a network's words have no use for (heads of a mixer without heads, tau of neurons that it
+    lacks, stem channels of another stem) is not expressed: it reads as the default, and does not tell genomes apart.
 
     Where `stem_channels` is no gene and the base has the default stem (D/8, D/4, D/2), the stem of each network follows
     its own width; a base with other stem channels keeps those.
@@ -44,7 +49,7 @@ class SearchSpace:
 
     Raises:
         ValueError: an unknown gene, a value the config refuses, heads that do not divide every width, two choices that
-            would build the same network.
+            would build the same network, a gene that acts in none, stems that give different token grids.
 
     Example:
         >>> import kspike
@@ -63,7 +68,7 @@ class SearchSpace:
                 f"base must be a SpikformerConfig, got {type(base).__name__}; see kspike.SpikformerConfig."
             )
         self.name = "space" if name is None else _names.check(name, "the name of a search space")
-        self.genes: tuple[Gene, ...] = gene_module.parse(genes, self.base.residual)
+        self.genes: tuple[Gene, ...] = gene_module.parse(genes, self.base)
         self._by_name = {gene.name: gene for gene in self.genes}
         depths = self._by_name["depth"].choices if "depth" in self._by_name else (self.base.depth,)
         self.max_depth: int = depths[-1]
@@ -74,6 +79,7 @@ class SearchSpace:
         )
         self.cardinalities = np.array([slot.cardinality for slot in self.slots], dtype=np.int32)
         self.cardinalities.flags.writeable = False
+        self.conditions = Conditions(self.slots, self.base, self.max_depth, self.components)
         check(self)
 
     # -- what the space holds -----------------------------------------------------------------------------------
@@ -90,21 +96,42 @@ class SearchSpace:
         return "stem_channels.0" not in self._by_name and self.base.stem_channels == (d // 8, d // 4, d // 2)
 
     def size(self) -> int:
-        """Exact number of different networks: network choices times, for every depth, block choices to that power."""
-        network = math.prod(len(g.choices) for g in self.genes if g.scope == "network" and g.name != "depth")
-        block = math.prod(len(g.choices) for g in self.genes if g.scope == "block")
-        return network * sum(block**depth for depth in self._choices("depth", self.max_depth))
+        """Exact number of different networks: network choices times, for every depth, those of each of its blocks.
+
+        What a network's words have no use for does not multiply it: closed form, nothing is visited.
+        """
+        return self.conditions.size()
+
+    def components(self, role: str, block: int | None = None) -> tuple[Any, ...]:
+        """The components that may stand in a place, as objects: a gene's choices, or the base's one.
+
+        Args:
+            role: "stem", "neuron", or "mixer" and "mlp" with a block.
+            block: from 0.
+        """
+        if role in self._by_name:
+            return self._by_name[role].components
+        value = getattr(self.base, role)
+        if block is not None:
+            value = spread(value, role, self.max_depth)[block]
+        return (components.get(role, value),)
 
     def max_config(self) -> SpikformerConfig:
         """Every dimension at its maximum: the container of a supernet (not always a network of the space)."""
         return self.largest().to_config()
 
     def largest(self) -> Genome:
-        """The network with every dimension, head count and ratio at its maximum; tau, thresholds nearest the usual."""
+        """Every dimension, head count and ratio at its maximum; tau, thresholds nearest the usual.
+
+        Of words, the choice with most parameters at the largest sizes, the first of equals.
+        """
         return self._extreme(-1)
 
     def smallest(self) -> Genome:
-        """The network with every dimension, head count and ratio at its minimum; tau, thresholds nearest the usual."""
+        """Every dimension, head count and ratio at its minimum; tau, thresholds nearest the usual.
+
+        Of words, the choice with fewest parameters at the largest sizes, the first of equals.
+        """
         return self._extreme(0)
 
     def _extreme(self, end: int) -> Genome:
@@ -112,10 +139,29 @@ class SearchSpace:
         usual = {"tau": 2.0, "v_threshold": 1.0}
         values = {}
         for gene in self.genes:
+            if gene.word:
+                counts = self._parameters(gene)
+                values[gene.name] = gene.choices[counts.index((max if end else min)(counts))]
+                continue
             wanted = 0.5 if gene.name == "v_threshold.attention" else usual.get(gene.field)
             at = gene.choices[end] if wanted is None else min(gene.choices, key=lambda c: (abs(c - wanted), c))
             values[gene.name] = at
         return Genome.from_dict(values, self)
+
+    def _parameters(self, gene: Gene) -> list[int]:
+        """Trainable numbers of each choice of a word at the largest sizes."""
+        if gene.field == "neuron":
+            return [of_neuron(neuron) for neuron in gene.components]
+        width, base = self._choices("embed_dim", self.base.embed_dim)[-1], self.base
+        ratio, heads = self._choices("mlp_ratio", max(base.mlp_ratio)), self._choices("num_heads", max(base.num_heads))
+        sizes = {"width": width, "hidden": int(width * ratio[-1]), "heads": heads[-1], "image": base.image_shape[2]}
+        sizes["tokens"] = base.tokens
+        for stage in range(3):
+            usual = width >> (3 - stage) if self.stem_follows_width else base.stem_channels[stage]
+            sizes[f"stem_{stage}"] = self._choices(f"stem_channels.{stage}", usual)[-1]
+        weights = max(of_neuron(neuron) for neuron in self.components("neuron"))
+        settings = lambda made: gene_module.stem_settings(base, made) if gene.field == "stem" else base.network
+        return [parameters(made.declared(settings(made)), sizes, weights) for made in gene.components]
 
     # -- genomes ------------------------------------------------------------------------------------------------
 
@@ -145,15 +191,7 @@ class SearchSpace:
 
     def genomes(self) -> Iterator[Genome]:
         """Walks through every network of the space once, lazily."""
-        fixed = [range(s.cardinality) for s in self.slots]
-        for depth in self._choices("depth", self.max_depth):
-            ranges = [
-                [s.gene.index(depth)]
-                if s.gene.name == "depth"
-                else ([0] if s.block is not None and s.block >= depth else r)
-                for s, r in zip(self.slots, fixed, strict=True)
-            ]
-            yield from (Genome(self, indices) for indices in itertools.product(*ranges))
+        yield from (Genome(self, indices) for indices in self.conditions.walk())
 
     def encode(self, genome: Genome) -> np.ndarray:
         """The genome as int32 indices into the choices of `slots`."""
@@ -240,5 +278,5 @@ class SearchSpace:
         return hash(self._canonical)
 
     def __repr__(self) -> str:
-        genes = ", ".join(f"{gene.name}={list(gene.choices)}" for gene in self.genes)
+        genes = ", ".join(f"{gene.name}={list(gene.plain)}" for gene in self.genes)
         return f"SearchSpace({self.name!r}, {self.size():,} networks: {genes})"

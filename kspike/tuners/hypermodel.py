@@ -11,17 +11,42 @@ import keras
 import keras_tuner
 
 from kspike.models import Spikformer
-from kspike.space import Genome, SearchSpace
+from kspike.space import Gene, Genome, SearchSpace, Slot
 
 
 def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
-    """Declares one Choice a slot of the space; a block's slots are active only where the depth includes the block."""
+    """Declares one Choice a slot of the space, active where the depth has its block and the words have a use for it.
+
+    Choices of a word are its labels: `gate`, `gate(bias=False)`.
+    """
     depths = next((gene.choices for gene in space.genes if gene.name == "depth"), ())
-    for slot in space.slots:
+    for at, slot in enumerate(space.slots):
         deep = [d for d in depths if slot.block is not None and d > slot.block]
-        scope = hp.conditional_scope("depth", deep) if deep and len(deep) < len(depths) else contextlib.nullcontext()
-        with scope:
-            hp.Choice(slot.name, list(slot.gene.choices))
+        below = {"depth": deep} if deep and len(deep) < len(depths) else {}
+        for words in space.conditions.scopes(at):  # several: active in any of them
+            if words:
+                _declare_under(hp, slot, {**below, **words})
+                continue
+            with hp.conditional_scope("depth", deep) if below else contextlib.nullcontext():
+                hp.Choice(slot.name, list(offered(slot.gene)))
+
+
+def _declare_under(hp: keras_tuner.HyperParameters, slot: Slot, scopes: Mapping[str, Any]) -> None:
+    """Declares a Choice under words; `conditional_scope` takes several only if one stands inside the other."""
+    choices = list(offered(slot.gene))
+    conditions = [
+        {"class_name": "Parent", "config": {"name": parent, "values": list(values)}}
+        for parent, values in scopes.items()
+    ]
+    config = {"name": slot.name, "default": choices[0], "conditions": conditions, "values": choices}
+    config["ordered"] = not slot.gene.word
+    space = [{"class_name": "Choice", "config": config}]
+    hp.merge(keras_tuner.HyperParameters.from_config({"space": space, "values": {}}), overwrite=False)
+
+
+def offered(gene: Gene) -> tuple[Any, ...]:
+    """A gene's choices as KerasTuner stores them: numbers, or labels."""
+    return gene.labels if gene.word else gene.choices
 
 
 def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
@@ -31,27 +56,34 @@ def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
     return hp
 
 
-def values_of(genome: Genome) -> dict[str, int | float]:
-    """Hyperparameter values of a genome's expressed genes: Python numbers, since KerasTuner cannot store NumPy's."""
+def values_of(genome: Genome) -> dict[str, Any]:
+    """Hyperparameter values of what a genome expresses: labels, and Python's numbers (KerasTuner stores no NumPy)."""
     return {
-        slot.name: slot.gene.choices[i] for slot, i in zip(genome.space.slots, genome.expressed, strict=True) if i >= 0
+        slot.name: offered(slot.gene)[i] for slot, i in zip(genome.space.slots, genome.expressed, strict=True) if i >= 0
     }
 
 
 def genome_of(values: Mapping[str, Any] | keras_tuner.HyperParameters, space: SearchSpace) -> Genome:
-    """The genome of hyperparameter values; blocks without a value get the first choice, which is not expressed.
+    """The genome of hyperparameter values; slots without a value get the first choice, which is not expressed.
 
     Values are matched within 1e-6: KerasTuner's protocol rounds them to float32.
     """
     given = values.values if isinstance(values, keras_tuner.HyperParameters) else values
     indices = []
     for slot in space.slots:
-        value = given.get(slot.name, slot.gene.choices[0])
-        near = [i for i, c in enumerate(slot.gene.choices) if math.isclose(c, value, rel_tol=1e-6)]
+        choices = offered(slot.gene)
+        value = given.get(slot.name, choices[0])
+        near = [i for i, choice in enumerate(choices) if _same(choice, value)]
         if not near:
-            raise ValueError(f"{slot.name} must be one of {list(slot.gene.choices)}, got {value!r}.")
+            raise ValueError(f"{slot.name} must be one of {list(choices)}, got {value!r}.")
         indices.append(near[0])
     return space.decode(indices)
+
+
+def _same(choice: Any, value: Any) -> bool:
+    if isinstance(choice, str) or isinstance(value, str):
+        return choice == value
+    return math.isclose(choice, value, rel_tol=1e-6)
 
 
 class SpikformerHyperModel(keras_tuner.HyperModel):

@@ -79,3 +79,33 @@ def test_kspike_spaces_narrow_the_stem_and_set_neurons_by_kind_and_t(name):
     small, large = (cost.flops(genome.to_config()) for genome in (space.smallest(), space.largest()))
     fixed = space.smallest().to_config().replace(stem_channels=space.max_config().stem_channels)
     assert small < 0.5 * cost.flops(fixed) < large
+
+
+#: Fingerprint of every published space, and ids of the genomes drawn with seeds 0, 1 and 2: written down before words
+#: were genes. Projects on a user's disk are recognised by them.
+WRITTEN_DOWN = {
+    "auto_spikformer": ("7bdececd4397bfcc", "79e647d661 83c318e169 426c093941"),
+    "auto_spikformer_more_layer_1": ("e1a3df6db51db050", "806628d789 6e80d5fd38 948729e390"),
+    "auto_spikformer_more_layer_2": ("29fd954a3d9adf64", "a41dd1243c 557a7ad55e 9b3910e064"),
+    "auto_spikformer_small_model_1": ("17e0634f126040e1", "3dc84e792b e5036db12d d6155ea7e2"),
+    "auto_spikformer_small_model_2_timestep": ("cccc6682727b6ef2", "bc82ca0760 e674ed1d5c d335ba828f"),
+    "auto_spikformer_small_model_3_t_threshold": ("034c88bba8a6dad5", "42b3a76c57 61bc1fa3b9 0fca6d2f5a"),
+    "auto_spikformer_small_model_4_3t_new": ("af4e88a02e4065ff", "e645d7937b eeeeebf316 6d1c08f7ce"),
+    "auto_spikformer_small_model_4_t_th_tau": ("5d6c0d60aa896a1d", "fad53d64fd 15fbd12a02 536dd7eb13"),
+    "auto_spikformer_small_model_5_3tsmall_new": ("7bdececd4397bfcc", "79e647d661 83c318e169 426c093941"),
+    "autost_base": ("4fe81f61b62527f1", "88d40de87c 977026590a 4d0fe27ab0"),
+    "autost_small": ("6f301343bdbb8366", "1376a1298b 913a63e362 9babe6c9a3"),
+    "autost_tiny": ("3e84ed68856a268f", "4721da9aba 2e74c1870e 76a9a62ac3"),
+    "digits": ("64ee34247c657727", "0129fe177b cd2665cc2a 82d7733de5"),
+    "kspike_c10": ("34750bc074ba8f93", "4f7e8d5a62 86d852c899 b51a3d4480"),
+    "kspike_c10_16": ("ea5f71d75db70bcc", "dd268ba0dc 03f1cd2872 86503654ec"),
+    "kspike_c10_small": ("231bf21f796873c6", "8761643f3b 6256cdbf1f 2d60cd68e2"),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", SearchSpace.names())
+def test_fingerprints_and_ids_stay_as_they_were(name):
+    space = SearchSpace.load(name)
+    ids = " ".join(space.sample(seed=seed).id for seed in range(3))
+    assert (space.fingerprint(), ids) == WRITTEN_DOWN[name]

@@ -73,6 +73,10 @@ def table(title: str, names: Sequence[str], lines: Sequence[Sequence[str]]) -> T
 
 #: Genes in words, in the order in which they are shown; T has a column of its own.
 WORDS = {
+    "stem": "stem",
+    "neuron": "neuron",
+    "mixer": "mixer",
+    "mlp": "MLP",
     "embed_dim": "width",
     "depth": "depth",
     "stem_channels": "stem",
@@ -84,15 +88,16 @@ WORDS = {
 
 
 def genes(genome: Genome) -> str:
-    """A genome in words, genes of one choice left out: `width 64; depth 2; ratio 1,2; tau stem 2, qkv 1.5,2`."""
+    """A genome in words, genes without effect left out: `width 64; depth 2; ratio 1,2; tau stem 2, qkv 1.5,2`."""
     found: dict[str, list[str]] = {field: [] for field in WORDS}
     for gene in genome.space.genes:
         if len(gene.choices) == 1 or gene.field not in WORDS:
             continue
-        value = genome.values[gene.name]
-        shown = value[: genome.depth] if isinstance(value, tuple) else (value,)
+        shown = genome.labels(gene)
+        if set(shown) == {"-"}:
+            continue
         shown = shown[:1] if len(set(shown)) == 1 else shown
-        found[gene.field].append(" ".join([*([gene.kind] if gene.kind else []), ",".join(f"{v:g}" for v in shown)]))
+        found[gene.field].append(" ".join([*([gene.kind] if gene.kind else []), ",".join(shown)]))
     return "; ".join(f"{WORDS[field]} {', '.join(parts)}" for field, parts in found.items() if parts)
 
 

@@ -23,6 +23,7 @@ class BlockSums:
     Args:
         steps: of each kind of block.
         depth: the largest number of blocks.
+        ways: how many different blocks each kind stands for; one if not given.
 
     Raises:
         TooManyCosts: more than `MOST_SUMS` sums.
@@ -35,15 +36,16 @@ class BlockSums:
         [(0, 1), (1, 0)]
     """
 
-    def __init__(self, steps: Sequence[Step], depth: int) -> None:
+    def __init__(self, steps: Sequence[Step], depth: int, ways: Sequence[int] | None = None) -> None:
         self._steps = list(steps)
+        each = [1] * len(self._steps) if ways is None else list(ways)
         self._tables: list[dict[Step, int]] = [{tuple([0] * len(steps[0])): 1}]
         for _ in range(depth):
             following: dict[Step, int] = {}
-            for before, ways in self._tables[-1].items():
-                for step in self._steps:
+            for before, stacks in self._tables[-1].items():
+                for step, several in zip(self._steps, each, strict=True):
                     after = tuple(b + s for b, s in zip(before, step, strict=True))
-                    following[after] = following.get(after, 0) + ways
+                    following[after] = following.get(after, 0) + stacks * several
                 if len(following) > MOST_SUMS:
                     raise TooManyCosts(f"its blocks add up to more than {MOST_SUMS:,} different sums.")
             self._tables.append(following)

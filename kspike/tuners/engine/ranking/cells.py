@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -58,10 +58,12 @@ class CostCells:
         self._block_genes, self._free_block = _split([g for g in genes if g.scope == "block"], ignored)
         self._depth_gene = next((g for g in space.genes if g.name == "depth"), None)
         self.depths: tuple[int, ...] = self._depth_gene.choices if self._depth_gene else (space.max_depth,)
+        self._blocks = range(space.max_depth if any(gene.scope == "block" for gene in genes) else 0)
         self._columns = {slot.name: i for i, slot in enumerate(space.slots)}
-        self._nets = list(itertools.product(*(range(len(g.choices)) for g in self._net_genes)))
-        #: Kinds of block: choices of the genes that change a quantity.
-        self._kinds = list(itertools.product(*(range(len(g.choices)) for g in self._block_genes)))
+        self._refuse_fixed_words()
+        self._nets = self._different(self._net_genes, self._acts)
+        #: What a block may be, as far as the quantities see it.
+        self._kinds = self._different(self._block_genes, lambda gene, kind: self._acts(gene, self._nets[0], kind))
         counted = len(self._nets) * (len(self.depths) + len(self._kinds))
         if counted > MOST_COUNTED:
             raise TooManyCosts(
@@ -76,19 +78,20 @@ class CostCells:
         bases, steps = self._measure()  # (quantities, nets, depths), (quantities, nets, kinds)
         units = np.gcd.reduce(steps, axis=2)
         units[units == 0] = 1
-        patterns = steps // units[:, :, None]  # mostly equal: widths and T only scale the steps
-        groups: dict[bytes, list[int]] = {}
+        patterns = steps // units[:, :, None]  # the same for most nets: widths and T only scale it
+        groups: dict[tuple[bytes, tuple[int, ...]], list[int]] = {}
         for net in range(len(self._nets)):
-            groups.setdefault(patterns[:, net].tobytes(), []).append(net)
+            ways = self._ways(self._nets[net])
+            groups.setdefault((patterns[:, net].tobytes(), ways), []).append(net)
         self._sums: list[BlockSums] = []  # one a pattern
         columns: list[list[np.ndarray]] = [[] for _ in self.quantities]
         self.counts: list[int] = []
         self._keys: list[tuple[int, int, int]] = []  # pattern, net, depth; then the place of the sum
         places: list[np.ndarray] = []
         total = 0
-        for number, nets in enumerate(groups.values()):
+        for number, ((_, ways), nets) in enumerate(groups.items()):
             added = [tuple(int(p) for p in patterns[:, nets[0], k]) for k in range(len(self._kinds))]
-            self._sums.append(BlockSums(added, self.depths[-1]))
+            self._sums.append(BlockSums(added, self.depths[-1], ways))
             for at, depth in enumerate(self.depths):
                 found = self._sums[-1].of(depth)
                 sums = np.array(list(found), np.int64)  # (sums, quantities)
@@ -97,8 +100,9 @@ class CostCells:
                     raise TooManyCosts(f"it has more than {MOST_CELLS:,} different costs.")
                 for q, column in enumerate(columns):
                     column.append((bases[q, nets, at][:, None] + units[q, nets][:, None] * sums[:, q]).ravel())
-                free = self._free(depth)
-                self.counts += [ways * free for ways in found.values()] * len(nets)
+                for net in nets:
+                    free = math.prod(len(gene.choices) for gene in self._free_of(self._nets[net]))
+                    self.counts += [stacks * free for stacks in found.values()]
                 self._keys += [(number, net, at) for net in nets]
                 places.append(np.tile(np.arange(len(sums)), len(nets)))
         starts = np.flatnonzero(np.concatenate(places) == 0)
@@ -131,9 +135,39 @@ class CostCells:
                 out[self._columns[f"{gene.name}/{block}"]] = i
         return out
 
-    def _free(self, depth: int) -> int:
-        block = math.prod(len(g.choices) for g in self._free_block)
-        return math.prod(len(g.choices) for g in self._free_net) * block**depth
+    # -- what words have a use for ------------------------------------------------------------------------------
+
+    def _refuse_fixed_words(self) -> None:
+        """What a gene changes in a block is measured in the first one, and has to be that in all."""
+        for role in ("mixer", "mlp"):
+            if self._blocks and len({self.space.components(role, block) for block in self._blocks}) > 1:
+                raise TooManyCosts(f"its base has different values of {role} in different blocks, and so do costs.")
+
+    def _acts(self, gene: Gene, net: Sequence[int], kind: Sequence[int] | None = None) -> bool:
+        """Whether a gene acts with the words of a choice of network genes, and of a kind of block for a block gene."""
+        block = None if kind is None else 0
+        column = self._columns[gene.name if block is None else f"{gene.name}/{block}"]
+        words = dict(zip((g.name for g in self._net_genes), net, strict=True))
+        words |= dict(zip((g.name for g in self._block_genes), kind or (), strict=kind is not None))
+        conditions = self.space.conditions
+        return bool(conditions.tables[column][tuple(words.get(axis, 0) for axis in conditions.axes(block))])
+
+    def _different(self, genes: Sequence[Gene], acts: Callable[[Gene, Sequence[int]], bool]) -> list[tuple[int, ...]]:
+        """Choices of some genes, each different network once: the first choice where a gene does not act."""
+        chosen = itertools.product(*(range(len(gene.choices)) for gene in genes))
+        if self.space.conditions.none:
+            return list(chosen)
+        return [c for c in chosen if all(i == 0 or acts(gene, c) for gene, i in zip(genes, c, strict=True))]
+
+    def _ways(self, net: Sequence[int]) -> tuple[int, ...]:
+        """How many blocks each kind stands for: choices of the genes that its quantities do not see, where they act."""
+        return tuple(
+            math.prod(len(gene.choices) for gene in self._free_block if self._acts(gene, net, kind))
+            for kind in self._kinds
+        )
+
+    def _free_of(self, net: Sequence[int]) -> list[Gene]:
+        return [gene for gene in self._free_net if self._acts(gene, net)]
 
     # -- what it holds ------------------------------------------------------------------------------------------
 
@@ -148,23 +182,44 @@ class CostCells:
     def genomes(self, cell: int) -> Iterator[Genome]:
         """The networks of a cell, lazily, each once, in a fixed order.
 
-        Neuron genes first have the usual values (tau 2, threshold 1, attention's 0.5, or the nearest choices), then
-        values at growing distance from them. Other genes follow the order of the space's genes and choices, the last
-        block fastest.
+        First those whose neuron genes have the usual values (tau 2, threshold 1, attention's 0.5, or what is nearest),
+        then outwards from them; among these by the order of the space's genes and choices, the last block fastest.
+        Where words decide which genes act: all stacks of blocks with usual values first, then stack by stack.
         """
         number, net, at = self._keys[self._key_of[cell]]
         depth = self.depths[at]
         sums = self._sums[number]
         target = next(itertools.islice(sums.of(depth), int(self._place[cell]), None))
-        kinds_in_block = [(gene, block) for block in range(depth) for gene in self._free_block]
-        outer = [(gene, gene.name) for gene in self._free_net]
-        outer += [(gene, f"{gene.name}/{block}") for gene, block in kinds_in_block]
-        for chosen in itertools.product(*(_usual_first(gene) for gene, _ in outer)):
+        chosen_net = self._nets[net]
+        outer = [(gene, gene.name) for gene in self._free_of(chosen_net)]
+
+        def free(kinds: Sequence[int]) -> list[tuple[Gene, str]]:
+            """Genes that the quantities do not see, where they act, with the names of their slots."""
+            return outer + [
+                (gene, f"{gene.name}/{block}")
+                for block, kind in enumerate(kinds)
+                for gene in self._free_block
+                if self._acts(gene, chosen_net, self._kinds[kind])
+            ]
+
+        def made(kinds: Sequence[int], names: Sequence[tuple[Gene, str]], chosen: Sequence[int]) -> Genome:
+            indices = self._indices(chosen_net, depth, [self._kinds[k] for k in kinds])
+            for (_, name), i in zip(names, chosen, strict=True):
+                indices[self._columns[name]] = i
+            return self.space.decode(indices)
+
+        if self.space.conditions.none:
+            names = free([0] * depth)
+            for chosen in itertools.product(*(_usual_first(gene) for gene, _ in names)):
+                for kinds in sums.sequences(depth, target):
+                    yield made(kinds, names, chosen)
+            return
+        for rest in (False, True):  # which genes act differs from stack to stack
             for kinds in sums.sequences(depth, target):
-                indices = self._indices(self._nets[net], depth, [self._kinds[k] for k in kinds])
-                for (_, name), i in zip(outer, chosen, strict=True):
-                    indices[self._columns[name]] = i
-                yield self.space.decode(indices)
+                names = free(kinds)
+                walk = itertools.product(*(_usual_first(gene) for gene, _ in names))
+                for chosen in itertools.islice(walk, *((1, None) if rest else (1,))):
+                    yield made(kinds, names, chosen)
 
 
 def _split(genes: Sequence[Gene], ignored: frozenset[str]) -> tuple[list[Gene], list[Gene]]:

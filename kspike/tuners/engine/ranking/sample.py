@@ -49,10 +49,5 @@ class Sample:
 
 
 def _expressed(space: SearchSpace, indices: np.ndarray) -> np.ndarray:
-    """The first choice in every block beyond a network's depth, so that equal networks have equal rows."""
-    depth = next((i for i, slot in enumerate(space.slots) if slot.name == "depth"), None)
-    if depth is None:
-        return indices
-    depths = np.array(space.slots[depth].gene.choices)[indices[:, depth]]
-    blocks = np.array([-1 if slot.block is None else slot.block for slot in space.slots])
-    return np.where(blocks[None] < depths[:, None], indices, 0)
+    """The first choice in every slot that a network does not express, so that equal networks have equal rows."""
+    return np.where(space.conditions.mask(indices), indices, 0)

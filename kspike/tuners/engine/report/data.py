@@ -68,7 +68,7 @@ def chosen_values(
     for gene in space.genes:
         if len(gene.choices) > 1:
             shares = zip(*(histogram(members, gene) for members in groups), strict=True)
-            choices = [(f"{choice:g}", list(each)) for choice, each in zip(gene.choices, shares, strict=True)]
+            choices = [(label, list(each)) for label, each in zip(gene.labels, shares, strict=True)]
             found.append((gene.name, choices))
     return found
 

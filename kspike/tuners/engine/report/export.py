@@ -8,6 +8,7 @@ from typing import Any
 
 from kspike._csv import as_csv
 from kspike._files import write_text
+from kspike.space import Gene, Genome
 from kspike.tuners.engine.candidate import Candidate
 from kspike.tuners.engine.report.score_axis import ScoreAxis
 
@@ -17,19 +18,23 @@ COLUMNS = ("number", "generation", "operator", "parents", "score", "feasible", "
 def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Candidate] = ()) -> Path:
     """Writes one row a candidate: origin, score, every metric, every gene, and whether it is on the front."""
     metrics = sorted({name for c in candidates for name in c.metrics})
-    genes = list(candidates[0].genome.values) if candidates else []
+    genes = candidates[0].genome.space.genes if candidates else ()
     on_front = {c.number for c in front}
-    rows: list[list[Any]] = [[*COLUMNS, "front", *metrics, *(f"gene:{name}" for name in genes)]]
+    rows: list[list[Any]] = [[*COLUMNS, "front", *metrics, *(f"gene:{gene.name}" for gene in genes)]]
     for c in candidates:
         parents = " ".join(str(p) for p in c.proposal.parents)
         about = [c.number, c.generation, c.proposal.operator, parents, c.score, c.feasible, c.violation, c.seconds]
-        values = [_cell(c.genome.values[name], c.genome.depth) for name in genes]
+        values = [_cell(c.genome, gene) for gene in genes]
         rows.append([*about, c.message or "", c.number in on_front, *(c.metrics.get(m, "") for m in metrics), *values])
     return write_text(path, as_csv(rows, lineterminator="\r\n"))
 
 
-def _cell(value: Any, depth: int) -> Any:
-    return " ".join(f"{v:g}" for v in value[:depth]) if isinstance(value, tuple) else value
+def _cell(genome: Genome, gene: Gene) -> Any:
+    """One value, or one a block; "-" in a block that has no use for it, nothing where no block has."""
+    shown = genome.labels(gene)
+    if set(shown) == {"-"}:
+        return ""
+    return " ".join(shown) if gene.scope == "block" or gene.word else genome.values[gene.name]
 
 
 def plot(

@@ -16,8 +16,9 @@ def importance(candidates: Sequence[Candidate], quantity: Callable[[Candidate], 
 
     epsilon^2 = 1 - (n - 1) / (n - k) * (1 - SS_between / SS_total), 0 where negative: the correlation ratio of the
     gene's k values, corrected for what as many groups would explain by chance (Kelley, 1935). A block gene counts as
-    its mean over the expressed blocks, in at most as many groups as the gene has choices. Genes are
-    looked at one by one, among candidates chosen by a search: genes that are correlated there share their effect.
+    its mean over the expressed blocks, in at most as many groups as the gene has choices; a word as the most frequent
+    one; networks that have no use for the gene are one group more. One gene is looked at at a
+    time, among candidates that a search has chosen: genes that were chosen together share what either does.
 
     Args:
         candidates: those that failed are left out.
@@ -39,11 +40,19 @@ def importance(candidates: Sequence[Candidate], quantity: Callable[[Candidate], 
 
 
 def _groups(candidates: Sequence[Candidate], gene: Gene) -> np.ndarray:
-    values = np.array([np.mean(expressed(c, gene)) for c in candidates], dtype=float)
-    if gene.scope == "network":
-        return values
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, len(gene.choices) + 1)[1:-1]))
-    return np.searchsorted(edges, values, side="right")
+    found = [expressed(c, gene) for c in candidates]
+    if gene.word:  # no order among words: a group a word
+        return np.array([_most_common([gene.index(word) for word in words]) for words in found])
+    there = np.array([bool(values) for values in found])
+    values = np.array([np.mean(some) if some else 0.0 for some in found], dtype=float)
+    if gene.scope == "block" and there.any():
+        edges = np.unique(np.quantile(values[there], np.linspace(0, 1, len(gene.choices) + 1)[1:-1]))
+        values = np.searchsorted(edges, values, side="right").astype(float)
+    return np.where(there, values, -1.0)  # networks that have no use for it are a group of their own
+
+
+def _most_common(words: Sequence[int]) -> int:
+    return max(sorted(set(words)), key=words.count)
 
 
 def _share(y: np.ndarray, total: float, groups: np.ndarray) -> float:
@@ -56,12 +65,11 @@ def _share(y: np.ndarray, total: float, groups: np.ndarray) -> float:
 
 
 def expressed(candidate: Candidate, gene: Gene) -> tuple[Any, ...]:
-    """The values of a gene that a candidate's network has: one, or one a block of its depth."""
-    value = candidate.genome.values[gene.name]
-    return value[: candidate.genome.depth] if isinstance(value, tuple) else (value,)
+    """The values of a gene that a candidate's network has: one, or one a block that has a use for it."""
+    return candidate.genome.expressed_values(gene)
 
 
 def histogram(candidates: Sequence[Candidate], gene: Gene) -> list[float]:
-    """Share of each choice of a gene among candidates, blocks counted one by one; zeros where there are none."""
+    """Share of each choice of a gene among candidates, block by block where it acts; zeros where it acts nowhere."""
     values = [value for c in candidates for value in expressed(c, gene)]
     return [values.count(choice) / len(values) if values else 0.0 for choice in gene.choices]

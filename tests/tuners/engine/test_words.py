@@ -1,0 +1,90 @@
+"""Cost cells of spaces with words as genes, against visiting every network."""
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from kspike.space import SearchSpace
+from kspike.tuners.engine.constraints import Constraints, counted
+from kspike.tuners.engine.ranking.block_sums import BlockSums, TooManyCosts
+from kspike.tuners.engine.ranking.cells import CostCells
+from kspike.tuners.engine.ranking.ranking import Ranking
+from kspike.tuners.engine.ranking.sample import Sample
+from tests.space.words import BASE, SPACES, Gate
+
+pytestmark = pytest.mark.once
+
+ENUMERATED = sorted(set(SPACES) - {"fixed_by_block"})
+
+
+@pytest.mark.parametrize("name", ENUMERATED)
+@pytest.mark.parametrize("names", [("parameters", "flops"), ("parameters", "flops", "timesteps", "attention")])
+def test_cells_hold_every_network_once_under_its_own_cost(name, names):
+    space = SPACES[name]
+    expected = defaultdict(set)
+    for genome in space.genomes():
+        config = genome.to_config()
+        known = counted(config) | {"attention": attention(config)}
+        expected[tuple(known[n] for n in names)].add(genome)
+    cells = CostCells(space, names)
+    assert sum(cells.counts) == space.size() and cells.distinct() == len(expected)
+    found = defaultdict(list)
+    for i in range(len(cells)):
+        genomes = list(cells.genomes(i))
+        assert len(genomes) == cells.counts[i]
+        found[tuple(int(cells.values[n][i]) for n in names)] += genomes
+    assert {key: set(genomes) for key, genomes in found.items()} == expected
+    assert sum(map(len, found.values())) == space.size()
+
+
+def attention(config):
+    """Operations of attention as K^T V, then Q (K^T V), where a mixer has heads."""
+    heads = [h for h, mixer in zip(config.num_heads, config.mixers, strict=True) if mixer.uses("heads", config.network)]
+    return config.timesteps * sum(2 * config.tokens * config.embed_dim**2 // h for h in heads)
+
+
+def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
+    space = SPACES["fixed_by_block"]
+    with pytest.raises(TooManyCosts, match="different values of mixer in different blocks"):
+        CostCells(space)
+    ranking = Ranking(space)
+    assert not ranking.standings.exact and "mixer" in ranking.standings.reason
+    assert len({genome.to_config() for genome in ranking.genomes()}) == space.size()
+
+
+def test_a_sample_holds_each_network_once():
+    for space in SPACES.values():
+        sample = Sample(space, ("parameters",), seed=0)
+        assert len(sample.counts) == space.size()
+        assert len({next(sample.genomes(i)) for i in range(len(sample.counts))}) == space.size()
+
+
+def test_the_best_of_a_ranking_is_the_best_of_all():
+    space = SPACES["mixers_and_mlps"]
+    counts = sorted((counted(g.to_config())["flops"] for g in space.genomes()), reverse=True)
+    ranked = [counted(g.to_config())["flops"] for g in Ranking(space).genomes()]
+    assert ranked == counts
+
+
+def test_networks_within_constraints_are_counted_exactly():
+    space = SPACES["mixers"]
+    known = [counted(genome.to_config())["parameters"] for genome in space.genomes()]
+    middle = int(np.median(known))
+    assert Constraints.of({"parameters": (None, middle)}).networks(space) == sum(p <= middle for p in known)
+
+
+def test_sums_count_the_blocks_that_a_kind_stands_for():
+    assert BlockSums([(3,), (4,)], depth=2, ways=[1, 5]).of(2) == {(6,): 1, (7,): 10, (8,): 25}
+
+
+def test_a_large_space_of_words_is_ranked_whole():
+    space = SearchSpace(
+        BASE, depth=(2, 6, 10), embed_dim=(16, 32, 64), num_heads=(1, 2, 4), mlp_ratio=(1, 2, 3, 4),
+        mixer=("ssa", "words_none", "words_gate", Gate(bias=False)), tau=(1.5, 2.0, 3.0),
+    )  # fmt: skip
+    cells = CostCells(space)
+    assert sum(cells.counts) == space.size()
+    place = len(cells) // 2
+    genome = next(cells.genomes(place))
+    assert counted(genome.to_config())["parameters"] == cells.values["parameters"][place]
