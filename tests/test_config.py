@@ -185,7 +185,7 @@ REFUSED = {
     "reset_above_threshold": ({"v_reset": 0.6, "v_threshold": 0.6}, r"v_reset.*below v_threshold"),
     "reset_above_attention": ({"v_reset": 0.5}, r"v_reset.*below v_threshold \(0.5\)"),
     "residual": ({"residual": "membran"}, r"residual.*did you mean 'membrane'"),
-    "neuron": ({"neuron": "alif"}, r"neuron must be one of"),
+    "neuron": ({"neuron": "alif"}, r"Unknown neuron"),
     "surrogate": ({"surrogate": "sigmod"}, r"Unknown surrogate 'sigmod'.*did you mean 'sigmoid'.*atan"),
     "input_shape": ({"input_shape": (32, 32)}, r"input_shape must be \(height, width, channels\)"),
     "input_size": ({"input_shape": (32, 0, 3)}, r"input_shape"),

@@ -31,6 +31,7 @@ RANKS = {
     "_types": 0,
     "pages": 0,
     "surrogate": 0,
+    "components": 0,
     "config": 0,
     "space": 0,
     "ops": 1,

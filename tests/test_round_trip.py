@@ -30,7 +30,6 @@ OTHER = {
     "mlp": {"name": "spiking", "mlp_bias": False},
     "grid": (2, 4),
     "component": "token_qk",
-    "role": "mlp",
     "neuron": "plif",
     "num_heads": 4,
     "mlp_ratio": 2.5,
@@ -59,7 +58,7 @@ OTHER = {
 
 
 #: Arguments inherited from Keras that a layer takes with one value only; refused otherwise.
-FIXED = {
+FIXED = {("Component", "role")} | {
     ("BatchNorm", name)
     for name in ("axis", "center", "scale", "synchronized", "renorm", "renorm_clipping", "renorm_momentum")
 }

@@ -25,7 +25,8 @@ class ConvStem(Stem):
     def __post_init__(self) -> None:
         for name, known in (("kernel", (1, 3, 5, 7)), ("stride", (1, 2, 4))):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} of the stem 'single_conv' must be one of {known}, got {getattr(self, name)!r}.")
+                given = getattr(self, name)
+                raise ValueError(f"{name} of the stem 'single_conv' must be one of {known}, got {given!r}.")
 
     def parts(self, *, residual: str) -> dict[str, Any]:
         conv = {"conv": Conv("image", "width", self.kernel, self.stride), "norm": Norm("width")}
