@@ -14,13 +14,16 @@ from kspike._messages import shown
 LONGEST = 80
 RULE = (
     f"1 to {LONGEST} letters (a to z, A to Z), digits, '_', '-' and '.', beginning with a letter, a digit or '_' and "
-    "not ending with '.'"
+    "not ending with '.'; none that Windows keeps for devices (con, nul, com1, ...)"
 )
+#: Windows opens a device by these names, whatever folder they are in and whatever follows a dot. By letters, for JSON
+#: schemas know no flag for capitals.
+_DEVICES = r"(?!(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|(?:[cC][oO][mM]|[lL][pP][tT])[0-9])(?:\.|$))"
 #: The rule as a pattern, for `re.fullmatch` and, between ^ and $, for JSON schemas.
-PATTERN = rf"[A-Za-z0-9_]([A-Za-z0-9_.-]{{0,{LONGEST - 2}}}[A-Za-z0-9_-])?"
+PATTERN = rf"{_DEVICES}[A-Za-z0-9_]([A-Za-z0-9_.-]{{0,{LONGEST - 2}}}[A-Za-z0-9_-])?"
 #: A published entry's name is narrower: no dot, which begins its version, and no capitals, which some file systems take
 #: for small letters.
-ENTRY = rf"[a-z0-9_]{{1,{LONGEST}}}"
+ENTRY = rf"{_DEVICES}[a-z0-9_]{{1,{LONGEST}}}"
 
 
 def check(name: Any, what: str) -> str:
@@ -52,4 +55,5 @@ def made_from(text: str) -> str:
         >>> made_from("my space (2)"), made_from("spikformer_c10")
         ('my_space_2', 'spikformer_c10')
     """
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:LONGEST].rstrip("._") or "unnamed"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", text).lstrip(".-")[:LONGEST].rstrip("._") or "unnamed"
+    return name if re.match(_DEVICES, name) else f"_{name}"[:LONGEST]

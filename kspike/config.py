@@ -18,6 +18,9 @@ KINDS_OF_RESIDUAL = {
     "add": ("qkv", "attention", "proj", "fc1", "fc2"),
     "membrane": ("input", "qkv", "attention", "fc1"),
 }
+#: Fields with one value a block.
+PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold")
+_DEEPEST = 1024
 DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
 #: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
@@ -190,7 +193,7 @@ class SpikformerConfig:
         put("timesteps", _positive_int(self.timesteps, "timesteps", 4096))
         put("num_classes", _positive_int(self.num_classes, "num_classes", 1_000_000))
         put("embed_dim", _positive_int(self.embed_dim, "embed_dim", 65_536))
-        put("depth", _positive_int(self.depth, "depth", 1024))
+        put("depth", _positive_int(self.depth, "depth", _DEEPEST))
         self._check_input(put)
         self._check_stem(put)
         self._check_blocks(put)
@@ -368,9 +371,32 @@ class SpikformerConfig:
         return cls(**data)
 
     def replace(self, **changes: Any) -> SpikformerConfig:
-        """A copy with other values; per-block values must fit the (new) depth."""
+        """A copy with other values. With another depth, what is the same in every block is so in the new ones.
+
+        Raises:
+            ValueError: an unknown field; another depth where a field not given differs from block to block; a value
+                that the config refuses.
+        """
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
                 raise unknown("config field", name, known)
+        depth = _positive_int(changes.get("depth", self.depth), "depth", _DEEPEST)
+        if depth != self.depth:
+            kept = [name for name in PER_BLOCK if name not in changes]
+            changes = {name: self._of_every_block(name, depth) for name in kept} | changes
         return dataclasses.replace(self, **changes)
+
+    def _of_every_block(self, name: str, depth: int) -> Any:
+        """A field's values without the blocks: one number, or one a neuron kind."""
+        value = getattr(self, name)
+        by_kind = value if isinstance(value, NeuronValues) else {name: value}
+        for kind, values in by_kind.items():
+            if isinstance(values, tuple) and len(set(values)) > 1:
+                which = name if kind == name else f"{name} of {kind}"
+                raise ValueError(
+                    f"{which} is not the same in every block, {values}, and says nothing of depth={depth}: give "
+                    f"{name} beside depth, one value for all blocks, or one a block."
+                )
+        one = {kind: values[0] if isinstance(values, tuple) else values for kind, values in by_kind.items()}
+        return one if isinstance(value, NeuronValues) else one[name]

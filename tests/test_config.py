@@ -128,6 +128,40 @@ def test_replace():
         config.replace(timestep=6)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 6])
+def test_another_depth_takes_what_is_the_same_in_every_block_along(depth):
+    for fields in (
+        {},
+        {"embed_dim": 256, "num_heads": 8, "mlp_ratio": 2.0},
+        {"tau": 3.0, "v_threshold": 0.7},
+        {"tau": {"stem": 1.5, "fc1": 4.0}, "v_threshold": {"stem": 2.0, "attention": 0.25}},
+        {"residual": "membrane", "tau": {"input": 3.0}, "num_heads": (12,) * 4},
+    ):
+        config = SpikformerConfig(**fields)
+        fewer = fields | ({"num_heads": 12} if isinstance(fields.get("num_heads"), tuple) else {})
+        assert config.replace(depth=depth) == SpikformerConfig(**{**fewer, "depth": depth})
+        assert config.replace(depth=depth).replace(depth=4).to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"num_heads": (12, 12, 12, 6)}, "num_heads is not the same.*12, 12, 12, 6.*depth=2: give num_heads beside"),
+        ({"mlp_ratio": (4, 4, 2, 4)}, "mlp_ratio is not the same.*give mlp_ratio beside"),
+        ({"tau": {"fc1": (2.0, 2.0, 1.25, 10.0)}}, "tau of fc1 is not the same.*give tau beside"),
+        ({"v_threshold": (1.0, 1.0, 1.0, 2.0)}, "v_threshold of qkv is not the same.*give v_threshold beside"),
+    ],
+)
+def test_another_depth_is_refused_where_blocks_differ_unless_their_values_are_given(fields, named):
+    config = SpikformerConfig(**fields)
+    with pytest.raises(ValueError, match=named):
+        config.replace(depth=2)
+    (name,) = fields
+    whole = {"num_heads": 12, "mlp_ratio": 4.0, "tau": 2.0, "v_threshold": 1.0}[name]
+    assert config.replace(depth=2, **{name: whole}) == SpikformerConfig(depth=2)
+    assert config.replace(depth=4, timesteps=2) == SpikformerConfig(**fields, timesteps=2)
+
+
 def test_from_dict_names_what_it_does_not_know():
     with pytest.raises(ValueError, match=r"'embed_dims'.*did you mean 'embed_dim'.*known: input_shape"):
         SpikformerConfig.from_dict({"embed_dims": 64})

@@ -16,10 +16,24 @@ from kspike.zoo import naming
 
 pytestmark = pytest.mark.once
 
-GOOD = ["a", "digits", "Auto-Spikformer_2.1", "0", "_own", "x" * 80, "w0.5"]
+GOOD = [
+    "a",
+    "digits",
+    "Auto-Spikformer_2.1",
+    "0",
+    "_own",
+    "x" * 80,
+    "w0.5",
+    "console",
+    "nul_1",
+    "com",
+    "com10",
+    "x.con",
+]
 BAD = [
     "../../escaped", "/abs", "..", ".", "", ".hidden", "-option", "a/b", "a\\b", "a b", "a\n", "a.", "\x1b[2J", "naïve",
     "x" * 81, "x" * 300, "[bold]x[/bold]", "C:", "~root", "a\x00", 5, True, ["a"], b"a",
+    "con", "NUL", "Com1", "lpt9", "aux.1", "prn.json",
 ]  # fmt: skip
 
 
@@ -36,7 +50,7 @@ def test_what_is_no_name_is_refused_in_a_short_message_without_its_escape_sequen
     assert len(str(caught.value)) < 500 and "\x1b" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name in BAD if not isinstance(name, bytes)])
+@pytest.mark.parametrize("name", [None, *(name for name in BAD if not isinstance(name, bytes))])
 def test_a_space_out_of_a_file_does_not_say_where_files_go(tmp_path, name):
     (tmp_path / "s.json").write_text(json.dumps({"name": name, "genes": {"depth": [1, 2]}}))
     with pytest.raises(ValueError, match=r"s\.json is not a search space: Expected the name"):
@@ -69,7 +83,14 @@ def test_every_entrys_name_is_a_name_and_every_published_one_holds():
 
 
 def test_a_space_without_a_name_is_called_after_its_file_whatever_that_is_called(tmp_path):
-    for stem, name in (("mine", "mine"), ("my space (2)", "my_space_2"), ("[b]x", "_b_x"), ("...", "unnamed")):
+    for stem, name in (
+        ("mine", "mine"),
+        ("my space (2)", "my_space_2"),
+        ("[b]x", "_b_x"),
+        ("...", "unnamed"),
+        ("nul", "_nul"),
+        ("Aux.v1", "_Aux.v1"),
+    ):
         path = tmp_path / f"{stem}.json"
         path.write_text('{"genes": {"depth": [1, 2]}}')
         assert SearchSpace.load(path).name == name == _names.check(_names.made_from(stem), "it")
@@ -80,7 +101,9 @@ def test_the_schema_of_a_space_holds_names_to_the_same_rule():
     jsonschema = pytest.importorskip("jsonschema")
     is_valid = jsonschema.Draft202012Validator(SearchSpace.schema()).is_valid
     assert all(is_valid({"name": name}) for name in GOOD)
-    assert not any(is_valid({"name": name}) for name in BAD if name != "a\n")  # Python's $ takes a last newline
+    assert not any(
+        is_valid({"name": name}) for name in [None, *BAD] if name != "a\n"
+    )  # Python's $ takes a last newline
 
 
 def test_brackets_in_the_name_of_a_folder_style_nothing_and_break_nothing(tmp_path, capsys, monkeypatch):

@@ -47,6 +47,24 @@ def test_code_on_pages_is_python(page):
             compile(block, page.name, "exec")
 
 
+def blocks(page: str) -> list[str]:
+    """The Python code of a page, block by block, with the scripts that it takes in."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    script = lambda name: (ROOT / "docs" / "examples" / name[1]).read_text()
+    return [re.sub(r'--8<-- "([^"]+)"', script, block) for block in found]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    ["layers.md", pytest.param("neuron.md", marks=pytest.mark.skipif(BACKEND != "torch", reason="shows torch.func"))],
+)
+def test_code_of_a_page_runs_in_order(page, tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks(page)))
+    run(script, tmp_path)
+
+
 @pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
@@ -92,7 +110,9 @@ def test_training_free(tmp_path):
 
 @pytest.mark.slow
 def test_energy(tmp_path):
-    shown = run(ROOT / "docs" / "examples" / "energy.py", tmp_path)
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(blocks("energy.md")[:1] + [b for b in blocks("energy.md") if "report.under" in b]))
+    shown = run(script, tmp_path)
     assert "9324730" in shown and "block_0/attention/qkv" in shown
     assert (tmp_path / "energy.csv").is_file() and (tmp_path / "energy.html").is_file()
 

@@ -95,7 +95,7 @@ def _is_entry(path: Path) -> bool:
     """Whether an entry, sound or not, lies there: its folder, or those of its versions."""
     from kspike.zoo import naming
 
-    found = naming.versions(path.parent)
+    found = {*naming.versions(path.parent), *naming.incomplete(path.parent)}
     return path.name in found or path.name.rpartition(".v")[0] in found
 
 

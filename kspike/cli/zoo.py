@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ def list_(
     directory: Directory = None,
     as_json: AsJson = False,
 ) -> None:
-    """List published models.
+    """List published models. Damaged entries stand below, and why on stderr; of --json, in "damaged" (else null).
 
     [bold]Examples[/bold]
 
@@ -36,11 +37,17 @@ def list_(
     """
     import kspike
 
-    table = kspike.zoo.list_models(pattern, data_set, max_parameters, directory=directory, all_versions=all_versions)
+    with warnings.catch_warnings():  # said below, without a place in this file
+        warnings.filterwarnings("ignore", message="The entry .* is damaged", category=UserWarning)
+        table = kspike.zoo.list_models(
+            pattern, data_set, max_parameters, directory=directory, all_versions=all_versions
+        )
     if as_json:
-        print(json.dumps(list(table.rows)))
-    else:
-        _print(table)
+        print(json.dumps(table.records()))
+        return
+    _print(table)
+    for row in table.damaged:
+        typer.echo(f"damaged: {row['name']}: {row['error']}", err=True)
 
 
 @zoo.command(cls=Command, no_args_is_help=True)

@@ -29,14 +29,20 @@ def image_size(value: Any) -> tuple[int, int] | None:
 def scaled(name: str, images: Any) -> None:
     """Refuses raw pixels where nothing would scale them.
 
+    Floats are taken at their word, also those above 1: frames of events hold counts, as float32.
+
+    Args:
+        name: whose images, for the message.
+        images: an array of NumPy's.
+
     Raises:
-        ValueError: the images are uint8.
+        ValueError: the images are integers.
     """
-    if np.dtype(getattr(images, "dtype", float)) == np.uint8:
+    if np.issubdtype(images.dtype, np.integer):
         raise ValueError(
-            f"The {name} images are uint8, raw pixels as a rule, and nothing here scales them. Expected floats: "
-            "(images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where the "
-            "numbers are meant as they are (counts of events, a model that scales its input)."
+            f"The {name} images are {images.dtype}, raw pixels as a rule, and nothing here scales them. Expected "
+            "floats: (images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where "
+            "the numbers are meant as they are (counts of events, a model that scales its input)."
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from kspike.data.arguments import scaled
 from kspike.layers import LIF, PLIF
 from kspike.models.anytime import with_head
-from kspike.models.image_model import check_images
+from kspike.models.image_model import as_numbers, check_images
 from kspike.models.spikformer import Spikformer
 from kspike.ops import compiles, jit
 
@@ -56,8 +57,8 @@ def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch
         batch_size: images at a time.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, images of another shape, or a confidence or batch
-            size out of range.
+        ValueError: something else than a Spikformer with its head, images of another shape or integers, or a confidence
+            or batch size out of range.
 
     Example:
         >>> import kspike, numpy as np
@@ -71,8 +72,10 @@ def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch
         raise ValueError(f"confidence must be from 0 to 1, got {confidence!r}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
-    images = np.asarray(images, dtype="float32")
+    images = as_numbers("given", images)
     check_images(images, model.config)
+    scaled("given", images)
+    images = images.astype("float32", copy=False)
     logits = np.zeros((len(images), model.config.num_classes), "float32")
     steps = np.zeros(len(images), "int64")
     stepper = _stepper(model)

@@ -13,9 +13,10 @@ from kspike._batches import labelled, unaugmented
 from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike._finite import bad_rows
+from kspike.data.arguments import scaled
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
-from kspike.models.image_model import check_given
+from kspike.models.image_model import as_numbers, check_images
 from kspike.models.spikformer import Spikformer
 
 #: Where a curve is read when nothing else is asked for.
@@ -97,8 +98,8 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         confidences: each from 0 to 1.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape,
-            no batch of images with labels, or logits that are not finite.
+        ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape
+            or integers, no batch of images with labels, or logits that are not finite.
 
     Example:
         >>> import kspike, numpy as np
@@ -114,8 +115,10 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
     reader = anytime(model)
     found: list[tuple[Any, Any]] = []
     for images, labels in labelled(unaugmented(data)):
-        check_given(images, model.config)
-        readings = np.asarray(reader.predict_on_batch(np.asarray(images)))
+        images = as_numbers("given", images)
+        check_images(images, model.config)
+        scaled("given", images)
+        readings = np.asarray(reader.predict_on_batch(images))
         if (bad := bad_rows(readings)) is not None:  # the largest of them would be the first class
             raise ValueError(f"Expected finite logits; those of {bad}. Look at the images, and at the weights.")
         found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))

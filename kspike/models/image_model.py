@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 import keras
+import numpy as np
 
+from kspike._batches import is_array
+from kspike._finite import bad_rows
+from kspike._messages import shown
 from kspike.config import SpikformerConfig
+from kspike.data.arguments import scaled
 from kspike.layers._parts import unquantised
 from kspike.ops import KeepsWeights, with_shape
 
@@ -19,11 +24,56 @@ def check_images(images: Any, config: SpikformerConfig) -> None:
     """
     expected, found = tuple(config.input_shape), tuple(images.shape[1:])
     if len(found) != len(expected) or any(f not in (None, e) for f, e in zip(found, expected, strict=True)):
+        if tuple(images.shape) == expected:
+            raise ValueError(f"Expected images of shape (batch, {', '.join(map(str, expected))}); {single(expected)}")
+        advice = "Give them channels last."
+        if len(found) in (3, 4):
+            advice = f"Resize them, or make the model for them: input_shape={found}."
         axes = "time, height, width, channels" if config.has_time else "height, width, channels"
         raise ValueError(
             f"Expected images of shape (batch, {', '.join(map(str, expected))}), which is (batch, {axes}); received "
-            f"shape {tuple(images.shape)}. Resize them, or make the model for them: input_shape={found}."
+            f"shape {tuple(images.shape)}. {advice}"
         )
+
+
+def single(shape: tuple[int, ...]) -> str:
+    """What to say of one image where a batch is expected."""
+    return f"received one image alone, of shape {shape}: its batch axis is missing. Give images[None]."
+
+
+def read_images(name: str, images: Any, config: SpikformerConfig) -> np.ndarray:
+    """Images that a number is to be formed from -> the same as a NumPy array, looked at.
+
+    Args:
+        name: whose images, for the message: "calibration".
+        images: an array or tensor, (batch, ...).
+        config: what takes them.
+
+    Raises:
+        ValueError: no numbers, another shape, integers (`kspike.data.arguments.scaled`), or NaN or infinity.
+    """
+    found = as_numbers(name, images)
+    check_images(found, config)
+    scaled(name, found)
+    if (bad := bad_rows(found)) is not None:
+        raise ValueError(f"Expected finite {name} images; {bad}. Clean them first.")
+    return found
+
+
+def as_numbers(name: str, images: Any) -> np.ndarray:
+    """Images -> the same as a NumPy array of real numbers.
+
+    Raises:
+        ValueError: text, objects, lists that make no array.
+    """
+    try:
+        found = keras.ops.convert_to_numpy(images) if is_array(images) else np.asarray(images)
+    except ValueError:  # lists of different length
+        found = None
+    if found is None or found.dtype.kind in "OSUMmc":
+        what = f"an array of {found.dtype}" if isinstance(images, np.ndarray) else shown(images)
+        raise ValueError(f"Expected the {name} images to be an array of numbers, a batch; received {what}.")
+    return found
 
 
 def checked(images: Any, config: SpikformerConfig) -> Any:

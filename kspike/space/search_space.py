@@ -186,9 +186,8 @@ class SearchSpace:
             ValueError: an unknown key, or anything the constructor refuses.
         """
         storage.check_keys(data)
-        return cls(
-            SpikformerConfig.from_dict(data.get("base", {})), name=data.get("name"), **dict(data.get("genes", {}))
-        )
+        name = _names.check(data["name"], "the name of a search space") if "name" in data else None
+        return cls(SpikformerConfig.from_dict(data.get("base", {})), name=name, **dict(data.get("genes", {})))
 
     def save(self, path: str | Path) -> Path:
         """Writes the space as a JSON file (written aside, then renamed: never half a file)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +12,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike._batches import batches_of, unaugmented
+from kspike._batches import batches_of, unaugmented, whole_arrays
 from kspike.config import SpikformerConfig
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
-from kspike.models.image_model import ImageModel, check_given, checked
+from kspike.models.image_model import ImageModel, checked, read_images
 from kspike.models.parts import infer
 from kspike.models.spikformer import policy_at_the_end
 from kspike.ops import jit
@@ -228,20 +229,35 @@ class Supernet(ImageModel, keras.Model):
             batches: how many batches to use; None for all.
 
         Raises:
-            ValueError: no batch came, or images of another shape.
+            ValueError: no batch came; images of another shape, integers (raw pixels: nothing here scales them), or
+                images or statistics that are not finite. The statistics are then those of before.
         """
+        data = unaugmented(data)
+        for images in whole_arrays(data)[:1]:  # the user's own, not slices of them
+            read_images("calibration", images, self.space.base)
+        before = self.statistics()
+        try:
+            self._calibrate(data, batches)
+        except BaseException:  # Ctrl-C too: a mean over half of the batches is no network's
+            self.restore_statistics(before)
+            raise
+
+    def _calibrate(self, data: Any, batches: int | None) -> None:
         if self._calibration is None:
             self._calibration = jit(self._calibration_step, self.variables)
         done = 0
-        for batch in batches_of(unaugmented(data)):
-            if batches is not None and done >= batches:
-                break
-            images = batch[0] if isinstance(batch, (tuple, list)) else batch
-            check_given(images, self.space.base)
+        for batch in itertools.islice(batches_of(data), batches):
+            images = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+            images = read_images("calibration", images, self.space.base)
             done += 1
             self._calibration(ops.convert_to_tensor(images), np.float32(1.0 / done))
         if not done:
             raise ValueError("calibrate got no batch of images; give training data with at least one batch.")
+        if not all(np.isfinite(values).all() for values in self.statistics()):
+            raise ValueError(
+                "Expected finite normalisation statistics; the images are finite, what the network makes of them is "
+                "not: look at how large they are, and at the weights."
+            )
 
     def _calibration_step(self, images: Any, rate: Any) -> Any:
         self._forced = Statistics(batch=True, rate=rate)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from kspike._batches import labelled, unaugmented
+from kspike.models.image_model import read_images
 
 if TYPE_CHECKING:
     from kspike.supernet.supernet import Supernet
@@ -62,6 +63,10 @@ class SubnetValidation(keras.callbacks.Callback):
         self.images, self.labels = (np.concatenate([part[i] for part in parts]) for i in range(2))
         if self.labels.ndim > 1:
             self.labels = self.labels.argmax(-1)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Refuses validation images of another shape, integers, NaN and infinity, before the first step."""
+        read_images("validation", self.images, self.model.space.base)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         space = self.model.space

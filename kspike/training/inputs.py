@@ -109,22 +109,32 @@ def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[A
     return _one_hot(train, classes), None if validation is None else _one_hot(validation, classes), True
 
 
-def check_first(train: Any, model: Any) -> None:
-    """Looks at the first batch, of arrays at all: the model's shape, finite numbers, labels that exist."""
-    images, labels = (np.asarray(a) for a in train[0])
-    if isinstance(train, Arrays):  # in memory: all of them, and by the place the user knows them by
-        images, labels = train.images, train.labels
+def check_first(data: Any, name: str, model: Any) -> None:
+    """Looks at the first batch, of arrays at all: the model's shape, finite numbers, labels that exist.
+
+    Args:
+        data: batches, what `read` gives.
+        name: "training" or "validation", for the message.
+        model: what is trained.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    images, labels = (np.asarray(a) for a in data[0][:2])
+    if isinstance(data, Arrays):  # in memory: all of them, and by the place the user knows them by
+        images, labels = data.images, data.labels
     shape, classes = tuple(model.input_shape[1:]), int(model.output_shape[-1])
     if len(images.shape) != len(shape) + 1 or any(
         want not in (None, got) for want, got in zip(shape, images.shape[1:], strict=False)
     ):
-        raise ValueError(f"The model takes images of shape {shape}, the training images have {images.shape[1:]}.")
+        raise ValueError(f"The model takes images of shape {shape}, the {name} images have {images.shape[1:]}.")
     if (bad := bad_rows(images)) is not None:
-        raise ValueError(f"Expected finite training images; {bad}. Clean them first.")
+        raise ValueError(f"Expected finite {name} images; {bad}. Clean them first.")
     if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
-        raise ValueError(f"The model has {classes} classes, the labels reach from {labels.min()} to {labels.max()}.")
+        reach = f"from {labels.min()} to {labels.max()}"
+        raise ValueError(f"The model has {classes} classes, the {name} labels reach {reach}.")
     if labels.ndim == 2 and labels.shape[1] != classes:
-        raise ValueError(f"The model has {classes} classes, the labels have {labels.shape[1]}.")
+        raise ValueError(f"The model has {classes} classes, the {name} labels have {labels.shape[1]}.")
 
 
 def bad_batch(train: Any, first: int, last: int) -> str | None:

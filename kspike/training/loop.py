@@ -75,7 +75,9 @@ def train(
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
     training, validation = inputs.read(data, validation_data, recipe)
-    inputs.check_first(training, model)
+    for part, name in ((training, "training"), (validation, "validation")):
+        if part is not None and len(part):
+            inputs.check_first(part, name, model)
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
     folder = None if directory is None else expanded(directory)
     with contextlib.nullcontext() if folder is None else _hold(folder):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kspike._finite import bad_rows, check_weights
+from kspike.data.arguments import scaled
 from kspike.zoo import files
 
 # Two float32 backends agree to this in every logit of most images; in the rest, neurons were within rounding of firing.
@@ -49,8 +50,9 @@ def batches(data: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """A `keras.utils.PyDataset`, or any iterable of batches -> (images, labels) as NumPy, each batch once."""
     source = (data[index] for index in range(len(data))) if hasattr(data, "__getitem__") else iter(data)
     for batch in source:
-        images, labels = batch[0], batch[1]
-        yield np.asarray(images, dtype="float32"), np.asarray(labels).reshape(-1)
+        images, labels = np.asarray(batch[0]), batch[1]
+        scaled("test", images)
+        yield images.astype("float32", copy=False), np.asarray(labels).reshape(-1)
 
 
 def measure(model: Any, test: Any) -> Measured:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+#: What a row says of an entry, beside its name and data set out of its metadata.
+FACTS = ("accuracy", "energy_mj", "parameters", "license")
+COLUMNS = ("name", "data_set", *FACTS)
+
+
 class ModelTable(Sequence):
     """Published entries: prints as a table; iterates, indexes and tests as a sequence of full names (`name.vN`).
 
@@ -50,6 +55,12 @@ class ModelTable(Sequence):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def records(self) -> list[dict]:
+        """All entries, ready for JSON: the rows with "damaged": None, then the damaged ones with why, the rest None."""
+        empty = dict.fromkeys(COLUMNS)
+        sound = [{**row, "damaged": None} for row in self.rows]
+        return sound + [{**empty, "name": row["name"], "damaged": row["error"]} for row in self.damaged]
 
     def __rich__(self) -> Table:
         from rich.table import Table
@@ -118,11 +129,16 @@ def list_models(
         )
     rows: list[dict] = []
     damaged: list[dict] = []
-    for name, numbers in naming.versions(folder).items():
-        for number in numbers if all_versions else numbers[-1:]:
+    whole, parts = naming.versions(folder), naming.incomplete(folder)
+    for name in sorted({*whole, *parts}):
+        numbers = sorted([*whole.get(name, ()), *parts.get(name, ())])
+        newest = whole.get(name, numbers)[-1]  # a bare name means the newest that has metadata
+        for number in numbers if all_versions else [n for n in numbers if n >= newest]:
             full = naming.full_name(name, number)
             if fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(full, pattern):
                 try:
+                    if problem := naming.lacks_metadata(folder / full):
+                        raise ValueError(problem)
                     rows.append(_row(full, folder))
                 except (ValueError, OSError) as error:  # also one that may not be read
                     damaged.append({"name": full, "error": str(error)})
@@ -140,5 +156,5 @@ def list_models(
 
 def _row(full: str, folder: os.PathLike) -> dict:
     metadata = Entry.open(full, folder).metadata
-    row = {key: metadata[key] for key in ("accuracy", "energy_mj", "parameters", "license")}
+    row = {key: metadata[key] for key in FACTS}
     return {"name": full, "data_set": (metadata["data"] or {}).get("name"), **row}

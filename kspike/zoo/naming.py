@@ -12,6 +12,8 @@ from kspike._files import expanded
 from kspike._messages import shown
 
 METADATA = "metadata.json"
+CONFIG = "config.json"
+WEIGHTS = "model.weights.h5"
 LAST_VERSION = 999_999
 _NAME = re.compile(rf"({_names.ENTRY})(?:\.v([1-9][0-9]{{0,5}}))?")
 
@@ -21,8 +23,9 @@ def split_name(name: str) -> tuple[str, int | None]:
     match = _NAME.fullmatch(name) if isinstance(name, str) else None
     if match is None:
         raise ValueError(
-            "Expected the name of an entry: lower-case letters, digits and underscores (at most 80), with or without a "
-            f"version, as in 'auto_spikformer_c10' or 'auto_spikformer_c10.v2'; received {shown(name)}. "
+            "Expected the name of an entry: lower-case letters, digits and underscores (at most 80; none that Windows "
+            "keeps for devices: con, nul, com1, ...), with or without a version, as in 'auto_spikformer_c10' or "
+            f"'auto_spikformer_c10.v2'; received {shown(name)}. "
             "A folder of your own is given as a path ('./my_zoo/my_entry')."
         )
     return match[1], int(match[2]) if match[2] else None
@@ -56,6 +59,32 @@ def versions(directory: Path) -> dict[str, list[int]]:
         if match and match[2] and os.path.lexists(child / METADATA):
             found.setdefault(match[1], []).append(int(match[2]))
     return {name: sorted(numbers) for name, numbers in sorted(found.items())}
+
+
+def incomplete(directory: Path) -> dict[str, list[int]]:
+    """A zoo folder -> the versions whose folder holds an entry's config or weights but no metadata.json, oldest first.
+
+    What is copied or unpacked only in part looks so; publishing never leaves it.
+    """
+    found: dict[str, list[int]] = {}
+    if not directory.is_dir():
+        return found
+    for child in directory.iterdir():
+        match = _NAME.fullmatch(child.name)
+        if match and match[2] and lacks_metadata(child):
+            found.setdefault(match[1], []).append(int(match[2]))
+    return {name: sorted(numbers) for name, numbers in sorted(found.items())}
+
+
+def lacks_metadata(folder: Path) -> str | None:
+    """What is wrong with a folder that holds an entry's config or weights and no metadata.json; None of any other."""
+    there = [name for name in (CONFIG, WEIGHTS) if os.path.lexists(folder / name)]
+    if not there or os.path.lexists(folder / METADATA):
+        return None
+    return (
+        f"Expected {folder} to hold {METADATA}, which says what the entry is; received a folder with "
+        f"{' and '.join(there)} alone: it was copied in part. Copy it again from its source."
+    )
 
 
 def next_version(directory: Path, name: str) -> int:
@@ -101,6 +130,9 @@ def _in_folder(parent: Path, text: str, given: str) -> Path:
     known = versions(parent)
     numbers = known.get(name, [])
     if not numbers or version not in (None, *numbers):
+        for number in [version] if version else incomplete(parent).get(name, [])[-1:]:
+            if problem := lacks_metadata(parent / full_name(name, number)):
+                raise ValueError(problem)
         raise ValueError(_unknown(given, name, version, parent, known))
     folder = parent / full_name(name, numbers[-1] if version is None else version)
     if folder.is_symlink() or not folder.is_dir():

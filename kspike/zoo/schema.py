@@ -10,8 +10,7 @@ from kspike._messages import shown
 from kspike.zoo import naming, sealing
 
 FORMAT_VERSION = 1
-CONFIG = "config.json"
-WEIGHTS = "model.weights.h5"
+CONFIG, WEIGHTS = naming.CONFIG, naming.WEIGHTS
 _HASH = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created", "weights_dtype")
 _OPTIONAL_DICT = ("data", "evaluation", "energy", "predictions", "versions", "hardware")

@@ -44,6 +44,7 @@ PRODUCTS = {
     "transposed": (lambda x, w: ops.conv_transpose(x, ops.stack([w, w]), strides=2, padding="same"), 4 * 8 * 8 * 2),
     "loop": (lambda x, w: ops.scan(lambda c, t: (ops.matmul(c, w), t), x[:, 0], ops.moveaxis(x, 1, 0))[0], 4 * 8 * 8),
     "choice": (lambda x, w: ops.cond(ops.sum(x) > 1e9, lambda: x, lambda: ops.matmul(x, w)), 4 * 8 * 8),
+    "mapped": (lambda x, w: ops.vectorized_map(lambda one: ops.matmul(one, w), x), 4 * 8 * 8),
     "none": (lambda x, w: ops.sum(x * w[:4], axis=-1), 0),
 }
 
@@ -93,6 +94,14 @@ def test_a_product_that_no_row_counts_is_named_with_its_size(kind):
     assert note in report.advice()
     assert note in report.to_dict()["notes"]
     assert note in str(report)
+
+
+@pytest.mark.parametrize("images", [1, 4])
+def test_a_mapped_product_counts_once_whatever_the_batch(images):
+    """TensorFlow keeps what it mapped, as traced for one item, in the graph, and does not run it."""
+    model = behind_a_dense(Mine("mapped", name="mine"))
+    (note,) = measured(model, np.ones((images, 4, 8))).notes
+    assert note == "mine (Mine) runs 1 product that this report does not count: 256 multiply-accumulates an image."
 
 
 def test_products_are_named_where_they_run_layer_by_layer():

@@ -184,6 +184,69 @@ def test_arrays_calibrate_as_batches_do(supernet, images):
     assert seen.labels.shape == labels.shape
 
 
+def unchanged(supernet, data, message, batches=None):
+    before = supernet.statistics()
+    with pytest.raises(ValueError, match=message):
+        supernet.calibrate(data, batches)
+    for one, other in zip(supernet.statistics(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_no_mean_can_be_formed_of_calibrates_nothing(supernet, images):
+    """Statistics of NaN would show in no message: every answer of the supernet were NaN from then on."""
+    supernet.activate(supernet.space.largest())
+    spoilt = images.copy()
+    spoilt[20, 3, 3] = np.nan
+    infinite = np.where(np.isnan(spoilt), np.inf, spoilt)
+    finite = "Expected finite calibration images; 1 of .* the first at"
+    unchanged(supernet, spoilt, finite + " 20")
+    unchanged(supernet, (infinite, np.zeros(32)), finite)
+    unchanged(supernet, keras.ops.convert_to_tensor(spoilt), finite)
+    unchanged(supernet, batches(spoilt), finite + " 4")  # the first batch of 16 had counted
+    unchanged(supernet, (batch for batch in batches(spoilt)), finite)
+    unchanged(supernet, images * 1e25, "Expected finite normalisation statistics")
+    for kind in ("uint8", "int64", "int32", "uint16"):
+        unchanged(supernet, images.astype(kind), f"calibration images are {kind}")
+        unchanged(supernet, [images, images.astype(kind)], f"calibration images are {kind}")
+
+    def breaks():
+        yield images
+        raise KeyboardInterrupt
+
+    before = supernet.statistics()
+    with pytest.raises(KeyboardInterrupt):
+        supernet.calibrate(breaks())
+    for one, other in zip(supernet.statistics(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+    supernet.calibrate([images, spoilt], batches=1)  # what is not read is not looked at
+    assert np.isfinite(supernet.predict(images, verbose=0)).all()
+
+
+def test_one_image_text_and_objects_are_told_what_was_expected(supernet, images):
+    unchanged(supernet, images[0], r"one image alone, of shape \(8, 8, 1\): its batch axis is missing. Give images\[N")
+    unchanged(supernet, [images[0]], "its batch axis is missing")
+    ragged = ([[1.0], [1.0, 2.0]], np.zeros(2))
+    for data in (["abc"], np.array(["abc"]), [object()], [{"images": images}], np.array([None]), [ragged]):
+        unchanged(supernet, data, "Expected the calibration images to be an array of numbers, a batch; received")
+    with pytest.raises(ValueError, match="its batch axis is missing"):
+        supernet.predict(images[0], verbose=0)
+
+
+def test_validation_images_are_looked_at_before_the_supernet_trains(images):
+    supernet = trained(make_space(), images, steps=1)
+    weights = supernet.get_weights()
+    for bad, message in (
+        (images * np.nan, "Expected finite validation images"),
+        (images.astype("uint8"), "validation images are uint8"),
+        (images[:, :4], "Expected images of shape"),
+    ):
+        watch = SubnetValidation((images, np.zeros(32)), (bad, np.zeros(32)), networks=0)
+        with pytest.raises(ValueError, match=message):
+            supernet.fit(images, np.zeros(32), verbose=0, callbacks=[watch])
+    for one, other in zip(supernet.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_images_of_another_size_do_not_calibrate(supernet):
     before = supernet.statistics()
     for data in (

@@ -110,6 +110,9 @@ def small():
     [
         ((RAW, Y), None, RECIPE, "training images are uint8.*astype"),
         ((X, Y), (RAW, Y), RECIPE, "validation images are uint8"),
+        ((RAW.astype("int64"), Y), None, RECIPE, "training images are int64.*astype"),
+        ((X, Y), (RAW.astype("int16"), Y), RECIPE, "validation images are int16"),
+        ((RAW.tolist(), Y), None, RECIPE, "training images are int64"),
         (Own(RAW, Y, 8), None, RECIPE, "training images are uint8"),
         ((X[:, None], Y), None, RECIPE.replace(augment="shift"), r"\(n, height, width, channels\).*augment=None"),
         (Own(X, Y, 8), None, RECIPE.replace(augment="shift"), "augment='shift'.*a Own gives its batches as it likes"),
@@ -137,6 +140,7 @@ def test_what_would_do_nothing_is_refused_before_work_starts(data, validation, r
         ((X, Y), (X, HOT), RECIPE),
         ((X, Y), (X, Y), RECIPE.replace(augment="spikformer")),
         ((X > 0.5, HOT), None, RECIPE),
+        ((RAW.astype("float32"), HOT), None, RECIPE),  # whole numbers as floats: counts of events are so
     ],
 )
 def test_what_can_be_done_is_done(data, validation, recipe):
@@ -165,8 +169,30 @@ def test_smoothing_and_clipping_reach_the_step():
 @pytest.mark.once
 def test_raw_pixels_are_refused_wherever_images_are_taken(tmp_path):
     config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=16, depth=1, num_heads=2)
-    with pytest.raises(ValueError, match="measured images are uint8"):
-        kspike.cost.measure(kspike.Spikformer(config), RAW, progress=False)
+    model = kspike.Spikformer(config)
     search = kspike.tuners.ZeroCostSearch("digits", directory=tmp_path, verbose=0)
-    with pytest.raises(ValueError, match="train images are uint8"):
-        search.search((RAW, Y))
+    for raw in (RAW, RAW.astype("int64")):
+        with pytest.raises(ValueError, match=f"measured images are {raw.dtype}"):
+            kspike.cost.measure(model, raw, progress=False)
+        with pytest.raises(ValueError, match=f"train images are {raw.dtype}"):
+            search.search((raw, Y))
+        with pytest.raises(ValueError, match=f"given images are {raw.dtype}"):
+            kspike.models.early_exit(model, raw)
+        with pytest.raises(ValueError, match=f"given images are {raw.dtype}"):
+            kspike.models.exit_curve(model, (raw, Y))
+        with pytest.raises(ValueError, match=f"test images are {raw.dtype}"):
+            next(iter(kspike.zoo.evaluating.batches([(raw, Y)])))
+
+
+@pytest.mark.once
+def test_one_image_is_told_from_images_of_another_size():
+    config = kspike.SpikformerConfig(input_shape=(40, 40, 1), embed_dim=16, depth=1, num_heads=2)
+    model, one = kspike.Spikformer(config), np.zeros((40, 40, 1), "float32")
+    for take in (
+        lambda: kspike.cost.measure(model, one, progress=False),  # which cuts arrays into batches of 32
+        lambda: kspike.cost.measure(model, [one], progress=False),
+        lambda: kspike.models.early_exit(model, one),
+        lambda: kspike.models.exit_curve(model, [(one, np.zeros(1))]),
+    ):
+        with pytest.raises(ValueError, match="its batch axis is missing"):
+            take()

@@ -209,12 +209,24 @@ def test_wrong_images_labels_and_data_are_refused(model):
     for data, message in (
         ((images[:, :4], labels), r"takes images of shape \(8, 8, 1\)"),
         ((images * np.nan, labels), "8 of 8 images.*NaN or infinity"),
-        ((images, labels + 10), "10 classes, the labels reach"),
+        ((images, labels + 10), "10 classes, the training labels reach"),
         ((images, labels[:3]), "as many of each"),
         (iter([]), "must be a data set"),
     ):
         with pytest.raises(ValueError, match=message):
             train(model, data, recipe, verbose=0)
+    before = model.get_weights()
+    spoilt = images.copy()
+    spoilt[5] = np.nan
+    for validation, message in (
+        ((spoilt, labels), "Expected finite validation images; 1 of 8 images, the first at 5"),
+        ((images[:, :4], labels), "the validation images have"),
+        ((images, labels - 1), "10 classes, the validation labels reach"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(model, (images, labels), recipe, validation_data=validation, verbose=0)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_only_products_decay_and_the_rate_rises_and_falls():

@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 
 import pytest
 from typer.testing import CliRunner
@@ -85,6 +86,51 @@ def test_a_damaged_entry_is_no_model_of_the_list_which_shows_it_as_damaged(zoo, 
     assert ["nine.v1", "damaged"] in [[word for word in line if word != "│"][:2] for line in lines]
     with pytest.raises(ValueError, match=r"nine\.v1"):
         kspike.zoo.card("nine", directory=tmp_path)
+
+
+@pytest.mark.once
+def test_the_command_tells_damaged_entries_as_rows_and_lines_and_a_script_sees_them(zoo, tmp_path):
+    for name in ("bare.v1", "bare.v2", "nine.v1", "tiny_digits.v1"):
+        shutil.copytree(zoo / name, tmp_path / name)
+    (tmp_path / "nine.v1" / "metadata.json").write_text("{")
+    (tmp_path / "tiny_digits.v1" / "metadata.json").unlink()
+    (tmp_path / "bare.v1" / "metadata.json").unlink()  # older than one that is whole: --all-versions alone shows it
+    (tmp_path / "empty.v1").mkdir()  # holds nothing of an entry
+    arguments = ["zoo", "list", "--directory", str(tmp_path)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shown, found = (CliRunner().invoke(app, arguments + more) for more in ([], ["--json"]))
+    assert shown.exit_code == found.exit_code == 0 and not found.stderr
+    lines = shown.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in lines] == ["nine.v1", "tiny_digits.v1"]
+    assert "to hold metadata.json" in lines[1] and "config.json and model.weights.h5 alone" in lines[1]
+    assert "UserWarning" not in shown.stderr and ".py" not in shown.stderr and shown.stdout.count("damaged") == 2
+    rows = {row["name"]: row for row in json.loads(found.stdout)}
+    assert [*rows] == ["bare.v2", "nine.v1", "tiny_digits.v1"]
+    assert rows["bare.v2"]["damaged"] is None and rows["bare.v2"]["parameters"] > 0
+    assert "metadata.json" in rows["tiny_digits.v1"]["damaged"] and rows["nine.v1"]["damaged"]
+    assert len({tuple(row) for row in rows.values()}) == 1 and rows["nine.v1"]["accuracy"] is None
+    all_of_them = CliRunner().invoke(app, [*arguments, "--json", "--all-versions"])
+    assert "bare.v1" in [row["name"] for row in json.loads(all_of_them.stdout)]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("left", ["config.json", "model.weights.h5"])
+def test_a_folder_without_metadata_says_what_is_missing(zoo, tmp_path, left):
+    shutil.copytree(zoo / "bare.v2", tmp_path / "bare.v2")
+    shutil.copytree(zoo / "nine.v1", tmp_path / "bore.v1", ignore=lambda folder, names: set(names) - {left})
+    for name in (str(tmp_path / "bore.v1"), str(tmp_path / "bore")):
+        for command in (["zoo", "show", name], ["energy", name, "--data", "digits"]):
+            result = CliRunner().invoke(app, command)
+            assert result.exit_code == 2 and "Did you mean" not in result.stderr
+            said = " ".join(result.stderr.split())
+            assert f"{tmp_path / 'bore.v1'} to hold metadata.json" in said and f"with {left} alone" in said
+    with pytest.raises(ValueError, match="to hold metadata.json"):
+        kspike.zoo.load("bore", directory=tmp_path)
+    with pytest.raises(ValueError, match=r"Its versions there: v2"):
+        kspike.zoo.load("bare.v7", directory=tmp_path)
+    shutil.copytree(tmp_path / "bore.v1", tmp_path / "bare.v3")  # a part of a newer one takes nothing away
+    assert kspike.zoo.card("bare", directory=tmp_path)["version"] == 2
 
 
 def test_an_entry_that_may_not_be_read_is_damaged_too(zoo, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 from kspike._batches import BATCH, batches_of, is_array, whole_arrays
 from kspike._finite import bad_rows
 from kspike.data.arguments import scaled
+from kspike.models.image_model import single
 
 
 def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
@@ -44,6 +45,9 @@ def batches(
         ValueError: no image at all, images of another shape, or numbers that are not finite.
     """
     size = given = 0
+    for images in whole_arrays(data)[:1]:
+        if tuple(images.shape) == tuple(shape[1:]):  # before it is cut along its height
+            raise ValueError(f"Expected images of shape {tuple(shape[1:])} in batches; {single(tuple(images.shape))}")
     for i, batch in enumerate(batches_of(data)):
         if i == limit:
             break
@@ -78,6 +82,8 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     fits = images.ndim == len(shape) and all(
         n is None or n == m for n, m in zip(shape[1:], images.shape[1:], strict=True)
     )
+    if images.shape == tuple(shape[1:]):
+        raise ValueError(f"Expected images of shape {tuple(shape[1:])} in batches; {single(images.shape)}")
     if not fits:
         raise ValueError(
             f"Expected images of shape {tuple(shape[1:])} in batches, received a batch of shape {images.shape}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ from kspike.ops.watching import Ran, innermost, tag
 
 #: What runs its inside a number of times that the graph does not say.
 _REPEATED = ("While", "StatelessWhile", "For")
+#: The number of an item, in the names that tf.vectorized_map gives.
+_ITEM = re.compile(r"(^|/)loop_body(_\d+)?/PlaceholderWithDefault(_\d+)?$")
 #: What runs one of its insides.
 _CHOICES = ("If", "StatelessIf", "Case", "StatelessCase")
 
@@ -31,7 +34,10 @@ def watched(run: Any, args: tuple) -> tuple[Any, list[Ran]]:
 
 def _products(graph: Any, home: Any, around: str, exact: bool) -> Iterator[Ran]:
     """Of a graph, and of the functions that it calls, which `home` knows by their names."""
+    unused = _of_one_item(graph)
     for operation in graph.get_operations():
+        if operation in unused:
+            continue
         names = f"{around}/{operation.name}"
         at = innermost(names)
         if operation.type in _COUNTS:
@@ -46,6 +52,19 @@ def _products(graph: Any, home: Any, around: str, exact: bool) -> Iterator[Ran]:
             found = [max(found, key=lambda ran: sum(each.macs for each in ran))]
         for each in found:
             yield from each
+
+
+def _of_one_item(graph: Any) -> set[Any]:
+    """The operations that tf.vectorized_map traced for one item: they stay in the graph beside what it made of them.
+
+    TensorFlow does not run them. They hang on the number of the item, a placeholder that nothing feeds.
+    """
+    found: set[Any] = set()
+    for operation in graph.get_operations():
+        item = operation.type == "PlaceholderWithDefault" and _ITEM.search(operation.name)
+        if item or any(tensor.op in found for tensor in operation.inputs):
+            found.add(operation)
+    return found
 
 
 def _macs(operation: Any) -> int | None:
