@@ -47,18 +47,21 @@ class _Neuron(keras.layers.Layer):
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
         raise NotImplementedError
 
+    def arguments(self, channels: int | None) -> dict[str, Any]:
+        """All that `kspike.ops.lif` is told of these neurons, in a layer of so many channels."""
+        state = {"dtype": self.compute_dtype, "v": self.potentials}
+        return {**self.time_constant(channels), **self.neuron_arguments, **state}
+
     def call(self, inputs: Any) -> Any:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        time_constant = self.time_constant(inputs.shape[-1])
-        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
-        spikes = self.kept(found)
+        spikes = self._kept(lif(x, **self.arguments(inputs.shape[-1])))
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
-    def kept(self, found: Any) -> Any:
+    def _kept(self, found: Any) -> Any:
         """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
         if self.potentials is None:
             return found
@@ -66,12 +69,14 @@ class _Neuron(keras.layers.Layer):
         spikes, vars(self)["potentials"] = found
         return spikes
 
-    def fired(self, spikes: Any) -> None:
-        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
+    def fired(self, found: Any) -> Any:
+        """The spikes of what a fused pass found past `__call__`, after all that it would have done with them."""
+        spikes = self._kept(found)
         if self.activity_regularizer is not None:
             self.add_loss(activity_loss(self.activity_regularizer, spikes))
         if self.listener is not None:
             self.listener(spikes)
+        return spikes
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:

@@ -38,19 +38,16 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: Any, inputs: Any, training: bool | None = None) -> Any:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if type(neuron) in (LIF, PLIF) and not watched(self) and not watched(neuron):
+        if type(neuron) in (LIF, PLIF) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
-                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
-            )  # fmt: skip
+                inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.arguments(inputs.shape[-1])
+            )
             if done is not None:
                 found, mean, variance = done
-                spikes = neuron.kept(found)
                 if moments is None:
                     self._remember(mean, variance)
-                neuron.fired(spikes)
-                return spikes
+                return neuron.fired(found)
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)
 
@@ -63,7 +60,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
 
 
-def watched(layer: Any) -> bool:
-    """Whether somebody has put a function in place of the layer's own call, or hooked it (torch)."""
-    hooks = (getattr(layer, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
-    return "call" in vars(layer) or any(hooks)
+def watched(*layers: Any) -> bool:
+    """Whether somebody has put a function in place of a layer's own call, or hooked it (torch), in any of these."""
+    hooks = "_forward_hooks", "_forward_pre_hooks"
+    return any("call" in vars(layer) or any(getattr(layer, name, None) for name in hooks) for layer in layers)

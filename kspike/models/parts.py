@@ -17,14 +17,15 @@ def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Cal
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
     """
-    if not all(indifferent(layer) for layer in model._flatten_layers(include_self=False)):
+    if not indifferent(*model._flatten_layers(include_self=False)):
         return forward(images)
     return by_parts(forward, images, largest(config), dtype)
 
 
-def indifferent(layer: Any) -> bool:
-    """Whether it makes no difference to a layer, and to those who listen to it, how many images come at once."""
-    return not watched(layer) and getattr(layer, "listener", None) is None and layer.activity_regularizer is None
+def indifferent(*layers: Any) -> bool:
+    """Whether it makes no difference to layers, and to those who listen to them, how many images come at once."""
+    heard = any(getattr(layer, "listener", None) is not None for layer in layers)
+    return not heard and all(layer.activity_regularizer is None for layer in layers) and not watched(*layers)
 
 
 def largest(config: SpikformerConfig) -> int:

@@ -42,7 +42,8 @@ class ElasticConv(keras.layers.Layer):
         )
 
     def call(self, x: Any, inputs: Any, outputs: Any) -> Any:
-        kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
+        (kernel,) = (self.kernel,) if inputs is None else inputs.take(self.kernel, axis=2)
+        (kernel,) = outputs.take(kernel)
         return convolve(x, kernel)
 
 
@@ -62,11 +63,10 @@ class ElasticDense(keras.layers.Layer):
             self.bias = self.add_weight(shape=(self.parts, self.outputs), initializer="zeros", name="bias")
 
     def call(self, x: Any, inputs: Any, outputs: Any = None) -> Any:
-        kernel, bias = inputs.take(self.kernel, 0), self.bias
-        if outputs is not None:
-            kernel = outputs.take(kernel, 2)
-            bias = bias if bias is None else outputs.take(bias, 1)
-        return linear(x, ops.reshape(kernel, (kernel.shape[0], -1)), None if bias is None else ops.reshape(bias, (-1,)))
+        (kernel,) = inputs.take(self.kernel, axis=0)
+        weights = (kernel,) if self.bias is None else (kernel, self.bias)
+        kernel, *bias = weights if outputs is None else outputs.take(*weights)
+        return linear(x, ops.reshape(kernel, (kernel.shape[0], -1)), *(ops.reshape(b, (-1,)) for b in bias))
 
 
 class ElasticNorm(keras.layers.Layer):
@@ -118,14 +118,16 @@ class ElasticNorm(keras.layers.Layer):
         return extent.mask(spikes)
 
     def _taken(self, extent: Any) -> tuple:
-        return tuple(ops.reshape(extent.take(ops.convert_to_tensor(v), 1), (-1,)) for v in self._variables())
+        taken = extent.take(*(ops.convert_to_tensor(v) for v in self._variables()))
+        return tuple(ops.reshape(v, (-1,)) for v in taken)
 
     def _variables(self) -> tuple:
         return self.gamma, self.beta, self.moving_mean, self.moving_variance
 
     def _remember(self, extent: Any, mean: Any, variance: Any, rate: Any, active: Any) -> None:
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            stored = extent.take(ops.convert_to_tensor(moving), 1)
+        moments = self.moving_mean, self.moving_variance
+        taken = extent.take(*(ops.convert_to_tensor(moving) for moving in moments))
+        for moving, stored, batch in zip(moments, taken, (mean, variance), strict=True):
             batch = ops.reshape(ops.stop_gradient(ops.cast(batch, "float32")), (self.parts, -1))
             step = extent.mask((batch - stored) * rate)
             new = stored + (step if active is None else step * active)

@@ -24,11 +24,12 @@ class Leading:
 
     size: int
 
-    def take(self, x: Any, axis: int) -> Any:
-        """The active part of a weight."""
-        if x.shape[axis] == self.size:
-            return x
-        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
+    def take(self, *weights: Any, axis: int = -1) -> tuple:
+        """The active part of each of these weights."""
+        return tuple(self._leading(w, axis % len(w.shape)) for w in weights)
+
+    def _leading(self, x: Any, axis: int) -> Any:
+        return x if x.shape[axis] == self.size else x[(slice(None),) * axis + (slice(0, self.size),)]
 
     def mask(self, x: Any) -> Any:
         """Activations hold active channels alone."""
@@ -41,9 +42,9 @@ class Masked:
 
     ones: Any
 
-    def take(self, x: Any, axis: int) -> Any:
+    def take(self, *weights: Any, axis: int = -1) -> tuple:
         """Weights stay whole: what they multiply is zero beyond the active channels."""
-        return x
+        return weights
 
     def mask(self, x: Any) -> Any:
         """Sets inactive channels (last axis, once or several times side by side) to zero."""

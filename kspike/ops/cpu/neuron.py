@@ -7,10 +7,12 @@ every paper of this family uses (hard reset, decayed input, one tau) has loops t
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load
-from kspike.ops.cpu.threads import joined, repeated, run, side_by_side
+from kspike.ops.cpu.threads import run, side_by_side
 
 
 @compiled
@@ -61,13 +63,15 @@ def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spik
 
 
 @compiled
-def _fire(x, scale, shift, tau, learned, threshold, rest, soft, decay_input, values, out, start, end, first, last):
-    """Spikes of the rows (batch x places) from first to last; a potential that is nan makes no 0 but nan."""
+def _fire(
+    x, scale, shift, tau, learned, threshold, rest, soft, decay_input, values, out, start, end, bounds, first, last
+):  # fmt: skip
+    """Spikes of the pieces of rows (batch x places) from first to last; a potential that is nan makes no 0 but nan."""
     silent, one, nan = values
     _, steps, places, channels = x.shape
     usual = decay_input and not soft and learned.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
-    for row in range(first, last):
+    for row in range(bounds[first], bounds[last]):
         n, s = row // places, row % places
         if start.shape[0]:
             v[:] = start[n, s]
@@ -106,16 +110,9 @@ def fire(
         start: potentials to start from, float32 `(batch, places, channels)`; of size 0 for v_reset.
         end: those after the last step are written here; of size 0 for nowhere.
     """
-    together = side_by_side(*x.shape[2:])
-    x, out = joined(x, together), joined(out, together)
-    start, end = (a.reshape(a.shape[0], *x.shape[2:]) if a.size else a for a in (start, end))
-    scale, shift = repeated(scale, together), repeated(shift, together)
-    neuron = (neuron[0], repeated(neuron[1], together), *neuron[2:])
-    rows = x.shape[0] * x.shape[2]
+    tau, learned, *others = neuron
+    (x, out, start, end), (scale, shift, learned) = side_by_side((x, out, start, end), (scale, shift, learned))
     # 0, 1 and nan; bfloat16's own bits
     values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _fire(x, scale, shift, *neuron, values, out, start, end, bounds[first], bounds[last])
-
-    run(work, rows, x.size, threads)
+    work = functools.partial(_fire, x, scale, shift, tau, learned, *others, values, out, start, end)
+    run(work, x.shape[0] * x.shape[2], x.size, threads)

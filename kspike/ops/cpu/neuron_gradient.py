@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, float_of, load, store
 from kspike.ops.cpu.neuron import charge, reset, usual_charge
-from kspike.ops.cpu.threads import BLOCK, CHUNKS, joined, repeated, run, side_by_side
+from kspike.ops.cpu.threads import BLOCK, CHUNKS, run, side_by_side
 
 
 @functools.partial(compiled, fastmath={"contract"})
@@ -233,16 +233,12 @@ def fire_back(
         slope: (detach_reset, place in `cpu/norm_lif.SURROGATES`, alpha).
         summed: whether the first two sums are wanted.
     """
-    channels, together = x.shape[-1], side_by_side(*x.shape[2:])
-    upstream, x, grad = (joined(a, together) for a in (upstream, x, grad))
-    rows_of = tuple(repeated(a, together) for a in affine[:3])
-    neuron = (neuron[0], repeated(neuron[1], together), *neuron[2:])
-    sums = np.zeros((CHUNKS, 3, channels))
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _fire_back_pieces(upstream, x, rows_of, neuron, slope, summed, grad, sums, bounds, first, last)
-
+    sums = np.zeros((CHUNKS, 3, x.shape[-1]))
+    *to_normal, inverse = affine
+    (upstream, x, grad), (*to_normal, learned) = side_by_side((upstream, x, grad), (*to_normal, neuron[1]))
+    neuron = (neuron[0], learned, *neuron[2:])
+    work = functools.partial(_fire_back_pieces, upstream, x, tuple(to_normal), neuron, slope, summed, grad, sums)
     run(work, x.shape[0] * x.shape[2], x.size, threads)
     found = sums.sum(0)
-    found[1] *= affine[3]
+    found[1] *= inverse
     return found

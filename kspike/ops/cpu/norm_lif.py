@@ -18,8 +18,8 @@ from kspike import surrogate as surrogates
 
 #: Surrogates that the way back knows, on a CPU and on a GPU; their place in it is what a kernel is told.
 SURROGATES = (
-    "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
-    "rectangular",
+    surrogates.Sigmoid, surrogates.ATan, surrogates.SoftSign, surrogates.SuperSpike, surrogates.FastSigmoid,
+    surrogates.Erf, surrogates.PiecewiseQuadratic, surrogates.PiecewiseExp, surrogates.Rectangular,
 )  # fmt: skip
 
 
@@ -105,11 +105,11 @@ def described(
     batch: bool = False,
 ) -> Pass | None:
     """The pass of a neuron and a normalisation; None where the compiled forms do not know the surrogate."""
-    if surrogate.name not in SURROGATES or not surrogates.is_known(surrogate):
+    if type(surrogate) not in SURROGATES:
         return None
     return Pass(
         1.0 if tau is None else float(tau), float(v_threshold), v_reset, bool(decay_input), bool(detach_reset),
-        SURROGATES.index(surrogate.name), float(surrogate.alpha), epsilon, normalised, batch,
+        SURROGATES.index(type(surrogate)), float(surrogate.alpha), epsilon, normalised, batch,
     )  # fmt: skip
 
 

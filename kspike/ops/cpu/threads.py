@@ -9,7 +9,7 @@ import collections
 import concurrent.futures
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -71,18 +71,28 @@ def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, thre
             other.result()
 
 
-def side_by_side(places: int, channels: int, row: int = ROW) -> int:
-    """How many places are taken as one long row: few channels alone make loops that are over before they are fast."""
+def side_by_side(
+    arrays: Sequence[np.ndarray], numbers: Sequence[np.ndarray] = (), row: int = ROW
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Takes several places as one long row: few channels alone make loops that are over before they are fast.
+
+    Args:
+        arrays: `(..., places, channels)`, all of the same places and channels; empty ones stay empty.
+        numbers: by channel, `(channels,)`, or empty.
+        row: about how many numbers a long row has.
+
+    Returns:
+        The arrays as `(..., places / n, n * channels)`, and the numbers n times over.
+    """
+    places, channels = arrays[0].shape[-2:]
     most = max(1, row // max(1, channels))
-    return next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
+    together = next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
+    wide = [a.reshape(*a.shape[:-2], a.shape[-2] // together, a.shape[-1] * together) for a in arrays]
+    return wide, [_repeated(a, together) for a in numbers]
 
 
-def joined(x: np.ndarray, together: int) -> np.ndarray:
-    return x.reshape(*x.shape[:2], x.shape[2] // together, x.shape[3] * together)
-
-
-def repeated(a: np.ndarray, together: int) -> np.ndarray:
-    """Numbers by channel, for so many places: np.tile in a third of its time, which small networks feel."""
+def _repeated(a: np.ndarray, together: int) -> np.ndarray:
+    """np.tile in a third of its time, which small networks feel."""
     out = np.empty((together, a.size), a.dtype)
     out[:] = a
     return out.reshape(-1)

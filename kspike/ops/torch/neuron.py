@@ -11,7 +11,7 @@ from keras import ops
 from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import array, float32, kernels_for
+from kspike.ops.torch.calls import arrays, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
@@ -104,6 +104,10 @@ def _backward(
     return torch.stack(grads[::-1], 1)
 
 
+def _float32(a: Any) -> torch.Tensor | None:
+    return None if a is None else ops.convert_to_tensor(a).float()
+
+
 def _loops_take(x: Any, dtype: str) -> bool:
     """Whether the compiled loops can take this tensor and write spikes of this dtype."""
     return kernels_for(x) is not None and x.numel() > 0 and dtype in ("float32", "bfloat16")
@@ -126,9 +130,10 @@ class _FusedLIF(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
+        numbers, spikes, *given = arrays(x, out, gamma, beta, *moments, inverse_tau)
         # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
-        given = [array(a).copy() for a in (gamma, beta, *moments, inverse_tau)]
-        given[2:4] = cpu_norm_lif.forward(one, array(x), *given, array(out), torch.get_num_threads())
+        given = [a.copy() for a in given]
+        given[2:4] = cpu_norm_lif.forward(one, numbers, *given, spikes, torch.get_num_threads())
         ctx.save_for_backward(x)
         ctx.one, ctx.given = one, given
         mean, variance = (torch.from_numpy(a) for a in given[2:4])
@@ -144,8 +149,8 @@ class _FusedLIF(torch.autograd.Function):
             upstream = upstream.float()
         # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
         grad = torch.empty(x.shape, dtype=x.dtype)
-        arrays = array(upstream.contiguous()), array(x)
-        found = cpu_norm_lif.backward(ctx.one, *arrays, *ctx.given, array(grad), torch.get_num_threads())
+        above, numbers, below = arrays(upstream.contiguous(), x, grad)
+        found = cpu_norm_lif.backward(ctx.one, above, numbers, *ctx.given, below, torch.get_num_threads())
         wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
         return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
@@ -159,16 +164,16 @@ def norm_lif(
     `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for programs that are
     compiled: here a slice of x does.
     """
-    on_gpu = _kernels_take(x, dtype)
-    if time_mask is not None or not (on_gpu or _loops_take(x, dtype)):
+    on_cpu = _loops_take(x, dtype)
+    if time_mask is not None or not (on_cpu or _kernels_take(x, dtype)):
         return None
     one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if one is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
-    fused = autograd.fused if on_gpu else _FusedLIF.apply
-    return fused(x.contiguous(), *given[:2], float32(inverse_tau), moments, one, getattr(torch, dtype))
+    fused = _FusedLIF.apply if on_cpu else autograd.fused
+    return fused(x.contiguous(), *given[:2], _float32(inverse_tau), moments, one, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -197,11 +202,11 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
 
     None for a learned time constant where neither loops nor kernels can be had, and inside torch.func's transforms.
     """
-    on_gpu = _kernels_take(x, dtype)
-    one = cpu_norm_lif.described(**neuron) if on_gpu or _loops_take(x, dtype) else None
+    on_cpu = _loops_take(x, dtype)
+    one = cpu_norm_lif.described(**neuron) if on_cpu or _kernels_take(x, dtype) else None
     if one is not None:
-        given = float32(inverse_tau), (None, None), one, getattr(torch, dtype)
-        return (autograd.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
+        given = _float32(inverse_tau), (None, None), one, getattr(torch, dtype)
+        return (_FusedLIF.apply if on_cpu else autograd.fused)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None or transformed():
         return None
     if x.dtype not in (torch.float32, torch.float64):
@@ -225,6 +230,7 @@ def lif_from(
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
-    given = (array(float32(a)) for a in (gamma, beta, *moments, inverse_tau))
-    cpu_norm_lif.forward(one, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
+    constants = (_float32(a) for a in (gamma, beta, *moments, inverse_tau))
+    numbers, spikes, potentials, *given = arrays(x.contiguous(), out, v, *constants)
+    cpu_norm_lif.forward(one, numbers, *given, spikes, torch.get_num_threads(), potentials, potentials)
     return out, v

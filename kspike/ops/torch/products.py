@@ -11,7 +11,7 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import array, kernels_for
+from kspike.ops.torch.calls import arrays, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
@@ -21,16 +21,15 @@ def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> b
         return False
     from kspike.ops.cpu import sparse
 
-    return sparse.pays(array(x), array(kernel))
+    return sparse.pays(*arrays(x, kernel))
 
 
 def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    begin = None if bias is None else array(bias.float().contiguous())
-    given = array(x.contiguous()), array(kernel.contiguous()), array(y)
-    sparse.product(*given, torch.get_num_threads(), begin)
+    *given, begin = arrays(x.contiguous(), kernel.contiguous(), y, None if bias is None else bias.float().contiguous())
+    sparse.product(*given, torch.get_num_threads(), None if bias is None else begin)
     return y
 
 
@@ -38,15 +37,16 @@ def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), torch.get_num_threads())
+    sparse.convolve(*arrays(x.contiguous(), kernel.contiguous(), y), torch.get_num_threads())
     return y
 
 
 def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse_gradient
 
-    given = array(x.contiguous()), array(above.contiguous()), tuple(kernel.shape[:-2])
-    return torch.from_numpy(sparse_gradient.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
+    given = arrays(x.contiguous(), above.contiguous())
+    found = sparse_gradient.kernel_gradient(*given, tuple(kernel.shape[:-2]), torch.get_num_threads())
+    return torch.from_numpy(found).to(kernel.dtype)
 
 
 class _Product(torch.autograd.Function):
@@ -159,12 +159,12 @@ def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) ->
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
     """The convolution of few spikes, or of bfloat16 in float32; None where PyTorch's own is as quick."""
     kernel = ops.convert_to_tensor(kernel)
-    if transformed():  # Keras asks for a memory layout, which vmap refuses
-        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
-        return y.permute(0, 2, 3, 1)
     whole = all(size % 2 for size in kernel.shape[:2])  # it has a middle
     if whole and _pays(x, kernel, None):
         return _Convolution.apply(x, kernel)
+    if transformed():  # Keras asks for a memory layout, which vmap refuses
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
+        return y.permute(0, 2, 3, 1)
     if not _widens(x) or kernel.dtype != x.dtype:
         return None
     return full_convolution(x, kernel) if whole else reference.convolve(x.float(), kernel.float()).to(x.dtype)
