@@ -40,9 +40,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
         if type(neuron) in (LIF, PLIF) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
-            done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.arguments(inputs.shape[-1])
-            )
+            done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.arguments(inputs.shape[-1]))
             if done is not None:
                 found, mean, variance = done
                 if moments is None:

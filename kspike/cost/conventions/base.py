@@ -61,6 +61,11 @@ class Convention:
         """Energy of one product for one image."""
         return self.ac_pj * accumulations + self.mac_pj * multiplications
 
+    def charge(self, activity: Activity) -> tuple[Any, Any, Any]:
+        """(accumulations, multiply-accumulates, picojoules) of one product for one image."""
+        accumulations, multiplications = self.operations(activity)
+        return accumulations, multiplications, self.picojoules(activity, accumulations, multiplications)
+
     def dense(self, activity: Activity) -> Any:
         """What a report shows as the product's size: its multiply-accumulates, were nothing sparse."""
         return activity.dense

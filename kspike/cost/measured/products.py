@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from kspike.cost.analytic.rows import Row
 from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
-from kspike.cost.measured.totals import Total
+from kspike.cost.measured.totals import Seen, Tally, Total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +79,23 @@ class Found:
             unit = total.signal.dense
             scale = size.fan / total.signal.geometry.fan if unit is None else self.dense / unit
 
-        def activity(view: Any, parts: int) -> Activity:
-            """`view` takes a tally to a number an image; `parts`: into how many equal ones constants are divided."""
-            means = {of: view(each.sums) / (self.elements(each) // parts) for of, each in self.inputs.items()}
+        n, steps, counts = self.images, self.steps, total.counts
+        seen, inputs = total.seen(n, steps), {of: each.sums.seen(n, steps) for of, each in self.inputs.items()}
+        booked = [
+            {name: value.seen(n, steps) if isinstance(value, Tally) else value for name, value in each.items()}
+            for each in around
+        ]
+
+        def activity(view: str, parts: int) -> Activity:
+            """`view` is a field of `Seen`; `parts`: into how many equal ones constants are divided."""
+            sums, active, touched, spiking = (getattr(each, view) for each in seen.values())
+            means = {of: getattr(inputs[of], view) / (self.elements(each) // parts) for of, each in self.inputs.items()}
             return Activity(
                 name=self.name,
                 kind=total.signal.role,
                 dense=self.dense // parts,
-                rate=view(total.sums) / (elements // parts),
-                counts=total.counts,
+                rate=sums / (elements // parts),
+                counts=counts,
                 largest=total.largest,
                 static=static,
                 attention=Attention(self.role, **means, tokens=self._tokens, head_dim=self._head_dim)
@@ -97,19 +103,14 @@ class Found:
                 else None,
                 smallest=total.smallest,
                 whole=total.whole,
-                active=view(total.active) / (elements // parts),
-                touched=view(total.touched) * scale,
-                spiking=view(total.spiking) * scale,
+                active=active / (elements // parts),
+                touched=touched * scale,
+                spiking=spiking * scale,
                 geometry=_part(size, parts),
-                around=_around(around, view, parts),
+                around=_around(booked, view, parts),
             )
 
-        n, steps = self.images, self.steps
-        return Product(
-            activity(lambda tally: tally.total / n, 1),
-            activity(lambda tally: tally.by_image, 1),
-            activity(lambda tally: _fitted(tally.by_step / n, steps), steps),
-        )
+        return Product(activity("mean", 1), activity("by_image", 1), activity("by_step", steps))
 
     @property
     def _tokens(self) -> int:
@@ -127,15 +128,10 @@ def _part(size: Geometry, parts: int) -> Geometry:
     return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / parts)
 
 
-def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
-    """Of a signal with other time steps than the product that it is booked on, equal parts."""
-    return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
-
-
-def _around(found: list[dict[str, Any]], view: Any, parts: int) -> Around:
+def _around(found: list[dict[str, Any]], view: str, parts: int) -> Around:
     """Sums of what is booked on a product: a tally is seen as the product is, a number is the same for every image."""
     sums: dict[str, Any] = {}
     for each in found:
         for name, value in each.items():
-            sums[name] = sums.get(name, 0) + (value / parts if isinstance(value, (int, float)) else view(value))
+            sums[name] = sums.get(name, 0) + (getattr(value, view) if isinstance(value, Seen) else value / parts)
     return Around(**sums)

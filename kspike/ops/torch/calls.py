@@ -28,6 +28,11 @@ def kernels_for(x: Any) -> Any:
     return norm_lif.kernels()
 
 
+def taken(x: Any, *others: torch.Tensor) -> list[np.ndarray] | None:
+    """x and others as the loops read them; None where the loops cannot take x."""
+    return None if kernels_for(x) is None else arrays(x, *others)
+
+
 def array(x: torch.Tensor | None) -> np.ndarray:
     """The same memory as a NumPy array; bfloat16 as uint16; an empty one for None."""
     if x is None:

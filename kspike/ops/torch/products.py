@@ -11,17 +11,19 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import arrays, kernels_for
+from kspike.ops.torch.calls import arrays, taken
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Whether loops can take these, and are the quicker way."""
-    if kernels_for(x) is None or kernel.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
+    same = kernel.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
+    given = taken(x, kernel) if same else None
+    if given is None:
         return False
     from kspike.ops.cpu import sparse
 
-    return sparse.pays(*arrays(x, kernel))
+    return sparse.pays(*given)
 
 
 def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
