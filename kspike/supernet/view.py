@@ -25,7 +25,7 @@ class Leading:
     size: int
 
     def take(self, *weights: Any, axis: int = -1) -> tuple:
-        """The active part of each of these weights."""
+        """The active part of each of these weights, along one axis."""
         return tuple(self._leading(w, axis % len(w.shape)) for w in weights)
 
     def _leading(self, x: Any, axis: int) -> Any:
