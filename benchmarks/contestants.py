@@ -80,9 +80,9 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
         return other
 
     if options.device == "cuda":
-        from kspike.training.recording import recording
+        from kspike.training.graph_replay import graph_replay
 
-        open_ended.enter_context(recording(model))  # as kspike.training.train does
+        open_ended.enter_context(graph_replay(model))  # as kspike.training.train does
     return keras_steps(model, options.batch, options.side, inferring)
 
 

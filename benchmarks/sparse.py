@@ -1,7 +1,7 @@
-"""What adding up only what fires is worth: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
+"""How much faster sparse products are than dense ones: `KERAS_BACKEND=torch python benchmarks/sparse.py`.
 
 Products and convolutions of the paper's Spikformer 4-384, and their kernels' gradients, by kspike's loops
-(kspike/ops/cpu/sparse.py, sparse_gradient.py) and by PyTorch's full ones, for shares of numbers that are not 0; then
+(kspike/ops/cpu/sparse.py, sparse_gradient.py) and by PyTorch's dense ones, by density (share of nonzeros); then
 published networks on images of CIFAR-10 (where TFDS_DATA_DIR has it), test images in inference and training images in
 training steps from their published weights, with the loops and without. The two take turns; medians. Rows go into a
 CSV file, one run of all in one, and a plot beside it.
@@ -44,7 +44,7 @@ def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for name, (places, size) in SHAPES.items():
         for precision in PRECISIONS:
-            kernel, above = (
+            kernel, grad_output = (
                 torch.from_numpy(rng.normal(size=shape).astype("float32")).to(getattr(torch, precision))
                 for shape in (size, (*places, size[-1]))
             )
@@ -54,13 +54,15 @@ def products(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 given = (x, kernel, None) if len(size) == 2 else (x, kernel)
                 with torch.no_grad():
                     calls = [
-                        loops(lambda run=run, given=given: run(*given)),
-                        lambda x=x, kernel=kernel: full(x, kernel),
+                        sparse_up_to(lambda run=run, given=given: run(*given)),
+                        lambda x=x, kernel=kernel: dense(x, kernel),
                     ]
                     yield row(name, precision, PASSES[0], share, *by_turns(calls, options.repeats), len(x))
                     calls = [
-                        lambda x=x, kernel=kernel, above=above: torch_products._kernel_gradient(x, above, kernel),
-                        lambda x=x, kernel=kernel, above=above: full_gradient(x, above, kernel),
+                        lambda x=x, kernel=kernel, grad_output=grad_output: torch_products._kernel_gradient(
+                            x, grad_output, kernel
+                        ),
+                        lambda x=x, kernel=kernel, grad_output=grad_output: dense_gradient(x, grad_output, kernel),
                     ]
                     yield row(name, precision, PASSES[1], share, *by_turns(calls, options.repeats), len(x))
 
@@ -70,29 +72,31 @@ def as_images(x: torch.Tensor, *others: torch.Tensor) -> list[torch.Tensor]:
     return [(a.permute(0, 3, 1, 2) if a.ndim == 4 else a.t()[None, :, None]) for a in (x, *others)]
 
 
-def full(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def dense(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """PyTorch's own, by oneDNN."""
     kernel = kernel if kernel.ndim == 4 else kernel[None, None]
     return torch.nn.functional.conv2d(as_images(x)[0], kernel.permute(3, 2, 0, 1), padding="same")
 
 
-def full_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def dense_gradient(x: torch.Tensor, grad_output: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     kernel = kernel if kernel.ndim == 4 else kernel[None, None]
     pads, usual = [size // 2 for size in kernel.shape[:2]], ([1, 1], False, [0, 0], 1, [False, True, False])
-    x, above = as_images(x, above)
-    return torch.ops.aten.convolution_backward(above, x, kernel.permute(3, 2, 0, 1), None, [1, 1], pads, *usual)[1]
+    x, grad_output = as_images(x, grad_output)
+    return torch.ops.aten.convolution_backward(grad_output, x, kernel.permute(3, 2, 0, 1), None, [1, 1], pads, *usual)[
+        1
+    ]
 
 
-def loops(call: Callable[[], Any], most: float = 1.0) -> Callable[[], Any]:
-    """The same with loops up to this share of spikes; below 0 for never."""
+def sparse_up_to(call: Callable[[], Any], threshold: float = 1.0) -> Callable[[], Any]:
+    """The same call with the sparse form up to this density; below 0 for never."""
 
     def run() -> Any:
-        usual = sparse._limits
-        sparse._limits = lambda kind, units: ((most, 1), (most, 1))
+        usual = sparse._thresholds
+        sparse._thresholds = lambda kind, amx: ((threshold, 1), (threshold, 1))
         try:
             return call()
         finally:
-            sparse._limits = usual
+            sparse._thresholds = usual
 
     return run
 
@@ -114,24 +118,24 @@ def entries(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             def train(model: Any = model) -> None:
                 model.train_on_batch(images, labels)
 
-            calls = [predict, loops(predict, most=-1.0)]
+            calls = [predict, sparse_up_to(predict, threshold=-1.0)]
             apart = np.abs(calls[0]() - calls[1]()).max(axis=1)
             found = row(name, precision, "inference", "", *by_turns(calls, options.repeats), len(x))
             yield found | {"equal_images": float((apart <= 1e-5).mean())}
-            calls = [train, loops(train, most=-1.0)]
+            calls = [train, sparse_up_to(train, threshold=-1.0)]
             yield row(name, precision, "training", "", *by_turns(calls, options.repeats), len(images))
 
 
-def row(what: str, precision: str, which: str, share: Any, by_loops: float, whole: float, n: int) -> dict[str, Any]:
+def row(what: str, precision: str, which: str, share: Any, by_loops: float, by_dense: float, n: int) -> dict[str, Any]:
     found = {
         "what": what,
         "precision": precision,
         "pass": which,
         "share": share,
         "loops_per_second": round(n / by_loops, 1),
-        "full_per_second": round(n / whole, 1),
+        "full_per_second": round(n / by_dense, 1),
     }
-    found |= {"ratio": round(whole / by_loops, 3), "equal_images": "", "threads": torch.get_num_threads()}
+    found |= {"ratio": round(by_dense / by_loops, 3), "equal_images": "", "threads": torch.get_num_threads()}
     print(f"{what}, {precision}, {which} {share}: {found['ratio']} times as fast", flush=True)
     return found | {"versions": said_versions()}
 
@@ -147,15 +151,15 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
                 inside = [r for r in rows if (r["what"], r["precision"], r["pass"]) == (name, precision, which)]
                 axes.plot([100 * r["share"] for r in inside], [r["ratio"] for r in inside], "o-", label=name)
             axes.axhline(1, color="0.5", linewidth=1)
-            for most, _ in sparse.MOST[precision]:
-                axes.axvline(100 * most, color="0.5", linestyle="--", linewidth=1)
+            for threshold, _ in sparse.DENSITY_THRESHOLDS[precision]:
+                axes.axvline(100 * threshold, color="0.5", linestyle="--", linewidth=1)
             axes.set(xscale="log", yscale="log", title=f"{precision}, {which}")
             axes.set_xticks([100 * share for share in SHARES], [f"{100 * share:g}" for share in SHARES])
             axes.set_yticks([0.25, 0.5, 1, 2, 4, 8, 16], ["0.25", "0.5", "1", "2", "4", "8", "16"])
             axes.minorticks_off()
     panels[0][0].legend()
-    figure.supxlabel("numbers that are not 0, % (dashed: from here the full product, or convolution, is taken)")
-    figure.supylabel(f"times as fast as PyTorch's full product, {rows[0]['threads']} thread(s)")
+    figure.supxlabel("density, % nonzero (dashed: from here the dense product, or convolution, is taken)")
+    figure.supylabel(f"times as fast as PyTorch's dense product, {rows[0]['threads']} thread(s)")
     figure.savefig(path, dpi=110)
 
 

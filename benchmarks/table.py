@@ -45,7 +45,7 @@ ARCHITECTURES = 36
 WINDOW = (56_500, 62_000)
 WINDOWED = 8
 SEEDS = (0, 1)
-#: What befalls every network alike.
+#: The augmentation of every network.
 RECIPE = Recipe(
     epochs=10, batch_size=128, learning_rate=3e-3, min_learning_rate=3e-5, warmup_epochs=1, weight_decay=0.02,
     augment="flip_shift",
@@ -253,7 +253,7 @@ def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Names
         training = data.train if options.images is None else data.train.subset(options.images)
         rows = evolution_supernet.train(supernet, training, data.validation.rebatch(500), recipe, folder, print, 1)
         print(f"supernet: {sum(row['seconds'] for row in rows):.0f} s", flush=True)
-        evolution_supernet.release(supernet, weights)
+        evolution_supernet.save_weights(supernet, weights)
         shutil.rmtree(folder)
     evolution_supernet.compile_for(supernet)
     return supernet, evolution_supernet.sha256(weights)[:12]

@@ -55,13 +55,13 @@ __all__ = [
 ]
 
 #: Public names and the module that holds each; "" where the name is a module's own.
-_HOMES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
-#: Why there is no backend. The command loads one where it needs it, and no file before that.
+_LAZY = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
+#: Why there is no backend, or None. The command line imports one only when a command needs it.
 _problem = None if _start.is_command() else _start.register()
 
 __getattr__, __dir__ = _lazy.attributes(
     __name__,
-    {name: _HOMES.get(name, "") for name in __all__ if name != "__version__"},
+    {name: _LAZY.get(name, "") for name in __all__ if name != "__version__"},
     __all__,
     explain=lambda error: _problem or _start.explained(error),
 )

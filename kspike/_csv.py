@@ -1,4 +1,4 @@
-"""CSV that a spreadsheet takes for what it is: text of a user's never becomes a formula, numbers stay numbers."""
+"""CSV that is safe in a spreadsheet: a user's text never becomes a formula, numbers stay numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-#: By these a spreadsheet knows a formula (OWASP, "CSV injection"); a quote in front says that the cell is text.
+#: First characters of a formula in a spreadsheet (OWASP, "CSV injection"); a quote in front makes the cell a text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -26,7 +26,7 @@ def cell(value: Any) -> Any:
 
 
 def uncell(text: str) -> str:
-    """What `cell` was given."""
+    """The inverse of `cell`."""
     return text[1:] if text.startswith("'") and cell(text[1:]) == text else text
 
 

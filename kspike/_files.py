@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written aside, then renamed into place."""
+"""Atomic files and folders: written "aside" (under a temporary name beside their place), then renamed into place."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from kspike import _process
 from kspike._messages import shown
 
-#: What a folder or a file aside has in its name behind its label: who makes it, and which of theirs it is.
+#: The end of a temporary name, after its label: the process that made it, and a random number.
 _MADE_BY = rf"({_process.PATTERN})-[0-9a-f]{{8}}"
-#: The same, as kspike wrote it before the whole of the maker stood in it.
+#: The same, as older versions wrote it: the process's number alone.
 _MADE_BY_EARLIER = r"([1-9][0-9]*)-[0-9a-f]{8}"
-#: Seconds without a change after which a thing aside counts as left, though its maker cannot be seen from here.
+#: Seconds without a change after which a temporary file is a leftover, if its process cannot be seen from here.
 ABANDONED = 7 * 24 * 3600
 
 
@@ -43,9 +43,9 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def written_aside(path: str | os.PathLike[str], durable: bool = False) -> Iterator[Path]:
-    """Gives a name beside a file's place, with its suffixes; what is written there is renamed into place at the end.
+    """Gives a temporary name beside a file, with its suffixes; what is written there is renamed into place at the end.
 
-    On every other way out nothing is left, and what was in place stays.
+    If the block raises, nothing is left, and an existing file stays.
 
     Args:
         path: the file's place, in a folder that is there; "~" is the user's home.
@@ -70,14 +70,14 @@ def written_aside(path: str | os.PathLike[str], durable: bool = False) -> Iterat
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes, durable: bool = False) -> Path:
-    """Writes a file beside its place, then renames it there: never half a file."""
+    """Writes a file atomically: never half a file."""
     with written_aside(path, durable) as aside:
         aside.write_bytes(content)
     return expanded(path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Writes a text file beside its place, then renames it there: never half a file."""
+    """Writes a text file atomically: never half a file."""
     with written_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
     return expanded(path)
@@ -85,9 +85,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 @contextlib.contextmanager
 def folder_aside(parent: Path, label: str, mode: int = 0o777) -> Iterator[Path]:
-    """Gives an empty hidden folder inside `parent`, removed again on every way out unless it was renamed away.
+    """Gives an empty hidden folder inside `parent`, removed at the end of the block unless it was renamed.
 
-    A killed process has no way out. Its name, `.<label>.<who makes it>`, then tells `remove_leftovers` that it is left.
+    A killed process leaves it behind; by its name, `.<label>.<process>`, `remove_leftovers` then finds it.
 
     Args:
         parent: where it is made.
@@ -103,15 +103,15 @@ def folder_aside(parent: Path, label: str, mode: int = 0o777) -> Iterator[Path]:
 
 
 def place_aside(parent: Path, label: str) -> Path:
-    """Gives a hidden place inside `parent` that nothing has, by whose name `remove_leftovers` tells who made it."""
+    """Gives an unused hidden path inside `parent`; its name tells `remove_leftovers` which process made it."""
     return parent / f".{label}.{_made_by()}"
 
 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
-    """Gives an empty folder that nobody else can enter, among the system's temporary ones; removed on every way out.
+    """Gives an empty temporary folder that no other user can enter; removed at the end of the block.
 
-    Those that killed processes left there are removed first.
+    Those that killed processes left behind are removed first.
     """
     parent = Path(tempfile.gettempdir())
     remove_leftovers(parent, "kspike")
@@ -120,10 +120,10 @@ def private_folder() -> Iterator[Path]:
 
 
 def remove_leftovers(parent: Path, label: str) -> None:
-    """Removes what `folder_aside` made inside `parent` for processes that were killed; a living one's work stays.
+    """Removes what `folder_aside` made inside `parent` for killed processes; that of running ones stays.
 
-    Of another machine, or of a container, it cannot be seen who lives: what comes from there is left alone until
-    nothing in it has changed for a week.
+    Processes of another machine, or of a container, cannot be seen: their folders stay until nothing in them has
+    changed for a week.
 
     Args:
         parent: the folder; an absent one holds nothing.
@@ -158,7 +158,7 @@ def _is_left(path: Path, made_by: str) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Has the system put a file, or the names in a folder, on the disk (Windows cannot open folders)."""
+    """Syncs a file, or the names in a folder, to the disk (Windows cannot open folders)."""
     folder = path.is_dir()
     if folder and os.name != "posix":
         return

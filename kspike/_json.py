@@ -1,4 +1,4 @@
-"""Reads JSON that anybody may have written: what is wrong with it is a ValueError that names the file and the place.
+"""Reads untrusted JSON: anything wrong with it is a ValueError that names the file and the place.
 
 Deep nesting is refused first. Python's parser gives up at some depth with a RecursionError, which is no ValueError, and
 what it lets through would exhaust the stack of whoever walks over the values later.
@@ -64,7 +64,7 @@ def read_object(path: str | os.PathLike[str], largest: int | None = None) -> dic
 
 
 def _is_deep(value: Any) -> bool:
-    level = [value]  # level by level, not by calls: a deep value must not exhaust the stack here either
+    level = [value]  # level by level, without recursion: a deep value must not exhaust the stack
     for _ in range(DEEPEST + 1):
         nested = [item for item in level if isinstance(item, (dict, list))]
         if not nested:

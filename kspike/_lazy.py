@@ -41,7 +41,7 @@ def attributes(
             said = explain(error)
             if said is error:
                 raise
-            raise said from None  # it says what to do; the traceback in front of it would not
+            raise said from None  # its message says what to do; the chained traceback would hide it
         value = getattr(module, name) if holder else module
         setattr(sys.modules[package], name, value)
         return value

@@ -1,13 +1,13 @@
-"""One process at a time in a folder: a lock that says who holds it, and that a dead process does not keep.
+"""A lock on a folder for one process at a time: it says who holds it, and ends with its process.
 
 The lock is the system's own (flock) on `kspike.lock` in the folder, so that it ends with its process, however that
-ends; a child made by fork does not inherit it. The file holds who: process, host, since when. It is empty when nobody
-does, and stays, since removing it would let two processes hold two files of one name.
+ends; a child made by fork does not inherit it. The file records the holder: process, host, since when. It is empty
+while nobody holds the lock, and is never removed, or two processes could lock two files of one name.
 
 On network file systems: NFS passes flock on to its server, Lustre does when mounted with `flock`, and both then hold
-across machines. Where the system answers that it knows no locks, a file `kspike.held` takes their place: a process that
-died on this machine is found out and loses it, of one on another machine nothing can be known, and the message says
-which file to remove. Where a mount answers for its own machine alone (Lustre's `localflock`, NFS' `nolock` and
+across machines. Where the file system has no locks, a file `kspike.held` takes their place: if its process died on
+this machine, that is detected and the lock is freed; on another machine it cannot be known, and the message says which
+file to remove. Where a mount locks on its own machine alone (Lustre's `localflock`, NFS' `nolock` and
 `local_lock`), two machines do not see each other.
 """
 
@@ -27,25 +27,25 @@ from typing import Any
 from kspike import _process
 
 LOCK, HELD = "kspike.lock", "kspike.held"
-#: What the system answers where a file system knows no locks.
+#: Error numbers of a file system without locks.
 UNKNOWN = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
-#: Windows locks bytes against reading too: one is locked that nobody reads.
+#: Windows locks bytes against reading too, so a byte beyond the content is locked.
 BEYOND = 1 << 30
 #: Locks of this process, by file descriptor.
 _ours: set[int] = set()
 
 
 class Held(ValueError):
-    """Another holds the folder."""
+    """Another process, or object, holds the folder."""
 
 
 @contextlib.contextmanager
 def held(folder: Path, what: str) -> Iterator[str]:
-    """Holds a folder while the block runs; gives a word that tells this time from every other.
+    """Locks a folder while the block runs; gives a token that is unique to this lock.
 
     Args:
         folder: where; made if it is not there.
-        what: the work, for the message of whoever comes second.
+        what: the kind of work, for the error message of a second process.
 
     Raises:
         Held: another process, or another object of this one, holds it; says who and since when.
@@ -86,7 +86,7 @@ def held(folder: Path, what: str) -> Iterator[str]:
 
 
 def holder(folder: Path) -> dict[str, Any] | None:
-    """Who last said that it holds a folder: pid, host, since, work, token; None where nobody did."""
+    """The recorded holder of a folder: pid, host, since, work, token; None where there is none."""
     for name in (LOCK, HELD):
         with contextlib.suppress(OSError, ValueError):
             record = json.loads((folder / name).read_bytes())
@@ -97,7 +97,7 @@ def holder(folder: Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def exclusively(descriptor: int) -> Iterator[None]:
-    """Waits for a file of its own, as long as one write takes; without effect where there are no locks."""
+    """Locks an open file for one write, waiting for others; without effect where there are no locks."""
     try:
         import fcntl
     except ImportError:
@@ -105,7 +105,7 @@ def exclusively(descriptor: int) -> Iterator[None]:
         return
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-    yield  # closing the file lets go
+    yield  # closing the file releases the lock
 
 
 def _flock(descriptor: int) -> bool | None:
@@ -130,7 +130,7 @@ def _flock(descriptor: int) -> bool | None:
 
 
 def _create(folder: Path, record: dict[str, Any]) -> None:
-    """Makes the file that stands for a lock; takes it from a process of this machine that is dead."""
+    """Makes the file that replaces a lock; takes it over from a dead process of this machine."""
     path = folder / HELD
     for _ in range(3):
         try:
@@ -148,12 +148,12 @@ def _create(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _remove(path: Path, record: dict[str, Any]) -> None:
-    """Removes a record's own file: renamed first, since only one of several may do so, and looked at again."""
+    """Removes the file of this record: renamed first (only one process can), then read again to be sure."""
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, aside)
         if (_read(aside) or record)["token"] != record["token"]:
-            os.rename(aside, path)  # another was quicker, and holds it now
+            os.rename(aside, path)  # another process was faster, and holds it now
         else:
             aside.unlink()
 
@@ -167,7 +167,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _dead(record: dict[str, Any]) -> bool:
-    """Whether a process of this machine is surely gone; of others, and on Windows, nobody can say."""
+    """Whether a process of this machine has surely ended; unknown (False) for other machines and on Windows."""
     return _process.lives(str(record.get("mark"))) is False
 
 
@@ -184,7 +184,7 @@ def _refusal(folder: Path, record: dict[str, Any] | None, path: Path | None = No
 
 
 def _forget() -> None:
-    """Closes a child's copies: the lock would live on in it after its parent's death."""
+    """Closes a forked child's copies: they would keep the lock after the parent's death."""
     for descriptor in _ours:
         with contextlib.suppress(OSError):
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What stands in an error message for a value that somebody gave: enough to know it by, never pages of it."""
+"""Shows a user's value in an error message: enough to recognise it, never pages of it."""
 
 from __future__ import annotations
 

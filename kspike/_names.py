@@ -1,7 +1,7 @@
 """Names that become files and folders: of search spaces, projects, runs and published entries. One rule, here alone.
 
-A name may come out of a file that somebody else wrote. It must then not say where files go ("../mine", "/etc/x"), nor
-write on a terminal (escape sequences), nor mean two things on two file systems.
+A name may come from a file that somebody else wrote. It must not be a path ("../mine", "/etc/x"), nor contain terminal
+escape sequences, nor mean two things on two file systems.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ RULE = (
     f"1 to {LONGEST} letters (a to z, A to Z), digits, '_', '-' and '.', beginning with a letter, a digit or '_' and "
     "not ending with '.'; none that Windows keeps for devices (con, nul, com1, ...)"
 )
-#: Windows opens a device by these names, whatever folder they are in and whatever follows a dot. By letters, for JSON
-#: schemas know no flag for capitals.
+#: Windows opens a device by these names, whatever folder they are in and whatever follows a dot. Both cases are
+#: spelled out, since JSON schemas have no ignore-case flag.
 _DEVICES = r"(?!(?:[cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|(?:[cC][oO][mM]|[lL][pP][tT])[0-9])(?:\.|$))"
 #: The rule as a pattern, for `re.fullmatch` and, between ^ and $, for JSON schemas.
 PATTERN = rf"{_DEVICES}[A-Za-z0-9_]([A-Za-z0-9_.-]{{0,{LONGEST - 2}}}[A-Za-z0-9_-])?"
@@ -27,14 +27,14 @@ ENTRY = rf"{_DEVICES}[a-z0-9_]{{1,{LONGEST}}}"
 
 
 def check(name: Any, what: str) -> str:
-    """A name that was given -> the same.
+    """Returns a valid name unchanged.
 
     Args:
         name: of a space, a project or a run.
-        what: what is called so, for the message: "project_name".
+        what: the argument's name, for the message: "project_name".
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no valid name.
 
     Example:
         >>> check("digits-2.1", "project_name")

@@ -1,7 +1,7 @@
-"""Tells which process made a thing, so that what a dead one left can be known from what a living one still writes.
+"""Identifies the process that made a file, so that leftovers of ended processes are told from files in use.
 
-A mark holds the process's number, the moment it started (numbers are given again) and the machine with its boot and its
-process namespace: two containers, or two nodes of a cluster, may have the same numbers over one shared disk.
+A mark holds the process's number, its start time (numbers are reused) and the machine with its boot and its
+process namespace: two containers, or two nodes of a cluster, may have the same numbers and share a disk.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def mark() -> str:
 
 
 def lives(made_by: str) -> bool | None:
-    """A mark -> whether its process lives; None where that cannot be seen from here.
+    """A mark -> whether its process is running; None where that cannot be seen from here.
 
-    It cannot be seen of a process of another machine or container, or of an earlier boot; nor, where the system tells
-    no starts, whether a number was given again.
+    It cannot be seen for a process of another machine or container, or of an earlier boot, nor where the system does
+    not tell start times (the number may be reused).
     """
     if not re.fullmatch(PATTERN, made_by):
         return None
@@ -37,14 +37,14 @@ def lives(made_by: str) -> bool | None:
         return None
     try:
         os.kill(int(number), 0)
-    except PermissionError:  # another user's: it is there
+    except PermissionError:  # another user's process: it is running
         pass
     except (ProcessLookupError, OverflowError):
         return False
     state, now = _look_up(int(number))
     if _UNKNOWN in (now, int(start)):
         return None
-    return now == int(start) and state not in ("Z", "X")  # ended, and not yet fetched by its parent
+    return now == int(start) and state not in ("Z", "X")  # Z, X: ended, not yet reaped by its parent
 
 
 def _look_up(number: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Finds things by name: surrogates, conventions, scores, augmentations; and says in one way that a name is unknown."""
+"""Registries by name (surrogates, conventions, scores, augmentations), and the error for an unknown name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-#: Names compared, and letters of the longest, where an error looks for the one that was meant.
+#: Most names compared, and letters of the longest, when an error looks for a similar name.
 _COMPARED, _LETTERS = 1000, 200
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
     """Says which known name is meant, for error messages: ' (did you mean ...?)' or nothing.
 
-    Every comparison takes the product of two lengths: names from a file are neither so long nor so many that it hangs.
+    A comparison takes time by the product of two lengths, so names from a file are limited in length and number.
     """
     text = str(name)
     close = difflib.get_close_matches(text, list(known)[:_COMPARED], n=1) if len(text) <= _LETTERS else []
@@ -30,7 +30,7 @@ def unknown(what: str, name: object, known: Iterable[str], more: str = "") -> Va
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Named things of one kind, in the order in which they came.
+    """Named things of one kind, in the order of registration.
 
     Args:
         what: what they are, for messages: "surrogate".
@@ -73,7 +73,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._things[name]
 
     def listed(self) -> str:
-        """The known names, as a message shows them."""
+        """The known names, as text for a message."""
         return ", ".join(sorted(self._things))
 
     def __getitem__(self, name: str) -> T:

@@ -1,4 +1,4 @@
-"""Finds the published folders (models, search spaces) wherever the package lies."""
+"""Finds the published folders (models, search spaces) in a wheel, an editable install or a checkout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def published(name: str) -> Path:
     if installed.is_dir():
         return installed
     checkout = package.parent
-    # Beside an installed package stand other people's packages, so a folder counts only where our pyproject.toml does.
+    # Next to an installed package are other packages, so a folder counts only beside our pyproject.toml.
     folder = checkout / PUBLISHED[name]
     if (checkout / "pyproject.toml").is_file() and folder.is_dir():
         return folder

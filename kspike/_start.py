@@ -1,4 +1,4 @@
-"""How the package starts: what Keras is told at once, where that waits, and what to do where there is no backend."""
+"""Start of the package: registers our classes with Keras, and explains a missing backend."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import os
 import sys
 from difflib import get_close_matches
 
-#: What a saved model may name. About 0.03 s once Keras is loaded, measured on all three backends.
+#: Modules of the classes in saved models. About 0.03 s once Keras is loaded, measured on all three backends.
 _SERIALISABLE = ("kspike.layers", "kspike.models", "kspike.supernet", "kspike.regularizers", "kspike.metrics")
 BACKENDS = ("torch", "jax", "tensorflow")
-#: How Keras begins to say that the name it was given is no backend's.
+#: Start of Keras' error for an unknown backend name.
 _UNKNOWN = "Unable to import backend : "
 
 
 def register() -> Exception | None:
-    """Makes known to Keras what a saved model may name; gives the reason where there is no usable backend.
+    """Registers the classes of saved models with Keras; returns the error if there is no usable backend.
 
-    Keras looks a class of a saved model up by its registered name, and imports no module on a file's word: the classes
-    must be there already. Nothing is raised without a backend, since a config needs none; the reason is for whoever
-    asks for a model.
+    Keras looks up a class of a saved model by its registered name, and imports no module that a file names: the classes
+    must be registered before. Without a backend nothing is raised, since a config needs none; the error is raised when
+    a model is used.
     """
     try:
         for module in _SERIALISABLE:
             importlib.import_module(module)
     except (ImportError, ValueError) as error:
         problem = explained(error)
-        if not isinstance(problem, ImportError):  # a mistake of ours
+        if not isinstance(problem, ImportError):  # an error of our own code
             raise
         return problem
     return None
 
 
 def explained(error: Exception) -> Exception:
-    """Keras' bare "No module named 'tensorflow'" or "Unable to import backend" -> what the user has to do.
+    """Turns Keras' "No module named 'tensorflow'" or "Unable to import backend" into an error that says what to do.
 
     Any other error comes back as it is.
     """
@@ -60,7 +60,7 @@ def explained(error: Exception) -> Exception:
 def is_command() -> bool:
     """Whether this process runs `kspike ...` or `python -m kspike.cli ...`, which start without a backend.
 
-    Asked while the package is being imported: the module that was asked for by -m is not yet in `sys.argv` then.
+    Called while the package is being imported: the module of -m is not yet in `sys.argv` then.
     """
     if sys.argv[:1] == ["-m"]:
         given = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv) + 1]

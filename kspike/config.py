@@ -126,7 +126,7 @@ class SpikformerConfig:
     """Describes one Spikformer; the defaults are the published CIFAR-10 Spikformer-4-384 with T=4.
 
     After construction the form is canonical: values given once are spread over the blocks, values of neurons that
-    the chosen shortcut does not have are reset to their defaults, so that equal networks compare equal and hash equal.
+    do not exist with the chosen shortcut are reset to their defaults, so that equal networks compare and hash equal.
 
     Args:
         input_shape: `(height, width, channels)` of still images, repeated `timesteps` times inside the model, or
@@ -140,7 +140,7 @@ class SpikformerConfig:
         stem_channels: channels of the first three stages of the patch splitting; None for `(D/8, D/4, D/2)`.
         stem_pool: for each of the four stages, whether a 3x3 max-pool of stride 2 follows.
         pool_after: "neuron" (official code: spikes are pooled) or "norm" (SpikingJelly 2.0's models: potentials are
-            pooled, the stage's neuron comes behind).
+            pooled, before the stage's neuron).
         qkv_bias, proj_bias, mlp_bias: whether those products have a bias (the event and ImageNet code has none in qkv).
         scale: factor of the attention product.
         residual: "add" (Spikformer: spikes are added, neurons last) or "membrane" (pre-activation shortcut of

@@ -1,4 +1,4 @@
-"""What a model's neurons do, as a Keras metric."""
+"""The firing rate of a model's neurons, as a Keras metric."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class FiringRate(keras.metrics.Mean):
         rate = sum of the spikes of all LIF and PLIF layers / (images * neurons * time steps)
 
     In `fit` it follows the training images, under dropout and with the batch's statistics, as val_... the validation
-    images. Spikes stay inside the model, so the metric listens there: it needs the model, and reads nothing from labels
-    or logits.
+    images. Spikes stay inside the model, so the metric hooks its neurons: it needs the model, and reads nothing from
+    labels or logits.
 
     Args:
-        model: whose neurons to listen to; any built keras.Model that holds `LIF` or `PLIF` layers.
-        layers: names or paths of the neuron layers to listen to; None for all.
+        model: whose neurons to measure; any built keras.Model that holds `LIF` or `PLIF` layers.
+        layers: names or paths of the neuron layers to measure; None for all.
         name: in logs.
         dtype: of the sums.
 
@@ -47,7 +47,7 @@ class FiringRate(keras.metrics.Mean):
         self.layers = None if layers is None else [str(layer) for layer in layers]
         self._attached = model is not None
         if model is not None:
-            _listen(self, model)
+            _attach(self, model)
 
     def update_state(self, y_true: Any = None, y_pred: Any = None, sample_weight: Any = None) -> None:
         """Does nothing: the sums are formed where the loss is, by `take` (only there do all backends keep them)."""
@@ -58,22 +58,22 @@ class FiringRate(keras.metrics.Mean):
             )
 
     def take(self, rate: Any, images: int | Any) -> None:
-        """Takes in the mean rate of a batch of that many images."""
+        """Adds the mean rate of a batch of that many images."""
         super().update_state(rate, sample_weight=images)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype, "layers": self.layers}
 
 
-class _Ear:
-    """Holds the spikes of one call of the model until the loss of the same call is computed."""
+class _RateRecorder:
+    """Holds the firing rates of one call of the model until the loss of the same call is computed."""
 
     def __init__(self) -> None:
         self.metrics: weakref.WeakSet[FiringRate] = weakref.WeakSet()
         self.rates: dict[str, tuple[Any, int]] = {}
         self.outputs: Any = None
 
-    def hear(self, name: str, spikes: Any) -> None:
+    def add(self, name: str, spikes: Any) -> None:
         size = 1
         for n in spikes.shape[1:]:
             size *= int(n)
@@ -83,45 +83,45 @@ class _Ear:
             rate, size = (rate * size + before[0] * before[1]) / (size + before[1]), size + before[1]
         self.rates[name] = (rate, size)
 
-    def tell(self) -> None:
+    def update_metrics(self) -> None:
         images = ops.shape(_first(self.outputs))[0]
         for metric in self.metrics:
-            heard = [v for name, v in self.rates.items() if metric.layers is None or _named(name, metric.layers)]
-            if heard:
-                total = sum(size for _, size in heard)
-                metric.take(sum(rate * (size / total) for rate, size in heard), images)
+            rates = [v for name, v in self.rates.items() if metric.layers is None or _named(name, metric.layers)]
+            if rates:
+                total = sum(size for _, size in rates)
+                metric.take(sum(rate * (size / total) for rate, size in rates), images)
 
 
-def _listen(metric: FiringRate, model: keras.Model) -> None:
-    """Puts an ear on the model's neurons, its call and its loss; one a model, however many metrics there are."""
+def _attach(metric: FiringRate, model: keras.Model) -> None:
+    """Hooks the model's neurons, its call and its loss; one recorder a model, however many metrics there are."""
     neurons = dict(_neurons(model))
     if not neurons:
         raise ValueError(f"{model.name} holds no LIF or PLIF layer: there is no firing to measure.")
     for layer in metric.layers or ():
         if not any(_named(name, [layer]) for name in neurons):
             raise ValueError(f"{model.name} has no neuron layer {layer!r}; it has {', '.join(neurons)}.")
-    ear = vars(model).get("_kspike_ear")
-    if ear is None:
-        ear = _Ear()
+    recorder = vars(model).get("_kspike_rates")
+    if recorder is None:
+        recorder = _RateRecorder()
         call, compute_loss = model.call, model.compute_loss
 
-        def listening_call(*args: Any, **kwargs: Any) -> Any:
-            ear.rates = {}
-            ear.outputs = call(*args, **kwargs)
-            return ear.outputs
+        def recording_call(*args: Any, **kwargs: Any) -> Any:
+            recorder.rates = {}
+            recorder.outputs = call(*args, **kwargs)
+            return recorder.outputs
 
-        def telling_loss(*args: Any, **kwargs: Any) -> Any:
-            # Keras also computes a loss of made-up outputs, to build its state: nothing was fired for those
+        def updating_loss(*args: Any, **kwargs: Any) -> Any:
+            # Keras also computes a loss of dummy outputs, to build its state: those have no spikes
             outputs = args[2] if len(args) > 2 else kwargs.get("y_pred")
-            if outputs is ear.outputs and ear.rates:
-                ear.tell()
+            if outputs is recorder.outputs and recorder.rates:
+                recorder.update_metrics()
             return compute_loss(*args, **kwargs)
 
         # Into the instance's own dict: Keras' and torch's __setattr__ would track or refuse a function.
-        vars(model).update(_kspike_ear=ear, call=listening_call, compute_loss=telling_loss)
+        vars(model).update(_kspike_rates=recorder, call=recording_call, compute_loss=updating_loss)
         for name, neuron in neurons.items():
-            vars(neuron)["listener"] = lambda spikes, name=name: ear.hear(name, spikes)
-    ear.metrics.add(metric)
+            vars(neuron)["listener"] = lambda spikes, name=name: recorder.add(name, spikes)
+    recorder.metrics.add(metric)
 
 
 def _neurons(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:

@@ -11,7 +11,7 @@ from keras import ops
 __all__ = ["FiringRate"]
 
 #: Whether Keras divides what an activity regulariser gives by the batch size, as its documentation says: 3.12 does not
-#: (keras-team/keras#22018). Neurons do as their Keras does, and `FiringRate` weighs the same on both.
+#: (keras-team/keras#22018). Neurons do as their Keras does, and `FiringRate` has the same weight on both.
 DIVIDED = tuple(int(n) for n in keras.__version__.split(".")[:2]) >= (3, 13)
 
 
@@ -22,11 +22,12 @@ class FiringRate(keras.regularizers.Regularizer):
         rate = mean of the spikes over batch, time and neurons
         loss = weight * (max(0, rate - upper) + max(0, lower - rate))
 
-    This loss is what the model's loss is raised by; a call gives batch * loss where Keras divides an activity
+    This loss is added to the model's loss; a call gives batch * loss where Keras divides an activity
     regulariser by the batch size afterwards (from 3.13 on). With the defaults every spike costs: the loss is
-    weight * rate. `upper` leaves firing below it alone; `lower` wakes layers that are silent, which pass no spike on
-    and, as the surrogate's tail is thin, hardly learn by themselves. Each layer adds a loss of its own, so a model's
-    penalty is the sum over its neuron layers. A mean, it depends neither on the batch size nor on the layer's.
+    weight * rate. `upper` does not penalise firing below it; `lower` reactivates silent layers, which pass no spikes
+    on and hardly learn by themselves, since the surrogate's tail is thin. Each layer adds a loss of its own, so a
+    model's penalty is the sum over its neuron layers. Being a mean, it depends neither on the batch size nor on the
+    layer's size.
 
     Source: upper and lower bounds on a population's activity are common in surrogate gradient learning (Zenke and
     Vogels, Neural Computation 33, 2021); the first power of the excess, and the mean in place of a sum, are ours.
@@ -59,7 +60,7 @@ class FiringRate(keras.regularizers.Regularizer):
             raise ValueError(f"FiringRate: lower expected at most upper={upper!r}, received {lower!r}.")
 
     def __call__(self, x: Any) -> Any:
-        # half precision could not hold the mean of many spikes
+        # half precision cannot hold the mean of many spikes
         rate = ops.mean(ops.cast(x, "float32"))
         loss = ops.relu(rate - self.upper)
         if self.lower:
@@ -71,7 +72,7 @@ class FiringRate(keras.regularizers.Regularizer):
 
 
 def activity_loss(regularizer: Any, outputs: Any) -> Any:
-    """What `keras.Layer.__call__` adds for these outputs, for those that do not pass through it."""
+    """The loss that `keras.Layer.__call__` adds for these outputs, for neurons that are called without it."""
     loss = regularizer(outputs)
     return ops.divide_no_nan(loss, ops.cast(ops.shape(outputs)[0], loss.dtype)) if DIVIDED else loss
 

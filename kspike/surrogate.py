@@ -1,8 +1,8 @@
-"""Named surrogate gradients: the derivative that stands in for the step function's on the way back.
+"""Named surrogate gradients: the derivative that replaces the step function's in the backward pass.
 
-Forwards a neuron gives exactly 0 or 1, whatever the surrogate. Each object holds the slope `alpha` and its derivative
-dS/du at u = h - v_threshold; parameter meanings and defaults are SpikingJelly's, so that a paper's numbers carry over.
-Frozen dataclasses: compared by value, hashable, written to JSON by `serialize`.
+In the forward pass a neuron gives exactly 0 or 1, whatever the surrogate. Each object holds the slope `alpha` and its
+derivative dS/du at u = h - v_threshold; parameter meanings and defaults are SpikingJelly's, so that a paper's numbers
+carry over. Frozen dataclasses: compared by value, hashable, written to JSON by `serialize`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kspike._registry import Registry
 
 @dataclasses.dataclass(frozen=True)
 class Surrogate(abc.ABC):
-    """Base of all surrogates. A surrogate of one's own subclasses it, sets `name`, and is passed as an object.
+    """Base of all surrogates. Your own surrogate subclasses it, sets `name`, and is passed as an object.
 
     Args:
         alpha: the slope, above 0; larger is narrower around the threshold.
@@ -165,7 +165,7 @@ def names() -> list[str]:
 
 
 def register(cls: type[Surrogate]) -> type[Surrogate]:
-    """Class decorator: makes a surrogate of one's own known by its `name`, so that saved models find it again."""
+    """Class decorator: registers your own surrogate by its `name`, so that saved models find it again."""
     _KNOWN.add(cls.name, cls)
     return cls
 

@@ -24,7 +24,7 @@ from kspike.cli.zoo import zoo
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, by which clusters and containers stop a process: what Ctrl-C cleans and keeps, this cleans and keeps."""
+    """SIGTERM, by which clusters and containers stop a process: treated as Ctrl-C."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -120,7 +120,7 @@ def _terminate(number: int, frame: Any) -> None:
 
 
 def _reader_is_gone() -> bool:
-    """Whether nobody reads what is printed: what is in the buffer cannot be written, or the pipe says so."""
+    """Whether the reader of stdout is gone: the buffer cannot be written, or the pipe reports it."""
     try:
         sys.stdout.flush()
         pipe = select.poll()

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from kspike.cli.evaluate import Part
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, matching, open_data, open_model
+from kspike.cli.evaluate import SplitName
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
 
 
 def energy(
@@ -18,7 +18,7 @@ def energy(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
-    split: Annotated[Part, typer.Option(help="Which images are measured.")] = Part.test,
+    split: Annotated[SplitName, typer.Option(help="Which images are measured.")] = SplitName.test,
     limit: Annotated[int | None, typer.Option(help="The first N images; all by default.", show_default=False)] = None,
     directory: Annotated[
         Path | None, typer.Option(help="A zoo folder to look for the names in.", show_default=False)
@@ -56,10 +56,10 @@ def energy(
     reports = []
     for network, card in opened:
         images = open_data(data, card, data_dir, download, batch_size=batch_size)
-        matching(network, images, data)
-        part = getattr(images, split)
-        part = part.without_augmentation() if split is Part.train else part
-        reports.append(kspike.cost.measure(network, part, convention=rule, progress=not as_json, images=limit))
+        check_match(network, images, data)
+        chosen = getattr(images, split)
+        chosen = chosen.without_augmentation() if split is SplitName.train else chosen
+        reports.append(kspike.cost.measure(network, chosen, convention=rule, progress=not as_json, images=limit))
     if html is not None:
         reports[0].to_html(html, *reports[1:])
     if csv is not None:

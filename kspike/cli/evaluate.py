@@ -1,4 +1,4 @@
-"""kspike evaluate: accuracy and energy of a trained model on one part of a data set."""
+"""kspike evaluate: accuracy and energy of a trained model on one split of a data set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, matching, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
 
 
-class Part(StrEnum):
-    """The parts of a data set."""
+class SplitName(StrEnum):
+    """The splits of a data set."""
 
     train = "train"
     validation = "validation"
@@ -25,7 +25,9 @@ def evaluate(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
-    split: Annotated[Part, typer.Option(help="Choose by validation; look at test once, at the end.")] = Part.test,
+    split: Annotated[
+        SplitName, typer.Option(help="Choose by validation; look at test once, at the end.")
+    ] = SplitName.test,
     directory: Annotated[
         Path | None, typer.Option(help="A zoo folder to look for the name in.", show_default=False)
     ] = None,
@@ -55,13 +57,13 @@ def evaluate(
 
     network, card = open_model(model, directory)
     images = open_data(data, card, data_dir, download, batch_size=batch_size)
-    matching(network, images, data)
-    part = getattr(images, split)
-    part = part.without_augmentation() if split is Part.train else part
+    check_match(network, images, data)
+    chosen = getattr(images, split)
+    chosen = chosen.without_augmentation() if split is SplitName.train else chosen
     check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")
     network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    found = network.evaluate(part, verbose=0, return_dict=True)
-    report = kspike.cost.measure(network, part, convention=convention, progress=not as_json)
+    found = network.evaluate(chosen, verbose=0, return_dict=True)
+    report = kspike.cost.measure(network, chosen, convention=convention, progress=not as_json)
     row = {
         "model": model, "data": images.name, "split": split.value, "images": report.images,
         "accuracy": float(found["accuracy"]), "loss": float(found["loss"]), "energy_mj": float(report.energy_mj),

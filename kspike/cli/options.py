@@ -81,7 +81,7 @@ def card_of(text: str, expected: str, directory: Path | None = None) -> dict[str
 
 
 def _is_name(text: str) -> bool:
-    """Whether an entry may be called so; anything else is a path."""
+    """Whether this is a valid entry name; anything else is a path."""
     from kspike.zoo import naming
 
     try:
@@ -92,7 +92,7 @@ def _is_name(text: str) -> bool:
 
 
 def _is_entry(path: Path) -> bool:
-    """Whether an entry, sound or not, lies there: its folder, or those of its versions."""
+    """Whether an entry, damaged or not, is there: its folder, or those of its versions."""
     from kspike.zoo import naming
 
     found = {*naming.versions(path.parent), *naming.incomplete(path.parent)}
@@ -110,7 +110,7 @@ def _from_file(text: str) -> Spikformer:
     _start.register()
     try:
         model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # of a damaged or a foreign file, Keras raises whatever comes
+    except Exception as error:  # Keras raises errors of any type for a damaged or foreign file
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{text!r} is no model that Keras can read here: {first}") from None
     if not isinstance(model, kspike.Spikformer):
@@ -138,8 +138,8 @@ def open_data(
     return kspike.data.load(name, **options)
 
 
-def matching(model: Spikformer, images: Dataset, data: str) -> None:
-    """Holds a model's input and classes to those of a data set.
+def check_match(model: Spikformer, images: Dataset, data: str) -> None:
+    """Checks that a model's input and classes are those of a data set.
 
     Raises:
         ValueError: they differ.

@@ -1,4 +1,4 @@
-"""What every search leaves in its folder, and how it says so."""
+"""Writes the result files of a search, and prints where they are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from kspike._files import write_text
 
 
-def leave(tuner: Any, data: str | None, top: int, report: bool, plot: bool) -> None:
-    """Prints a finished search and leaves best.json, search.json, candidates.csv, and what else was asked for.
+def write_results(tuner: Any, data: str | None, top: int, report: bool, plot: bool) -> None:
+    """Prints a finished search and writes best.json, search.json, candidates.csv, and the optional report and plot.
 
     Args:
         tuner: a `kspike.tuners` search.

@@ -10,7 +10,7 @@ import typer
 from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
-from kspike.cli.results import leave
+from kspike.cli.results import write_results
 
 METHODS = ("evolution", "zero-cost")
 #: Options that one method alone reads; of the other they would do nothing.
@@ -40,7 +40,7 @@ def search(
     max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default=False)] = None,
     max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
     batch_size: BatchSize = 64,
-    augment: Annotated[str | None, typer.Option(help="What befalls training images.", show_default=False)] = None,
+    augment: Annotated[str | None, typer.Option(help="Augmentation of training images.", show_default=False)] = None,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(help="Networks in the tables.")] = 10,
     report: Annotated[bool, typer.Option("--report", help="Leave a web page of it, report.html.")] = False,
@@ -111,7 +111,7 @@ def search(
             directory, project, plot, given(context, "shortlist"),
         )  # fmt: skip
         named = energy or tuner.needs_data or given(context, "data")
-        leave(tuner, data if named else None, top, report, plot)
+        write_results(tuner, data if named else None, top, report, plot)
         return
     images = load()
     tuner = tuners.EvolutionSearch(
@@ -127,4 +127,4 @@ def search(
     )
     tuner.train_supernet(images.train, images.validation, epochs=epochs, learning_rate=learning_rate)
     tuner.search(images.train, validation_data=images.validation)
-    leave(tuner, data, top, report, plot)
+    write_results(tuner, data, top, report, plot)

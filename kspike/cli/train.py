@@ -1,4 +1,4 @@
-"""kspike train: an architecture and a recipe become weights."""
+"""kspike train: trains an architecture by a recipe."""
 
 from __future__ import annotations
 

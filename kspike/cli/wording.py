@@ -1,8 +1,8 @@
-"""Says in a command's options what the library's messages say in Python's arguments: resume=False is --restart here.
+"""Rewrites the library's error messages, which name Python arguments, as command options: resume=False -> --restart.
 
-The library writes its advice for Python, `name=value`. Where the command that ran has an option of that name, the
-option is meant; where option and argument differ, `OPTIONS` says which is which. Where another command has it, that is
-named. Anything else stays as it was written.
+The library writes its advice for Python, `name=value`. If the command that ran has an option of that name, the option
+replaces it; where names differ, `OPTIONS` maps them. If only another command has the option, that command is named.
+Anything else stays as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
-#: Arguments of the library, with the value where it is one alone, and the command line's word for each: an option, or
-#: what else is done here (`search` removes no project).
+#: Arguments of the library (with a value if only that one is meant) -> the option, or other advice (`search` removes no
+#: project).
 OPTIONS = {
     "resume=False": "--restart",
     "overwrite=True": "an empty folder",
@@ -23,15 +23,15 @@ OPTIONS = {
     "population_size": "--population",
     "max_trials": "--trials",
 }
-#: Options that a message of another command's may mean, and the command that has them.
-ELSEWHERE = {"--restart": "train"}
+#: Options of another command that a message may mean -> that command.
+OTHER_COMMANDS = {"--restart": "train"}
 _VALUE = r"""'[^']*'|"[^"]*"|\([^()]*\)|\[[^\]]*\]|True|False|None|-?\d[\w.+-]*(?<!\.)"""
 #: A call is Python as a whole, as Augmentation(flip=0.5): nothing of it is an option. Dotted names are fields.
 _ADVICE = re.compile(rf"\w+\([^()]*=[^()]*\)|(?<![\w.])(?P<name>[a-z][a-z_]*)=(?!=|\.)(?P<value>{_VALUE})?")
 
 
 class Command(typer.core.TyperCommand):
-    """A command that is remembered where its errors are said."""
+    """A command that records itself in the context, for its error messages."""
 
     def invoke(self, ctx: Any) -> Any:
         ctx.meta[__name__] = self
@@ -58,7 +58,7 @@ def in_options(text: str, command: Any) -> str:
             return option
         parameter = options.get(option)
         if parameter is None:
-            return f"kspike {ELSEWHERE[option]} {option}" if option in ELSEWHERE else found[0]
+            return f"kspike {OTHER_COMMANDS[option]} {option}" if option in OTHER_COMMANDS else found[0]
         if f"{name}={value}" in OPTIONS or value is None or (parameter.is_flag and value == "True"):
             return option
         if parameter.is_flag or value == "None":

@@ -35,11 +35,11 @@ def search(
         score, energy_weight, shortlist, tie_break, trials, seed: as `kspike.tuners.ZeroCostSearch`.
         energy: whether a shortlist is measured where nothing else asks for it.
         directory, project: where the project is kept.
-        plot: whether the front is to be drawn, which there must be one for.
-        listed: whether the size of the shortlist was asked for.
+        plot: whether to draw the front, which needs measured energies.
+        listed: whether --shortlist was given.
 
     Raises:
-        ValueError: before any work: a picture of nothing, a shortlist of which nothing is measured.
+        ValueError: --plot or --shortlist where nothing is measured; raised before any work.
     """
     from kspike import tuners
 

@@ -1,4 +1,4 @@
-"""Weights trained elsewhere, in Keras: state dicts of the official Spikformer code and of SpikingJelly."""
+"""Weights of other code bases, in Keras: state dicts of the official Spikformer code and of SpikingJelly."""
 
 from kspike.convert.spikformer import from_spikformer
 

@@ -1,4 +1,4 @@
-"""Says which code base tensors come from, whether they are all there, and which network they describe."""
+"""Recognises which code base tensors come from, whether they are complete, and which network they describe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from kspike._registry import nearest
 from kspike.convert.checkpoint import LISTED, some
-from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Part
+from kspike.convert.namings import NAMINGS, NEURON_TENSOR, NORM_TENSORS, Naming, Unit
 from kspike.convert.stored import cut
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What names and shapes say of a network; `dims` holds its widths, `bias` which products have one."""
+    """A network's architecture as read from names and shapes; `bias` says which products have a bias."""
 
     naming: Naming
     depth: int
@@ -34,7 +34,7 @@ class Architecture:
 
 
 def recognise(tensors: Mapping[str, Any]) -> Architecture:
-    """Reads the architecture off names and shapes; looks at values where the shapes fit.
+    """Reads the architecture from names and shapes; checks values where the shapes fit.
 
     Args:
         tensors: arrays, or `Stored` ones.
@@ -67,25 +67,25 @@ def recognise(tensors: Mapping[str, Any]) -> Architecture:
     return architecture
 
 
-def parts(naming: Naming, depth: int) -> list[tuple[str, Part]]:
-    """(group, part) of the whole network, a block's names made whole; groups are stem, rpe, qkv, proj, fc1, fc2."""
-    out = [("stem", part) for part in naming.stem] + [("rpe", naming.rpe)]
+def units(naming: Naming, depth: int) -> list[tuple[str, Unit]]:
+    """(group, unit) of the whole network, with full names; groups are stem, rpe, qkv, proj, fc1, fc2."""
+    out = [("stem", unit) for unit in naming.stem] + [("rpe", naming.rpe)]
     for block in range(depth):
-        out += [("qkv", _in_block(naming, block, part)) for part in naming.qkv]
+        out += [("qkv", _in_block(naming, block, unit)) for unit in naming.qkv]
         out += [(group, _in_block(naming, block, getattr(naming, group))) for group in ("proj", "fc1", "fc2")]
     return out
 
 
 def neurons(naming: Naming, depth: int) -> list[str]:
     """Names of all neurons."""
-    return [part.neuron for _, part in parts(naming, depth)] + [
+    return [unit.neuron for _, unit in units(naming, depth)] + [
         naming.block.format(block) + naming.attention for block in range(depth)
     ]
 
 
-def _in_block(naming: Naming, block: int, part: Part) -> Part:
+def _in_block(naming: Naming, block: int, unit: Unit) -> Unit:
     prefix = naming.block.format(block)
-    return Part(prefix + part.product, prefix + part.norm, prefix + part.neuron, part.axes)
+    return Unit(prefix + unit.product, prefix + unit.norm, prefix + unit.neuron, unit.axes)
 
 
 def _block_of(naming: Naming, name: str) -> str | None:
@@ -100,7 +100,7 @@ def _unused(naming: Naming, name: str) -> bool:
 def _biased(naming: Naming, depth: int) -> dict[str, list[str]]:
     """The products of each of the config's three bias switches."""
     groups = {"qkv": ("qkv",), "proj": ("proj",), "mlp": ("fc1", "fc2")}
-    everything = parts(naming, depth)
+    everything = units(naming, depth)
     return {key: [p.product for group, p in everything if group in members] for key, members in groups.items()}
 
 
@@ -108,23 +108,23 @@ def _names(naming: Naming, depth: int, bias: Mapping[str, bool], learned_tau: bo
     """Every tensor such a network has, in order."""
     with_bias = {path for group, paths in _biased(naming, depth).items() if bias[group] for path in paths}
     out: list[str] = []
-    for _, part in parts(naming, depth):
-        out.append(f"{part.product}.weight")
-        if part.product in with_bias:
-            out.append(f"{part.product}.bias")
-        out += [f"{part.norm}.{tensor}" for tensor in NORM_TENSORS]
+    for _, unit in units(naming, depth):
+        out.append(f"{unit.product}.weight")
+        if unit.product in with_bias:
+            out.append(f"{unit.product}.bias")
+        out += [f"{unit.norm}.{tensor}" for tensor in NORM_TENSORS]
     if learned_tau:
         out += [f"{neuron}.{NEURON_TENSOR}" for neuron in neurons(naming, depth)]
     return dict.fromkeys([*out, f"{naming.head}.weight", f"{naming.head}.bias"])
 
 
 def _naming(tensors: Mapping[str, Any]) -> Naming:
-    """The code base that knows most of the names, and among equals the kernel shapes."""
+    """The code base with most of the names, ties broken by kernel shapes."""
 
     def score(naming: Naming) -> tuple[int, int]:
         known = _names(naming, 1, {"qkv": True, "proj": True, "mlp": True}, True)
         generic = [re.sub(r"^(blocks?)\.\d+\.", r"\1.0.", name) for name in tensors]
-        axes = {f"{part.product}.weight": part.axes for _, part in parts(naming, 1)}
+        axes = {f"{unit.product}.weight": unit.axes for _, unit in units(naming, 1)}
         fitting = sum(
             plain in axes and getattr(tensors[name], "ndim", -1) == 2 + axes[plain]
             for name, plain in zip(tensors, generic, strict=True)
@@ -152,7 +152,7 @@ def _measure(
         naming=naming,
         depth=depth,
         in_channels=width(naming.stem[0].product, 1),
-        stem=tuple(width(part.product) for part in naming.stem),  # type: ignore[arg-type]
+        stem=tuple(width(unit.product) for unit in naming.stem),  # type: ignore[arg-type]
         hidden=tuple(width(_in_block(naming, block, naming.fc1).product) for block in range(depth)),
         num_classes=width(naming.head),
         bias=bias,
@@ -167,17 +167,17 @@ def float32(tensor: Any) -> np.ndarray:
 
 
 def _misshapen(a: Architecture, tensors: Mapping[str, Any]) -> dict[str, str]:
-    """Names of tensors that do not fit the others, and how."""
+    """Names of tensors whose shapes do not fit the others, with the expected shape."""
     dim, stages = a.embed_dim, (a.in_channels, *a.stem)
     sizes = [(stages[i], stages[i + 1]) for i in range(4)] + [(dim, dim)]
     for hidden in a.hidden:
         sizes += [(dim, 3 * dim // len(a.naming.qkv))] * len(a.naming.qkv) + [(dim, dim), (dim, hidden), (hidden, dim)]
     expected: dict[str, tuple[int, ...]] = {}
-    for (group, part), (inputs, outputs) in zip(parts(a.naming, a.depth), sizes, strict=True):
-        kernel = (3, 3) if group in ("stem", "rpe") else (1,) * part.axes
-        expected[f"{part.product}.weight"] = (outputs, inputs, *kernel)
-        expected[f"{part.product}.bias"] = (outputs,)
-        expected.update({f"{part.norm}.{tensor}": (outputs,) for tensor in NORM_TENSORS})
+    for (group, unit), (inputs, outputs) in zip(units(a.naming, a.depth), sizes, strict=True):
+        kernel = (3, 3) if group in ("stem", "rpe") else (1,) * unit.axes
+        expected[f"{unit.product}.weight"] = (outputs, inputs, *kernel)
+        expected[f"{unit.product}.bias"] = (outputs,)
+        expected.update({f"{unit.norm}.{tensor}": (outputs,) for tensor in NORM_TENSORS})
     expected |= {f"{neuron}.{NEURON_TENSOR}": () for neuron in neurons(a.naming, a.depth)}
     expected |= {f"{a.naming.head}.weight": (a.num_classes, dim), f"{a.naming.head}.bias": (a.num_classes,)}
     return {

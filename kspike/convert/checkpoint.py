@@ -15,7 +15,7 @@ from kspike.convert.npz import read_npz
 from kspike.convert.pth import read_pth
 from kspike.convert.pth_tensors import Other
 from kspike.convert.safetensors import read_safetensors
-from kspike.convert.stored import Stored, cut, hold_to_storage
+from kspike.convert.stored import Stored, check_storage, cut
 
 READERS: dict[str, Callable] = {
     ".safetensors": read_safetensors,
@@ -26,9 +26,9 @@ READERS: dict[str, Callable] = {
 }
 #: Where training scripts put the state dict, in the order tried: timm, the official CIFAR10-DVS script.
 WRAPPERS = ("state_dict", "model")
-#: What DataParallel, torch.compile and exporters of a whole checkpoint put before every name.
+#: Prefixes that DataParallel, torch.compile and exporters of a whole checkpoint put before every name.
 PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.")
-#: How many of them are taken off, one behind the other; a name may be long.
+#: How many nested prefixes are removed; a name may be long.
 NESTED = 8
 #: Names listed in one error.
 LISTED = 8
@@ -38,7 +38,7 @@ LISTED = 8
 class Checkpoint:
     """Tensors by name, without wrappers and prefixes, and the training script's arguments.
 
-    What comes from PyTorch is `Stored`: known by shape, and an array when it is asked for as one.
+    Tensors from PyTorch are `Stored`: the shape is known, the values are read when used as an array.
     """
 
     tensors: dict[str, np.ndarray | Stored]
@@ -65,7 +65,7 @@ def read_checkpoint(source: Any, which: str | None = None) -> Checkpoint:
         )
     content, args = _unwrap(content, which)
     tensors = _tensors(content)
-    hold_to_storage(tensors.items())
+    check_storage(tensors.items())
     return Checkpoint(_strip(tensors), args)
 
 
@@ -113,7 +113,7 @@ _WANTED = (
 
 
 def _tensor(value: Any) -> tuple[np.ndarray | Stored | None, str]:
-    """An array of numbers, or None; and what was given instead."""
+    """The value as an array of numbers, or None and a description of what it is instead."""
     if isinstance(value, Stored):
         return value, ""
     if isinstance(value, Other):
@@ -129,7 +129,7 @@ def _tensor(value: Any) -> tuple[np.ndarray | Stored | None, str]:
 
 
 def _unusable(tensor: Any) -> str:
-    """Why the values of a torch tensor are no plain numbers, or nothing."""
+    """Why a torch tensor has no plain numbers as values; "" if it has."""
     if tensor.is_meta:
         return "a meta tensor, which has no values"
     if tensor.is_quantized:
@@ -140,7 +140,7 @@ def _unusable(tensor: Any) -> str:
 
 
 def _of_torch(tensor: Any) -> Stored:
-    """A torch tensor or parameter; off the graph and the device when it is read, bfloat16 widened."""
+    """A torch tensor or parameter; detached and copied to the CPU when read, bfloat16 as float32."""
 
     def read() -> np.ndarray:
         plain = tensor.detach().cpu()
@@ -155,7 +155,7 @@ def _of_torch(tensor: Any) -> Stored:
 
 
 def _strip(tensors: dict[str, np.ndarray | Stored]) -> dict[str, np.ndarray | Stored]:
-    """Removes prefixes that stand before every name, in whichever order they were nested."""
+    """Removes prefixes common to all names, in any order of nesting."""
     for _ in range(NESTED):
         prefix = next((p for p in PREFIXES if tensors and all(name.startswith(p) for name in tensors)), None)
         if prefix is None:
@@ -165,6 +165,6 @@ def _strip(tensors: dict[str, np.ndarray | Stored]) -> dict[str, np.ndarray | St
 
 
 def some(found: Sequence[str]) -> str:
-    """The first of many."""
+    """Lists the first few of many, for an error."""
     more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
     return ", ".join(found[:LISTED]) + more

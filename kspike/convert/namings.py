@@ -1,6 +1,6 @@
-"""What each code base calls its tensors, as tables: nothing here acts, `architecture.py` reads it.
+"""The tensor names of each code base, as tables for `architecture.py`.
 
-A further code base is a further entry of `NAMINGS`. The names were read in the official repository
+A new code base is a new entry of `NAMINGS`. The names are from the official repository
 (ZK-Zhou/spikformer: cifar10, cifar10dvs, imagenet, and the model.py of its first release) and in SpikingJelly 2.0
 (spikingjelly.activation_based.model.spikformer).
 """
@@ -21,8 +21,8 @@ NEURON_TENSOR = "w"
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """One product, its normalisation and its neuron; `axes` counts the kernel axes of size 1 behind (out, in)."""
+class Unit:
+    """Names of a product, its normalisation and its neuron; `axes`: kernel axes of size 1 after (out, in)."""
 
     product: str
     norm: str
@@ -32,31 +32,31 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Naming:
-    """The names of one code base, and what its files do not say but its code fixes.
+    """The names of one code base, and settings that its code fixes and its files do not contain.
 
     Args:
         name: as error messages call it.
-        stem, rpe: the four stages of the patch splitting, and the relative position embedding behind them.
-        block: prefix of a block; `{}` is its number. The names of the parts of a block follow it.
-        qkv: three parts q, k, v, or one whose rows are q, then k, then v.
-        attention: the neuron behind the attention product.
+        stem, rpe: the four stages of the patch splitting, and the relative position embedding after them.
+        block: prefix of a block; `{}` is its number. The names of the units of a block follow it.
+        qkv: three units q, k, v, or one whose rows are q, then k, then v.
+        attention: the neuron after the attention product.
         unused: regular expressions of tensors that the code creates and its forward pass never reads.
         stem_pool: stages with a max-pool; None where the code chooses by image size.
-        pool_after: "neuron" (spikes are pooled) or "norm" (potentials are pooled, the neuron comes behind).
+        pool_after: "neuron" (spikes are pooled) or "norm" (potentials are pooled, before the neuron).
         frames: whether the input has a time axis.
         size: side of the images in pixels; None where the code has several.
         plif_threshold: threshold of the attention neuron when neurons are ParametricLIFNodes.
     """
 
     name: str
-    stem: tuple[Part, ...]
-    rpe: Part
+    stem: tuple[Unit, ...]
+    rpe: Unit
     block: str
-    qkv: tuple[Part, ...]
+    qkv: tuple[Unit, ...]
     attention: str
-    proj: Part
-    fc1: Part
-    fc2: Part
+    proj: Unit
+    fc1: Unit
+    fc2: Unit
     head: str = "head"
     unused: tuple[str, ...] = ()
     stem_pool: tuple[bool, bool, bool, bool] | None = (True, True, True, True)
@@ -69,25 +69,25 @@ class Naming:
 
 
 def _official(kind: str, axes: int, mlp_axes: int) -> dict:
-    """The parts of a block in the official code: `kind` is linear or conv."""
-    part = lambda path, layer, axes: Part(f"{path}{layer}_{kind}", f"{path}{layer}_bn", f"{path}{layer}_lif", axes)
+    """The units of a block in the official code: `kind` is linear or conv."""
+    unit = lambda path, layer, axes: Unit(f"{path}{layer}_{kind}", f"{path}{layer}_bn", f"{path}{layer}_lif", axes)
     return {
         "block": "block.{}.",
-        "qkv": tuple(part("attn.", layer, axes) for layer in "qkv"),
+        "qkv": tuple(unit("attn.", layer, axes) for layer in "qkv"),
         "attention": "attn.attn_lif",
-        "proj": part("attn.", "proj", axes),
-        "fc1": part("mlp.", "fc1", mlp_axes),
-        "fc2": part("mlp.", "fc2", mlp_axes),
+        "proj": unit("attn.", "proj", axes),
+        "fc1": unit("mlp.", "fc1", mlp_axes),
+        "fc2": unit("mlp.", "fc2", mlp_axes),
     }
 
 
 _OFFICIAL_STEM = tuple(
-    Part(f"patch_embed.proj_conv{i}", f"patch_embed.proj_bn{i}", f"patch_embed.proj_lif{i}", 2) for i in ("", 1, 2, 3)
+    Unit(f"patch_embed.proj_conv{i}", f"patch_embed.proj_bn{i}", f"patch_embed.proj_lif{i}", 2) for i in ("", 1, 2, 3)
 )
 _FIRST_STEM = tuple(
-    Part(f"patch_embed.block{i}_conv", f"patch_embed.block{i}_bn", f"patch_embed.block{i}_lif", 2) for i in (1, 2, 3, 4)
+    Unit(f"patch_embed.block{i}_conv", f"patch_embed.block{i}_bn", f"patch_embed.block{i}_lif", 2) for i in (1, 2, 3, 4)
 )
-_OFFICIAL_RPE = Part("patch_embed.rpe_conv", "patch_embed.rpe_bn", "patch_embed.rpe_lif", 2)
+_OFFICIAL_RPE = Unit("patch_embed.rpe_conv", "patch_embed.rpe_bn", "patch_embed.rpe_lif", 2)
 _BLOCK_NORMS = r"block\.\d+\.norm[12]\.(weight|bias)"
 _LAST_TWO = (False, False, True, True)
 
@@ -132,7 +132,7 @@ NAMINGS: tuple[Naming, ...] = (
     Naming(
         name="SpikingJelly 2.0",
         stem=tuple(
-            Part(
+            Unit(
                 f"patch_embed.stages.{i}.conv_bn.block.0",
                 f"patch_embed.stages.{i}.conv_bn.block.1",
                 f"patch_embed.stages.{i}.neuron",
@@ -140,21 +140,21 @@ NAMINGS: tuple[Naming, ...] = (
             )
             for i in range(4)
         ),
-        rpe=Part(
+        rpe=Unit(
             "patch_embed.positional_encoding.conv_bn.block.0",
             "patch_embed.positional_encoding.conv_bn.block.1",
             "patch_embed.positional_encoding.neuron",
             2,
         ),
         block="blocks.{}.",
-        qkv=(Part("attn.qkv_conv_bn.0", "attn.qkv_conv_bn.1", "attn.qkv_lif", 1),),
+        qkv=(Unit("attn.qkv_conv_bn.0", "attn.qkv_conv_bn.1", "attn.qkv_lif", 1),),
         attention="attn.attn_lif",
-        proj=Part("attn.proj_conv_bn.0", "attn.proj_conv_bn.1", "attn.proj_lif", 1),
-        fc1=Part("mlp.fc1.0", "mlp.fc1.1", "mlp.neuron1", 1),
-        fc2=Part("mlp.fc2.0", "mlp.fc2.1", "mlp.neuron2", 1),
+        proj=Unit("attn.proj_conv_bn.0", "attn.proj_conv_bn.1", "attn.proj_lif", 1),
+        fc1=Unit("mlp.fc1.0", "mlp.fc1.1", "mlp.neuron1", 1),
+        fc2=Unit("mlp.fc2.0", "mlp.fc2.1", "mlp.neuron2", 1),
         stem_pool=None,
         pool_after="norm",
-        # a neuron class of one's own replaces every default there, attention's threshold of 0.5 as well
+        # there, a user-defined neuron class replaces every default, also attention's threshold of 0.5
         plif_threshold=1.0,
     ),
 )

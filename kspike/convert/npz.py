@@ -13,9 +13,9 @@ from kspike.convert.stored import cut, first_line
 
 #: The largest published Spikformer has 0.3 GB; a few lines of zip can claim terabytes.
 MAX_BYTES = 8 * 2**30
-#: So much may come of one byte of the file, weights that were pruned included; zeros alone pack a thousandfold.
+#: Largest compression ratio accepted, enough for pruned weights; zeros alone reach about 1000.
 MOST_PACKED = 64
-#: What may come of any file, however small.
+#: Unpacked size accepted from any file, however small.
 FREE_BYTES = 2**26
 
 

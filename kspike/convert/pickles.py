@@ -1,7 +1,7 @@
-"""Reads a pickle as data: runs its stack machine, but imports nothing and calls nothing of what it names.
+"""Reads a pickle as data: runs its stack machine, but imports and calls nothing that it names.
 
 Python's own reader would import and call whatever a file names, and PyTorch's (weights_only) takes as much memory as a
-file claims. Here every step costs what it takes up in the file: no step copies what an earlier one has made.
+file claims. Here every opcode costs at most its size in the file: none copies an earlier result.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ _EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_S
 _FROM_MARK = {"TUPLE": tuple, "LIST": list, "FROZENSET": list}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _PUT, _GET = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
-#: Whole numbers below this have hashes of their own; others could be made to collide, all in one place of a dict.
+#: Integers below this hash to themselves; larger ones could be chosen to collide in a dict.
 _OWN_HASH = 2**60
 
 
-class World(Protocol):
-    """What a pickle's names mean."""
+class Resolver(Protocol):
+    """Gives meaning to the names in a pickle."""
 
     def find(self, name: str) -> Any:
-        """What stands for "module.name"; ValueError where it is not known."""
+        """The object that stands for "module.name"; ValueError if the name is not known."""
 
     def call(self, function: Any, arguments: Any) -> Any:
-        """What a call of something found would give."""
+        """The object that stands for the result of a call."""
 
     def build(self, made: Any, state: Any) -> None:
-        """Takes the state of something made."""
+        """Sets the state of an object."""
 
     def persistent(self, key: Any) -> Any:
-        """What lies outside the pickle under a key."""
+        """The object stored outside the pickle under a key."""
 
 
-def load(source: Any, world: World) -> Any:
-    """Reads one pickle from bytes, or from where a memory map stands, which is left behind its end.
+def load(source: Any, resolver: Resolver) -> Any:
+    """Reads one pickle from bytes, or from a memory map's position, which then is behind the pickle's end.
 
     Sets become lists; keys that are no text and no plain number become an `object()`.
 
     Raises:
-        ValueError: damaged content, or a name that `world` does not know.
+        ValueError: damaged content, or a name that `resolver` does not know.
     """
-    machine = _Machine(world)
+    machine = _Machine(resolver)
     place, name = 0, "the first opcode"
     try:
         for opcode, argument, at in pickletools.genops(source):
@@ -64,12 +64,12 @@ def load(source: Any, world: World) -> Any:
 
 
 class Unknown(ValueError):
-    """A name that is more than tensors and plain values."""
+    """A name that stands for neither tensors nor plain values."""
 
 
 class _Machine:
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver = resolver
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -109,29 +109,29 @@ class _Machine:
                 raise ValueError(f"entries for a {type(stack[-1]).__name__}")
             stack[-1].update((_key(k), v) for k, v in zip(pairs[::2], pairs[1::2], strict=True))
         elif name == "GLOBAL":
-            stack.append(self.world.find(argument.replace(" ", ".", 1)))
+            stack.append(self.resolver.find(argument.replace(" ", ".", 1)))
         elif name == "STACK_GLOBAL":
             last, first = self.pop(), self.pop()
-            stack.append(self.world.find(f"{first:s}.{last:s}"))
+            stack.append(self.resolver.find(f"{first:s}.{last:s}"))
         elif name in ("REDUCE", "NEWOBJ"):
             arguments, function = self.pop(), self.pop()
-            stack.append(self.world.call(function, arguments))
+            stack.append(self.resolver.call(function, arguments))
         elif name == "BUILD":
             state = self.pop()
-            self.world.build(stack[-1], state)
+            self.resolver.build(stack[-1], state)
         elif name == "BINPERSID":
-            stack.append(self.world.persistent(self.pop()))
+            stack.append(self.resolver.persistent(self.pop()))
         elif name not in ("PROTO", "FRAME"):
             raise ValueError("PyTorch writes no such opcode")
 
     def pop(self) -> Any:
-        """Takes the top; what lies below a mark is out of reach."""
+        """Removes and returns the top; items below a mark cannot be reached."""
         if self.marks and self.marks[-1] == len(self.stack):
             raise ValueError("nothing stands behind the mark")
         return self.stack.pop()
 
     def since_mark(self) -> list[Any]:
-        """Takes everything behind the last mark."""
+        """Removes and returns everything above the last mark."""
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]

@@ -1,8 +1,9 @@
-"""Reads a PyTorch checkpoint: what `torch.save` wrote, as plain values and tensors, with NumPy alone.
+"""Reads a PyTorch checkpoint (written by `torch.save`) as plain values and tensors, with NumPy alone.
 
 Two forms (torch/serialization.py): a zip archive of a pickle, data.pkl, and one stored member a storage, data/KEY; and
 the older one, five pickles (a magic number, a version, the system, the object, the keys of its storages), then each
-storage's length and bytes. Tensors stay in the file until they are asked for; nothing is allocated on a claim.
+storage's length and bytes. Tensors stay in the file until they are used; nothing is allocated by a size that the file
+claims.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ import zipfile
 from typing import Any, Literal
 
 from kspike.convert import pickles
-from kspike.convert.pth_tensors import Storage, TorchWorld, itemsize
+from kspike.convert.pth_tensors import Storage, TorchResolver, itemsize
 from kspike.convert.stored import cut, first_line
 
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
 def read_pth(path: str | os.PathLike) -> Any:
-    """Returns what `torch.save` wrote; tensors as `Stored`. The only class let in is timm's `argparse.Namespace`.
+    """Returns what `torch.save` wrote; tensors as `Stored`. The only class accepted is timm's `argparse.Namespace`.
 
     Raises:
         ValueError: the file is cut short, or would need other classes.
@@ -62,11 +63,11 @@ def _from_zip(content: mmap.mmap, path: str) -> Any:
 
     order, pickled = member("byteorder"), _member(content, members[found[0]], path)
     big = order is not None and order.view == b"big"
-    return pickles.load(bytes(pickled.view), TorchWorld(lambda key: member(f"data/{key}"), ">" if big else "<"))
+    return pickles.load(bytes(pickled.view), TorchResolver(lambda key: member(f"data/{key}"), ">" if big else "<"))
 
 
 def _member(content: mmap.mmap, member: zipfile.ZipInfo, path: str) -> Storage:
-    """Where an uncompressed member lies; `zipfile` would copy it anew for each tensor in it."""
+    """Position of an uncompressed member; `zipfile` would copy it again for each tensor in it."""
     if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
         raise ValueError(f"{cut(member.filename)!r} is compressed or encrypted, which PyTorch's files never are")
     head = content[member.header_offset : member.header_offset + 30]
@@ -80,8 +81,8 @@ def _member(content: mmap.mmap, member: zipfile.ZipInfo, path: str) -> Storage:
 # -- the older form ---------------------------------------------------------------------------------------------------
 
 
-class _Kinds(TorchWorld):
-    """Notes how long the numbers of each storage are, and makes no tensor: the storages come behind the pickle."""
+class _Kinds(TorchResolver):
+    """Records the number type of each storage, and makes no tensor: the storages follow the pickle."""
 
     def __init__(self) -> None:
         super().__init__(lambda key: None, "<")
@@ -114,4 +115,4 @@ def _from_stream(content: mmap.mmap, path: str) -> Any:
         storages[key] = Storage(content, place + 8, count * itemsize(kinds.codes[key]), path)
         place += 8 + storages[key].nbytes
     content.seek(start)
-    return pickles.load(content, TorchWorld(storages.get, order))
+    return pickles.load(content, TorchResolver(storages.get, order))

@@ -1,4 +1,4 @@
-"""What the names in a PyTorch checkpoint mean: containers, and tensors over storages that stay in the file."""
+"""Resolves the names in a PyTorch checkpoint: containers, and tensors over storages that stay in the file."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _OTHER_TENSORS = {
     "torch._utils._rebuild_nested_tensor": "a nested tensor",
     "torch._utils._rebuild_meta_tensor_no_storage": "a meta tensor, which has no values",
 }
-#: Plain values that no weight is made of: known, so that a checkpoint with them is read, and left closed.
+#: Known names that no weight is made of: a checkpoint with them is read, and their content ignored.
 _CLOSED = frozenset(
     "torch.device torch.serialization._get_layout torch.nn.parameter.Parameter torch.Tensor torch._tensor.Tensor "
     "_codecs.encode builtins.bytearray builtins.complex builtins.set builtins.frozenset __builtin__.set "
@@ -55,7 +55,7 @@ _CLOSED = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Other:
-    """Something known that is no tensor of numbers, by the words an error has for it."""
+    """A known object that is no tensor of numbers, with its description for an error."""
 
     what: str
 
@@ -73,7 +73,7 @@ class Storage:
 
     Args:
         content: the file.
-        start, nbytes: where they lie.
+        start, nbytes: their position and number.
         file: what errors call the file.
         crc: their CRC-32, None where none was written.
 
@@ -95,7 +95,7 @@ class Storage:
 
     @functools.cached_property
     def view(self) -> memoryview:
-        """The bytes, where they lie."""
+        """The bytes, without a copy."""
         found = memoryview(self.content)[self.start : self.start + self.nbytes]
         if self.crc is not None and zlib.crc32(found) != self.crc:
             raise ValueError(
@@ -105,7 +105,7 @@ class Storage:
         return found
 
 
-class TorchWorld:
+class TorchResolver:
     """Gives the names of `torch.save` their meaning.
 
     Args:
@@ -122,7 +122,7 @@ class TorchWorld:
         known = name in _CLOSED or name in NUMBERS or name in _OTHER_TENSORS or name in _DICTS or name == _FROM_TYPE
         if not (known or name in (*_TENSORS, *_PARAMETERS, "argparse.Namespace", "torch.Size")):
             beside = name.startswith("torch.") and name.count(".") == 1 and name.split(".")[1].isidentifier()
-            # another dtype or storage (complex, 8 bits): no code, and refused only where a weight is made of it
+            # another dtype or storage (complex, 8 bits): it runs no code, and is refused only if a weight uses it
             if not (beside and (name.endswith("Storage") or name[6:].startswith(("float", "complex")))):
                 raise Unknown(name)
         return Global(name)
@@ -147,7 +147,7 @@ class TorchWorld:
         return Other(_OTHER_TENSORS.get(name, name))
 
     def build(self, made: Any, state: Any) -> None:
-        """A Namespace takes its attributes; what dicts and tensors carry beside their content is left out."""
+        """Sets a Namespace's attributes; extra attributes of dicts and tensors are left out."""
         if isinstance(made, argparse.Namespace) and isinstance(state, dict):
             made.__dict__ = state
 

@@ -17,7 +17,8 @@ from kspike.convert.weights import assign
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 
-#: The training scripts' names for what shapes do not say (CIFAR: time_step, num_heads, img_size; CIFAR10-DVS: T).
+#: The training scripts' names for settings that shapes do not show (CIFAR: time_step, num_heads, img_size; CIFAR10-DVS:
+#: T).
 _HEADS, _STEPS, _SIDE = ("num_heads",), ("time_step", "time_steps", "T"), ("img_size",)
 _READ_OFF = ("num_classes", "embed_dim", "depth", "mlp_ratio", "stem_channels", "qkv_bias", "proj_bias", "mlp_bias")
 
@@ -83,7 +84,7 @@ def from_spikformer(
 def _config(
     a: Architecture, args: Mapping[str, Any], input_shape: tuple[int, ...] | None, given: Mapping[str, Any]
 ) -> SpikformerConfig:
-    """What shapes say, what the training script or the caller says, and for the rest what the code base does."""
+    """The config: from shapes, then the caller and the training script, then the code base's defaults."""
     _check(given, a)
     if args["num_heads"] is None:
         fitting = [n for n in range(1, min(a.embed_dim, 64) + 1) if a.embed_dim % n == 0]
@@ -141,7 +142,7 @@ def _input(a: Architecture, args: Mapping[str, Any], given: tuple[int, ...] | No
 
 
 def _pool_by_size(a: Architecture, shape: tuple[int, ...]) -> tuple[bool, bool, bool, bool]:
-    """SpikingJelly's two patch sizes: 4 for 32 pixels, 16 for the large; in between only its user knows."""
+    """SpikingJelly's two patch sizes: 4 for 32 pixels, 16 for 128 and more; in between the user must say."""
     sides = shape[-3:-1]
     if max(sides) <= 32:
         return (False, False, True, True)

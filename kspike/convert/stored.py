@@ -1,4 +1,4 @@
-"""A tensor that is known by shape and kept where it lies until its values are asked for."""
+"""A tensor with a known shape whose values are read when they are used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-#: Tensors that lie on each other (tied weights) may together be this much larger than what is stored, in bytes.
+#: Tensors that share memory (tied weights) may together have this many bytes, even if less is stored.
 SHARED_BYTES = 2**28
 #: Letters of a name, or of another's message, in an error.
 LETTERS = 200
@@ -17,13 +17,13 @@ LETTERS = 200
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """Gives a tensor's values when it is turned into an array, and keeps them; its shape is known before.
+    """A tensor whose shape is known; its values are read, and cached, when it is turned into an array.
 
     Args:
         shape: of the tensor.
         itemsize: bytes a number, as they are stored.
         read: makes the array.
-        storage: what tells the memory it lies in from others; None where it has memory of its own.
+        storage: identifies the memory it lies in, which it may share; None if it has its own.
         held: bytes of that memory.
     """
 
@@ -50,11 +50,11 @@ class Stored:
         return self.values if dtype is None else self.values.astype(dtype, copy=bool(copy))
 
 
-def hold_to_storage(tensors: Iterable[tuple[str, Any]]) -> None:
-    """Compares what tensors claim with the memory they lie in, before any value is read.
+def check_storage(tensors: Iterable[tuple[str, Any]]) -> None:
+    """Compares the sizes of tensors with the memory they lie in, before any value is read.
 
     Raises:
-        ValueError: an expanded tensor, or many that lie on each other, claim more than there is.
+        ValueError: an expanded tensor, or many that share memory, claim more than is stored.
     """
     claimed, held = 0, dict[Hashable, int]()
     for name, tensor in tensors:
@@ -83,7 +83,7 @@ def widened(bits: np.ndarray) -> np.ndarray:
 
 
 def cut(name: str) -> str:
-    """The beginning of a name: one from a file may have millions of letters."""
+    """Shortens a name: one from a file may have millions of letters."""
     return name if len(name) <= LETTERS else f"{name[:LETTERS]}..."
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kspike.cost.report.report import EnergyReport
     from kspike.cost.report.rows import EnergyRow, NeuronRow
 
-#: These need Keras or its models; the closed forms above do not, and come without.
-_LATE = {
+#: These need Keras or its models, so they are imported on first use; the closed forms above need neither.
+_LAZY = {
     "EnergyReport": "report.report",
     "EnergyRow": "report.rows",
     "NeuronRow": "report.rows",
@@ -49,4 +49,4 @@ __all__ = [
     "table",
 ]
 
-__getattr__, __dir__ = attributes(__name__, _LATE, __all__)
+__getattr__, __dir__ = attributes(__name__, _LAZY, __all__)

@@ -1,4 +1,4 @@
-"""Real images as batches: loads, cuts into fixed parts, shuffles, augments and normalises; channels last."""
+"""Real images as batches: loads, cuts into fixed splits, shuffles, augments and normalises; channels last."""
 
 from kspike.data.augmentation import Augmentation
 from kspike.data.dataset import Dataset

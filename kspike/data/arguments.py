@@ -26,26 +26,6 @@ def image_size(value: Any) -> tuple[int, int] | None:
         ) from None
 
 
-def scaled(name: str, images: Any) -> None:
-    """Refuses raw pixels where nothing would scale them.
-
-    Floats are taken at their word, also those above 1: frames of events hold counts, as float32.
-
-    Args:
-        name: whose images, for the message.
-        images: an array of NumPy's.
-
-    Raises:
-        ValueError: the images are integers.
-    """
-    if np.issubdtype(images.dtype, np.integer):
-        raise ValueError(
-            f"The {name} images are {images.dtype}, raw pixels as a rule, and nothing here scales them. Expected "
-            "floats: (images / 255 - mean) / std, as kspike.data.load gives them; or images.astype('float32') where "
-            "the numbers are meant as they are (counts of events, a model that scales its input)."
-        )
-
-
 def channel_values(name: str, value: Any, channels: int) -> tuple[float, ...] | None:
     """Reads a `mean=` or `std=` argument: None, or one finite number a channel; std above zero."""
     if value is None:

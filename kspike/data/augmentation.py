@@ -1,4 +1,4 @@
-"""Varies training images: a recipe of small random changes, as data that can stand in a JSON file."""
+"""Augments training images: settings of small random changes, which can be written as JSON."""
 
 import dataclasses
 import difflib
@@ -16,7 +16,8 @@ from kspike.data.sources import Array
 class Augmentation:
     """Changes a batch of raw images in a fixed order: mirror and shift, distort; then, normalised, erase and mix.
 
-    What happens to an image depends on the seed, the epoch and the place in it alone, so a resumed run sees the same.
+    The changes of an image depend on the seed, the epoch and its position in the epoch alone, so a resumed run sees the
+    same images.
     All is off by default.
 
     Args:
@@ -31,7 +32,7 @@ class Augmentation:
         mixup: alpha of mixup's Beta distribution; labels are then one-hot float32, (batch, classes), which wants
             `CategoricalCrossentropy` and `validation.one_hot()`.
         mixup_until: epoch from which images are no longer mixed (labels stay one-hot); None for never.
-        fill: "black" or "mean", the colour of what moves in at the edges.
+        fill: "black" or "mean", the colour that fills in at the edges.
     """
 
     flip: float = 0.0
@@ -71,7 +72,7 @@ class Augmentation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Augmentation":
-        """Makes an augmentation of what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
+        """Reads what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
         known = [f.name for f in dataclasses.fields(cls)]
         for key in values:
             if key not in known:

@@ -1,8 +1,9 @@
 """Keeps decoded images as .npy files, so that tens of thousands of PNGs are decoded once and then mapped into memory.
 
-One folder a part: images.npy, labels.npy, ids.npy and meta.json, which holds the fingerprint of the files they came
-from and the SHA-256 of each array. A folder is written aside and renamed when whole: a killed process leaves no half of
-one, and two processes that write at once agree on the first. What does not match is decoded again, never used.
+One folder a split: images.npy, labels.npy, ids.npy and meta.json, which holds the fingerprint of the files they came
+from and the SHA-256 of each array. A folder is written under a temporary name and renamed when complete: a killed
+process leaves no half of one, and of two processes that write at once the first wins. A folder that does not match is
+never used, but decoded again.
 
 Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cache` beside the prepared data sets
 (`<data_dir>/kspike_cache/<data set>/<version>/`). It may be deleted at any time.
@@ -31,18 +32,18 @@ def folder(data_dir: str | os.PathLike[str]) -> Path:
     return expanded(chosen) if chosen else Path(data_dir) / "kspike_cache"
 
 
-def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images]) -> Images:
-    """Maps a part's decoded images from `root`, or decodes and keeps them there first.
+def decoded(root: Path, split: str, fingerprint: str, decode: Callable[[], Images]) -> Images:
+    """Maps a split's decoded images from `root`, or decodes and keeps them there first.
 
     A folder that cannot be written, or a full disk, costs a warning and time, not the run.
 
     Args:
         root: folder of one data set and version.
-        part: official part, with the size where images were resized as they were read.
+        split: official split, with the size where images were resized as they were read.
         fingerprint: hexadecimal; changes when the files that `decode` reads change.
-        decode: reads and decodes the part.
+        decode: reads and decodes the split.
     """
-    target = root / f"{part}-{fingerprint[:16]}"
+    target = root / f"{split}-{fingerprint[:16]}"
     kept = _open(target, fingerprint)
     if kept is not None:
         return kept
@@ -56,7 +57,7 @@ def decoded(root: Path, part: str, fingerprint: str, decode: Callable[[], Images
             stacklevel=2,
         )
         return images
-    own = re.compile(re.escape(part) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
+    own = re.compile(re.escape(split) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
     for stale in root.iterdir():
         if own.fullmatch(stale.name) and stale != target and (stale / "meta.json").is_file():
             shutil.rmtree(stale, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Holds a data set: its facts, and the three parts that never meet, each read when first asked for."""
+"""Holds a data set: its facts, and three disjoint splits, each read when first used."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,11 +16,11 @@ from kspike.data.split import Split
 
 
 class Dataset:
-    """Three disjoint, fixed parts of a data set, `train`, `validation` and `test`, and what is known about it.
+    """Three disjoint, fixed splits of a data set, `train`, `validation` and `test`, and what is known about it.
 
-    `train` and `validation` are cut from the official training part by image id; `test` is the official test part, or,
-    where there is none, cut out as well. A part is read when its attribute is first used: the test images are not even
-    decoded before. Made by `kspike.data.load`.
+    `train` and `validation` are cut from the official training split by image id; `test` is the official test split,
+    or, where there is none, cut out as well. A split is read when its attribute is first used: the test images are not
+    even decoded before. Made by `kspike.data.load`.
 
     Attributes:
         train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.
@@ -28,7 +28,7 @@ class Dataset:
         mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given.
         split_hash: SHA-256 of the cut (kspike.data.partition.digest).
         source, license, citation: where it comes from and what must be said.
-        augmentation: what befalls training images.
+        augmentation: the changes made to training images.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Dataset:
             "batch_size": whole("batch_size", batch_size, 1),
             "seed": whole("seed", seed, 0),
         }
-        self._test_part = _test_part(source, test_split)
+        self._test_split = _test_split(source, test_split)
         self.augmentation = augmentation
         self.name, self.version, self.class_names = source.name, source.version, source.class_names
         self.num_classes, self.input_range = len(source.class_names), source.input_range
@@ -61,19 +61,19 @@ class Dataset:
     def train(self) -> Split:
         """The images that train, shuffled anew each epoch, augmented if asked for; the last partial batch left out."""
         train: dict[str, Any] = {"shuffle": True, "drop_remainder": True, "augmentation": self.augmentation}
-        return self._split("train", self._pool, self._cut["train"], **train)
+        return self._split("train", self._pool, self._partition["train"], **train)
 
     @cached_property
     def validation(self) -> Split:
-        """The images that choose: cut out of the official training part by id, as they are, in a fixed order."""
-        return self._split("validation", self._pool, self._cut["validation"])
+        """The images to choose by: taken from the official training split by id, unaugmented, in a fixed order."""
+        return self._split("validation", self._pool, self._partition["validation"])
 
     @cached_property
     def test(self) -> Split:
-        """The images that nothing is chosen by, as they are, in a fixed order."""
-        if self._test_part is None:
-            return self._split("test", self._pool, self._cut["test"])
-        pool = self._read(self._test_part)
+        """The images that nothing is chosen by, unaugmented, in a fixed order."""
+        if self._test_split is None:
+            return self._split("test", self._pool, self._partition["test"])
+        pool = self._read(self._test_split)
         return self._split("test", pool, np.arange(len(pool.labels)))
 
     @property
@@ -88,15 +88,15 @@ class Dataset:
 
     @cached_property
     def split_hash(self) -> str:
-        """SHA-256 of the ids cut out of the official training part."""
-        return partition.digest({k: self._pool.ids[v] for k, v in self._cut.items() if k != "train"})
+        """SHA-256 of the ids cut out of the official training split."""
+        return partition.digest({k: self._pool.ids[v] for k, v in self._partition.items() if k != "train"})
 
     def normalize(self, images: Array) -> Array:
         """Turns raw images (..., height, width, channels) into what the splits yield, float32."""
         return normalize(images, self.mean, self.std, self.input_range)
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the facts as plain JSON values, for a card; the test part is not read for it."""
+        """Gives the facts as plain JSON values, for a card; the test split is not read for it."""
         facts = ("name", "version", "num_classes", "source", "license", "citation", "split_hash")
         sequences = ("input_shape", "class_names", "input_range", "mean", "std")
         sizes = {"train": self.train.num_examples, "validation": self.validation.num_examples}
@@ -112,32 +112,32 @@ class Dataset:
         return self._read("train")
 
     @cached_property
-    def _cut(self) -> dict[str, Array]:
-        """Positions in the official training part: validation, test where that is cut too, and train, the rest."""
+    def _partition(self) -> dict[str, Array]:
+        """Positions in the official training split: validation, test where that is cut too, and train, the rest."""
         images, source = self._pool, self._source
         rest = np.arange(len(images.labels))
-        cut: dict[str, Array] = {}
+        chosen: dict[str, Array] = {}
         sizes = {"validation": source.validation_size or len(rest) // 10}
-        if self._test_part is None:
+        if self._test_split is None:
             sizes["test"] = source.test_size or len(rest) // 5
-        for part in ("test", "validation"):
-            if part in sizes:
-                purpose = f"{source.name}/{part}"
-                chosen, left = partition.choose(images.ids[rest], images.labels[rest], sizes[part], purpose)
-                cut[part], rest = rest[chosen], rest[left]
-        published.check(source.name, partition.digest({k: images.ids[v] for k, v in cut.items()}))
-        return {"train": rest, **cut}
+        for split in ("test", "validation"):
+            if split in sizes:
+                purpose = f"{source.name}/{split}"
+                positions, left = partition.choose(images.ids[rest], images.labels[rest], sizes[split], purpose)
+                chosen[split], rest = rest[positions], rest[left]
+        published.check(source.name, partition.digest({k: images.ids[v] for k, v in chosen.items()}))
+        return {"train": rest, **chosen}
 
     @cached_property
     def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         mean, std = self._given
         if mean is None or std is None:
-            measured = channel_statistics(self._pool.images, self._cut["train"], self.input_range)
+            measured = channel_statistics(self._pool.images, self._partition["train"], self.input_range)
             mean, std = (mean or measured[0]), (std or measured[1])
         return mean, std
 
-    def _read(self, part: str) -> Images:
-        pool = self._source.read(part)
+    def _read(self, split: str) -> Images:
+        pool = self._source.read(split)
         return pool._replace(images=area_average(pool.images, self.input_shape[:2]))
 
     def _split(self, name: str, pool: Images, positions: Array, **options: Any) -> Split:
@@ -148,14 +148,14 @@ class Dataset:
         return f"<Dataset {self.name!r}: images {self.input_shape}, {self.num_classes} classes>"
 
 
-def _test_part(source: Source, wanted: str | None) -> str | None:
-    """Names the official part that tests; None where the test images are cut out of the training part."""
-    if "train" not in source.parts or (wanted is not None and wanted not in source.parts) or wanted == "train":
+def _test_split(source: Source, wanted: str | None) -> str | None:
+    """Name of the official test split; None where the test images are cut out of the training split."""
+    if "train" not in source.splits or (wanted is not None and wanted not in source.splits) or wanted == "train":
         raise ValueError(
-            f"Data set {source.name!r} has the parts {', '.join(source.parts)}; expected one named 'train', and "
+            f"Data set {source.name!r} has the splits {', '.join(source.splits)}; expected one named 'train', and "
             f"test_split= one of the others, received test_split={wanted!r}."
         )
-    return wanted or next((p for p in ("test", "validation") if p in source.parts), None)
+    return wanted or next((p for p in ("test", "validation") if p in source.splits), None)
 
 
 def _shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:

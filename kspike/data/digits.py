@@ -18,14 +18,14 @@ CITATION = (
 
 
 def source() -> Source:
-    """Describes the digits: uint8 (8, 8, 1), values 0..16, ten classes, one part, ids "0000" to "1796"."""
+    """Describes the digits: uint8 (8, 8, 1), values 0..16, ten classes, one split, ids "0000" to "1796"."""
     return Source(
         name="digits",
         version="1998",
         image_shape=(8, 8, 1),
         class_names=tuple("0123456789"),
         input_range=(0, 16),
-        parts=("train",),
+        splits=("train",),
         read=_read,
         source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
         license="CC BY 4.0",
@@ -36,7 +36,7 @@ def source() -> Source:
     )
 
 
-def _read(part: str) -> Images:
+def _read(split: str) -> Images:
     content = (resources.files("kspike.data") / "files" / "digits.npz").read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:

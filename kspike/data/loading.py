@@ -29,7 +29,7 @@ def load(
     cache: bool = True,
     test_split: str | None = None,
 ) -> Dataset:
-    """Opens a data set as three fixed, disjoint parts that feed `fit` on every backend.
+    """Opens a data set as three fixed, disjoint splits that feed `fit` on every backend.
 
     ```python
     data = kspike.data.load("digits", batch_size=64, seed=0)
@@ -41,8 +41,8 @@ def load(
             Datasets, as it names them (`name[/config][:version]`).
         batch_size: images a batch.
         seed: decides the order of training images and their augmentation, and nothing else: never which images are in
-            which part.
-        augment: what befalls training images: a name (`augmentations()` lists them), an `Augmentation`, or its dict.
+            which split.
+        augment: of the training images: a name (`augmentations()` lists them), an `Augmentation`, or its dict.
         data_dir: where TensorFlow Datasets prepared the set; TFDS_DATA_DIR, else ~/tensorflow_datasets, by default.
             Of no effect on digits, which are in the package, as `download` and `cache` are.
         image_size: one number or (height, width), to which images are averaged down. Needed where they differ in size.
@@ -50,10 +50,10 @@ def load(
             on the training images by default.
         download: whether to fetch and prepare a set that is not there (by TensorFlow Datasets, with TensorFlow).
         cache: whether to keep decoded images in KSPIKE_CACHE, or beside the prepared set.
-        test_split: name of the official part that tests, where "test" has no labels.
+        test_split: name of the official split to test on, where "test" has no labels.
 
     Returns:
-        A `Dataset`. Nothing is decoded before a part of it is used.
+        A `Dataset`. Nothing is decoded before a split of it is used.
     """
     if not isinstance(name, str):
         raise ValueError(f"name: expected the name of a data set, such as 'digits', received {name!r}.")

@@ -1,4 +1,4 @@
-"""Names the usual ways to vary training images, and reads an `augment=` argument."""
+"""Named augmentations of training images, and the reader of an `augment=` argument."""
 
 import dataclasses
 import difflib
@@ -25,8 +25,8 @@ def augmentations() -> tuple[str, ...]:
 def as_augmentation(value: Any, mirrored: bool = True) -> Augmentation:
     """Reads an `augment=` argument: None, a name, an Augmentation, or a mapping as `to_dict` gives it.
 
-    Names never mirror digits or letters, which would be other signs: where `mirrored` is false, named recipes do not
-    flip, and "flip_shift", which is nothing else, is refused. An Augmentation of one's own is taken as it is.
+    Named augmentations never mirror digits or letters, which would change their class: where `mirrored` is false they
+    do not flip, and "flip_shift", which is nothing else, is refused. Your own Augmentation is used as given.
     """
     if value is None:
         return NAMED["none"]

@@ -1,4 +1,4 @@
-"""Turns raw uint8 images into the numbers a network reads, and measures the constants of doing so."""
+"""Normalises raw uint8 images, and measures the mean and standard deviation to do so."""
 
 from collections.abc import Sequence
 

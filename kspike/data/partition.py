@@ -1,8 +1,8 @@
-"""Cuts a data set into fixed parts by image id: the same images in every run, on every machine, whatever the seed.
+"""Cuts a data set into fixed splits by image id: the same images in every run, on every machine, whatever the seed.
 
 Each id is hashed together with the purpose of the cut, and images are taken in the order of their hashes, the classes
-in proportion. A seed has no say here: it only shuffles what was cut. Parts that train, score, pick and test can
-therefore be named in a publication, and never meet.
+in proportion. No seed is involved: seeds only shuffle within a split. The splits for training, scoring, picking and
+testing are therefore disjoint, and can be named in a publication.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from kspike.data.sources import Array
 
 
 def fixed_order(ids: Array, labels: Array, purpose: str) -> Array:
-    """Puts images into a fixed order whose every beginning holds the classes in proportion.
+    """Puts images into a fixed order of which every prefix holds the classes in proportion.
 
     Args:
         ids: (n,) names of the images.
@@ -22,7 +22,7 @@ def fixed_order(ids: Array, labels: Array, purpose: str) -> Array:
         purpose: makes the orders of different cuts independent of one another.
 
     Returns:
-        (n,) positions: the first k of them are a balanced choice of k images, and contain every smaller choice.
+        (n,) positions: the first k of them are a balanced choice of k images, and include every smaller choice.
     """
     keys = np.array([_key(f"{purpose}/{i}") for i in ids.tolist()], dtype=np.uint64)
     by_class = np.lexsort((keys, labels))
@@ -47,9 +47,9 @@ def halve(ids: Array, labels: Array, purpose: str) -> tuple[Array, Array]:
     return np.sort(by_class[0::2]), np.sort(by_class[1::2])
 
 
-def digest(parts: Mapping[str, Array]) -> str:
-    """Names a cut by the SHA-256 of a line a part, `name:id,id,...`, parts and ids in ascending order."""
-    lines = (f"{name}:{','.join(sorted(parts[name].tolist()))}\n" for name in sorted(parts))
+def digest(splits: Mapping[str, Array]) -> str:
+    """SHA-256 of a partition: of one line a split, `name:id,id,...`, splits and ids in ascending order."""
+    lines = (f"{name}:{','.join(sorted(splits[name].tolist()))}\n" for name in sorted(splits))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
 """Distorts images as the official Spikformer recipe does: equalise, rotate, shear or move, one operation an image.
 
-Its RandAugment (`rand-m9-n1-mstd0.4-inc1`) knows five operations, one of which befalls an image with probability 0.5,
-at a magnitude drawn from N(9, 0.4) out of 10, with a random sign. Departure: pixels are sampled bilinearly, not
+Its RandAugment (`rand-m9-n1-mstd0.4-inc1`) has five operations, one of which is applied to an image with probability
+0.5, at a magnitude drawn from N(9, 0.4) out of 10, with a random sign. Departure: pixels are sampled bilinearly, not
 bicubically.
 """
 
@@ -30,7 +30,7 @@ def distort(
         images: uint8 or float, (batch, height, width, channels).
         operations: names out of OPERATIONS.
         magnitude: mean and standard deviation, out of 10.
-        fill: (channels,), the colour of what moves in.
+        fill: (channels,), the colour that fills in at the edges.
         top: the largest value of a pixel, to which equalising stretches; of floats, one a channel.
         black: the least, likewise; of uint8 it is 0.
     """

@@ -1,8 +1,8 @@
-"""Reads the cuts published with the package (files/splits/*.json), by which anyone can see what an image was used for.
+"""Reads the partitions published with the package (files/splits/*.json): which split each image belongs to.
 
-Each file lists, by position in the official order, the images cut out of the training part, with the SHA-256 of
-kspike.data.partition.digest over their ids. Loading computes the cut anew and compares: a copy of a data set that
-numbers its images differently does not pass unnoticed.
+Each file lists, by position in the official order, the images cut out of the training split, with the SHA-256 of
+kspike.data.partition.digest over their ids. Loading computes the partition again and compares: a copy of a data
+set that numbers its images differently is noticed.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def published(name: str) -> dict[str, Any] | None:
-    """Gives the published cut of a data set (name, id_format, sha256, positions by part), or None."""
+    """Gives the published partition of a data set (name, id_format, sha256, positions by split), or None."""
     file = resources.files("kspike.data") / "files" / "splits" / f"{name}.json"
     if not name.replace("_", "").isalnum() or not file.is_file():
         return None
@@ -21,7 +21,7 @@ def published(name: str) -> dict[str, Any] | None:
 
 
 def check(name: str, digest: str) -> None:
-    """Warns if the cut of this copy is not the published one."""
+    """Warns if the partition of this copy is not the published one."""
     known = published(name)
     if known is not None and known["sha256"] != digest:
         warnings.warn(

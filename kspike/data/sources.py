@@ -1,4 +1,4 @@
-"""What a data set brings along before it can be cut, shuffled and batched: its facts, and a way to read a part."""
+"""Source of a data set: its facts, and the function that reads one of its official splits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 class Images(NamedTuple):
-    """One official part of a data set, in the order of its ids, whatever order its files had.
+    """One official split of a data set, in the order of its ids, whatever order its files had.
 
     images: uint8, (n, height, width, channels). labels: int32, (n,). ids: strings, (n,), each the name of one image.
     """
@@ -23,14 +23,14 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """The facts of one data set and the function that reads one of its official parts.
+    """The facts of one data set and the function that reads one of its official splits.
 
     image_shape: (height, width, channels); height and width are None where they differ from image to image.
     input_range: the smallest and the largest value a raw pixel may take.
-    parts: names of the official parts; read(part) decodes one of them, and is called no earlier than needed.
+    splits: names of the official splits; read(split) decodes one of them, and is called no earlier than needed.
     mirrored: whether a mirrored image still shows its class; false for digits and letters.
-    validation_size, test_size: how many images are cut out of the training part, a tenth and a fifth by default (test
-        images only where no official part is for testing).
+    validation_size, test_size: how many images are cut out of the training split, a tenth and a fifth by default (test
+        images only where there is no official test split).
     source, license, citation: where it comes from and what must be said.
     """
 
@@ -39,7 +39,7 @@ class Source:
     image_shape: tuple[int | None, int | None, int]
     class_names: tuple[str, ...]
     input_range: tuple[int, int]
-    parts: tuple[str, ...]
+    splits: tuple[str, ...]
     read: Callable[[str], Images]
     source: str = ""
     license: str = ""
@@ -50,6 +50,6 @@ class Source:
 
 
 def in_order_of_ids(images: Array, labels: Array, ids: Array) -> Images:
-    """Sorts a part by id, so that a copy in other files, or in other shards, is the same data set."""
+    """Sorts a split by id, so that a copy in other files, or in other shards, is the same data set."""
     order = np.argsort(ids, kind="stable")
     return Images(images[order], labels[order].astype(np.int32), ids[order])

@@ -1,4 +1,4 @@
-"""Feeds one part of a data set to Keras: normalised batches, in an order that the seed and the epoch alone decide."""
+"""Feeds one split of a data set to Keras: normalised batches, in an order fixed by the seed and the epoch alone."""
 
 import hashlib
 import inspect
@@ -20,7 +20,7 @@ UNCHANGED = Augmentation()
 
 
 class Split(keras.utils.PyDataset):
-    """Yields batches (images, labels) of one fixed part: float32 (batch, height, width, channels) and int32 (batch,).
+    """Yields batches (images, labels) of one fixed split: float32 (batch, height, width, channels) and int32 (batch,).
 
     A `keras.utils.PyDataset` for `fit`, `evaluate` and `predict` on every backend, and a plain iterable and sequence
     besides: `next(iter(split))`, `split[0]`, `len(split)`. `split[i]` depends on the seed, the epoch and i alone;
@@ -163,7 +163,7 @@ class Split(keras.utils.PyDataset):
     # Other views of the same images.
 
     def without_augmentation(self) -> "Split":
-        """Gives the same images as they are, in a fixed order with the classes in proportion, in full batches.
+        """Gives the same images unaugmented, in a fixed order with the classes in proportion, in full batches.
 
         For recalibrating normalisation statistics: its first k batches are the same images in every run and a fair
         sample. It is not shuffled, and `fit` does not move it on.

@@ -81,7 +81,7 @@ def keys_of(name: str, info: Any) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back TFDS' advice on OpenCV and on folders that it finds empty; errors still come through."""
+    """Suppresses TFDS' advice on OpenCV and on empty folders; errors are still logged."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -33,7 +33,7 @@ def source(
     download: bool = False,
     keep: bool = True,
 ) -> Source:
-    """Describes a prepared TFDS set; nothing is decoded until a part is read.
+    """Describes a prepared TFDS set; nothing is decoded until a split is read.
 
     Args:
         name: as TFDS names it, `name[/config][:version]`.
@@ -61,7 +61,7 @@ def source(
         image_shape=(*(size or (height, width)), channels),
         class_names=class_names(info.name, label_key, info.features[label_key]),
         input_range=(0, 255),
-        parts=tuple(info.splits),
+        splits=tuple(info.splits),
         read=partial(_read, builder, image_key, label_key, size, cache.folder(root) if keep else None),
         source=info.homepage or "",
         license=info.redistribution_info.license or "",
@@ -86,29 +86,29 @@ def _builder(name: str, root: Path, download: bool) -> Any:
 
 
 def _read(
-    builder: Any, image_key: str, label_key: str, size: tuple[int, int] | None, root: Path | None, part: str
+    builder: Any, image_key: str, label_key: str, size: tuple[int, int] | None, root: Path | None, split: str
 ) -> Images:
-    decode = partial(_decode, builder, image_key, label_key, size, part)
+    decode = partial(_decode, builder, image_key, label_key, size, split)
     if root is None:
         return decode()
     info = builder.info
-    label = part if size is None else f"{part}-{size[0]}x{size[1]}"
+    label = split if size is None else f"{split}-{size[0]}x{size[1]}"
     folder = root.joinpath(*info.full_name.split("/"))
-    return cache.decoded(folder, label, _fingerprint(builder, image_key, label_key, part), decode)
+    return cache.decoded(folder, label, _fingerprint(builder, image_key, label_key, split), decode)
 
 
-def _fingerprint(builder: Any, image_key: str, label_key: str, part: str) -> str:
+def _fingerprint(builder: Any, image_key: str, label_key: str, split: str) -> str:
     """Changes when the prepared files do: their names, sizes or times."""
-    files = [Path(p) for p in builder.info.splits[part].filepaths]
+    files = [Path(p) for p in builder.info.splits[split].filepaths]
     stats = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
-    content = json.dumps([cache.FORMAT, builder.info.full_name, part, image_key, label_key, stats])
+    content = json.dumps([cache.FORMAT, builder.info.full_name, split, image_key, label_key, stats])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _decode(builder: Any, image_key: str, label_key: str, size: tuple[int, int] | None, part: str) -> Images:
+def _decode(builder: Any, image_key: str, label_key: str, size: tuple[int, int] | None, split: str) -> Images:
     info = builder.info
     if any(f.value == "array_record" for f in info.available_file_formats()):
-        examples = builder.as_data_source(split=part)
+        examples = builder.as_data_source(split=split)
     elif importlib.util.find_spec("tensorflow") is None:
         raise tfds_errors.only_tensorflow(info.name, builder.data_path)
     else:
@@ -116,12 +116,12 @@ def _decode(builder: Any, image_key: str, label_key: str, size: tuple[int, int] 
 
         # One file after the other, so that places in the files are the same each time.
         in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        examples = tfds.as_numpy(builder.as_dataset(split=part, shuffle_files=False, read_config=in_order))
+        examples = tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, read_config=in_order))
     with tfds_errors.quiet():
-        images, labels, ids = collect(examples, info.splits[part].num_examples, image_key, label_key, size, info.name)
+        images, labels, ids = collect(examples, info.splits[split].num_examples, image_key, label_key, size, info.name)
     if labels.min() < 0:
         raise ValueError(
-            f"The part {part!r} of {info.name!r} has no labels (some are -1): pass test_split= with one of its other "
-            f"parts; it has {', '.join(info.splits)}."
+            f"The split {split!r} of {info.name!r} has no labels (some are -1): pass test_split= with one of its other "
+            f"splits; it has {', '.join(info.splits)}."
         )
     return Images(np.asarray(images), labels, ids)

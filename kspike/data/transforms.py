@@ -14,7 +14,7 @@ def flip_and_shift(images: Array, flip: float, shift: float, fill: Array, rng: n
         images: uint8 or float, (batch, height, width, channels).
         flip: probability of a left-right mirror.
         shift: largest move, as a share of height and of width.
-        fill: (channels,), the colour of what moves in.
+        fill: (channels,), the colour that fills in at the edges.
     """
     batch, height, width, channels = images.shape
     up, left = round(shift * height), round(shift * width)

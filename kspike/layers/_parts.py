@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import keras
 from keras import ops
@@ -11,6 +11,7 @@ from keras import ops
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._registry import nearest
+from kspike._types import Array, Scalar
 from kspike.layers._state import KEY, layer_state, restore, set_trainable
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import LIF, PLIF
@@ -122,7 +123,7 @@ class SpikingComposite(keras.layers.Layer):
         if not self.trainable:
             for layer in self._flatten_layers():
                 set_trainable(layer, False)
-        restore(self, vars(self).pop(KEY, None))
+        restore(self, self.__dict__.pop(KEY, None))
 
     def quantize(self, mode: Any = None, type_check: bool = True, config: Any = None) -> NoReturn:
         """Refuses, by ValueError: Keras would leave every product in here as it is."""
@@ -176,11 +177,11 @@ def unquantised(name: str) -> str:
     )
 
 
-def fold_time(x: Any) -> Any:
+def fold_time(x: Annotated[Array, "batch time ..."]) -> Annotated[Array, "frames ..."]:
     """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def unfold_time(x: Any, timesteps: Any) -> Any:
+def unfold_time(x: Annotated[Array, "frames ..."], timesteps: int | Scalar) -> Annotated[Array, "batch time ..."]:
     """(batch * time, ...) -> (batch, time, ...)."""
     return ops.reshape(x, (-1, timesteps, *x.shape[1:]))

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kspike._types import Tokens
 from kspike.layers._parts import SpikingComposite
 from kspike.layers.mlp import SpikingMLP
 from kspike.layers.ssa import SSA
@@ -68,7 +69,7 @@ class SpikformerBlock(SpikingComposite):
         self.mlp.build(input_shape)
         self.settle()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
         x = inputs + self.attention(inputs, training=training)
         return x + self.mlp(x, training=training)
 

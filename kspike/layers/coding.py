@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
+
+from kspike._types import Array, Images, Signal
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -26,7 +28,7 @@ class DirectEncoding(keras.layers.Layer):
             raise ValueError(f"timesteps must be a whole number of at least 1, got {timesteps!r}.")
         self.timesteps = timesteps
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Images) -> Annotated[Array, "batch time *image"]:
         return ops.repeat(ops.expand_dims(inputs, 1), self.timesteps, axis=1)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -47,7 +49,7 @@ class RateDecoding(keras.layers.Layer):
         ValueError: an input without time and channels.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Signal) -> Annotated[Array, "batch channels"]:
         # In float32 throughout: a bfloat16 mean over a thousand tokens keeps two digits.
         return ops.cast(ops.mean(mean_of_places(inputs), axis=1), self.compute_dtype)
 
@@ -66,7 +68,7 @@ def check_places(shape: tuple) -> None:
         raise ValueError(f"Decoding expects (batch, time, ..., channels), got shape {tuple(shape)}.")
 
 
-def mean_of_places(x: Any) -> Any:
+def mean_of_places(x: Signal) -> Annotated[Array, "batch time channels"]:
     """(batch, time, ..., channels) -> (batch, time, channels), float32: the mean over tokens, or height and width."""
     check_places(x.shape)
     x = ops.cast(x, "float32")

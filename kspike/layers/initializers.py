@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from kspike._types import Array
 
 _drawing: contextvars.ContextVar[bool] = contextvars.ContextVar("kspike_drawing", default=True)
 #: Bytes to which backends align what they allocate: products of other arrays run slower, and round otherwise.
@@ -42,7 +44,7 @@ class TruncatedNormal(keras.initializers.TruncatedNormal):
             a `keras.random.SeedGenerator`, by which each call gives other numbers.
     """
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Annotated[Array, "*shape"]:
         return _filled(shape, dtype, self.seed, lambda draw, count: self.mean + self.stddev * _truncated(draw, count))
 
 
@@ -56,10 +58,10 @@ class UniformFanIn(keras.initializers.VarianceScaling):
         seed: as `TruncatedNormal`.
     """
 
-    def __init__(self, seed: Any = None) -> None:
+    def __init__(self, seed: int | keras.random.SeedGenerator | None = None) -> None:
         super().__init__(scale=1.0 / 3.0, mode="fan_in", distribution="uniform", seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Annotated[Array, "*shape"]:
         limit = 1.0 / math.sqrt(max(1, math.prod(shape[:-1])))
         return _filled(shape, dtype, self.seed, lambda draw, count: draw.uniform(-limit, limit, count))
 
@@ -67,7 +69,12 @@ class UniformFanIn(keras.initializers.VarianceScaling):
         return {"seed": super().get_config()["seed"]}
 
 
-def _filled(shape: Any, dtype: Any, seed: Any, numbers: Any) -> Any:
+def _filled(
+    shape: Sequence[int],
+    dtype: str | None,
+    seed: int | keras.random.SeedGenerator,
+    numbers: Callable[[np.random.RandomState, int], np.ndarray],
+) -> Annotated[Array, "*shape"]:
     """`numbers(draw, count)` in a tensor of that shape; zeros within `undrawn`."""
     dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
     values = _aligned(tuple(shape), "float64" if dtype == "float64" else "float32")
@@ -75,7 +82,7 @@ def _filled(shape: Any, dtype: Any, seed: Any, numbers: Any) -> Any:
     return ops.convert_to_tensor(values, dtype=dtype)
 
 
-def _random(seed: Any) -> np.random.RandomState:
+def _random(seed: int | keras.random.SeedGenerator) -> np.random.RandomState:
     """NumPy's frozen generator: it alone promises the same numbers in every later release of NumPy."""
     if isinstance(seed, int):
         key = [seed % 2**64]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import config as checks
 from kspike import surrogate as surrogates
+from kspike._types import Array, Currents, Potentials, Spikes
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
 
@@ -38,45 +39,40 @@ class _Neuron(keras.layers.Layer):
         self.surrogate = surrogates.get(surrogate)
         self.supports_masking = True
         #: Takes the spikes of every call, for metrics; a function, or None.
-        self.listener: Callable[[Any], None] | None = None
+        self.listener: Callable[[Spikes], None] | None = None
         #: Potentials that a call starts from, and puts its last ones in place of; None, as ever but while a network is
         #: run step by step (`kspike.models.early_exit`): every call starts from v_reset, and nothing is kept.
-        self.potentials: Any = None
+        self.potentials: Potentials | float | None = None
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
         raise NotImplementedError
 
-    def arguments(self, channels: int | None) -> dict[str, Any]:
-        """All that `kspike.ops.lif` is told of these neurons, in a layer of so many channels."""
-        state = {"dtype": self.compute_dtype, "v": self.potentials}
-        return {**self.time_constant(channels), **self.neuron_arguments, **state}
-
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        spikes = self._kept(lif(x, **self.arguments(inputs.shape[-1])))
+        time_constant = self.time_constant(inputs.shape[-1])
+        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
+        spikes = self.kept(found)
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
-    def _kept(self, found: Any) -> Any:
+    def kept(self, found: Any) -> Spikes:
         """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
         if self.potentials is None:
             return found
         # into the instance's own dict: a traced tensor is nothing for Keras to track
-        spikes, vars(self)["potentials"] = found
+        spikes, self.__dict__["potentials"] = found
         return spikes
 
-    def fired(self, found: Any) -> Any:
-        """The spikes of what a fused pass found past `__call__`, after all that it would have done with them."""
-        spikes = self._kept(found)
+    def fired(self, spikes: Spikes) -> None:
+        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
         if self.activity_regularizer is not None:
             self.add_loss(activity_loss(self.activity_regularizer, spikes))
         if self.listener is not None:
             self.listener(spikes)
-        return spikes
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:
@@ -92,7 +88,7 @@ class _Neuron(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return tuple(input_shape)
 
-    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> keras.KerasTensor:
+    def compute_output_spec(self, inputs: Currents, *args: Any, **kwargs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -223,7 +219,7 @@ class PLIF(_Neuron):
         )
 
     @property
-    def tau(self) -> Any:
+    def tau(self) -> Annotated[Array, "groups"]:
         """The time constants learned so far, one a group, in time steps."""
         return 1.0 + ops.exp(-self.w)
 

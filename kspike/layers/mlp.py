@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kspike._types import Tokens
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Dense
@@ -74,7 +75,7 @@ class SpikingMLP(SpikingComposite):
                 layer.build(shape)
         self.settle()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
         x = self.fc1_norm.then_fire(self.fc1_neuron, self.fc1(x), training)
         return self.fc2_norm.then_fire(self.fc2_neuron, self.fc2(x), training)

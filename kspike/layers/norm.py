@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
+from kspike._types import Array, PerChannel, Signal
 from kspike.layers.lif import LIF, PLIF
 from kspike.ops import batch_norm, norm_lif
 
@@ -29,27 +30,34 @@ class BatchNorm(keras.layers.BatchNormalization):
                 raise ValueError(f"kspike's BatchNorm has {name}={only!r} alone, got {kwargs[name]!r}; use Keras' own.")
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Signal, training: bool | None = None, mask: Annotated[Array, "batch time ..."] | None = None
+    ) -> Signal:
         if mask is not None or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         y, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
         self._remember(mean, variance)
         return ops.cast(y, self.compute_dtype)
 
-    def then_fire(self, neuron: Any, inputs: Any, training: bool | None = None) -> Any:
+    def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if type(neuron) in (LIF, PLIF) and not watched(self, neuron):
+        if neuron is not None and type(neuron) in (LIF, PLIF) and not watched(self) and not watched(neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
-            done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.arguments(inputs.shape[-1]))
+            done = norm_lif(
+                inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
+                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
+            )  # fmt: skip
             if done is not None:
                 found, mean, variance = done
+                spikes = neuron.kept(found)
                 if moments is None:
                     self._remember(mean, variance)
-                return neuron.fired(found)
+                neuron.fired(spikes)
+                return spikes
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)
 
-    def _remember(self, mean: Any, variance: Any) -> None:
+    def _remember(self, mean: PerChannel, variance: PerChannel) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             batch = ops.stop_gradient(batch)
             if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
@@ -58,7 +66,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
 
 
-def watched(*layers: Any) -> bool:
-    """Whether somebody has put a function in place of a layer's own call, or hooked it (torch), in any of these."""
-    hooks = "_forward_hooks", "_forward_pre_hooks"
-    return any("call" in vars(layer) or any(getattr(layer, name, None) for name in hooks) for layer in layers)
+def watched(layer: keras.layers.Layer) -> bool:
+    """Whether somebody has put a function in place of the layer's own call, or hooked it (torch)."""
+    hooks = (getattr(layer, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
+    return "call" in vars(layer) or any(hooks)

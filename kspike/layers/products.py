@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import keras
 
+from kspike._types import Array
 from kspike.ops import convolve, linear
 
 
@@ -17,7 +18,9 @@ class Dense(keras.layers.Dense):
     `(..., units)`.
     """
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(
+        self, inputs: Annotated[Array, "... inputs"], training: bool | None = None
+    ) -> Annotated[Array, "... units"]:
         if self.activation is not keras.activations.linear:
             return super().call(inputs, training=training)
         return linear(inputs, self.kernel, self.bias)
@@ -30,7 +33,11 @@ class Conv2D(keras.layers.Conv2D):
     Weights, arguments and results are those of `keras.layers.Conv2D`.
     """
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(
+        self,
+        inputs: Annotated[Array, "frames height width inputs"],
+        kernel: Annotated[Array, "kernel_height kernel_width inputs filters"],
+    ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)

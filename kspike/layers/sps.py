@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from kspike._types import Frames, Maps, Tokens
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, known_sizes, unfold_time
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Conv2D
@@ -44,7 +46,7 @@ class SPS(SpikingComposite):
         embed_dim: int,
         *,
         channels: tuple[int, int, int] | None = None,
-        pool: tuple[bool, bool, bool, bool] = (False, False, True, True),
+        pool: Sequence[bool] = (False, False, True, True),
         pool_after: str = "neuron",
         **kwargs: Any,
     ) -> None:
@@ -99,7 +101,7 @@ class SPS(SpikingComposite):
             self.rpe_neuron.build((batch, time, height, width, channels))
         self.settle()
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Maps, training: bool | None = None) -> Tokens:
         timesteps = inputs.shape[1] if inputs.shape[1] is not None else ops.shape(inputs)[1]
         x = fold_time(inputs)
         for i, conv in enumerate(self.conv_layers):
@@ -118,7 +120,7 @@ class SPS(SpikingComposite):
         x = unfold_time(x, timesteps) + position
         return ops.reshape(x, (-1, timesteps, x.shape[2] * x.shape[3], self.embed_dim))
 
-    def downsample(self, x: Any) -> Any:
+    def downsample(self, x: Frames) -> Frames:
         """3x3 max-pool of stride 2 of `(frames, height, width, channels)`."""
         return max_pool(x)
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kspike._types import Heads, Scalar, Tokens
 from kspike.layers._parts import SpikingComposite, known_sizes, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Dense
@@ -92,16 +93,16 @@ class SSA(SpikingComposite):
             units, use_bias=use_bias, kernel_initializer=linear_initializer(), dtype=self.dtype_policy, name=name
         )
 
-    def attend(self, q: Any, k: Any, v: Any) -> Any:
+    def attend(self, q: Heads, k: Heads, v: Heads) -> Tokens:
         """scale * q k^T v in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels)."""
         return attend(q, k, v) * self.scale
 
     @staticmethod
-    def _time_and_tokens(x: Any) -> tuple:
+    def _time_and_tokens(x: Tokens) -> tuple[int | Scalar, ...]:
         known, running = x.shape, ops.shape(x)
         return tuple(running[i] if known[i] is None else known[i] for i in (1, 2))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
         x = inputs if self.input_neuron is None else self.input_neuron(inputs)
         spikes = self.qkv_norm.then_fire(self.qkv_neuron, self.qkv(x), training)
         channels = inputs.shape[-1]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
+from kspike._types import Array, Signal
 from kspike.layers.coding import check_places, mean_of_places
 from kspike.models.spikformer import Spikformer
 
 
-def running_mean(x: Any) -> Any:
+def running_mean(x: Signal) -> Annotated[Array, "batch time channels"]:
     """(batch, time, ..., channels) -> (batch, time, channels) in float32: over all between, then the steps so far."""
     x = mean_of_places(x)
     time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
@@ -37,7 +38,7 @@ class AnytimeDecoding(keras.layers.Layer):
         ValueError: an input without time and channels.
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Signal) -> Annotated[Array, "batch time channels"]:
         return ops.cast(running_mean(inputs), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
-from kspike.data.arguments import scaled
+from kspike._finite import scaled
+from kspike._types import Array, Frames, Images, Potentials
 from kspike.layers import LIF, PLIF
 from kspike.models.anytime import with_head
 from kspike.models.image_model import as_numbers, check_images
@@ -25,8 +26,8 @@ class EarlyExit:
         steps: `(images,)`: how many time steps each image ran.
     """
 
-    logits: np.ndarray
-    steps: np.ndarray
+    logits: Annotated[np.ndarray, "images classes"]
+    steps: Annotated[np.ndarray, "images"]
 
     @property
     def mean_steps(self) -> float:
@@ -34,7 +35,7 @@ class EarlyExit:
         return float(self.steps.mean()) if len(self.steps) else 0.0
 
 
-def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch_size: int = 32) -> EarlyExit:
+def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, batch_size: int = 32) -> EarlyExit:
     """Classifies images in as many time steps as each of them needs.
 
         y[t] = head(mean over s <= t of features[s])                     as `anytime` reads it
@@ -72,16 +73,16 @@ def early_exit(model: Spikformer, images: Any, confidence: float = 0.9, *, batch
         raise ValueError(f"confidence must be from 0 to 1, got {confidence!r}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
-    images = as_numbers("given", images)
-    check_images(images, model.config)
-    scaled("given", images)
-    images = images.astype("float32", copy=False)
-    logits = np.zeros((len(images), model.config.num_classes), "float32")
-    steps = np.zeros(len(images), "int64")
+    numbers = as_numbers("given", images)
+    check_images(numbers, model.config)
+    scaled("given", numbers)
+    numbers = numbers.astype("float32", copy=False)
+    logits = np.zeros((len(numbers), model.config.num_classes), "float32")
+    steps = np.zeros(len(numbers), "int64")
     stepper = _stepper(model)
-    for first in range(0, len(images), batch_size):
+    for first in range(0, len(numbers), batch_size):
         mine = slice(first, first + batch_size)
-        stepper.run(images[mine], confidence, batch_size, logits[mine], steps[mine])
+        stepper.run(numbers[mine], confidence, batch_size, logits[mine], steps[mine])
     return EarlyExit(logits, steps)
 
 
@@ -98,20 +99,26 @@ class _Stepper:
         self.variables = model.variables
         self.step = jit(self._step, self.variables)
 
-    def _step(self, frames: Any, total: Any, step: Any, *potentials: Any) -> tuple:
+    def _step(
+        self,
+        frames: Frames,
+        total: Annotated[Array, "frames features"],
+        step: Annotated[Array, "1"],
+        *potentials: Potentials,
+    ) -> tuple[Annotated[Array, "frames classes"], Annotated[Array, "frames features"], tuple[Potentials, ...]]:
         """One time step of frames (batch, height, width, channels): (logits so far, sum of features, potentials)."""
         for i, neuron in enumerate(self.neurons):
-            vars(neuron)["potentials"] = potentials[i] if potentials else float(neuron.v_reset or 0.0)
+            neuron.__dict__["potentials"] = potentials[i] if potentials else float(neuron.v_reset or 0.0)
         try:
             x = ops.expand_dims(frames, 1)
             for layer in self.body:
                 x = layer(x, training=False) if layer is not self.body[-1] else layer(x)
             total = total + ops.cast(x, total.dtype)
             logits = self.head(total / step)
-            return ops.cast(logits, "float32"), total, tuple(neuron.potentials for neuron in self.neurons)
+            return ops.cast(logits, "float32"), total, tuple(neuron.potentials for neuron in self.neurons)  # type: ignore[misc]
         finally:
             for neuron in self.neurons:
-                vars(neuron)["potentials"] = None
+                neuron.__dict__["potentials"] = None
 
     def run(self, images: np.ndarray, confidence: float, most: int, logits: np.ndarray, steps: np.ndarray) -> None:
         """Writes the answers on a batch of images, at most `most`, into `logits` and `steps`."""
@@ -120,7 +127,7 @@ class _Stepper:
         rows = _filled(at, most)
         total: Any = ops.zeros((len(rows), self.features), "float32")
         still = None if self.frames else ops.convert_to_tensor(images[rows])
-        potentials: tuple = ()
+        potentials: tuple[Potentials, ...] = ()
         for t in range(1, self.timesteps + 1):
             frames = ops.convert_to_tensor(images[rows, t - 1]) if still is None else still
             found, total, potentials = self.step(frames, total, np.full(1, t, "float32"), *potentials)
@@ -134,11 +141,12 @@ class _Stepper:
             kept = _filled(at, len(rows))
             if len(kept) < len(rows):
                 rows, at, index = rows[kept], np.arange(len(at)), ops.convert_to_tensor(kept)
-                total, *potentials = (ops.take(a, index, axis=0) for a in (total, *potentials))
+                total = ops.take(total, index, axis=0)
+                potentials = tuple(ops.take(v, index, axis=0) for v in potentials)
                 still = None if still is None else ops.take(still, index, axis=0)
 
 
-def confidence_of(logits: np.ndarray) -> np.ndarray:
+def confidence_of(logits: Annotated[np.ndarray, "... classes"]) -> Annotated[np.ndarray, "..."]:
     """The largest softmax probability over the last axis, in float64."""
     shifted = logits.astype("float64") - logits.max(axis=-1, keepdims=True)
     return 1.0 / np.exp(shifted).sum(axis=-1)
@@ -159,5 +167,5 @@ def _stepper(model: Spikformer) -> _Stepper:
     stepper = vars(model).get("_kspike_stepper")
     current = [id(v) for v in model.variables]
     if stepper is None or [id(v) for v in stepper.variables] != current:
-        stepper = vars(model)["_kspike_stepper"] = _Stepper(model)
+        stepper = model.__dict__["_kspike_stepper"] = _Stepper(model)
     return stepper

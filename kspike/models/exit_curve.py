@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from kspike._batches import labelled, unaugmented
 from kspike._csv import as_csv
 from kspike._files import write_text
-from kspike._finite import bad_rows
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, scaled
 from kspike.models.anytime import anytime, with_head
 from kspike.models.early_exit import confidence_of
 from kspike.models.image_model import as_numbers, check_images
@@ -60,7 +59,7 @@ class ExitCurve:
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes a row a confidence; rows without one are those where all images stop after so many steps."""
-        rows = [["confidence", "mean_steps", "accuracy", "images"]]
+        rows: list[list[object]] = [["confidence", "mean_steps", "accuracy", "images"]]
         rows += [[e.confidence, e.mean_steps, e.accuracy, self.images] for e in self.exits]
         rows += [["", t, accuracy, self.images] for t, accuracy in enumerate(self.fixed, 1)]
         return write_text(path, as_csv(rows))
@@ -113,7 +112,7 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
     if not len(confidences) or not all(0.0 <= c <= 1.0 for c in confidences):
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
     reader = anytime(model)
-    found: list[tuple[Any, Any]] = []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
     for images, labels in labelled(unaugmented(data)):
         images = as_numbers("given", images)
         check_images(images, model.config)
@@ -132,7 +131,9 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
     )
 
 
-def _exit(confidence: float, sure: np.ndarray, right: np.ndarray) -> Exit:
+def _exit(
+    confidence: float, sure: Annotated[np.ndarray, "images time"], right: Annotated[np.ndarray, "images time"]
+) -> Exit:
     """From (images, time): how sure each reading is, and whether it is right."""
     leaves = sure > confidence
     leaves[:, -1] = True

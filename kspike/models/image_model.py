@@ -8,15 +8,15 @@ import keras
 import numpy as np
 
 from kspike._batches import is_array
-from kspike._finite import bad_rows
+from kspike._finite import bad_rows, scaled
 from kspike._messages import shown
+from kspike._types import Images
 from kspike.config import SpikformerConfig
-from kspike.data.arguments import scaled
 from kspike.layers._parts import unquantised
 from kspike.ops import KeepsWeights, with_shape
 
 
-def check_images(images: Any, config: SpikformerConfig) -> None:
+def check_images(images: Images, config: SpikformerConfig) -> None:
     """Refuses images of another size, channel count or T, by ValueError.
 
     Keras checks this where a model is called, not where it is compiled: under jax, `predict` would go on and take what
@@ -41,7 +41,7 @@ def single(shape: tuple[int, ...]) -> str:
     return f"received one image alone, of shape {shape}: its batch axis is missing. Give images[None]."
 
 
-def read_images(name: str, images: Any, config: SpikformerConfig) -> np.ndarray:
+def read_images(name: str, images: Images, config: SpikformerConfig) -> np.ndarray:
     """Images that a number is to be formed from -> the same as a NumPy array, looked at.
 
     Args:
@@ -66,17 +66,18 @@ def as_numbers(name: str, images: Any) -> np.ndarray:
     Raises:
         ValueError: text, objects, lists that make no array.
     """
+    found: np.ndarray | None = None
     try:
         found = keras.ops.convert_to_numpy(images) if is_array(images) else np.asarray(images)
     except ValueError:  # lists of different length
-        found = None
+        pass
     if found is None or found.dtype.kind in "OSUMmc":
-        what = f"an array of {found.dtype}" if isinstance(images, np.ndarray) else shown(images)
+        what = f"an array of {found.dtype}" if found is not None and isinstance(images, np.ndarray) else shown(images)
         raise ValueError(f"Expected the {name} images to be an array of numbers, a batch; received {what}.")
     return found
 
 
-def checked(images: Any, config: SpikformerConfig) -> Any:
+def checked(images: Images, config: SpikformerConfig) -> Images:
     """The images, of the config's shape as far as it is known; where a graph does not know it, it is held to it."""
     check_images(images, config)
     return with_shape(images, (None, *config.input_shape))
@@ -132,7 +133,7 @@ class ImageModel(KeepsWeights):
         check_given(x, self.image_config)
         return super().test_on_batch(x, *args, **kwargs)
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Images) -> np.ndarray:
         """As keras.Model.predict_on_batch; images of another shape are refused by ValueError before anything starts."""
         check_given(x, self.image_config)
         return super().predict_on_batch(x)

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated
 
 import keras
 
+from kspike._types import Array, Images
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
 from kspike.ops import by_parts
 
 
-def infer(model: keras.Model, config: SpikformerConfig, dtype: str, forward: Callable, images: Any) -> Any:
+def infer(
+    model: keras.Model,
+    config: SpikformerConfig,
+    dtype: str,
+    forward: Callable[[Images], Annotated[Array, "batch outputs"]],
+    images: Images,
+) -> Annotated[Array, "batch outputs"]:
     """forward(images), at inference: by parts of the batch, unless somebody looks at, or adds up, whole batches.
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
     """
-    if not indifferent(*model._flatten_layers(include_self=False)):
+    if not all(indifferent(layer) for layer in model._flatten_layers(include_self=False)):
         return forward(images)
     return by_parts(forward, images, largest(config), dtype)
 
 
-def indifferent(*layers: Any) -> bool:
-    """Whether it makes no difference to layers, and to those who listen to them, how many images come at once."""
-    heard = any(getattr(layer, "listener", None) is not None for layer in layers)
-    return not heard and all(layer.activity_regularizer is None for layer in layers) and not watched(*layers)
+def indifferent(layer: keras.layers.Layer) -> bool:
+    """Whether it makes no difference to a layer, and to those who listen to it, how many images come at once."""
+    return not watched(layer) and getattr(layer, "listener", None) is None and layer.activity_regularizer is None
 
 
 def largest(config: SpikformerConfig) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
 from kspike import ops
+from kspike._types import Array, Images
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
@@ -129,7 +130,9 @@ class Spikformer(ImageModel, keras.Model):
             if isinstance(layer, SpikingComposite):
                 layer.spike_regularizer = self._spike_regularizer
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Images, training: bool | None = None, mask: Array | None = None
+    ) -> Annotated[Array, "batch outputs"]:
         inputs = checked(inputs, self.config)
         if substitutes := ops.substituted(self):
             with keras.StatelessScope(state_mapping=substitutes):
@@ -142,7 +145,7 @@ class Spikformer(ImageModel, keras.Model):
         with ops.portable():
             super().export(*args, **kwargs)
 
-    def _policy_of(self, path: str) -> Any:
+    def _policy_of(self, path: str) -> keras.DTypePolicy:
         return policy_at_the_end(self.policy) if path in ("decoding", "head") else self.policy
 
     def get_config(self) -> dict[str, Any]:
@@ -172,7 +175,7 @@ class Spikformer(ImageModel, keras.Model):
         return model
 
 
-def policy_at_the_end(policy: Any) -> Any:
+def policy_at_the_end(policy: keras.DTypePolicy) -> keras.DTypePolicy:
     """The dtype policy of decoding and head.
 
     Features and logits stay in float32: they are few, and half precision would decide close calls by rounding.

@@ -1,15 +1,16 @@
 """The tensor operations that differ from backend to backend, behind one dispatch.
 
-`reference.py` says in keras.ops what each operation does; `contract.py` says what a backend gives, and each backend's
-folder holds its faster or compiled forms, tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment,
-or `kspike.ops.use_reference(True)`, switches every fast form off (read at each call in eager code, when a function is
-traced in compiled code). Inside torch.func's transforms they are off by themselves (`torch/transforms`).
-On a CPU all three run neurons, the normalisation before them, attention, pools, and sparse products and convolutions
-as loops compiled by numba (`cpu/norm_lif`, `cpu/kernels`, `cpu/attention`, `cpu/pool`, `cpu/sparse`), torch dense
-linear products in oneDNN, jax all dense products (`cpu/dense`). torch calls them on its own threads (`torch/openmp`),
-tensorflow through numpy_function (`tensorflow/calls`), jax through XLA's foreign function interface (`jax/calls`).
-Where XLA cannot call them, pools and, under jax, convolutions have gradients that it compiles well (`xla`). On a GPU
-torch runs normalisation, neurons and attention as Triton kernels (`gpu/autograd`, `gpu/kernels`).
+`reference.py` defines each operation in keras.ops, the fallback; `contract.py` states what a backend provides, and each
+backend's folder holds its fast forms, tested equal to the reference. `KSPIKE_REFERENCE_OPS=1` in the environment, or
+`kspike.ops.use_reference(True)`, switches every fast form off (read at each call in eager code, at trace time in
+compiled code). Inside torch.func's transforms they are always off (`torch/transforms`).
+On a CPU all three backends run neurons, the normalisation before them, attention, pools, and sparse products and
+convolutions as loops compiled by numba (`cpu/norm_lif`, `cpu/kernels`, `cpu/attention`, `cpu/pool`, `cpu/sparse`); jax
+also dense products (`cpu/dense`), which torch leaves to oneDNN. torch runs the loops on its own thread pool
+(`torch/openmp`), tensorflow calls them through numpy_function (`tensorflow/calls`), jax through XLA's foreign function
+interface (`jax/calls`). Where XLA cannot call them, pools and, under jax, convolutions have gradients that it compiles
+well (`xla`). On a GPU torch runs normalisation, neurons, attention and pools as Triton kernels (`gpu/autograd`,
+`gpu/kernels`).
 """
 
 from kspike.ops.dispatch import (

@@ -1,16 +1,30 @@
-"""Chooses, in one place, which form of an operation runs: the backend's own, or the reference."""
+"""Dispatch: chooses which form of an operation runs, the backend's fast form or the fallback, the reference."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import surrogate as surrogates
+from kspike._types import (
+    Array,
+    Currents,
+    Frames,
+    Heads,
+    Images,
+    PerChannel,
+    PerStep,
+    Potentials,
+    Scalar,
+    Signal,
+    Spikes,
+    Tokens,
+)
 from kspike.ops import reference
 from kspike.ops.cpu import threads
 from kspike.ops.watching import Ran
@@ -39,7 +53,7 @@ def use_reference(flag: bool = True) -> None:
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-    """Within it every backend's fast forms are off: programs made then run where nothing of this process is known."""
+    """Within it every fast form is off: programs compiled within it run in other processes, too."""
     before = _reference_only
     use_reference(True)
     try:
@@ -55,11 +69,11 @@ def uses_reference() -> bool:
 
 @contextlib.contextmanager
 def ordered_sums() -> Iterator[None]:
-    """Within it a CPU's products and convolutions add up their terms one after the other, however many there are.
+    """Within it a CPU's products and convolutions are sparse whatever the density: sums run over nonzeros in order.
 
-    A masked subnet and the network taken out of its supernet then sum the same numbers in the same order, and are equal
-    to the last bit: full products sum in blocks that depend on how many zeros stand beside. For comparisons; slower
-    where much is not 0. Read as `use_reference`: when a function is traced, in compiled code.
+    A masked subnet and the network extracted from its supernet then sum the same terms in the same order, and are equal
+    bit for bit: dense products sum in blocks that depend on the number of zeros beside. For comparisons; slower where
+    the density is high. Compiled code reads it at trace time, as `use_reference`.
     """
     before, threads.ordered = threads.ordered, True
     try:
@@ -72,8 +86,8 @@ def _fast(name: str) -> Callable | None:
     return None if _reference_only else getattr(backend, name)
 
 
-def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
-    """1 where u = h - v_threshold >= 0, else 0, in u's dtype; backwards the surrogate's derivative.
+def spike(u: Annotated[Array, "..."], surrogate: Any = "sigmoid") -> Annotated[Array, "..."]:
+    """1 where u = h - v_threshold >= 0, else 0, in u's dtype; in backward the surrogate's derivative.
 
     Args:
         u: float tensor of any shape.
@@ -83,28 +97,28 @@ def spike(u: Any, surrogate: Any = "sigmoid") -> Any:
 
 
 def lif(
-    x: Any,
+    x: Currents,
     *,
-    tau: Any = None,
-    inverse_tau: Any = None,
-    v_threshold: Any = 1.0,
+    tau: float | Array | None = None,
+    inverse_tau: Array | None = None,
+    v_threshold: float | Array = 1.0,
     v_reset: float | None = 0.0,
     decay_input: bool = True,
     detach_reset: bool = True,
     surrogate: Any = "sigmoid",
     dtype: str | None = None,
-    v: Any = None,
-) -> Any:
-    """Runs leaky integrate-and-fire neurons over axis 1, from v_reset (0 for a soft reset) on.
+    v: float | Potentials | None = None,
+) -> Spikes | Any:
+    """Runs leaky integrate-and-fire neurons over axis 1, starting at v_reset (0 for a soft reset).
 
     Args:
         x: input currents `(batch, time, ...)`. Half-precision input is integrated in float32.
         tau: membrane time constant in time steps, a number or a tensor that broadcasts over `(batch, ...)`.
-        inverse_tau: in place of tau, a tensor of 1 / tau: how a learned tau comes, for tau and v_threshold are taken as
-            constants wherever the backend has a form of its own.
+        inverse_tau: in place of tau, a tensor of 1 / tau, for a learned one: tau and v_threshold are constants to the
+            fast forms, which give them no gradient.
         v_threshold, v_reset, decay_input, detach_reset, surrogate: as `kspike.layers.LIF`.
         dtype: of the spikes; None for that of x.
-        v: potentials to start from instead, a float or `(batch, ...)`, a tensor that may be written over.
+        v: initial potentials in place of v_reset, a float or `(batch, ...)`, a tensor that may be written over.
 
     Returns:
         Spikes, 0.0 or 1.0, in the shape of x; with `v`, (spikes, the potentials after the last step).
@@ -122,7 +136,7 @@ def lif(
         "surrogate": surrogate,
     }
     fast = _fast("lif" if v is None else "lif_from")
-    if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _runs(x) and x.shape[1]:
+    if fast is not None and _simple(tau, inverse_tau, v_threshold, x) and _is_concrete(x) and x.shape[1]:
         start = {} if v is None else {"v": v, "norm": None}
         found = fast(x, inverse_tau=inverse_tau, dtype=dtype, **start, **args)
         if found is not None:
@@ -136,20 +150,20 @@ def lif(
 
 
 def norm_lif(
-    x: Any,
-    gamma: Any,
-    beta: Any,
-    moments: tuple | None,
+    x: Signal,
+    gamma: PerChannel,
+    beta: PerChannel,
+    moments: tuple[PerChannel, PerChannel] | None,
     epsilon: float,
     *,
     dtype: str,
-    v: Any = None,
-    time_mask: Any = None,
+    v: float | Potentials | None = None,
+    time_mask: PerStep | None = None,
     **neuron: Any,
-) -> tuple | None:
-    """Normalises the last axis and runs `lif` on it in one pass each way: (spikes, mean, variance).
+) -> tuple[Spikes | Any, PerChannel, PerChannel] | None:
+    """Normalises the last axis and runs `lif` on it, one pass forward and one backward: (spikes, mean, variance).
 
-    With `v`, potentials to start from, ((spikes, the potentials after the last step), mean, variance).
+    With `v`, initial potentials, ((spikes, the potentials after the last step), mean, variance).
 
     Args:
         x: `(batch, time, ..., channels)`.
@@ -157,120 +171,131 @@ def norm_lif(
         moments: (mean, variance) to normalise by; None for the batch's own, which are returned.
         epsilon: added to the variance.
         dtype: of the spikes.
-        time_mask: `(time,)`: 1.0 for steps that run, which are the first ones, else 0.0: those enter no moment, and
-            have no spikes. None where all run.
+        time_mask: `(time,)`: 1.0 for the steps that run, which are the first ones, else 0.0: those enter no moment, and
+            have no spikes. None: all run.
         **neuron: tau (one number) or inverse_tau (one, or one a channel), v_threshold (one number), v_reset,
             decay_input, detach_reset, surrogate of `lif`.
 
     Returns:
-        None where this backend, device or dtype has no such pass: call `batch_norm` and `lif` then.
+        None where this backend, device or dtype has no such fast form: call `batch_norm` and `lif` then.
     """
     fast = _fast("norm_lif" if v is None else "lif_from")
     neuron = {"tau": None, "inverse_tau": None, **neuron}
     if (
         fast is None
-        or not _runs(x)
+        or not _is_concrete(x)
         or len(x.shape) < 3
         or not _simple(neuron["tau"], neuron["inverse_tau"], neuron["v_threshold"], x)
     ):
         return None
     if v is None:
         return fast(x, gamma, beta, moments, epsilon, dtype=dtype, time_mask=time_mask, **neuron)
-    found = None if moments is None else fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
+    if moments is None:
+        return None
+    found = fast(x, v=v, norm=(gamma, beta, moments, epsilon), dtype=dtype, **neuron)
     return found and (found, *moments)
 
 
-def _simple(tau: Any, inverse_tau: Any, v_threshold: Any, x: Any) -> bool:
+def _simple(tau: float | Array | None, inverse_tau: Array | None, v_threshold: float | Array, x: Currents) -> bool:
     """Whether tau and v_threshold are one number each, and 1 / tau is one or one a channel."""
     single = all(len(getattr(value, "shape", ())) == 0 for value in (tau, v_threshold))
     shape = tuple(getattr(inverse_tau, "shape", ()))
     return single and (shape in ((), (1,)) or (len(x.shape) > 2 and shape == (x.shape[-1],)))
 
 
-def _runs(x: Any) -> bool:
-    """Whether there are numbers behind x, and not only a shape."""
+def _is_concrete(x: Any) -> bool:
+    """Whether x is a tensor, not a symbolic KerasTensor."""
     return not isinstance(x, keras.KerasTensor)
 
 
-def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
+def linear(
+    x: Annotated[Array, "... inputs"],
+    kernel: Annotated[Array, "inputs outputs"],
+    bias: Annotated[Array, "outputs"] | None = None,
+) -> Annotated[Array, "... outputs"]:
     """x kernel + bias over the last axis, in x's dtype: `(..., inputs)` and `(inputs, outputs)` -> `(..., outputs)`."""
     fast = _fast("linear")
-    y = fast(x, kernel, bias) if fast is not None and _runs(x) else None
+    y = fast(x, kernel, bias) if fast is not None and _is_concrete(x) else None
     return reference.linear(x, kernel, bias) if y is None else y
 
 
-def attend(q: Any, k: Any, v: Any) -> Any:
+def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
 
-    (q k^T) v = q (k^T v) exactly where all are counts, so the cheaper order is used: k^T v where there are more tokens
-    than channels in a head.
+    (q k^T) v = q (k^T v) exactly for integers, as spikes are, so the cheaper order is used: k^T v first where there are
+    more tokens than channels in a head.
     """
     fast = _fast("attend")
-    y = fast(q, k, v) if fast is not None and _runs(q) else None
+    y = fast(q, k, v) if fast is not None and _is_concrete(q) else None
     return reference.attend(q, k, v) if y is None else y
 
 
-def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
-    """q k^T v, in float32, of (batch, time, tokens, channels), with heads of a width that compiled code is told late.
+def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], index: Scalar) -> Tokens:
+    """q k^T v, in float32, of (batch, time, tokens, channels), where the head width is a run-time tensor.
 
-    `index`, a tensor, picks from `head_dims`; no shape depends on it. Where channels are no multiple of the width, the
-    last head is cut short: there all channels have to be zero, as a supernet's inactive ones are.
+    `index`, a tensor, picks it from `head_dims`; no shape depends on it. Where channels are no multiple of the width,
+    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are.
     """
     fast = _fast("attend_chosen")
-    y = fast(q, k, v, head_dims, index) if fast is not None and _runs(q) else None
+    y = fast(q, k, v, head_dims, index) if fast is not None and _is_concrete(q) else None
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def batch_norm(x: Signal, gamma: PerChannel, beta: PerChannel, epsilon: float) -> tuple[Signal, PerChannel, PerChannel]:
     """Normalises the last axis by the batch's own moments: (y, mean, biased variance); moments in float32."""
     fast = _fast("batch_norm")
-    if fast is not None and _runs(x):
+    if fast is not None and _is_concrete(x):
         return fast(x, gamma, beta, epsilon)
     return reference.batch_norm(x, gamma, beta, epsilon)
 
 
-def max_pool(x: Any) -> Any:
+def max_pool(x: Frames) -> Frames:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     fast = _fast("max_pool")
-    y = fast(x) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    y = fast(x) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.max_pool(x) if y is None else y
 
 
-def convolve(x: Any, kernel: Any) -> Any:
+def convolve(
+    x: Annotated[Array, "frames height width inputs"],
+    kernel: Annotated[Array, "kernel_height kernel_width inputs outputs"],
+) -> Annotated[Array, "frames height width outputs"]:
     """Convolution of stride 1 that keeps height and width: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
     fast = _fast("convolve")
-    y = fast(x, kernel) if fast is not None and _runs(x) and None not in x.shape[1:] else None
+    y = fast(x, kernel) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
     return reference.convolve(x, kernel) if y is None else y
 
 
-def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> Any:
-    """fn(x) for a function that treats images alike: a part of the batch after the other, where that is faster.
+def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) -> Annotated[Array, "batch outputs"]:
+    """fn(x) for a function that treats images independently: in chunks of the batch, where that is faster.
 
     Args:
         fn: takes `(batch, ...)`, returns one tensor of the same batch.
         x: `(batch, ...)`.
-        numbers: how many numbers the largest tensor inside holds for one image.
+        numbers: elements of the largest intermediate tensor for one image.
         dtype: of those.
     """
     fast = _fast("by_parts")
-    y = fast(fn, x, numbers, dtype) if fast is not None and _runs(x) else None
+    y = fast(fn, x, numbers, dtype) if fast is not None and _is_concrete(x) else None
     return fn(x) if y is None else y
 
 
-def clip_each(gradients: Sequence[Any], longest: float) -> list[Any] | None:
-    """Gradients, each shortened to the L2 norm `longest` where it is longer; None where this backend has no fast form.
+def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:
+    """Gradients, each clipped to the L2 norm `longest`; None where this backend has no fast form.
 
-    Keras' own does it one variable after the other, which under eager torch is a tenth of a small network's step.
+    Keras does it one variable after the other, which under eager torch is a tenth of a small network's step.
     """
     fast = _fast("clip_each")
     return fast(gradients, longest) if fast is not None else None
 
 
-def recorded(fn: Callable, module: Any, example: Any) -> Callable | None:
-    """fn(x), with its gradients, recorded on a GPU and replayed for every x of the example's shape and dtype.
+def recorded(
+    fn: Callable[[Array], Array], module: keras.layers.Layer, example: Array
+) -> Callable[[Array], Array] | None:
+    """fn(x), with its gradients, captured as CUDA graphs and replayed for every x of the example's shape and dtype.
 
-    A training step of some hundred kernels takes as long as their launches, one after the other from Python, where the
-    GPU is quicker than those. What fn does must not depend on anything but x and the module's variables.
+    A training step launches some hundred kernels from Python, which takes longer than the kernels themselves on a fast
+    GPU. What fn does must depend on nothing but x and the module's variables.
 
     Args:
         fn: takes and returns one tensor.
@@ -278,7 +303,7 @@ def recorded(fn: Callable, module: Any, example: Any) -> Callable | None:
         example: a tensor like those to come.
 
     Returns:
-        None where this backend or device records nothing: call fn then.
+        None where this backend or device has no such graphs: call fn then.
     """
     fast = _fast("recorded")
     return fast(fn, module, example) if fast is not None else None
@@ -289,19 +314,19 @@ if TYPE_CHECKING:
 else:
 
     class KeepsWeights:
-        """Goes before keras.Model among a class's bases: what is raised in `predict` or `evaluate` costs no variable.
+        """A mixin before keras.Model: an error raised in `predict` or `evaluate` does not empty the variables.
 
-        Of nothing but its place, unless a backend's loops take the values out of the variables (`jax/trainer`).
+        It does nothing, except where Keras' loops take the values out of the variables (`jax/trainer`).
         """
 
     KeepsWeights = backend.KeepsWeights or KeepsWeights
 
 
-def with_shape(x: Any, shape: tuple) -> Any:
-    """x, where a graph that leaves axes of it open is told this shape (None: any) and holds every batch to it."""
+def with_shape(x: Annotated[Array, "*shape"], shape: tuple[int | None, ...]) -> Annotated[Array, "*shape"]:
+    """x with this static shape (None: any), where a graph leaves axes open; every batch is checked against it."""
     unknown = any(found is None and wanted is not None for found, wanted in zip(x.shape, shape, strict=True))
     fast = backend.with_shape
-    return fast(x, shape) if fast is not None and unknown and _runs(x) else x
+    return fast(x, shape) if fast is not None and unknown and _is_concrete(x) else x
 
 
 def accelerated() -> bool:
@@ -309,8 +334,8 @@ def accelerated() -> bool:
     return backend.accelerated()
 
 
-def substituted(layer: Any) -> list[tuple[Any, Any]]:
-    """Variables of a layer that this call is to take for others, each with its tensor; torch.func has put them there.
+def substituted(layer: keras.layers.Layer) -> list[tuple[keras.Variable, Array]]:
+    """Variables of a layer for which torch.func has substituted tensors in this call, each with its tensor.
 
     For `keras.StatelessScope(state_mapping=...)`; empty in any ordinary call.
     """
@@ -326,11 +351,11 @@ def compilation_counter() -> int:
 
 
 def compiles() -> bool:
-    """Whether `jit` compiles on this backend: a program for each shape that comes."""
+    """Whether `jit` compiles on this backend: one program for each input shape."""
     return backend.compiles
 
 
-def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
+def jit(fn: Callable, variables: Sequence[keras.Variable] = ()) -> Callable:
     """Compiles `fn` for inference on this backend: jax.jit, tf.function, or eager torch without gradients.
 
     Args:
@@ -349,25 +374,25 @@ def jit(fn: Callable, variables: Sequence[Any] = ()) -> Callable:
 
 
 def place(number: int) -> contextlib.AbstractContextManager:
-    """Within it, operations run (or are traced) at the place of this number, for `watched` to say of each product."""
+    """Within it, operations run (or are traced) at the place of this number, which `watched` reports."""
     return backend.place(number)
 
 
 def watched(run: Callable, args: tuple) -> tuple[Any, list[Ran]]:
     """(run(*args), the matrix products and convolutions that ran inside places).
 
-    By what runs, whoever asked for it: the backend's own operators, seen by torch's dispatcher, in jax's program or in
-    tensorflow's graph. Loops that the backend calls from outside (numba, a kernel of one's own) are not seen.
+    Whoever called them: the backend's own operators, as torch's dispatcher, jax's program or tensorflow's graph shows
+    them. Code that the backend calls from outside (numba, a user's kernel) is not seen.
 
     Args:
-        run: what `jit` gave.
+        run: what `jit` returned.
         args: its arguments.
     """
     return backend.watched(run, args)
 
 
-def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any] = ()) -> Callable:
-    """The gradient of a scalar function with respect to variables, compiled as `jit` compiles.
+def gradients(fn: Callable, of: Sequence[keras.Variable], variables: Sequence[keras.Variable] = ()) -> Callable:
+    """The gradient of a scalar function with respect to variables, compiled as by `jit`.
 
     Args:
         fn: takes tensors, returns (scalar, a nest of further tensors); may read and assign the keras Variables listed.
@@ -375,7 +400,7 @@ def gradients(fn: Callable, of: Sequence[Any], variables: Sequence[Any] = ()) ->
         variables: every other variable that `fn` reads or assigns. What it assigns may, or may not, take effect.
 
     Returns:
-        A callable of the same arguments that gives (the further tensors, one gradient a variable); zeros where the
+        A callable of the same arguments that returns (the further tensors, one gradient a variable); zeros where the
         scalar does not depend on it.
     """
     return backend.gradients(fn, list(of), list(variables))

@@ -1,19 +1,23 @@
-"""What each operation does, in keras.ops alone: correct on every backend, the measure for the fast forms."""
+"""What each operation computes, in keras.ops alone: the fallback on every backend, and what fast forms must equal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
+from kspike._types import Array, Currents, Frames, Heads, PerChannel, Potentials, Scalar, Signal, Spikes, Tokens
 
-def charge(v: Any, x: Any, scale: Callable, v_reset: float | None, decay_input: bool) -> Any:
+
+def charge(
+    v: Potentials, x: Potentials, scale: Callable[[Array], Array], v_reset: float | None, decay_input: bool
+) -> Potentials:
     """h[t] from v[t-1] and x[t]; `scale` divides by tau, or multiplies by a learned 1 / tau.
 
-    One fixed form on every path: inputs of the attention neuron are multiples of 0.125 and meet exact ties, where
-    x / tau, x * (1 / tau) and a fused multiply-add disagree.
+    Every form computes exactly this: inputs of the attention neuron are multiples of 0.125 and meet the threshold
+    exactly, where x / tau, x * (1 / tau) and a fused multiply-add disagree.
     """
     rest = v if not v_reset else v - v_reset
     if decay_input:
@@ -21,7 +25,7 @@ def charge(v: Any, x: Any, scale: Callable, v_reset: float | None, decay_input: 
     return v - scale(rest) + x
 
 
-def reset(h: Any, s: Any, v_threshold: Any, v_reset: float | None) -> Any:
+def reset(h: Potentials, s: Potentials, v_threshold: float | Array, v_reset: float | None) -> Potentials:
     """v[t] after spikes `s`: hard reset to v_reset, or soft reset by the threshold where v_reset is None."""
     if v_reset is None:
         return h - s * v_threshold
@@ -30,49 +34,56 @@ def reset(h: Any, s: Any, v_threshold: Any, v_reset: float | None) -> Any:
 
 
 def lif(
-    x: Any,
+    x: Currents,
     *,
-    tau: Any,
-    inverse_tau: Any,
-    v_threshold: Any,
+    tau: float | Array | None,
+    inverse_tau: Array | None,
+    v_threshold: float | Array,
     v_reset: float | None,
     decay_input: bool,
     detach_reset: bool,
     surrogate: Any,
     spike: Callable,
     divide: Callable,
-    v: Any = None,
-) -> tuple[Any, Any]:
+    v: float | Potentials | None = None,
+) -> tuple[Spikes, Potentials]:
     """Runs the neuron over axis 1 of a float32 tensor: (spikes, potentials after the last step).
 
     It starts from v, or from v_reset; the gradient is that of the equations, step by step. `spike` and `divide` are the
-    backend's: the step with its surrogate, and a quotient that no compiler rewrites.
+    backend's: the step function with its surrogate, and a division that no compiler rewrites.
     """
 
-    def scale(y: Any) -> Any:
+    def scale(y: Potentials) -> Potentials:
         return divide(y, tau) if inverse_tau is None else y * inverse_tau
 
-    def step(v: Any, x_t: Any) -> tuple[Any, Any]:
+    def step(v: Potentials, x_t: Potentials) -> tuple[Potentials, Potentials]:
         h = charge(v, x_t, scale, v_reset, decay_input)
         s = spike(h - v_threshold, surrogate)
         return reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset), s
 
     timesteps = x.shape[1]
+    start = v_reset or 0.0 if v is None else v
+    if isinstance(start, (int, float)):
+        potentials = ops.full_like(x[:, 0] if timesteps != 0 else ops.sum(x, axis=1), start)
+    else:
+        potentials = ops.cast(start, x.dtype)
     if timesteps == 0:
-        return x, v
-    v = v_reset or 0.0 if v is None else v
-    v = ops.full_like(x[:, 0], v) if isinstance(v, float) else ops.cast(v, x.dtype)
-    if timesteps is None:  # only known when it runs
-        v, spikes = ops.scan(step, v, ops.swapaxes(x, 0, 1))
-        return ops.swapaxes(spikes, 0, 1), v
+        return x, potentials
+    if timesteps is None:  # known only at run time
+        potentials, spikes = ops.scan(step, potentials, ops.swapaxes(x, 0, 1))
+        return ops.swapaxes(spikes, 0, 1), potentials
     spikes = []
     for t in range(timesteps):
-        v, s = step(v, x[:, t])
+        potentials, s = step(potentials, x[:, t])
         spikes.append(s)
-    return ops.stack(spikes, axis=1), v
+    return ops.stack(spikes, axis=1), potentials
 
 
-def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
+def linear(
+    x: Annotated[Array, "... inputs"],
+    kernel: Annotated[Array, "inputs outputs"],
+    bias: Annotated[Array, "outputs"] | None = None,
+) -> Annotated[Array, "... outputs"]:
     """x kernel + bias over the last axis; the bias is added, and its gradient summed, in float32 at least."""
     y = ops.matmul(x, kernel)
     if bias is None:
@@ -83,7 +94,7 @@ def linear(x: Any, kernel: Any, bias: Any = None) -> Any:
     return ops.cast(ops.add(ops.cast(y, "float32"), ops.cast(bias, "float32")), dtype)
 
 
-def attend(q: Any, k: Any, v: Any) -> Any:
+def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v in float32, heads side by side."""
     tokens, heads, head_dim = q.shape[2:]
     known, running = q.shape, ops.shape(q)
@@ -96,15 +107,15 @@ def attend(q: Any, k: Any, v: Any) -> Any:
     return ops.reshape(y, (-1, *size, heads * head_dim))
 
 
-def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any:
-    """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, kept only within heads."""
+def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], index: Scalar) -> Tokens:
+    """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, masked to heads."""
     q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
     heads = ops.arange(q.shape[3], dtype="int32") // ops.take(ops.convert_to_tensor(head_dims, dtype="int32"), index)
     same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
     return ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
 
 
-def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def batch_norm(x: Signal, gamma: PerChannel, beta: PerChannel, epsilon: float) -> tuple[Signal, PerChannel, PerChannel]:
     """Normalises the last axis by the batch's own moments; returns (y, mean, biased variance), moments in float32.
 
     Two passes: the shortcut E[x^2] - E[x]^2 loses the digits that decide a spike near its threshold.
@@ -118,29 +129,32 @@ def batch_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any,
     return ops.cast(y, x.dtype), mean, variance
 
 
-def _mean(x: Any) -> Any:
-    """The mean over all axes but the last, axis by axis from the inside.
+def _mean(x: Annotated[Array, "... channels"]) -> PerChannel:
+    """The mean over all axes but the last, axis by axis from the innermost.
 
-    TensorFlow and XLA add row after row: over 40,000 rows the result is off by 3e-6 of itself, over an axis at a time
-    by a tenth of that. Only the first of these sums reads the whole tensor.
+    TensorFlow and XLA sum sequentially: over 40,000 rows the relative error is 3e-6, over an axis at a time a tenth of
+    that. Only the first of these sums reads the whole tensor.
     """
     while len(x.shape) > 1:
         x = ops.mean(x, axis=-2)
     return x
 
 
-def convolve(x: Any, kernel: Any) -> Any:
+def convolve(
+    x: Annotated[Array, "frames height width inputs"],
+    kernel: Annotated[Array, "kernel_height kernel_width inputs outputs"],
+) -> Annotated[Array, "frames height width outputs"]:
     """Convolution of stride 1 that keeps height and width."""
     y = ops.conv(x, kernel, padding="same", data_format="channels_last")
     if None in x.shape[1:3]:
         return y
-    return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow's of no images keeps the input's channels
+    return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow gives an empty batch the input's channels
 
 
-def max_pool(x: Any) -> Any:
+def max_pool(x: Frames) -> Frames:
     """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
     drops = keras.backend.backend() == "tensorflow"
-    if drops:  # TensorFlow's pool passes over nan, but not over infinity, which stands for it inside
+    if drops:  # TensorFlow's pool ignores nan, but not infinity, which stands for it inside
         x = ops.where(ops.isnan(x), float("inf"), x)
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
     y = ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")

@@ -1,11 +1,11 @@
-"""Marks places inside a forward pass, and says of each matrix product that ran there how large it was."""
+"""Marks places inside a forward pass; each product that ran in one is reported with its size."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 
-#: A place in the names that compilers carry along; the point at the end keeps what they append apart.
+#: A place in the operation names that compilers preserve; the final point separates what they append.
 _TAG = "kspike_place_{}."
 _FOUND = re.compile(r"kspike_place_(\d+)\.")
 
@@ -17,7 +17,7 @@ class Ran:
     Args:
         place: number of the innermost place around it.
         macs: multiply-accumulates of one call on the whole batch.
-        exact: whether these are all; else as many at least (a loop of unknown length, a kernel of unknown size).
+        exact: whether `macs` is exact, not a lower bound (a loop of unknown length, a kernel of unknown size).
     """
 
     place: int
@@ -26,7 +26,7 @@ class Ran:
 
 
 def tag(place: int) -> str:
-    """A place as a compiler carries it."""
+    """The name of a place, as compilers preserve it."""
     return _TAG.format(place)
 
 

@@ -1,7 +1,6 @@
 """Self-contained web pages of reports: one frame, one style, tables, bars and charts; a page loads nothing.
 
-What is shown is computed as plain numbers and texts. HTML stands in the files of `templates/` alone, where every value
-is escaped.
+Pages are computed as plain numbers and texts. Only the files of `templates/` contain HTML, and they escape every value.
 """
 
 from kspike.pages.chart import Chart, Point, Series, chart

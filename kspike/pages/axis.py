@@ -1,4 +1,4 @@
-"""Axes: round numbers to stand at, and how they are written."""
+"""Axes: ticks at round numbers, and their labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def whole_ticks(first: int, last: int, most: int = 8) -> list[float]:
-    """Whole numbers from the first on (time steps, generations): all of few, else every so many."""
+    """Whole numbers from the first on (time steps, generations): all if they are few, else evenly spaced ones."""
     every = max(1, -(-last // most))
     return [float(n) for n in range(first, last + 1) if n == first or n % every == 0]
 
@@ -33,5 +33,5 @@ def labels(values: Sequence[float]) -> list[str]:
         digits += 1
     if digits <= 6:
         return [f"{value:.{digits}f}" for value in values]
-    most = max(abs(value) for value in values)  # as many that count, where most behind the point are zeros
+    most = max(abs(value) for value in values)  # significant digits, for very small steps
     return [f"{value:.{digits + math.floor(math.log10(most)) + 1}g}" for value in values]

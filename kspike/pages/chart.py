@@ -1,4 +1,4 @@
-"""Charts: lines and scatters, computed as places in a picture that a template draws."""
+"""Charts: lines and scatter plots, computed as coordinates that a template draws."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Point:
     """One value of a series, in the units of the axes.
 
     Args:
-        x, y: where.
-        about: what is said where the pointer rests on it.
+        x, y: coordinates.
+        about: the tooltip.
         mark: a short text above it.
-        spread: half the length of a line through it along x, such as a standard deviation; 0, no line.
+        spread: half the length of an error bar along x, such as a standard deviation; 0 for none.
     """
 
     x: float
@@ -33,9 +33,9 @@ class Series:
 
     Args:
         colour: "blue", "orange", "violet" or "grey" of the style.
-        points: those that are no finite numbers are left out.
+        points: points with coordinates that are not finite are left out.
         line: whether a line runs through them.
-        dots: "solid", "faint" (many that lie over each other), "ring" (around others), or "" for none.
+        dots: "solid", "faint" (for many overlapping ones), "ring" (around others), or "" for none.
         radius: of the dots, in units of the picture.
     """
 
@@ -48,7 +48,7 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """A picture in its own units: the whole, the margins around what is drawn, and about how many steps an axis has."""
+    """Size of a picture in its own units: the whole, the margins, and about how many steps an axis has."""
 
     name: str
     width: int
@@ -60,14 +60,14 @@ class Size:
     steps: int = 4
 
 
-#: Several in a row, and one across the page, whose texts a narrow window shows larger.
+#: For several charts in a row, and for one across the page, whose texts are larger in a narrow window.
 SMALL = Size("small", 320, 230, left=48, right=22, top=20, bottom=44)
 LARGE = Size("large", 640, 320, left=76, right=24, top=14, bottom=60, steps=6)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tick:
-    """A place along an axis, from the left or from the top, and the text there."""
+    """A tick: its coordinate from the left or from the top, and its label."""
 
     at: float
     text: str
@@ -97,7 +97,7 @@ class DrawnSeries:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A picture with axes, ready to be laid out: all places are in its own units, from the left and from the top."""
+    """A picture with axes, ready for a template: coordinates in its own units, from the left and from the top."""
 
     title: str
     x_title: str
@@ -115,14 +115,14 @@ def chart(
     """Places series between axes at round numbers.
 
     Args:
-        title: what is drawn upwards.
-        x_title: what is drawn to the right.
-        series: the first one lies lowest.
-        label: for those who do not see the picture; `title` against `x_title` where empty.
+        title: of the vertical axis.
+        x_title: of the horizontal axis.
+        series: drawn in order, the first one at the bottom.
+        label: text alternative for screen readers; `title` against `x_title` where empty.
         size: of the picture.
         from_zero: the axes that begin at 0: "x", "y", "xy" or none.
-        whole: whether x are whole numbers, all of them labelled where they are few.
-        most: above it no tick stands: 100 for a share in percent.
+        whole: whether x are whole numbers, all of them labelled if they are few.
+        most: the largest tick of the vertical axis: 100 for a share in percent.
     """
     kept = [[p for p in s.points if math.isfinite(p.x) and math.isfinite(p.y)] for s in series]
     points = [point for each in kept for point in each] or [Point(0.0, 0.0)]

@@ -1,4 +1,4 @@
-"""An image as a PNG inside a data address."""
+"""An image as a PNG in a data URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def png(image: np.ndarray) -> str:
-    """An image (height, width, channels), or frames, as a PNG inside a data address, scaled to its own range."""
+    """An image (height, width, channels), or frames, as a PNG in a data URL, scaled to its own range."""
     if image.ndim == 4:
         image = image.mean(axis=0)
     if image.ndim != 3 or image.shape[2] not in (1, 2, 3):
@@ -20,7 +20,7 @@ def png(image: np.ndarray) -> str:
     span = float(image.max() - image.min()) or 1.0
     pixels = np.round((image - image.min()) / span * 255).astype(np.uint8)
     height, width, channels = pixels.shape
-    raw = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: the row stands as it is
+    raw = b"".join(b"\0" + row.tobytes() for row in pixels)  # 0: no filter
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""Fills a template with values; the one place that knows Jinja2."""
+"""Fills a template with values; the only module that imports Jinja2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def render(template: str, **values: Any) -> str:
     """Returns a whole page as text.
 
     Every value is escaped, wherever it stands: a model's, layer's, class's or space's name is text and never markup.
-    A value that a template asks for and does not get is an error, not a gap in the page.
+    A value missing from the template's arguments is an error, not a gap in the page.
 
     Args:
         template: a file of `kspike/pages/templates`, such as "energy.html".

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
+from kspike._types import Array, Maps, PerStep, Scalar, Signal, Tokens
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticNorm, Statistics
+from kspike.supernet.view import Extent, View
 
 
 class ElasticPart(keras.layers.Layer):
@@ -28,7 +31,7 @@ class ElasticPart(keras.layers.Layer):
         }
         self.membrane = config.residual == "membrane"
         # 1 / tau = sigmoid(w) is learned and shared by every subnet; tau is no gene then
-        self.learned = {}
+        self.learned: dict[str, keras.Variable] = {}
 
     def add_neuron(self, name: str, kind: str, block: int | None = None, groups: int = 1) -> None:
         """Declares a neuron; it holds a weight only where tau is learned."""
@@ -42,7 +45,7 @@ class ElasticPart(keras.layers.Layer):
                 autocast=False,
             )
 
-    def neuron(self, name: str, values: dict, channels: int) -> dict[str, Any]:
+    def neuron(self, name: str, values: Mapping[str, float | Array], channels: int) -> dict[str, Any]:
         """A neuron as `kspike.ops.lif` takes it."""
         if name in self.learned:
             inverse = ops.sigmoid(ops.convert_to_tensor(self.learned[name]))
@@ -52,7 +55,9 @@ class ElasticPart(keras.layers.Layer):
             time_constant = {"tau": values["tau"]}
         return {**time_constant, "v_threshold": values["v_threshold"], **self.neuron_arguments}
 
-    def fire(self, x: Any, name: str, extent: Any, values: dict, time_mask: Any) -> Any:
+    def fire(
+        self, x: Signal, name: str, extent: Extent, values: Mapping[str, float | Array], time_mask: PerStep | None
+    ) -> Signal:
         """Spikes of one neuron layer, zero in inactive channels and time steps."""
         y = lif(ops.cast(x, "float32"), **self.neuron(name, values, x.shape[-1]))
         y = extent.mask(ops.cast(y, self.compute_dtype))
@@ -61,11 +66,11 @@ class ElasticPart(keras.layers.Layer):
         return y * ops.cast(ops.reshape(time_mask, (1, -1, *([1] * (len(y.shape) - 2)))), y.dtype)
 
     def normalise_and_fire(
-        self, norm: ElasticNorm, x: Any, name: str, extent: Any, values: dict, *, statistics: Statistics,
-        time_mask: Any, active: Any = None,
-    ) -> Any:  # fmt: skip
+        self, norm: ElasticNorm, x: Signal, name: str, extent: Extent, values: Mapping[str, float | Array], *,
+        statistics: Statistics, time_mask: PerStep | None, active: Scalar | None = None,
+    ) -> Signal:  # fmt: skip
         """Spikes after a normalisation: in one pass where the backend has one, and nobody listens."""
-        how = {"extent": extent, "statistics": statistics, "time_mask": time_mask, "active": active}
+        how: dict[str, Any] = {"extent": extent, "statistics": statistics, "time_mask": time_mask, "active": active}
         if "fire" not in vars(self):
             neuron = self.neuron(name, values, x.shape[-1])
             spikes = norm.then_fire(x, dtype=self.compute_dtype, **how, **neuron)
@@ -78,7 +83,7 @@ class ElasticPart(keras.layers.Layer):
 class ElasticSPS(ElasticPart):
     """Spiking patch splitting of elastic width."""
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         widths = (self.config.image_shape[-1], *self.config.stage_channels)
         self.conv_layers = [
             ElasticConv(widths[i], widths[i + 1], dtype=self.dtype_policy, name=f"conv_{i}") for i in range(4)
@@ -86,7 +91,8 @@ class ElasticSPS(ElasticPart):
         self.norm_layers = [ElasticNorm(widths[i + 1], dtype=self.dtype_policy, name=f"norm_{i}") for i in range(4)]
         self.rpe_conv = ElasticConv(widths[4], widths[4], dtype=self.dtype_policy, name="rpe_conv")
         self.rpe_norm = ElasticNorm(widths[4], dtype=self.dtype_policy, name="rpe_norm")
-        for layer in (*self.conv_layers, *self.norm_layers, self.rpe_conv, self.rpe_norm):
+        layers: list[keras.layers.Layer] = [*self.conv_layers, *self.norm_layers, self.rpe_conv, self.rpe_norm]
+        for layer in layers:
             layer.build()
         self.neurons = 3 if self.membrane else 4
         for i in range(self.neurons):
@@ -94,10 +100,10 @@ class ElasticSPS(ElasticPart):
         if not self.membrane:
             self.add_neuron("rpe_neuron", "stem")
 
-    def call(self, x: Any, view: Any, statistics: Statistics) -> Any:
+    def call(self, x: Maps, view: View, statistics: Statistics) -> Tokens:
         values, time = view.neuron("stem"), view.time_mask
         extents = (None, *view.stem, view.embed)
-        how = {"statistics": statistics, "time_mask": time}
+        how: dict[str, Any] = {"statistics": statistics, "time_mask": time}
         x = fold_time(ops.cast(x, self.compute_dtype))
         for i, (conv, norm) in enumerate(zip(self.conv_layers, self.norm_layers, strict=True)):
             x = unfold_time(conv(x, inputs=extents[i], outputs=extents[i + 1]), view.timesteps)
@@ -129,7 +135,7 @@ class ElasticSSA(ElasticPart):
         super().__init__(config, **kwargs)
         self.block = block
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         d, policy = self.config.embed_dim, self.dtype_policy
         self.qkv = ElasticDense(d, d, 3, self.config.qkv_bias, dtype=policy, name="qkv")
         self.qkv_norm = ElasticNorm(d, 3, dtype=policy, name="qkv_norm")
@@ -144,7 +150,7 @@ class ElasticSSA(ElasticPart):
         if not self.membrane:
             self.add_neuron("proj_neuron", "proj", self.block)
 
-    def attend(self, q: Any, k: Any, v: Any, heads: Any) -> Any:
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, heads: int | tuple[tuple[int, ...], Scalar]) -> Tokens:
         """scale * q k^T v of spikes (batch, time, tokens, channels), head by head, in float32.
 
         `heads` is a number, or a masked view's widths and which of them it is.
@@ -156,14 +162,15 @@ class ElasticSSA(ElasticPart):
             y = attend_chosen(q, k, v, *heads)
         return y * self.config.scale
 
-    def call(self, x: Any, view: Any, statistics: Statistics, active: Any = None) -> Any:
+    def call(self, x: Tokens, view: View, statistics: Statistics, active: Scalar | None = None) -> Tokens:
         d, time, b = view.embed, view.time_mask, self.block
-        how = {"statistics": statistics, "time_mask": time, "active": active}
+        how: dict[str, Any] = {"statistics": statistics, "time_mask": time, "active": active}
         if self.membrane:
             x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
         x = self.qkv(x, inputs=d, outputs=d)
         spikes = self.normalise_and_fire(self.qkv_norm, x, "qkv_neuron", d, view.neuron("qkv", b), **how)
-        y = self.attend(*ops.split(spikes, 3, axis=-1), view.heads(b))
+        q, k, v = ops.split(spikes, 3, axis=-1)
+        y = self.attend(q, k, v, view.heads(b))
         y = self.fire(y, "attention_neuron", d, view.neuron("attention", b), time)
         y = self.proj(y, inputs=d, outputs=d)
         if self.membrane:
@@ -178,7 +185,7 @@ class ElasticMLP(ElasticPart):
         super().__init__(config, **kwargs)
         self.block, self.hidden = block, hidden
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         d, policy = self.config.embed_dim, self.dtype_policy
         self.fc1 = ElasticDense(d, self.hidden, 1, self.config.mlp_bias, dtype=policy, name="fc1")
         self.fc1_norm = ElasticNorm(self.hidden, dtype=policy, name="fc1_norm")
@@ -192,9 +199,9 @@ class ElasticMLP(ElasticPart):
         if not self.membrane:
             self.add_neuron("fc2_neuron", "fc2", self.block)
 
-    def call(self, x: Any, view: Any, statistics: Statistics, active: Any = None) -> Any:
+    def call(self, x: Tokens, view: View, statistics: Statistics, active: Scalar | None = None) -> Tokens:
         d, hidden, time, b = view.embed, view.hidden(self.block), view.time_mask, self.block
-        how = {"statistics": statistics, "time_mask": time, "active": active}
+        how: dict[str, Any] = {"statistics": statistics, "time_mask": time, "active": active}
         if self.membrane:
             x = self.fire(x, "input_neuron", d, view.neuron("input", b), time)
         x = self.fc1(x, inputs=d, outputs=hidden)
@@ -214,11 +221,11 @@ class ElasticBlock(ElasticPart):
         self.attention = ElasticSSA(config, block, dtype=self.dtype_policy, name="attention")
         self.mlp = ElasticMLP(config, block, hidden, dtype=self.dtype_policy, name="mlp")
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         self.attention.build()
         self.mlp.build()
 
-    def call(self, x: Any, view: Any, statistics: Statistics) -> Any:
+    def call(self, x: Tokens, view: View, statistics: Statistics) -> Tokens:
         active = view.active(self.block)
         if isinstance(active, bool):
             if not active:

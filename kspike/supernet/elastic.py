@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from kspike._types import Array, PerChannel, PerStep, Scalar, Signal
 from kspike.layers._parts import conv_initializer, linear_initializer
+from kspike.layers.norm import BatchNorm
 from kspike.ops import batch_norm, convolve, linear, norm_lif
+from kspike.supernet.view import Extent
 
 EPSILON = 1e-5
 
@@ -26,7 +29,7 @@ class Statistics:
     """
 
     batch: bool = False
-    rate: Any = 0.0
+    rate: float | Scalar = 0.0
 
 
 class ElasticConv(keras.layers.Layer):
@@ -36,14 +39,15 @@ class ElasticConv(keras.layers.Layer):
         super().__init__(**kwargs)
         self.inputs, self.outputs = inputs, outputs
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         self.kernel = self.add_weight(
             shape=(3, 3, self.inputs, self.outputs), initializer=conv_initializer(), name="kernel"
         )
 
-    def call(self, x: Any, inputs: Any, outputs: Any) -> Any:
-        (kernel,) = (self.kernel,) if inputs is None else inputs.take(self.kernel, axis=2)
-        (kernel,) = outputs.take(kernel)
+    def call(
+        self, x: Annotated[Array, "frames height width inputs"], inputs: Extent | None, outputs: Extent
+    ) -> Annotated[Array, "frames height width outputs"]:
+        kernel = outputs.take(self.kernel if inputs is None else inputs.take(self.kernel, 2), 3)
         return convolve(x, kernel)
 
 
@@ -54,7 +58,7 @@ class ElasticDense(keras.layers.Layer):
         super().__init__(**kwargs)
         self.inputs, self.outputs, self.parts, self.use_bias = inputs, outputs, parts, use_bias
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         self.kernel = self.add_weight(
             shape=(self.inputs, self.parts, self.outputs), initializer=linear_initializer(), name="kernel"
         )
@@ -62,11 +66,14 @@ class ElasticDense(keras.layers.Layer):
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.parts, self.outputs), initializer="zeros", name="bias")
 
-    def call(self, x: Any, inputs: Any, outputs: Any = None) -> Any:
-        (kernel,) = inputs.take(self.kernel, axis=0)
-        weights = (kernel,) if self.bias is None else (kernel, self.bias)
-        kernel, *bias = weights if outputs is None else outputs.take(*weights)
-        return linear(x, ops.reshape(kernel, (kernel.shape[0], -1)), *(ops.reshape(b, (-1,)) for b in bias))
+    def call(
+        self, x: Annotated[Array, "... inputs"], inputs: Extent, outputs: Extent | None = None
+    ) -> Annotated[Array, "... parts*outputs"]:
+        kernel, bias = inputs.take(self.kernel, 0), self.bias
+        if outputs is not None:
+            kernel = outputs.take(kernel, 2)
+            bias = bias if bias is None else outputs.take(bias, 1)
+        return linear(x, ops.reshape(kernel, (kernel.shape[0], -1)), None if bias is None else ops.reshape(bias, (-1,)))
 
 
 class ElasticNorm(keras.layers.Layer):
@@ -76,7 +83,7 @@ class ElasticNorm(keras.layers.Layer):
         super().__init__(**kwargs)
         self.channels, self.parts = channels, parts
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple | None = None) -> None:
         shape = (self.parts, self.channels)
         keep = {"dtype": "float32", "autocast": False}
         self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma", **keep)
@@ -88,7 +95,14 @@ class ElasticNorm(keras.layers.Layer):
             shape=shape, initializer="ones", trainable=False, name="moving_variance", **keep
         )
 
-    def call(self, x: Any, extent: Any, statistics: Statistics, time_mask: Any = None, active: Any = None) -> Any:
+    def call(
+        self,
+        x: Signal,
+        extent: Extent,
+        statistics: Statistics,
+        time_mask: PerStep | None = None,
+        active: Scalar | None = None,
+    ) -> Signal:
         gamma, beta, mean, variance = self._taken(extent)
         if not statistics.batch:
             y = ops.batch_normalization(ops.cast(x, "float32"), mean, variance, -1, beta, gamma, EPSILON)
@@ -101,8 +115,14 @@ class ElasticNorm(keras.layers.Layer):
         return extent.mask(y)
 
     def then_fire(
-        self, x: Any, extent: Any, statistics: Statistics, time_mask: Any = None, active: Any = None, **neuron: Any
-    ) -> Any:
+        self,
+        x: Signal,
+        extent: Extent,
+        statistics: Statistics,
+        time_mask: PerStep | None = None,
+        active: Scalar | None = None,
+        **neuron: Any,
+    ) -> Signal | None:
         """Normalises and fires in one pass each way, as `kspike.layers.BatchNorm` does; None where there is none.
 
         The pass is that of the network taken out: on slices, it makes the same spikes to the last bit.
@@ -117,17 +137,17 @@ class ElasticNorm(keras.layers.Layer):
             self._remember(extent, mean, variance, statistics.rate, active)
         return extent.mask(spikes)
 
-    def _taken(self, extent: Any) -> tuple:
-        taken = extent.take(*(ops.convert_to_tensor(v) for v in self._variables()))
-        return tuple(ops.reshape(v, (-1,)) for v in taken)
+    def _taken(self, extent: Extent) -> tuple[Array, ...]:
+        return tuple(ops.reshape(extent.take(ops.convert_to_tensor(v), 1), (-1,)) for v in self._variables())
 
-    def _variables(self) -> tuple:
+    def _variables(self) -> tuple[keras.Variable, ...]:
         return self.gamma, self.beta, self.moving_mean, self.moving_variance
 
-    def _remember(self, extent: Any, mean: Any, variance: Any, rate: Any, active: Any) -> None:
-        moments = self.moving_mean, self.moving_variance
-        taken = extent.take(*(ops.convert_to_tensor(moving) for moving in moments))
-        for moving, stored, batch in zip(moments, taken, (mean, variance), strict=True):
+    def _remember(
+        self, extent: Extent, mean: PerChannel, variance: PerChannel, rate: float | Scalar, active: Scalar | None
+    ) -> None:
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            stored = extent.take(ops.convert_to_tensor(moving), 1)
             batch = ops.reshape(ops.stop_gradient(ops.cast(batch, "float32")), (self.parts, -1))
             step = extent.mask((batch - stored) * rate)
             new = stored + (step if active is None else step * active)
@@ -135,7 +155,7 @@ class ElasticNorm(keras.layers.Layer):
                 new = ops.slice_update(ops.convert_to_tensor(moving), [0, 0], new)
             moving.assign(new)
 
-    def copy_to(self, norm: Any, size: int) -> None:
+    def copy_to(self, norm: BatchNorm, size: int) -> None:
         """Writes the leading part into a plain BatchNorm."""
         for variable, target in zip(
             self._variables(), (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance), strict=True
@@ -143,7 +163,9 @@ class ElasticNorm(keras.layers.Layer):
             target.assign(ops.convert_to_numpy(variable)[:, :size].reshape(-1))
 
 
-def _masked_batch_norm(x: Any, gamma: Any, beta: Any, time_mask: Any) -> tuple:
+def _masked_batch_norm(
+    x: Signal, gamma: PerChannel, beta: PerChannel, time_mask: PerStep
+) -> tuple[Signal, PerChannel, PerChannel]:
     """Moments over batch and active time steps of (batch, time, ..., channels), in two passes."""
     axes = list(range(len(x.shape) - 1))
     weight = ops.reshape(time_mask, (1, -1, *([1] * (len(x.shape) - 2))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -11,6 +11,9 @@ from keras import ops
 from kspike.models import Spikformer
 
 if TYPE_CHECKING:
+    from kspike.layers import PLIF
+    from kspike.layers.products import Dense
+    from kspike.supernet.blocks import ElasticPart
     from kspike.supernet.elastic import ElasticDense
 
 
@@ -44,16 +47,16 @@ def copy_weights(supernet: keras.Model, model: Spikformer) -> None:
     _copy_dense(supernet.head, model.get_layer("head"), d, config.num_classes)
 
 
-def _array(variable: Any) -> np.ndarray:
+def _array(variable: keras.Variable) -> np.ndarray:
     return ops.convert_to_numpy(variable)
 
 
-def _copy_dense(shared: ElasticDense, dense: Any, inputs: int, outputs: int) -> None:
+def _copy_dense(shared: ElasticDense, dense: Dense, inputs: int, outputs: int) -> None:
     dense.kernel.assign(_array(shared.kernel)[:inputs, :, :outputs].reshape(inputs, -1))
     if shared.bias is not None:
         dense.bias.assign(_array(shared.bias)[:, :outputs].reshape(-1))
 
 
-def _copy_neurons(shared: Any, neurons: dict[str, Any]) -> None:
+def _copy_neurons(shared: ElasticPart, neurons: dict[str, PLIF]) -> None:
     for name, weight in shared.learned.items():
         neurons[name].w.assign(_array(weight))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
 from kspike._registry import unknown
+from kspike._types import Array, Logits, Scalar
 from kspike.space import SearchSpace
 
 #: Draws one genome uniformly, as indices into the choices of every slot: a tensor, so that compiled steps draw anew.
-Draw = Callable[[], Any]
+Draw = Callable[[], Annotated[Array, "slots"]]
 
 
 def _whole(value: Any, name: str, least: int) -> int:
@@ -50,11 +51,11 @@ class SinglePath:
         """Whether the first network's outputs are what the others learn."""
         return False
 
-    def first(self, space: SearchSpace, draw: Draw) -> Any:
+    def first(self, space: SearchSpace, draw: Draw) -> Annotated[Array, "slots"]:
         """Indices of the network that the step's forward pass runs; metrics are of its outputs."""
         return draw()
 
-    def others(self, space: SearchSpace, draw: Draw) -> list[Any]:
+    def others(self, space: SearchSpace, draw: Draw) -> list[Annotated[Array, "slots"]]:
         """Indices of the step's further networks."""
         return [draw() for _ in range(self.networks - 1)]
 
@@ -95,16 +96,16 @@ class Sandwich:
         """Whether the first network's outputs are what the others learn."""
         return True
 
-    def first(self, space: SearchSpace, draw: Draw) -> Any:
+    def first(self, space: SearchSpace, draw: Draw) -> Annotated[Array, "slots"]:
         """Indices of the largest network."""
         return space.encode(space.largest())
 
-    def others(self, space: SearchSpace, draw: Draw) -> list[Any]:
+    def others(self, space: SearchSpace, draw: Draw) -> list[Annotated[Array, "slots"]]:
         """Indices of the smallest network, and of drawn ones."""
         return [np.asarray(space.encode(space.smallest())), *(draw() for _ in range(self.networks))]
 
 
-def distillation(teacher: Any, student: Any, temperature: float) -> Any:
+def distillation(teacher: Logits, student: Logits, temperature: float) -> Scalar:
     """Cross-entropy between two networks' softened answers, the teacher's taken as constants; a scalar."""
     wanted = ops.softmax(ops.stop_gradient(ops.cast(teacher, "float32")) / temperature)
     found = ops.log_softmax(ops.cast(student, "float32") / temperature)
@@ -129,7 +130,8 @@ def resolve(policy: Any) -> Any:
     if isinstance(policy, Mapping):
         values = dict(policy)
         return dataclasses.replace(resolve(values.pop("name", None)), **values)
-    if not (hasattr(policy, "first") and hasattr(policy, "others") and hasattr(policy, "teaches")):
+    draws = all(hasattr(policy, name) for name in ("first", "others", "teaches"))
+    if isinstance(policy, type) or not draws:
         raise ValueError(
             f"sampling must be one of {', '.join(POLICIES)}, or an object such as kspike.supernet.Sandwich(), "
             f"got {policy!r}."
@@ -140,4 +142,5 @@ def resolve(policy: Any) -> Any:
 def describe(policy: Any) -> dict[str, Any]:
     """A policy as plain JSON values, which `resolve` reads back."""
     name = next((name for name, kind in POLICIES.items() if isinstance(policy, kind)), type(policy).__name__)
-    return {"name": name, **(dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {})}  # type: ignore[call-overload]
+    plain = dataclasses.is_dataclass(policy) and not isinstance(policy, type)
+    return {"name": name, **(dataclasses.asdict(policy) if plain else {})}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from kspike._batches import batches_of, unaugmented, whole_arrays
+from kspike._types import Array, Images, Logits, Scalar
 from kspike.config import SpikformerConfig
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
@@ -26,7 +27,7 @@ from kspike.supernet import sampling as policies
 from kspike.supernet.blocks import ElasticBlock, ElasticSPS
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
-from kspike.supernet.view import MaskedView, SlicedView
+from kspike.supernet.view import MaskedView, SlicedView, View
 
 #: Share of a training batch's moments that enters the stored ones (PyTorch's momentum, as in Spikformer).
 TRAINING_RATE = 0.1
@@ -96,18 +97,19 @@ class Supernet(ImageModel, keras.Model):
         )
         self._genes.assign(space.encode(self._genome))
         self._forced: Statistics | None = None
-        self._calibration: Any = None
+        self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
 
-    def build(self, input_shape: Any) -> None:
-        for layer in (self.stem, *self.blocks, self.head):
+    def build(self, input_shape: tuple) -> None:
+        layers: list[keras.layers.Layer] = [self.stem, *self.blocks, self.head]
+        for layer in layers:
             if not layer.built:
                 layer.build()
         self.built = True
 
     # -- the forward pass ---------------------------------------------------------------------------------------
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Images, training: bool | None = None) -> Logits:
         inputs = checked(inputs, self.space.base)
         if self._forced is not None:
             return self._forward(inputs, self._active_view(), self._forced)
@@ -117,17 +119,22 @@ class Supernet(ImageModel, keras.Model):
         return infer(self, self.config, self.compute_dtype, forward, inputs)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
+        self,
+        x: Images | None = None,
+        y: Array | None = None,
+        y_pred: Logits | None = None,
+        sample_weight: Annotated[Array, "batch"] | None = None,
+        training: bool = True,
+    ) -> Scalar:
         """The loss of a step's first network, averaged, in training, with that of its further ones."""
         loss = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if not training:
             return loss
         losses = [loss]
         for indices in self.sampling.others(self.space, self._draw):
-            logits = self._train(x, indices)
+            logits = self._train(x, indices)  # type: ignore[arg-type]  # a training step gives x and y_pred
             if self.sampling.teaches:
-                losses.append(policies.distillation(y_pred, logits, self.sampling.temperature))
+                losses.append(policies.distillation(y_pred, logits, self.sampling.temperature))  # type: ignore[arg-type]
             else:
                 losses.append(super().compute_loss(x=x, y=y, y_pred=logits, sample_weight=sample_weight))
         loss = sum(losses[1:], losses[0]) / len(losses)
@@ -136,7 +143,7 @@ class Supernet(ImageModel, keras.Model):
             loss = loss + sum(0.0 * ops.sum(ops.convert_to_tensor(v)) for v in self.trainable_variables)
         return loss
 
-    def _train(self, x: Any, indices: Any) -> Any:
+    def _train(self, x: Images, indices: Annotated[Array, "slots"]) -> Logits:
         return self._forward(x, self._view(indices), Statistics(batch=True, rate=TRAINING_RATE))
 
     def train_step(self, *args: Any) -> Any:
@@ -145,7 +152,7 @@ class Supernet(ImageModel, keras.Model):
             warnings.filterwarnings("ignore", message="Gradients do not exist")
             return super().train_step(*args)
 
-    def _forward(self, x: Any, view: Any, statistics: Statistics) -> Any:
+    def _forward(self, x: Images, view: View, statistics: Statistics) -> Logits:
         base = self.space.base
         if not base.has_time:
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
@@ -162,18 +169,18 @@ class Supernet(ImageModel, keras.Model):
             x = ops.sum(x * weight, axis=1) / ops.sum(view.time_mask)
         return self.head(x, inputs=view.embed)
 
-    def _active_view(self) -> Any:
+    def _active_view(self) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(self._genes))
         return SlicedView(self._genome.to_config())
 
-    def _draw(self) -> Any:
+    def _draw(self) -> Annotated[Array, "slots"]:
         counts = self.space.cardinalities
         draws = keras.random.uniform((len(counts),), seed=self.seed_generator)
         indices = ops.cast(ops.floor(draws * ops.convert_to_tensor(counts.astype("float32"))), "int32")
         return ops.minimum(indices, ops.convert_to_tensor(counts - 1))
 
-    def _view(self, indices: Any) -> Any:
+    def _view(self, indices: Annotated[Array, "slots"]) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(indices))
         return SlicedView(self.space.decode(ops.convert_to_numpy(indices)).to_config())
@@ -259,7 +266,7 @@ class Supernet(ImageModel, keras.Model):
                 "not: look at how large they are, and at the weights."
             )
 
-    def _calibration_step(self, images: Any, rate: Any) -> Any:
+    def _calibration_step(self, images: Images, rate: Scalar) -> Scalar:
         self._forced = Statistics(batch=True, rate=rate)
         try:
             return ops.sum(self(images, training=False))
@@ -290,7 +297,7 @@ class Supernet(ImageModel, keras.Model):
     def load_own_variables(self, store: Any) -> None:
         pass
 
-    def _policy_of(self, path: str) -> Any:
+    def _policy_of(self, path: str) -> keras.DTypePolicy:
         return policy_at_the_end(self.dtype_policy) if path == "head" else self.dtype_policy
 
     def get_config(self) -> dict[str, Any]:

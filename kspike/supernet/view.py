@@ -8,11 +8,13 @@ tensors looked up by the genome's indices in constant tables, so one compiled pr
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
+from kspike._types import Array, PerStep, Scalar
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.space.expression import spread
@@ -24,14 +26,13 @@ class Leading:
 
     size: int
 
-    def take(self, *weights: Any, axis: int = -1) -> tuple:
-        """The active part of each of these weights, along one axis."""
-        return tuple(self._leading(w, axis % len(w.shape)) for w in weights)
+    def take(self, x: Array, axis: int) -> Array:
+        """The active part of a weight."""
+        if x.shape[axis] == self.size:
+            return x
+        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
 
-    def _leading(self, x: Any, axis: int) -> Any:
-        return x if x.shape[axis] == self.size else x[(slice(None),) * axis + (slice(0, self.size),)]
-
-    def mask(self, x: Any) -> Any:
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
         """Activations hold active channels alone."""
         return x
 
@@ -40,13 +41,13 @@ class Leading:
 class Masked:
     """The first channels of an axis, by a mask of ones and zeros over all of them."""
 
-    ones: Any
+    ones: Annotated[Array, "... channels"]
 
-    def take(self, *weights: Any, axis: int = -1) -> tuple:
+    def take(self, x: Array, axis: int) -> Array:
         """Weights stay whole: what they multiply is zero beyond the active channels."""
-        return weights
+        return x
 
-    def mask(self, x: Any) -> Any:
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
         """Sets inactive channels (last axis, once or several times side by side) to zero."""
         ones = self.ones
         if x.shape[-1] != ones.shape[0]:
@@ -57,7 +58,7 @@ class Masked:
 class SlicedView:
     """One genome as plain numbers."""
 
-    time_mask = None
+    time_mask: None = None
 
     def __init__(self, config: SpikformerConfig) -> None:
         self.config = config
@@ -77,7 +78,7 @@ class SlicedView:
         """Attention heads of a block."""
         return self.config.num_heads[block]
 
-    def neuron(self, kind: str, block: int | None = None) -> dict[str, Any]:
+    def neuron(self, kind: str, block: int | None = None) -> Mapping[str, float | Array]:
         """tau and v_threshold of one neuron."""
         return self.config.neuron_args(kind, block)
 
@@ -85,7 +86,7 @@ class SlicedView:
 class MaskedView:
     """A genome as tensors: `genes` holds one index a slot of the space."""
 
-    def __init__(self, space: SearchSpace, genes: Any) -> None:
+    def __init__(self, space: SearchSpace, genes: Annotated[Array, "slots"]) -> None:
         self.space = space
         self.genes = genes
         self.largest = space.max_config()
@@ -94,14 +95,14 @@ class MaskedView:
         self.timesteps = self.largest.timesteps
         self.embed = self._extent([self._choices("embed_dim", self.largest.embed_dim)], ["embed_dim"])
         self.stem = tuple(self._stem(stage) for stage in range(3))
-        self.time_mask = None
+        self.time_mask: PerStep | None = None
         if "timesteps" in self._gene:
             self.time_mask = self._extent([self._gene["timesteps"].choices], ["timesteps"]).ones
 
-    def _choices(self, gene: str, otherwise: Any) -> tuple:
+    def _choices(self, gene: str, otherwise: float) -> tuple:
         return self._gene[gene].choices if gene in self._gene else (otherwise,)
 
-    def _pick(self, table: np.ndarray, slots: list[str]) -> Any:
+    def _pick(self, table: Annotated[Array, "*slots ..."], slots: list[str]) -> Annotated[Array, "..."]:
         """Looks a table up by the genome; slots that the space does not have are single entries of the table."""
         x: Any = ops.convert_to_tensor(table)
         for slot in slots:
@@ -132,12 +133,12 @@ class MaskedView:
         table = (np.arange(largest) < np.array(sizes)[..., None]).astype("float32")
         return Masked(self._pick(table, ["embed_dim", f"mlp_ratio/{block}"]))
 
-    def active(self, block: int) -> Any:
+    def active(self, block: int) -> Scalar:
         """1.0 where the block runs, else 0.0."""
         depths = self._choices("depth", self.largest.depth)
         return self._pick(np.array([float(block < d) for d in depths], "float32"), ["depth"])
 
-    def heads(self, block: int) -> tuple[tuple[int, ...], Any]:
+    def heads(self, block: int) -> tuple[tuple[int, ...], Scalar]:
         """The widths that heads may have, and which of them they have, as an index: it follows width and heads."""
         widths = self._choices("embed_dim", self.largest.embed_dim)
         heads = self._choices("num_heads", self.largest.num_heads[block])
@@ -146,11 +147,11 @@ class MaskedView:
         table = index.reshape(dims.shape).astype("int32")
         return tuple(known.tolist()), self._pick(table, ["embed_dim", f"num_heads/{block}"])
 
-    def neuron(self, kind: str, block: int | None = None) -> dict[str, Any]:
+    def neuron(self, kind: str, block: int | None = None) -> Mapping[str, float | Array]:
         """tau and v_threshold of one neuron; plain numbers where no gene sets them."""
         return {field: self._neuron(field, kind, block) for field in ("tau", "v_threshold")}
 
-    def _neuron(self, field: str, kind: str, block: int | None) -> Any:
+    def _neuron(self, field: str, kind: str, block: int | None) -> float | Scalar:
         gene = f"{field}.{kind}"
         if gene not in self._gene and kind != "stem" and not (field == "v_threshold" and kind == "attention"):
             gene = field
@@ -159,3 +160,8 @@ class MaskedView:
             return self._pick(np.array(self._gene[gene].choices, "float32"), [slot])
         values = getattr(self.space.base, field)[kind]
         return values if block is None else spread(values, field, self.space.max_depth)[block]
+
+
+#: The leading channels of an axis, and a genome, in either form.
+Extent = Leading | Masked
+View = SlicedView | MaskedView

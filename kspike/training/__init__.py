@@ -1,4 +1,4 @@
-"""Trains a model by a recipe that stands in a JSON file, epoch by epoch, so that a killed run goes on."""
+"""Trains a model by a recipe (a JSON file), with a checkpoint every epoch, so that a killed run resumes."""
 
 from kspike.training.firing import FiringRates
 from kspike.training.loading import load

@@ -1,4 +1,4 @@
-"""A callback that measures firing and energy after every epoch, for whatever keeps Keras' logs."""
+"""A callback that measures firing and energy after every epoch and adds them to Keras' logs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kspike.cost.conventions.base import get
 
 
 class FiringRates(keras.callbacks.Callback):
-    """Measures what every neuron layer fires after each epoch, on images of your choice, and adds it to the logs.
+    """Measures the firing rate of every neuron layer after each epoch, on images of your choice, and logs it.
 
     The logs get `firing_rate` (all neurons; `measured_firing_rate` where a metric has that name), `energy_mj`, and
-    `firing_rate/PATH` for each neuron layer. Keras passes one dict of logs from callback to callback, so whatever
-    stands behind this one in the list keeps them: `History` always,
-    `keras.callbacks.CSVLogger`, and `keras.callbacks.TensorBoard`, which draws a curve a layer (it needs TensorFlow, on
-    any backend; kspike does not). Layers that turn silent or saturated are warned of, once each.
+    `firing_rate/PATH` for each neuron layer. Keras passes one dict of logs from callback to callback, so callbacks
+    behind this one in the list receive them: `History` always, `keras.callbacks.CSVLogger`, and
+    `keras.callbacks.TensorBoard`, which draws a curve a layer (it needs TensorFlow, on any backend; kspike does not). A
+    layer that becomes silent or saturated gives a warning, once.
 
     The images run through the model in inference mode, compiled once: one batch costs a forward pass an epoch.
 
     Args:
-        data: as `kspike.cost.measure` takes it: a part of a data set, (images, labels) or images. Take training or
+        data: as `kspike.cost.measure` takes it: a split of a data set, (images, labels) or images. Take training or
             validation images, not the test's.
         images: how many of them at most, the first ones; None for all.
         every: epochs from one measurement to the next.
@@ -67,7 +67,7 @@ class FiringRates(keras.callbacks.Callback):
         if self.layers:
             found |= {f"firing_rate/{row.name}": row.rate for row in self.report.neurons}
         if logs is not None:
-            # a metric of that name counted the training images; the curve of this one is another
+            # a metric of that name averages over the training images; this is another quantity
             logs.update({f"measured_{name}" if name in logs else name: value for name, value in found.items()})
         new = {*self.report.silent, *self.report.saturated} - self._warned
         if new:

@@ -1,4 +1,4 @@
-"""Reads what `train` is given as data: a data set, one part of it, or arrays; and holds it to the recipe."""
+"""Reads the data of `train`: a data set, one split of it, or arrays; and checks it against the recipe."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kspike.training.recipe import Recipe
 class Arrays(keras.utils.PyDataset):
     """Yields batches of (images, labels) held in memory, in an order that the seed and the epoch alone decide.
 
-    Order and changes are those of `kspike.data.Split` with the same seed. What moves in at the edges is the least value
-    of each channel over all images, or its mean, as the augmentation says; erased is set to the mean.
+    Order and changes are those of `kspike.data.Split` with the same seed. Edges are filled with the least value of each
+    channel over all images, or its mean, as the augmentation says; erased pixels are set to the mean.
 
     Args:
         images: floats, (n, ...); (n, height, width, channels) where they are changed.
-        labels: whole numbers (n,), or shares of classes (n, classes).
+        labels: whole numbers (n,), or class probabilities (n, classes).
         batch_size: images a batch.
         seed: of the order and the changes; None for the order as it is, the last batch then being what is left.
-        changes: what befalls the images.
+        changes: the augmentation.
 
     Raises:
-        ValueError: images of another shape than changes take.
+        ValueError: images of a shape that cannot be augmented.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Arrays(keras.utils.PyDataset):
             return images, labels
         rng = np.random.default_rng([CHANGES, self.seed or 0, self.epoch, index])
         images = self.changes.change_raw(images.astype("float32"), self._mean, self._white, rng, self._black)
-        # images are mixed with their labels, and so not before these are shares (`soften`)
+        # images are mixed together with their labels, so only once these are probabilities (`soften`)
         changes = self.changes if labels.ndim > 1 else dataclasses.replace(self.changes, mixup=0.0)
         return changes.change_normalized(images, labels, self.epoch, rng, self._mean)
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the order of an epoch."""
+        """Sets the epoch, which decides the order."""
         self.epoch = epoch
 
     @property
@@ -78,7 +78,7 @@ class Arrays(keras.utils.PyDataset):
         return hashlib.sha256(self.images.tobytes() + self.labels.tobytes()).hexdigest()
 
     def one_hot(self, classes: int) -> Arrays:
-        """The same with shares of classes as labels."""
+        """The same with one-hot labels."""
         if self.labels.ndim > 1:
             return self
         labels = np.eye(classes, dtype="float32")[self.labels]
@@ -86,7 +86,7 @@ class Arrays(keras.utils.PyDataset):
 
 
 def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
-    """Gives training and validation batches (None for none); the test part of a data set is never touched.
+    """Gives training and validation batches (None for none); the test split of a data set is never used.
 
     Raises:
         ValueError: something that holds no batches, or batches that are not the recipe's.
@@ -94,15 +94,15 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     if isinstance(data, Dataset):
         validation = data.validation if validation is None else validation
         data = data.train
-    train = _part(data, "training", recipe, recipe.seed, as_augmentation(recipe.augment))
+    train = _as_batches(data, "training", recipe, recipe.seed, as_augmentation(recipe.augment))
     if not isinstance(train, Arrays):
-        _hold(train, recipe)
-    return train, None if validation is None else _part(validation, "validation", recipe, None)
+        _check_recipe(train, recipe)
+    return train, None if validation is None else _as_batches(validation, "validation", recipe, None)
 
 
 def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[Any, Any, bool]:
-    """Gives both with shares of classes as labels where the recipe needs it, and whether they are so."""
-    labels = [np.asarray(part[0][1]) for part in (train, validation) if part is not None]
+    """Gives both with class probabilities as labels if the recipe needs them, and whether they are so."""
+    labels = [np.asarray(data[0][1]) for data in (train, validation) if data is not None]
     mixed = isinstance(train, Arrays) and bool(train.changes.mixup)
     if not recipe.label_smoothing and not mixed and all(label.ndim == 1 for label in labels):
         return train, validation, False
@@ -110,7 +110,7 @@ def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[A
 
 
 def check_first(data: Any, name: str, model: Any) -> None:
-    """Looks at the first batch, of arrays at all: the model's shape, finite numbers, labels that exist.
+    """Checks the first batch (all images of arrays): the model's input shape, finite numbers, labels in range.
 
     Args:
         data: batches, what `read` gives.
@@ -121,7 +121,7 @@ def check_first(data: Any, name: str, model: Any) -> None:
         ValueError: says what does not fit.
     """
     images, labels = (np.asarray(a) for a in data[0][:2])
-    if isinstance(data, Arrays):  # in memory: all of them, and by the place the user knows them by
+    if isinstance(data, Arrays):  # in memory: all of them, with the user's own indices
         images, labels = data.images, data.labels
     shape, classes = tuple(model.input_shape[1:]), int(model.output_shape[-1])
     if len(images.shape) != len(shape) + 1 or any(
@@ -138,14 +138,14 @@ def check_first(data: Any, name: str, model: Any) -> None:
 
 
 def bad_batch(train: Any, first: int, last: int) -> str | None:
-    """Reads batches again, from first to last: which is the first with images that hold NaN; None for none."""
+    """Reads batches `first` to `last` again; describes the first with images that hold NaN, or None."""
     for i in range(first, last):
         if (bad := bad_rows(train[i][0])) is not None:
             return f"in batch {i + 1}, read again, {bad}"
     return None
 
 
-def _part(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augmentation = UNCHANGED) -> Any:
+def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augmentation = UNCHANGED) -> Any:
     if isinstance(data, (tuple, list)):
         if len(data) != 2 or len(data[0]) != len(data[1]) or not len(data[0]):
             raise ValueError(f"{name} data as arrays must be (images, labels), as many of each, at least one.")
@@ -153,7 +153,7 @@ def _part(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augme
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise ValueError(
-            f"{name} data must be a data set of kspike.data.load(...), a part of it, a keras.utils.PyDataset or "
+            f"{name} data must be a data set of kspike.data.load(...), a split of it, a keras.utils.PyDataset or "
             f"(images, labels), received {type(data).__name__}."
         )
     if not isinstance(data, (Split, Arrays)) and len(data):
@@ -161,11 +161,11 @@ def _part(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augme
     return data
 
 
-def _hold(train: Any, recipe: Recipe) -> None:
-    """A recipe that does not describe the run would be worse than none.
+def _check_recipe(train: Any, recipe: Recipe) -> None:
+    """Checks that the recipe describes the data: a recipe that does not is worse than none.
 
-    A data set of one's own brings its batches, and shuffles and augments them as it likes: what it says of itself, and
-    the size of its first batch, has to be the recipe's.
+    A user's data set shuffles and augments its batches itself: the settings that it states as attributes, and the size
+    of its first batch, must be the recipe's.
     """
     own = not isinstance(train, Split)
     sizes = {"batch_size": _batch_size(train, recipe.batch_size)} if own else {}
@@ -192,13 +192,13 @@ def _hold(train: Any, recipe: Recipe) -> None:
 
 
 def _batch_size(data: Any, wanted: int) -> int:
-    """Images of the first batch; what was wanted where there is but one batch, with fewer."""
+    """Images of the first batch; `wanted` if there is only one batch, with fewer images."""
     found = len(data[0][1])
     return wanted if len(data) == 1 and found < wanted else found
 
 
 def _meanings(augment: Any) -> list[Augmentation]:
-    """What a name means, where images may be mirrored and where not."""
+    """The augmentations that a name may mean: for images that may be mirrored, and for those that may not."""
     found = [as_augmentation(augment, True)]
     if isinstance(augment, str) and augment != "flip_shift":
         found.append(as_augmentation(augment, False))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(directory: str | os.PathLike[str]) -> Spikformer:
-    """Gives the Spikformer of a run in `directory`, with the weights of its newest whole epoch; not compiled.
+    """Gives the Spikformer of a run in `directory`, with the weights of its newest complete epoch; not compiled.
 
     Raises:
         ValueError: no run, one that has kept no epoch yet, one of another kind of model, or a damaged file.

@@ -1,4 +1,4 @@
-"""Trains a model by a recipe with Keras' own compile and fit, keeping every epoch, so that a killed run goes on."""
+"""Trains a model by a recipe with Keras' compile and fit, with a checkpoint every epoch: a killed run resumes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kspike import _lock
 from kspike._files import expanded
 from kspike._finite import bad_weights
 from kspike.ops import accelerated
-from kspike.training import inputs, kept, records
+from kspike.training import checkpoints, inputs, records
+from kspike.training.graph_replay import Prefetcher, graph_replay
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
-from kspike.training.recording import Ahead, recording
 
-#: Batches between two looks at the loss: reading it waits for the device.
+#: Batches between two checks of the loss: reading it waits for the device.
 LOOK_EVERY = 50
 
 
@@ -38,31 +38,32 @@ def train(
 ) -> keras.Model:
     """Trains a classifier that gives logits, and returns it, with the weights of the last epoch.
 
-    With a `directory`, every epoch's weights, optimizer and history are kept there (only the newest whole epoch stays):
-    run the same script again after Ctrl-C, kill -9 or a power cut, and training goes on after that epoch, to the very
-    weights that an uninterrupted run ends with. A run that is done is loaded. Other settings in the same directory are
-    refused. Nothing is chosen: neither by the validation images, which are only looked at, nor by the test images,
-    which are never read.
+    With a `directory`, every epoch's weights, optimizer and history are kept there (only the newest complete epoch
+    stays): run the same script again after Ctrl-C, kill -9 or a power cut, and training resumes after that epoch, and
+    ends with the same weights as an uninterrupted run. A finished run is loaded. Other settings in the same directory
+    are refused. Nothing is chosen by the validation images, which are only evaluated, and the test images are never
+    read.
 
     The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
     epoch_N/ with model.weights.h5, which `model.load_weights` takes; what else lies in it stays as it is. One process
-    at a time trains into it: a second one is refused, and told who does.
+    at a time trains into it; a second one is refused, with the name of the first.
 
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
-        data: a data set of `kspike.data.load` or `recipe.load_data`, its training part, another `keras.utils.PyDataset`
-            or (images, labels) as arrays. It must come in the recipe's batches, order and augmentation; arrays, of
-            floats, are given them here, and another PyDataset has its own order, which no seed of the recipe changes.
+        data: a data set of `kspike.data.load` or `recipe.load_data`, its training split, another
+            `keras.utils.PyDataset` or (images, labels) as arrays. It must come in the recipe's batches, order and
+            augmentation; arrays, of floats, are given them here, and another PyDataset has its own order, which no seed
+            of the recipe changes.
         recipe: a `Recipe`.
-        validation_data: looked at after each epoch; of a whole data set, its validation part.
+        validation_data: evaluated after each epoch; of a whole data set, its validation split.
         directory: where the run is kept; None keeps nothing.
         resume: False starts anew, removing the run that is in the directory.
-        callbacks: Keras callbacks. One that has a memory of its own starts afresh when a run goes on.
+        callbacks: Keras callbacks. A callback's own state is not restored when a run resumes.
         verbose: 0 for silence, 1 for a line an epoch, 2 for Keras' progress bar as well.
 
     Raises:
         ValueError: something does not fit together, or another process trains in the directory, before work starts; a
-            damaged checkpoint; a loss or a weight that is no number (the epochs before are kept).
+            damaged checkpoint; a loss or a weight that is not finite (the epochs before are kept).
 
     Example:
         >>> import kspike                                                       # doctest: +SKIP
@@ -75,9 +76,9 @@ def train(
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
     training, validation = inputs.read(data, validation_data, recipe)
-    for part, name in ((training, "training"), (validation, "validation")):
-        if part is not None and len(part):
-            inputs.check_first(part, name, model)
+    for batches, name in ((training, "training"), (validation, "validation")):
+        if batches is not None and len(batches):
+            inputs.check_first(batches, name, model)
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
     folder = None if directory is None else expanded(directory)
     with contextlib.nullcontext() if folder is None else _hold(folder):
@@ -109,9 +110,9 @@ def _train(
         training.set_epoch(len(rows))
     with contextlib.ExitStack() as stack:
         if accelerated():
-            stack.enter_context(recording(model))
-            if isinstance(training, (inputs.Split, inputs.Arrays)):  # whose batches threads may read
-                training = stack.enter_context(contextlib.closing(Ahead(training)))
+            stack.enter_context(graph_replay(model))
+            if isinstance(training, (inputs.Split, inputs.Arrays)):  # threads may read their batches
+                training = stack.enter_context(contextlib.closing(Prefetcher(training)))
         model.fit(
             training,
             validation_data=validation,
@@ -137,7 +138,7 @@ def _open(
     folder: Path, model: keras.Model, settings: dict[str, Any], epochs: int, resume: bool
 ) -> list[dict[str, float]]:
     with _writing(folder):
-        kept.check_places(folder, epochs, anew=not resume)
+        checkpoints.check_places(folder, epochs, anew=not resume)
         if not resume:
             records.forget(folder)
         records.check_settings(folder, settings)
@@ -165,17 +166,17 @@ def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, An
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Keeps each epoch, says a line of it, and stops where the loss, or a weight, is no number."""
+    """Keeps a checkpoint of each epoch, prints a line, and stops where the loss, or a weight, is not finite."""
 
     def __init__(
         self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
     ) -> None:
         super().__init__()
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
-        self.looked = 0  # batches of this epoch whose loss was seen to be a number
+        self.looked = 0  # batches of this epoch up to the last finite loss
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if getattr(self.data, "epoch", epoch) != epoch:  # one that Keras does not move on by itself
+        if getattr(self.data, "epoch", epoch) != epoch:  # a data set whose epoch Keras does not advance
             self.data.set_epoch(epoch)
         self.start, self.rate = time.perf_counter(), float(keras.ops.convert_to_numpy(self._rate()))
 
@@ -185,7 +186,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._look(logs, None)
-        if (found := bad_weights(self.model)) is not None:  # the loss, of before the last step, does not show it
+        if (found := bad_weights(self.model)) is not None:  # the last step's loss is from before it
             raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
@@ -203,7 +204,7 @@ class _Epochs(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             where = f"epoch {len(self.rows) + 1}" + ("" if batch is None else f", by batch {batch + 1}")
-            # at an epoch's end data may already have another order: then all of it
+            # at an epoch's end the data may already have the next order: then search all of it
             first, last = (0, len(self.data)) if batch is None else (self.looked, batch + 1)
             found = inputs.bad_batch(self.data, first, last)
             if found is not None:

@@ -12,10 +12,10 @@ from kspike.training.recipe import Recipe
 
 
 def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Gives AdamW with the recipe's schedule, which leaves vectors and scalars of the model undecayed.
+    """Gives AdamW with the recipe's schedule, without weight decay of vectors and scalars.
 
     rate(step) = min + (max - min) step / warmup            while warming up
-    rate(step) = min + (max - min) (1 + cos(pi share)) / 2  after, share the part of the remaining steps that is done
+    rate(step) = min + (max - min) (1 + cos(pi share)) / 2  after; share: fraction of the remaining steps done
 
     Decay would pull a bias, a normalisation's scale and shift, and a neuron's time constant to 0, which means nothing
     for any of them: only variables of two dimensions and more decay, as in timm's recipes.
@@ -38,7 +38,7 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
     undecayed = [v for v in model.trainable_variables if len(v.shape) < 2]
     if undecayed:
         optimizer.exclude_from_weight_decay(var_list=undecayed)
-    # on this optimizer alone, which stays Keras' AdamW in every file
+    # on this instance alone: a saved optimizer stays Keras' AdamW
     optimizer._clip_gradients = functools.partial(_clip, optimizer)
     return optimizer
 
@@ -54,7 +54,7 @@ def _clip(optimizer: keras.optimizers.Optimizer, gradients: list[Any]) -> list[A
 
 
 def make_loss(soft: bool, label_smoothing: float = 0.0) -> keras.losses.Loss:
-    """Cross-entropy of logits: with whole numbers as labels, or, where `soft`, with shares of classes."""
+    """Cross-entropy of logits: with whole numbers as labels, or, if `soft`, with class probabilities."""
     if soft:
         return keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -1,4 +1,4 @@
-"""Recipe: how a model is trained, as a frozen dataclass that stands in a JSON file."""
+"""Recipe: how a model is trained, as a frozen dataclass that can be written as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kspike.data import Augmentation
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Says how a model is trained: AdamW, the rate rising linearly, then falling on a cosine, one step at a time.
+    """Says how a model is trained: AdamW with a linear warm-up and a cosine decay of the learning rate, step by step.
 
     Two runs of one recipe from the same first weights on the same machine give the same weights.
 
@@ -32,8 +32,8 @@ class Recipe:
         weight_decay: of AdamW, a step taking off learning_rate * weight_decay; biases, normalisation and neurons are
             not decayed.
         label_smoothing: share of each label that is spread over all classes.
-        clip_norm: longest gradient of one variable (its L2 norm); None for any.
-        augment: what befalls training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
+        clip_norm: largest L2 norm of one variable's gradient; None for no clipping.
+        augment: of the training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
             For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
         seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
             too.

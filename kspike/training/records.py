@@ -1,4 +1,4 @@
-"""Writes what a run has to remember: settings, history, and the newest whole epoch; each aside, then renamed."""
+"""Writes and restores the state of a run: settings, history, and the newest complete epoch; each atomically."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kspike import _lock
 from kspike._csv import as_csv, uncell
 from kspike._files import expanded, folder_aside, sha256, sync, write_bytes
 from kspike._messages import shown
-from kspike.training import kept
-from kspike.training.kept import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
+from kspike.training import checkpoints
+from kspike.training.checkpoints import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
@@ -49,7 +49,7 @@ def _row(path: Path, number: int, names: list[str], line: list[str]) -> dict[str
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Writes the settings of a new run; holds those of a run that goes on to what they were.
+    """Writes the settings of a new run; checks that those of a resumed run are unchanged.
 
     Raises:
         ValueError: they differ; the message names where.
@@ -57,7 +57,7 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     path = folder / SETTINGS
     settings = json.loads(json.dumps(settings))
     if not path.exists():
-        if found := kept.epochs(folder):
+        if found := checkpoints.epochs(folder):
             raise ValueError(
                 f"{folder} holds {found[-1].name} of a run, but no {SETTINGS} to tell which: restore it from a copy, "
                 "or use another directory, or resume=False to start anew."
@@ -75,10 +75,10 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) -> None:
-    """Writes the state after an epoch into a folder that appears whole, and takes the older ones away."""
-    place = folder / kept.name(len(rows))
+    """Writes the state after an epoch into a folder, atomically, and removes the older ones."""
+    place = folder / checkpoints.name(len(rows))
     folder.mkdir(parents=True, exist_ok=True)
-    kept.clear(folder)
+    checkpoints.clear(folder)
     with folder_aside(folder, place.name) as aside:
         model.save_weights(aside / WEIGHTS)
         state: Any = {f"v{i}": np.asarray(keras.ops.convert_to_numpy(v)) for i, v in _state(model)}
@@ -87,14 +87,14 @@ def keep(folder: Path, model: keras.Model, rows: Sequence[Mapping[str, float]]) 
         (aside / ROWS).write_text(json.dumps({"epoch": len(rows), "history": rows, "sha256": hashes}), "utf-8")
         for name in (WEIGHTS, STATE, ROWS):
             sync(aside / name)
-        if place in kept.epochs(folder):  # kept a moment before a kill; its history file was not yet written
-            kept.remove(place)
+        if place in checkpoints.epochs(folder):  # kept just before a kill; its history file was not yet written
+            checkpoints.remove(place)
         os.rename(aside, place)
     sync(folder)
     write_bytes(folder / HISTORY, _csv(rows), durable=True)
-    for older in kept.epochs(folder):
+    for older in checkpoints.epochs(folder):
         if older != place:
-            kept.remove(older)
+            checkpoints.remove(older)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
-    """Puts the newest whole epoch into a compiled model; gives its history, empty where there is none.
+    """Loads the newest complete epoch into a compiled model; returns its history, empty if there is none.
 
     Raises:
         ValueError: a file is not the one that was written.
     """
-    if not kept.epochs(folder):
+    if not checkpoints.epochs(folder):
         return []
     place, rows = restore_weights(folder, model)
     with np.load(place / STATE, allow_pickle=False) as stored:
@@ -132,18 +132,18 @@ def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
 
 
 def restore_weights(folder: Path, model: keras.Model) -> tuple[Path, list[dict[str, float]]]:
-    """Puts the weights of the newest whole epoch into a model; gives where it lies, and its history.
+    """Loads the weights of the newest complete epoch into a model; returns its folder and history.
 
     Raises:
         ValueError: no epoch is kept, or a file is not the one that was written.
     """
     while True:
-        found = kept.epochs(folder)
+        found = checkpoints.epochs(folder)
         if not found:
             raise ValueError(f"The run in {folder} has kept no epoch yet; let it train for at least one.")
         place = found[-1]
         try:
-            record = kept.read(place)
+            record = checkpoints.read(place)
             for name, digest in record["sha256"].items():
                 if not (place / name).is_file() or sha256(place / name) != digest:
                     raise ValueError(
@@ -152,23 +152,23 @@ def restore_weights(folder: Path, model: keras.Model) -> tuple[Path, list[dict[s
                     )
             model.load_weights(place / WEIGHTS)
         except (OSError, ValueError):
-            if place not in kept.epochs(folder):  # a run that goes on has kept a newer one meanwhile
+            if place not in checkpoints.epochs(folder):  # a run in progress has kept a newer one meanwhile
                 continue
             raise
         return place, record["history"]
 
 
 def forget(folder: Path) -> None:
-    """Takes an earlier run away, and nothing else that may lie in the folder."""
-    for old in kept.epochs(folder):
-        kept.remove(old)
-    kept.clear(folder)
+    """Removes an earlier run, and nothing else that may be in the folder."""
+    for old in checkpoints.epochs(folder):
+        checkpoints.remove(old)
+    checkpoints.clear(folder)
     for name in (SETTINGS, HISTORY):
         (folder / name).unlink(missing_ok=True)
 
 
 def discard(folder: Path) -> None:
-    """Takes a run away, and its folder where it held nothing else.
+    """Removes a run, and its folder if that held nothing else.
 
     Raises:
         ValueError: a process trains in it; says which.
@@ -182,7 +182,7 @@ def discard(folder: Path) -> None:
 
 
 def _state(model: keras.Model) -> list[tuple[int, Any]]:
-    """The optimizer's variables, and those of the model that its weight file leaves out: states of random numbers."""
+    """The optimizer's variables, and those of the model that its weight file leaves out: random states."""
     weights = {id(v) for v in model.weights}
     return list(enumerate([*model.optimizer.variables, *(v for v in model.variables if id(v) not in weights)]))
 

@@ -15,7 +15,7 @@ from kspike.space import Genome, SearchSpace
 
 
 def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
-    """Declares one Choice a slot of the space, blocks beyond a depth active only where that depth is."""
+    """Declares one Choice a slot of the space; a block's slots are active only where the depth includes the block."""
     depths = next((gene.choices for gene in space.genes if gene.name == "depth"), ())
     for slot in space.slots:
         deep = [d for d in depths if slot.block is not None and d > slot.block]
@@ -32,7 +32,7 @@ def hyperparameters(space: SearchSpace) -> keras_tuner.HyperParameters:
 
 
 def values_of(genome: Genome) -> dict[str, int | float]:
-    """Hyperparameter values of what a genome expresses: Python numbers, since KerasTuner cannot store NumPy's."""
+    """Hyperparameter values of a genome's expressed genes: Python numbers, since KerasTuner cannot store NumPy's."""
     return {
         slot.name: slot.gene.choices[i] for slot, i in zip(genome.space.slots, genome.expressed, strict=True) if i >= 0
     }
@@ -41,7 +41,7 @@ def values_of(genome: Genome) -> dict[str, int | float]:
 def genome_of(values: Mapping[str, Any] | keras_tuner.HyperParameters, space: SearchSpace) -> Genome:
     """The genome of hyperparameter values; blocks without a value get the first choice, which is not expressed.
 
-    Values are matched within 1e-6: KerasTuner's wire rounds them to float32.
+    Values are matched within 1e-6: KerasTuner's protocol rounds them to float32.
     """
     given = values.values if isinstance(values, keras_tuner.HyperParameters) else values
     indices = []

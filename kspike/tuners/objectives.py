@@ -1,4 +1,4 @@
-"""Objectives: turn what was measured of a candidate into one number to search by."""
+"""Objectives: turn the metrics of a candidate into one number to search by."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class FunctionObjective(keras_tuner.Objective):
 
 
 def resolve(objective: Any) -> keras_tuner.Objective:
-    """Reads what a user gives: an objective, the name of a metric, or None for `AEB()`.
+    """Resolves an `objective=` argument: an objective, the name of a metric, or None for `AEB()`.
 
     Raises:
         ValueError: an unknown metric, or a list (KerasTuner would add accuracy and energy up without weights).

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Public names and the module that holds each.
-_HOMES = {
+_LAZY = {
     "ModelTable": "listing",
     "VerificationReport": "verifying",
     "card": "cards",
@@ -42,4 +42,4 @@ _HOMES = {
     "verify": "verifying",
 }
 
-__getattr__, __dir__ = attributes(__name__, _HOMES, __all__, modules=True)
+__getattr__, __dir__ = attributes(__name__, _LAZY, __all__, modules=True)

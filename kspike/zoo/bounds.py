@@ -1,7 +1,7 @@
 """Checks the sizes in a raw configuration before anything is built from it.
 
-A few bytes of JSON can ask for terabytes. The raw numbers are bounded first, because making the config already
-allocates by them (one value a block); then the number of parameters in closed form must fit the weight file's size.
+A few bytes of JSON can ask for terabytes. The raw numbers are bounded first, because the config's constructor already
+allocates one value a block; then the number of parameters, in closed form, must fit the weight file's size.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 MAX_PARAMETERS = 1 << 31
-# Far above any published spiking transformer, far below what would hurt: the weight file's size bounds the rest.
+# Far above any published spiking transformer, far below what exhausts memory; the weight file's size bounds the rest.
 _LIMITS = {
     "input_shape": 4096, "num_classes": 1_000_000, "timesteps": 4096, "embed_dim": 65_536, "depth": 1024,
     "num_heads": 65_536, "mlp_ratio": 64, "stem_channels": 65_536,
@@ -54,8 +54,8 @@ def _check(value: Any, limit: float, what: str) -> None:
 def check_parameters(parameters: int, depth: int, weight_bytes: int, what: str) -> None:
     """Raises ValueError unless a weight file of that size can hold exactly this many trainable parameters.
 
-    float32 takes four bytes, float16 two; beside the trainable ones there are the normalisations' moving statistics,
-    which are never more than the trainable ones.
+    float32 takes four bytes, float16 two; besides the trainable ones the file holds the normalisations' moving
+    statistics, which are never more than the trainable ones.
     """
     least = _LEAST_BYTES * parameters
     most = 2 * _BYTES * parameters + (depth + 2) * _OVERHEAD_PER_BLOCK

@@ -13,7 +13,7 @@ from kspike.zoo.entry import Entry
 
 
 def card(name_or_folder: str | os.PathLike, *, directory: str | os.PathLike | None = None) -> dict[str, Any]:
-    """The name or folder of an entry -> its metadata: accuracy, energy_mj, parameters, reproduce, and all behind them.
+    """The name or folder of an entry -> its metadata: accuracy, energy_mj, parameters, reproduce, and their details.
 
     `accuracy` is a share of the test images (`evaluation` holds n, correct, the interval and the backends),
     `energy_mj` the estimated millijoules an image over all time steps (`energy` names the convention). Both are None

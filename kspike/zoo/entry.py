@@ -6,9 +6,9 @@
         README.md           the card, for a person
         model.weights.h5    plain Keras weights, float32, or with kernels in float16
 
-Entries from before kspike/zoo/sealing.py have no hash of the metadata and the README, and are read as ever.
-The hashes tell an entry that was damaged or altered on its way; they are no signature: whoever writes an entry writes
-its hashes too. What protects against a hostile one is that nothing in it is ever executed and every size is bounded.
+Older entries have no hash of the metadata and the README (kspike/zoo/sealing.py); they are read all the same.
+The hashes detect an entry that was damaged or altered in transit; they are no signature: whoever writes an entry writes
+its hashes too. The protection against a hostile entry is that nothing in it is executed and every size is bounded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_METADATA_BYTES = 8 << 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One published model on the disk. `folder`: where it lies; `metadata`: its checked metadata.json."""
+    """One published model on the disk. `folder`: its folder; `metadata`: its checked metadata.json."""
 
     folder: Path
     metadata: dict
@@ -49,7 +49,7 @@ class Entry:
         content = files.read_bounded(path, MAX_METADATA_BYTES, allow_hard_links=allow_hard_links)
         metadata = strict_json.loads(content, str(path))
         schema.check(metadata, folder.name if name is None else name, str(path))
-        return cls(folder, schema.whole(metadata), allow_hard_links)
+        return cls(folder, schema.with_all_keys(metadata), allow_hard_links)
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""Measures a model on test images: logits image by image, and what a card says of them."""
+"""Measures a model on test images: logits image by image, and the figures of a card."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from kspike._finite import bad_rows, check_weights
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, check_weights, scaled
 from kspike.zoo import files
 
-# Two float32 backends agree to this in every logit of most images; in the rest, neurons were within rounding of firing.
+# Two float32 backends agree to this in every logit of most images; in the rest, a neuron was within rounding of firing.
 LOGIT_TOLERANCE = 1e-5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """What a model said to each test image. `logits`: `(n, classes)` float32; `labels`: `(n,)`."""
+    """A model's logits for each test image, with the labels. `logits`: `(n, classes)` float32; `labels`: `(n,)`."""
 
     logits: np.ndarray
     labels: np.ndarray
@@ -73,7 +72,7 @@ def measure(model: Any, test: Any) -> Measured:
 
 
 def agreement(measured: Measured, reference: Measured) -> dict:
-    """Two backends on the same images -> what a card says of the first, beside the second."""
+    """Logits of two backends on the same images -> a card's figures of the first, compared with the second."""
     close = np.all(np.abs(measured.logits - reference.logits) <= LOGIT_TOLERANCE, axis=-1)
     return {
         "correct": measured.correct,
@@ -84,7 +83,7 @@ def agreement(measured: Measured, reference: Measured) -> dict:
 
 
 def interval(correct: int, n: int, z: float = 1.96) -> list[float]:
-    """Wilson's 95 % interval of an accuracy: what n images can tell."""
+    """Wilson's 95 % confidence interval of an accuracy on n images."""
     share = correct / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -92,7 +91,7 @@ def interval(correct: int, n: int, z: float = 1.96) -> list[float]:
 
 
 def hash_labels(labels: Sequence[int] | np.ndarray) -> str:
-    """The labels in order -> a SHA-256, by which another run knows that it reads the same images in the same order."""
+    """The labels in order -> a SHA-256, by which another run checks that it reads the same images in the same order."""
     return files.sha256(np.asarray(labels, dtype="<i4").tobytes())
 
 

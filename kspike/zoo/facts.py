@@ -1,4 +1,4 @@
-"""Collects what a card states: the model's, the data's, the author's and the measured facts, each checked."""
+"""Collects and checks the facts of a card: about the model, the data, the author, and the measurements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from kspike._messages import shown
 from kspike.config import SpikformerConfig
-from kspike.zoo import bounds, elsewhere, evaluating, machine, naming, strict_json
+from kspike.zoo import bounds, cross_backend, evaluating, machine, naming, strict_json
 
 _LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:-]*\+?")
 _ORIGIN = ("name", "version", "split_hash", "source", "license", "citation")
@@ -44,7 +44,7 @@ def parameters(config: SpikformerConfig) -> int:
     return int(cost.parameters(config))
 
 
-def given(
+def author_facts(
     config: SpikformerConfig,
     about: dict,
     *,
@@ -55,7 +55,7 @@ def given(
     runs: Any,
     reproduce: str | None,
 ) -> dict:
-    """What the author says -> the part of the metadata that holds it."""
+    """The author's arguments of `publish`, checked -> their keys of the metadata."""
     for key, value in about.items():
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise ValueError(f"Expected {key} to be a text; received {shown(value)}.")
@@ -102,7 +102,7 @@ def _genome(record: dict, config: SpikformerConfig) -> dict | None:
         space = SearchSpace.from_dict(record["space"])
         genomes = [Genome.from_dict(record["genome"], space)] if record.get("genome") else []
         genomes += [Genome(space, tuple(trial["indices"])) for trial in record["trials"]]
-    except (KeyError, TypeError, ValueError):  # the record of another tool: what it says is taken as it is
+    except (KeyError, TypeError, ValueError):  # the record of another tool is taken as it is
         return record.get("genome")
     return next((genome.to_dict() for genome in genomes if genome.to_config() == config), None)
 
@@ -126,8 +126,8 @@ def describe_data(data: Any, config: SpikformerConfig) -> dict:
     return {"input": {"shape": list(shape), **numbers}, "class_names": names, "data": origin}
 
 
-def surroundings() -> dict:
-    """What everything was measured with."""
+def environment() -> dict:
+    """Versions and hardware of the measurement."""
     return {"versions": machine.versions(), "hardware": machine.hardware()}
 
 
@@ -143,7 +143,7 @@ def measure(
     name = naming.full_name(metadata["name"], metadata["version"])
     rows = {
         here: evaluating.agreement(measured, measured),
-        **elsewhere.measure_on(others, folder, name, data.test, measured),
+        **cross_backend.measure_on(others, folder, name, data.test, measured),
     }
     evaluation = {
         "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,
@@ -174,7 +174,7 @@ def measure_energy(model: Any, test: Any, convention: str | None) -> dict:
 
 
 def check_convention(convention: str | None) -> None:
-    """ValueError for a convention that nobody knows, or that charges no energy, before anything is measured by it."""
+    """Raises ValueError for a convention that is unknown, or charges no energy, before anything is measured."""
     from kspike import cost
     from kspike.cost.conventions.base import get
 

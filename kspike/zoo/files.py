@@ -1,7 +1,7 @@
-"""Reads files of an entry into bounded bytes and writes folders that appear whole or not at all.
+"""Reads files of an entry with a size limit, and writes folders atomically.
 
 An entry may come from anyone. A file is therefore opened once, without following links, measured on the open
-descriptor and read into memory; what is hashed is then exactly what is used, whatever happens to the path later.
+descriptor and read into memory; the bytes that are hashed are then the bytes that are used, even if the path changes.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Makes a file of that many bytes that really has its place on the disk; OSError where there is none.
+    """Allocates a file of that many bytes on the disk; OSError where there is no space.
 
-    Tried before work starts: a quota is in no statistics, and HDF5 does not fail in good order when a disk fills up.
+    Tried before work starts: free space does not show quotas, and HDF5 does not fail cleanly when a disk fills up.
     """
     with open(path, "xb") as file:
         if hasattr(os, "posix_fallocate"):
@@ -106,10 +106,10 @@ def reserve(path: Path, size: int) -> None:
             file.write(b"\0" * min(_CHUNK, size - start))
 
 
-def release(aside: Path, candidates: Callable[[], Path]) -> Path:
-    """Renames a finished folder to the name it is released under and never onto something that is there.
+def rename_into_place(aside: Path, candidates: Callable[[], Path]) -> Path:
+    """Renames a finished folder to its final name, never onto something that exists.
 
-    `candidates` is called again for the next name when somebody else took the first in the meantime.
+    `candidates` is called again for the next name if another process took the first in the meantime.
     """
     while True:
         target = candidates()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-#: What a row says of an entry, beside its name and data set out of its metadata.
+#: Metadata keys of a row, besides the entry's name and data set.
 FACTS = ("accuracy", "energy_mj", "parameters", "license")
 COLUMNS = ("name", "data_set", *FACTS)
 
@@ -25,8 +25,8 @@ class ModelTable(Sequence):
     """Published entries: prints as a table; iterates, indexes and tests as a sequence of full names (`name.vN`).
 
     A bare name is in it when any version is. `rows` holds one dict an entry: name, data_set, accuracy, energy_mj,
-    parameters, license. Damaged entries are none of them: they stand below the others when the table is printed, and in
-    `damaged`, one dict an entry: name, error.
+    parameters, license. Damaged entries are not in the sequence: the printed table shows them below the others, and
+    `damaged` holds one dict for each: name, error.
     """
 
     def __init__(self, rows: Sequence[dict], damaged: Sequence[dict] = ()) -> None:

@@ -24,7 +24,7 @@ def load(
 ) -> Spikformer:
     """Turns the name or the folder of an entry into its model.
 
-    Nothing out of the entry is executed: the architecture is data, the model is `kspike.Spikformer`, the weights are
+    Nothing from the entry is executed: the architecture is data, the model is `kspike.Spikformer`, the weights are
     arrays. The SHA-256 of the config and of the weights is checked before either is opened.
 
     Args:

@@ -1,4 +1,4 @@
-"""Describes what a number was measured with: versions of the software, and the hardware, without naming the machine."""
+"""Describes what a number was measured with: software versions and hardware, without the machine's name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def versions() -> dict[str, str]:
-    """Names of what computed -> their versions."""
+    """Package names -> their versions."""
     import keras
 
     names = ["kspike", "keras", "numpy", "h5py"]
@@ -48,7 +48,7 @@ def hardware() -> dict[str, str | int | list[str]]:
 def _accelerators() -> list[str]:
     import keras
 
-    # Every backend's tensors say where they are, and all in words of their own.
+    # Every backend's tensors have a device, and each backend names it differently.
     where = str(getattr(keras.ops.zeros((1,)), "device", "")).lower()
     if not any(word in where for word in ("cuda", "gpu", "tpu", "mps", "xpu")):
         return []
@@ -73,7 +73,7 @@ def _processor() -> str:
 def command() -> str | None:
     """The command that is running, as a person would type it: a script, or `kspike`; None in a notebook or a shell.
 
-    Absolute paths are cut to their last name: they mean nothing elsewhere, and tell of the machine.
+    Absolute paths are cut to their last name: they mean nothing on another machine, and reveal this one.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""Turns what a user calls an entry (a name, a name with version, a folder) into the entry's folder."""
+"""Resolves an entry's name (with or without version) or folder to the entry's folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def versions(directory: Path) -> dict[str, list[int]]:
 def incomplete(directory: Path) -> dict[str, list[int]]:
     """A zoo folder -> the versions whose folder holds an entry's config or weights but no metadata.json, oldest first.
 
-    What is copied or unpacked only in part looks so; publishing never leaves it.
+    An incomplete copy or unpacking looks like this; publishing never leaves it.
     """
     found: dict[str, list[int]] = {}
     if not directory.is_dir():

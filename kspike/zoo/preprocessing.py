@@ -1,4 +1,4 @@
-"""Turns raw images into what an entry's model was trained on, and its logits into named classes."""
+"""Turns raw images into the model's input as in training, and logits into named classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kspike.zoo.entry import Entry
 def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.PathLike | None = None) -> np.ndarray:
     """Raw images of the entry's range (0..255 for most) -> normalised float32 images, as in training.
 
-        y = ((x - lowest) / (highest - lowest) - mean) / std          per channel, range, mean and std off the card
+        y = ((x - lowest) / (highest - lowest) - mean) / std          per channel; range, mean and std from the card
 
     Args:
         images: `(n, height, width, channels)`, or `(n, time, height, width, channels)` where the entry takes frames;

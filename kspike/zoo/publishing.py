@@ -1,4 +1,4 @@
-"""Writes a trained model as a new entry: checked first, measured once, released whole or not at all."""
+"""Writes a trained model as a new entry: checked first, measured once, put into place atomically."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 
 from kspike import _names
 from kspike._files import folder_aside, remove_leftovers, sync
-from kspike.zoo import cards, files, naming, schema, sealing, strict_json
-from kspike.zoo import facts as gather
+from kspike.zoo import cards, facts, files, naming, schema, sealing, strict_json
 from kspike.zoo import weights as storage
-from kspike.zoo.elsewhere import check_backends
+from kspike.zoo.cross_backend import check_backends
 from kspike.zoo.entry import CARD, CONFIG, MAX_METADATA_BYTES, METADATA, WEIGHTS, Entry
 
 # The card, the search record and what HDF5 adds to the weights.
@@ -59,15 +58,15 @@ def publish(
         search: a tuner with `search_record()`, or such a record: space, objective, constraints, seed, trials, budget.
         training: how it was trained: a recipe or a dict.
         citation, source, notes, intended_use: texts for the card; notes are for limits that a user should know.
-        budget: what was spent, as text or numbers (time, machine).
+        budget: the cost of search and training, as text or numbers (time, machine).
         seed: the seed of the training run; taken from the search where not given.
         runs: accuracy over seeds, `{"n": ..., "mean": ..., "std": ...}` in shares, where several runs were made.
         reproduce: the command that makes this model again; by default the script that is running.
-        backends: on which backends, beside this one, the entry is loaded and measured (in processes of their own)
-            before it is released, image by image.
+        backends: other backends on which the entry is loaded and measured, image by image, in subprocesses, before it
+            is published.
         convention: of energy, a name out of `kspike.cost.conventions()`; None is `kspike.cost.measure`'s default.
         half: store the kernels of the products in float16: half the bytes. They are rounded before anything is
-            measured; the loaded model is float32 as ever.
+            measured; the loaded model is float32.
 
     Returns:
         The path of the new entry, which `load` takes.
@@ -81,29 +80,29 @@ def publish(
         PosixPath('my_zoo/my_net.v1')
     """
     bare, version = naming.split_name(name)
-    config = gather.check_model(model)
+    config = facts.check_model(model)
     backends = check_backends(backends)
     if backends and data is None:
         raise ValueError(f"Expected data= to measure on {', '.join(backends)}; received none.")
-    gather.check_convention(convention)
+    facts.check_convention(convention)
     if convention is not None and data is None:
         raise ValueError(f"Expected data= to measure energy by convention={convention!r}; received none.")
     about = {"license": license, "citation": citation, "source": source, "notes": notes, "intended_use": intended_use}
-    given = gather.given(
+    given = facts.author_facts(
         config, about, search=search, training=training, budget=budget, seed=seed, runs=runs, reproduce=reproduce
     )
-    described = gather.describe_data(data, config)
+    described = facts.describe_data(data, config)
     fresh = storage.copy_of(model, half)
     parent = _folder(directory, bare, version, needed=4 * fresh.count_params())
     with folder_aside(parent, f"{bare}.publishing") as aside:
         metadata = {"format_version": schema.FORMAT_VERSION, "name": bare, "version": version or 1}
-        metadata |= {"files": _write_model(fresh, config, aside, half), "parameters": gather.parameters(config)}
-        metadata |= {**described, **given, **gather.surroundings()}
+        metadata |= {"files": _write_model(fresh, config, aside, half), "parameters": facts.parameters(config)}
+        metadata |= {**described, **given, **facts.environment()}
         if half:
             metadata["weights_dtype"] = "float16"
         metadata["created"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
         _write_metadata(aside, metadata, config)
-        metadata |= gather.measure(_read_back(aside, metadata, fresh), data, aside, metadata, backends, convention)
+        metadata |= facts.measure(_read_back(aside, metadata, fresh), data, aside, metadata, backends, convention)
 
         def place() -> Path:
             number = version or naming.next_version(parent, bare)
@@ -112,11 +111,11 @@ def publish(
             sync(aside)
             return parent / naming.full_name(bare, number)
 
-        return files.release(aside, place)
+        return files.rename_into_place(aside, place)
 
 
 def _folder(directory: str | os.PathLike | None, bare: str, version: int | None, needed: int) -> Path:
-    """The zoo folder, once it is clear that the entry can be written there."""
+    """The zoo folder, after checking that the entry can be written there."""
     parent = naming.zoo_folder(directory)
     if directory is None and "_data" in parent.parts:
         raise ValueError(
@@ -130,7 +129,7 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
             f"never change: publish {bare!r} to make version {naming.next_version(parent, bare)}."
         )
     if version is None and parent.is_dir():
-        naming.next_version(parent, bare)  # told now, where none is left, not when the work is done
+        naming.next_version(parent, bare)  # refused now if no number is left, not after the work
     try:
         parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(parent, rf"{_names.ENTRY}\.(?:publishing|trying)")
@@ -145,7 +144,7 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
 
 
 def _write_model(fresh: Any, config: Any, aside: Path, half: bool) -> dict:
-    """Config and weights -> their files, and what the metadata holds of each."""
+    """Config and weights -> their files; returns hash and size of each for the metadata."""
     content = {CONFIG: strict_json.dumps(config.to_dict(), CONFIG), WEIGHTS: storage.write(fresh, aside, half)}
     files.write_synced(aside / CONFIG, content[CONFIG])
     return {file: _record(value) for file, value in content.items()}

@@ -1,4 +1,4 @@
-"""Checks the metadata of an entry: which keys there are, and what kind of value each holds."""
+"""Checks the metadata of an entry: its keys, and the type of each value."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _OPTIONAL_TEXT = ("citation", "source", "notes", "intended_use", "reproduce", "created", "weights_dtype")
 _OPTIONAL_DICT = ("data", "evaluation", "energy", "predictions", "versions", "hardware")
 _OPTIONAL_NUMBER = ("accuracy", "energy_mj")
-#: What an author may leave out, whatever it holds.
+#: All optional keys.
 _OPTIONAL = (*_OPTIONAL_TEXT, *_OPTIONAL_DICT, *_OPTIONAL_NUMBER, "class_names", "seed", "search", "training", "genome",
              "budget", "runs")  # fmt: skip
 
 
-def whole(metadata: dict) -> dict:
-    """Checked metadata -> the same, None for every optional key that it leaves out: readers need not ask first."""
+def with_all_keys(metadata: dict) -> dict:
+    """Checked metadata -> the same with None for every missing optional key."""
     return {**dict.fromkeys(_OPTIONAL), **metadata}
 
 
@@ -78,7 +78,7 @@ def check(metadata: dict, folder_name: str, what: str) -> None:
 
 
 def _check_agreement(metadata: dict, tested: dict, what: str) -> None:
-    """The figures that lists show are those that were measured: a card cannot say one thing and mean another."""
+    """Checks that the figures shown in lists equal the measured ones elsewhere in the metadata."""
     pairs = [("accuracy", metadata["accuracy"], "evaluation.accuracy", tested["accuracy"])]
     if tested["n"]:
         pairs.append(("evaluation.accuracy", tested["accuracy"], "correct / n", tested["correct"] / tested["n"]))
@@ -106,7 +106,7 @@ def _check_input(reader: _Reader) -> None:
 
 
 class _Reader:
-    """Takes values of a known kind out of a dict, or says what was found instead."""
+    """Reads values of an expected type from a dict; ValueError says what was there instead."""
 
     def __init__(self, values: dict, what: str) -> None:
         self.values, self.what = values, what

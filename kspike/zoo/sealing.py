@@ -1,12 +1,12 @@
-"""Covers an entry's metadata by a hash that stands in it, so that what was damaged or altered on its way is found.
+"""Stores a hash of an entry's metadata inside it, so that damage or a change in transit is detected.
 
-    files.README.md     SHA-256 and byte count of the card for people
-    metadata_sha256     SHA-256 of the canonical form of all the rest, files and their hashes with it
+    files.README.md     SHA-256 and byte count of the README
+    metadata_sha256     SHA-256 of the canonical form of all other keys, the file hashes included
 
-The canonical form is JSON in UTF-8 with sorted keys, no spaces, every number as Python writes it: two files of other
-spacing or order that say the same have the same hash. Entries from before there was this hash have neither of the two
-keys; their figures are checked for agreement with each other (kspike/zoo/schema.py), and nothing more. The two come
-together, so that damage to the name of one does not pass an entry off as such.
+The canonical form is JSON in UTF-8 with sorted keys, no spaces, every number as Python writes it: files that
+differ in spacing or order alone have the same hash. Older entries have neither of the two keys; of their figures only
+the agreement with each other is checked (kspike/zoo/schema.py). An entry has both keys or neither, so that damage to
+one key's name does not make it look like an older entry.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ def canonical(metadata: dict) -> bytes:
 
 
 def seal(metadata: dict) -> dict:
-    """Metadata -> the same with the hash of it."""
+    """Metadata -> the same with its hash added."""
     return {**metadata, SEAL: hashlib.sha256(canonical(metadata)).hexdigest()}
 
 
 def is_sealed(metadata: dict) -> bool:
-    """Whether the metadata is covered by a hash, which entries from before are not."""
+    """Whether the metadata has a hash; older entries have none."""
     files = metadata.get("files")
     return SEAL in metadata or (isinstance(files, dict) and CARD in files)
 
 
 def check(metadata: dict, what: str) -> None:
-    """Raises ValueError where metadata is covered by a hash and is not what was hashed."""
+    """Raises ValueError if the metadata has a hash and does not match it."""
     if is_sealed(metadata) and seal(metadata)[SEAL] != metadata.get(SEAL):
         raise ValueError(
             f"Expected {what} to have the SHA-256 that it states of itself ({SEAL}); it was altered or damaged. "

@@ -1,4 +1,4 @@
-"""Reads untrusted JSON into plain values, and plain values into JSON; nothing but data comes of either.
+"""Reads untrusted JSON into plain values, and writes plain values as JSON.
 
 Stricter than kspike/_json.py, which bounds the depth: one value a key, finite numbers, no control characters (a card is
 printed to terminals).
@@ -18,7 +18,7 @@ from kspike import _json
 
 _LARGEST = 1 << 63
 _NUMBERS = re.compile(r"\[\n[-+0-9.eE,\s]+\]")
-# C0 and C1 controls (but tab and newline), the marks that reverse text, lone surrogates.
+# C0 and C1 controls (except tab and newline), bidirectional controls, lone surrogates.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

@@ -1,4 +1,4 @@
-"""Measures a published entry again and sets the result beside its card."""
+"""Measures a published entry again and compares the result with its card."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ACCURACY = 0.0005
 # Spikes that flip by rounding change the counted operations far less than this share.
 _ENERGY = 0.005
-# Images that may be classed otherwise, for neurons within rounding of their threshold.
+# Share of images that may get another class, for neurons within rounding of their threshold.
 _DISAGREEMENTS = 0.02
 _DATA_NAME = re.compile(r"[A-Za-z0-9_]{1,80}(/[A-Za-z0-9_-]{1,80})?(:[0-9]+(\.[0-9]+)*)?")
 
@@ -79,7 +79,7 @@ class VerificationReport:
 def verify(
     name_or_folder: str | os.PathLike, data: Any = None, *, directory: str | os.PathLike | None = None
 ) -> VerificationReport:
-    """An entry -> a report: hashes checked, loaded, and measured on the test images again, beside its card.
+    """Checks an entry's hashes, loads it, measures it on the test images again, and compares with its card.
 
     Nothing is changed, neither the entry nor its card. The measurement runs on the current backend in float32.
 
@@ -121,7 +121,7 @@ def _data(entry: Entry, data: Any) -> Any:
         return data
     from kspike import data as sets
 
-    # A name out of a file must not choose code: TensorFlow Datasets imports packages for names with a namespace.
+    # A name from a file must not choose code: TensorFlow Datasets imports packages for names with a namespace.
     name, shown = stated.get("name"), entry.metadata["input"]
     if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
         raise ValueError(f"Expected the card of {entry.name} to name a data set; received {name!r}. Give it as data=.")
@@ -152,7 +152,7 @@ def _compare(report: VerificationReport, card: dict, model: Any, data: Any) -> V
     same = card["predictions"]["labels_sha256"] == evaluating.hash_labels(measured.labels)
     said = f"{100 * stated['accuracy']:.2f} % ({stated['correct']}/{stated['n']})"
     checks = [Check("test images", f"{stated['n']:,}", f"{measured.n:,}" + ("" if same else ", others"), same)]
-    # Other images may well have another accuracy: nothing follows from it.
+    # On other images the accuracy may differ: nothing to compare.
     close = abs(measured.correct - stated["correct"]) <= max(1, int(_ACCURACY * measured.n)) if same else None
     near = abs(energy - card["energy_mj"]) <= _ENERGY * abs(card["energy_mj"]) if same else None
     checks.append(Check("accuracy", said, shown, close))

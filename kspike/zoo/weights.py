@@ -1,4 +1,4 @@
-"""Moves a model's weights into plain Keras `.weights.h5` bytes and back, the same on every backend.
+"""Converts a model's weights to plain Keras `.weights.h5` bytes and back, the same on every backend.
 
 Keras names what it stores by class and position, never by the session's running layer names, so a file written on one
 backend loads on the others. What is stored is a fresh, uncompiled copy in float32, or with the kernels of its products
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kspike.models import Spikformer
 
 _MAX_OBJECTS = 200_000
-#: Axes from which on an array is a product's kernel, and may be stored in half precision.
+#: Arrays of this rank and more are kernels of products, which may be stored in float16.
 _KERNEL = 2
 _MAX_DEPTH = 32
 
@@ -40,7 +40,7 @@ def build(
     dtype: str | None = None,
     drawn: bool = False,
 ) -> Spikformer:
-    """A config -> the Spikformer of it; the only class that an entry can become.
+    """Builds a Spikformer from a config; an entry is never built as another class.
 
     `dtype` None follows the session's policy; what a card says is measured in "float32". Kernels are zeros, to be
     filled, unless initial weights are `drawn`.
@@ -86,7 +86,7 @@ def write(model: keras.Model, folder: Path, half: bool = False) -> bytes:
 
 
 def _halve(path: Path) -> None:
-    """Writes the file anew, arrays of two axes and more as float16: HDF5 gives no room back that it once took."""
+    """Rewrites the file with kernels as float16; a new file, since HDF5 does not shrink one in place."""
     import h5py
 
     aside = path.with_name(f"half.{path.name}")
@@ -107,8 +107,8 @@ def _halve(path: Path) -> None:
 def fill(model: keras.Model, content: bytes, what: str) -> None:
     """Bytes whose hash was checked -> the weights of `model`, after a look at what the HDF5 file declares.
 
-    ValueError if any is not finite: a hash tells that they are the published ones, not that they are any good.
-    Keras opens paths only, so the bytes go through a temporary folder that nobody else can enter.
+    ValueError if any is not finite: a hash shows only that they are the published ones.
+    Keras opens paths only, so the bytes go through a private temporary folder.
     """
     with private_folder() as private:
         path = private / schema.WEIGHTS

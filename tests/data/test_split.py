@@ -168,7 +168,7 @@ def test_a_view_keeps_the_epoch_and_goes_its_own_way():
         ({"mean": [0.1, 0.2]}, "mean: expected 1 finite number"),
         ({"std": [0.0]}, "above zero"),
         ({"augment": "flipshift"}, "Did you mean 'flip_shift'"),
-        ({"test_split": "holdout"}, "has the parts train"),
+        ({"test_split": "holdout"}, "has the splits train"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(monkeypatch, wrong, says):

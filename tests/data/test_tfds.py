@@ -251,11 +251,11 @@ def test_the_part_that_tests_can_be_chosen(prepared):
         return sources.Images(np.zeros((10, 2, 2, 1), np.uint8), np.zeros(10, np.int32), ids)
 
     facts = {"image_shape": (2, 2, 1), "class_names": ("a",), "input_range": (0, 255), "read": read}
-    source = sources.Source(name="x", version="1", parts=("train", "validation", "test"), **facts)
+    source = sources.Source(name="x", version="1", splits=("train", "validation", "test"), **facts)
     plain = {"batch_size": 1, "seed": 0, "augmentation": data.Augmentation()}
     assert data.Dataset(source, **plain).test.ids[0] == "test0"
     assert data.Dataset(source, **plain, test_split="validation").test.ids[0] == "validation0"
-    with pytest.raises(ValueError, match="has the parts train, validation, test"):
+    with pytest.raises(ValueError, match="has the splits train, validation, test"):
         data.Dataset(source, **plain, test_split="holdout")
 
 

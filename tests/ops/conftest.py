@@ -5,12 +5,12 @@ import pytest
 
 @pytest.fixture
 def processor(monkeypatch):
-    """Has the loops take this for a processor with these features, whatever it is."""
+    """Makes dispatch see a processor with these features."""
     from kspike.ops.cpu import sparse
 
     def forget():
-        sparse.widens.cache_clear()
-        sparse._limits.cache_clear()
+        sparse.widens_bfloat16.cache_clear()
+        sparse._thresholds.cache_clear()
 
     def become(**features):
         monkeypatch.setattr(sparse.binding, "get_host_cpu_features", lambda: features)

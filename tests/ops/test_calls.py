@@ -17,7 +17,7 @@ LABELS = np.arange(4) % 3
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often loops ran forwards and backwards."""
+    """How often loops ran forward and backward."""
     counts = {"forward": 0, "backward": 0}
 
     def counted(name):

@@ -58,7 +58,7 @@ def together(gpu, x, gamma, beta, inverse_tau, moments, neuron):
     if inverse_tau is not None:
         neuron = {**neuron, "tau": None}
     normalised = gamma is not None
-    one = norm_lif.described(**neuron, epsilon=1e-5, normalised=normalised, batch=normalised and moments is None)
+    one = norm_lif.make_spec(**neuron, epsilon=1e-5, normalised=normalised, batch=normalised and moments is None)
     return autograd.FusedLIF.apply(x, gamma, beta, inverse_tau, moments or (None, None), one, torch.float32, kernels)
 
 
@@ -74,12 +74,12 @@ def check(gpu, shape, neuron, normalised=True, stored=False, inverse_tau=None):
         moments = tuple(
             torch.tensor(a.astype("float32")) for a in (rng.normal(size=channels), rng.uniform(1.0, 4.0, channels))
         )
-    upstream = torch.tensor(rng.normal(size=shape).astype("float32"))
+    grad_output = torch.tensor(rng.normal(size=shape).astype("float32"))
     found, wanted = [], []
     for results, fn in ((found, lambda *a: together(gpu, *a)), (wanted, apart)):
         leaves = tensors(x, gamma, beta, inverse_tau)
         spikes, mean, variance = fn(*leaves, moments, neuron)
-        spikes.backward(upstream)
+        spikes.backward(grad_output)
         results += [spikes.detach(), *(a.detach() for a in (mean, variance) if normalised)]
         results += [leaf.grad for leaf in leaves if leaf is not None]
     assert 0.02 < float(found[0].mean()) < 0.98  # neurons that all rest, or all fire, would show little
@@ -131,7 +131,7 @@ def test_bfloat16_is_integrated_in_float32(gpu):
 
     autograd, kernels = gpu
     x = torch.tensor(np.random.default_rng(0).normal(1.0, 2.0, (3, 4, 5, 24)), dtype=torch.bfloat16)
-    one = norm_lif.described(**NEURON)
+    one = norm_lif.make_spec(**NEURON)
     spikes = autograd.FusedLIF.apply(x, None, None, None, (None, None), one, torch.bfloat16, kernels)[0]
     assert spikes.dtype == torch.bfloat16
     assert torch.equal(spikes.float(), apart(x.float(), None, None, None, None, NEURON)[0])
@@ -144,12 +144,12 @@ def test_attention(gpu, tokens, heads, head_dim):
     autograd, kernels = gpu
     rng, shape = np.random.default_rng(0), (2, 3, tokens, 3 * heads * head_dim)
     spikes = (rng.random(shape) < 0.4).astype("float32")
-    upstream = torch.tensor(rng.normal(size=(2, 3, tokens, heads * head_dim)).astype("float32"))
+    grad_output = torch.tensor(rng.normal(size=(2, 3, tokens, heads * head_dim)).astype("float32"))
     results = []
     for fn in (lambda *a: autograd.Attend.apply(*a, kernels), reference.attend):
         (qkv,) = tensors(spikes)
         y = fn(*(a.reshape(2, 3, tokens, heads, head_dim) for a in qkv.split(heads * head_dim, -1)))
-        y.backward(upstream)
+        y.backward(grad_output)
         results.append((y.detach(), qkv.grad))
     (y, grad), (wanted, wanted_grad) = results
     assert torch.equal(y, wanted)  # counts
@@ -165,12 +165,14 @@ def test_pool(gpu, shape, values):
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape).astype("float32")
     x = (x > 0).astype("float32") if values == "spikes" else x
-    results, upstream = [], None
+    results, grad_output = [], None
     for fn in (lambda a: autograd.MaxPool.apply(a, kernels), ops.max_pool):
         (leaf,) = tensors(x)
         y = fn(leaf)
-        upstream = torch.tensor(rng.normal(size=tuple(y.shape)).astype("float32")) if upstream is None else upstream
-        y.backward(upstream)
+        grad_output = (
+            torch.tensor(rng.normal(size=tuple(y.shape)).astype("float32")) if grad_output is None else grad_output
+        )
+        y.backward(grad_output)
         results.append((y.detach(), leaf.grad))
     assert torch.equal(results[0][0], results[1][0])
     np.testing.assert_allclose(results[0][1].numpy(), results[1][1].numpy(), rtol=1e-5, atol=1e-6)

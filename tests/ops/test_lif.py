@@ -121,6 +121,14 @@ def test_odd_shapes(shape, form):
         np.testing.assert_array_equal(spikes, reference_lif.lif(x)[0])
 
 
+@pytest.mark.parametrize("start, held", [(0.5, 0.5), (-1, -1.0), ("array", 0.25)])
+def test_no_time_step_leaves_the_potentials_as_they_were_given(start, held):
+    v = keras.ops.full((2, 3), 0.25) if start == "array" else start
+    spikes, last = ops.lif(keras.ops.zeros((2, 0, 3)), tau=2.0, v=v)
+    assert tuple(spikes.shape) == (2, 0, 3) and tuple(last.shape) == (2, 3)
+    np.testing.assert_array_equal(to_numpy(last), np.full((2, 3), held, "float32"))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_integrated_in_float32(dtype):
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""NaN goes through every operation, forwards: where it is, everywhere it reaches, and nowhere else."""
+"""NaN goes through every operation's forward pass: where it is, everywhere it reaches, and nowhere else."""
 
 import functools
 

@@ -49,9 +49,9 @@ def inputs(shape, seed=0):
     )
 
 
-def outcome(fn, x, gamma, beta, upstream):
+def outcome(fn, x, gamma, beta, grad_output):
     """Spikes, statistics, and the gradients of x, gamma and beta."""
-    out, gradients = pullback(fn, (x, gamma, beta), upstream)
+    out, gradients = pullback(fn, (x, gamma, beta), grad_output)
     return [*out, *gradients]
 
 
@@ -59,13 +59,13 @@ def outcome(fn, x, gamma, beta, upstream):
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_what_the_two_do_apart(case, stored):
     neuron = {**NEURON, **CASES[case]}
-    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+    x, gamma, beta, grad_output = inputs((3, 4, 5, 2, 7))
     moments = None
     if stored:
         moments = tuple(keras.ops.convert_to_tensor(a) for a in (x.mean((0, 1, 2, 3)) + 0.1, x.var((0, 1, 2, 3)) * 2))
     together = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **neuron)
-    found = outcome(together, x, gamma, beta, upstream)
-    expected = outcome(functools.partial(apart, moments=moments, **neuron), x, gamma, beta, upstream)
+    found = outcome(together, x, gamma, beta, grad_output)
+    expected = outcome(functools.partial(apart, moments=moments, **neuron), x, gamma, beta, grad_output)
     assert 0.02 < expected[0].mean() < 0.98
     np.testing.assert_array_equal(found[0], expected[0])
     for a, b, atol in zip(found[1:], expected[1:], (1e-6, 1e-5, 1e-5, 1e-4, 1e-4), strict=True):
@@ -77,7 +77,7 @@ def test_it_is_what_the_two_do_apart(case, stored):
 def test_a_learned_time_constant(case, normalised):
     inverse, options = LEARNED[case]
     neuron = {**{k: v for k, v in NEURON.items() if k != "tau"}, "v_threshold": 0.6, **options}
-    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+    x, gamma, beta, grad_output = inputs((3, 4, 5, 2, 7))
 
     def gradients(reference):
         def fire(a, k, *affine):
@@ -91,7 +91,7 @@ def test_a_learned_time_constant(case, normalised):
             finally:
                 ops.use_reference(False)
 
-        out, found = pullback(fire, (x, inverse, gamma, beta)[: 4 if normalised else 2], upstream)
+        out, found = pullback(fire, (x, inverse, gamma, beta)[: 4 if normalised else 2], grad_output)
         return found, out[0]
 
     (found, spikes), (expected, same) = gradients(False), gradients(True)
@@ -106,14 +106,14 @@ def test_a_learned_time_constant(case, normalised):
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_under_a_time_mask_the_first_steps_alone_run(steps, stored):
     """Spikes, moments and gradients are those of the first steps; the others have none, and enter nothing."""
-    x, gamma, beta, upstream = inputs((3, 4, 5, 2, 7))
+    x, gamma, beta, grad_output = inputs((3, 4, 5, 2, 7))
     moments = None
     if stored:
         moments = tuple(keras.ops.convert_to_tensor(np.full(7, a, "float32")) for a in (0.5, 2.0))
     pass_ = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **NEURON)
     mask = keras.ops.convert_to_tensor((np.arange(4) < steps).astype("float32"))
-    found = outcome(functools.partial(pass_, time_mask=mask), x, gamma, beta, upstream)
-    expected = outcome(pass_, x[:, :steps], gamma, beta, upstream[:, :steps])
+    found = outcome(functools.partial(pass_, time_mask=mask), x, gamma, beta, grad_output)
+    expected = outcome(pass_, x[:, :steps], gamma, beta, grad_output[:, :steps])
     assert expected[0].any()
     for a, b in zip(found, expected, strict=True):
         if a.ndim == 5:
@@ -124,33 +124,33 @@ def test_under_a_time_mask_the_first_steps_alone_run(steps, stored):
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 1, 3), (5, 3, 1, 1), (1, 16, 70, 33), (2, 2, 3, 3, 64)])
 def test_odd_shapes(shape):
-    x, gamma, beta, upstream = inputs(shape)
+    x, gamma, beta, grad_output = inputs(shape)
     gamma = gamma * 3
     moments = tuple(keras.ops.convert_to_tensor(np.full(shape[-1], a, "float32")) for a in (0.5, 2.0))
     together = functools.partial(ops.norm_lif, moments=moments, epsilon=1e-5, dtype="float32", **NEURON)
-    found = outcome(together, x, gamma, beta, upstream)
-    expected = outcome(functools.partial(apart, moments=moments, **NEURON), x, gamma, beta, upstream)
+    found = outcome(together, x, gamma, beta, grad_output)
+    expected = outcome(functools.partial(apart, moments=moments, **NEURON), x, gamma, beta, grad_output)
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="arrays of the others are contiguous")
 def test_memory_in_another_order():
-    x, gamma, beta, upstream = inputs((3, 4, 6, 5))
+    x, gamma, beta, grad_output = inputs((3, 4, 6, 5))
     turned = np.ascontiguousarray(x.transpose(3, 0, 2, 1)).transpose(1, 3, 2, 0)
     together = functools.partial(ops.norm_lif, moments=None, epsilon=1e-5, dtype="float32", **NEURON)
     for a, b in zip(
-        outcome(together, turned, gamma, beta, upstream), outcome(together, x, gamma, beta, upstream), strict=True
+        outcome(together, turned, gamma, beta, grad_output), outcome(together, x, gamma, beta, grad_output), strict=True
     ):
         np.testing.assert_array_equal(a, b)
 
 
 def test_half_precision_is_computed_in_float32():
     """bfloat16 is how x comes and how spikes and gradients go; what lies between is float32."""
-    x, gamma, beta, upstream = inputs((4, 4, 9, 48))
+    x, gamma, beta, grad_output = inputs((4, 4, 9, 48))
     half = keras.ops.cast(keras.ops.convert_to_tensor(x), "bfloat16")
     exact = to_numpy(half)
-    expected = outcome(functools.partial(apart, moments=None, **NEURON), exact, gamma, beta, upstream)
+    expected = outcome(functools.partial(apart, moments=None, **NEURON), exact, gamma, beta, grad_output)
     dtypes = []
 
     def fire(x, gamma, beta):
@@ -158,7 +158,7 @@ def test_half_precision_is_computed_in_float32():
         dtypes.append(keras.backend.standardize_dtype(out[0].dtype))
         return out
 
-    found = outcome(fire, half, gamma, beta, keras.ops.cast(upstream, "bfloat16"))
+    found = outcome(fire, half, gamma, beta, keras.ops.cast(grad_output, "bfloat16"))
     assert dtypes == ["bfloat16"]
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[3], expected[3], atol=0.02)
@@ -195,16 +195,16 @@ def test_the_moments_do_not_depend_on_the_number_of_threads_and_lose_no_digits()
 
 @pytest.mark.parametrize("case", ["spikformer", "soft reset"])
 def test_spikes_and_gradients_do_not_depend_on_the_number_of_threads(case):
-    """Six pieces of work, for one, two and five threads; the sums are added up in the pieces' order."""
+    """Six chunks of work, for one, two and five threads; their sums are added in the chunks' order."""
     from kspike.ops.cpu import norm_lif
 
-    x, gamma, beta, upstream = inputs((8, 2, 64, 96))
-    one = norm_lif.described(**{**NEURON, **CASES[case]}, epsilon=1e-5, normalised=True, batch=True)
+    x, gamma, beta, grad_output = inputs((8, 2, 64, 96))
+    one = norm_lif.make_spec(**{**NEURON, **CASES[case]}, epsilon=1e-5, normalised=True, batch=True)
     none, found = np.empty(0, "float32"), []
     for threads in (1, 2, 5):
         spikes, grad = np.empty_like(x), np.empty_like(x)
         moments = norm_lif.forward(one, x, gamma, beta, none, none, none, spikes, threads)
-        sums = norm_lif.backward(one, upstream, x, gamma, beta, *moments, none, grad, threads)
+        sums = norm_lif.backward(one, grad_output, x, gamma, beta, *moments, none, grad, threads)
         found.append([spikes, grad, *sums[:2]])
     assert 0.02 < found[0][0].mean() < 0.98
     for other in found[1:]:
@@ -294,6 +294,18 @@ def test_loops_kept_on_the_disk_are_compiled_again_when_any_of_their_files_chang
     assert [hits(), hits()] == [0, 1]
     monkeypatch.setattr(compiling, "sources", lambda: "of another version")
     assert [hits(), hits()] == [0, 1]
+
+
+@pytest.mark.once
+def test_the_stamp_of_what_is_kept_is_of_every_file_beside(tmp_path, monkeypatch):
+    from kspike.ops.cpu import compiling
+
+    monkeypatch.setattr(compiling, "__file__", str(tmp_path / "compiling.py"))
+    stamps = []
+    for name, text in (("compiling.py", "1"), ("neuron.py", "1"), ("neuron.py", "2")):
+        (tmp_path / name).write_text(text)
+        stamps.append(compiling.sources.__wrapped__())
+    assert len(set(stamps)) == 3
 
 
 def test_a_whole_network_has_the_gradients_of_the_reference():

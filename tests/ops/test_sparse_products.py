@@ -1,4 +1,4 @@
-"""Products of rows that are mostly zeros, which add up the weights of the rest alone, and their way back."""
+"""Sparse products and convolutions, and grad_kernel."""
 
 import keras
 import numpy as np
@@ -107,12 +107,12 @@ def test_either_zero_of_bfloat16_is_none():
 def test_the_kernels_gradient(images, height, width, inputs, outputs, size, half):
     """Of single images' parts, of whole images and of many images at a time."""
     x = counts(images * height * width, inputs).reshape(images, height, width, inputs)
-    above = weights_of(images * height * width, outputs, seed=2).reshape(images, height, width, outputs)
-    above = wide(narrow(above)) if half else above
+    grad_output = weights_of(images * height * width, outputs, seed=2).reshape(images, height, width, outputs)
+    grad_output = wide(narrow(grad_output)) if half else grad_output
     padded = np.pad(x, [(0, 0), *(((n - 1) // 2, n // 2) for n in size), (0, 0)]).astype("float64")
     around = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))
-    exact = np.einsum("nyxcij,nyxo->ijco", around, above.astype("float64"), optimize=True)
-    given = (narrow(x), narrow(above)) if half else (x, above)
+    exact = np.einsum("nyxcij,nyxo->ijco", around, grad_output.astype("float64"), optimize=True)
+    given = (narrow(x), narrow(grad_output)) if half else (x, grad_output)
     found = [sparse_gradient.kernel_gradient(*given, size, threads) for threads in (1, 3)]
     np.testing.assert_allclose(found[0], exact, rtol=1e-5, atol=2e-5 * np.abs(exact).max())
     assert np.array_equal(*found)
@@ -120,28 +120,31 @@ def test_the_kernels_gradient(images, height, width, inputs, outputs, size, half
         assert np.array_equal(sparse_gradient.kernel_gradient(*given, (), 2), found[0][0, 0])
 
 
-def test_it_pays_for_many_rows_of_few_spikes(processor):
+def test_it_pays_for_many_sparse_rows(processor):
     processor()
     x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
     assert sparse.pays(x, weights) and sparse.pays(narrow(x), narrow(weights))
     assert not sparse.pays(counts(4096, 256, share=0.6), weights)
-    assert not sparse.pays(x[:4], weights)  # as soon done by the full product
+    assert not sparse.pays(x[:4], weights)  # too small
     assert not sparse.pays(x, weights_of(256, 200))  # no whole vectors
     few = weights_of(256, 64)
     assert sparse.pays(x, few) and not sparse.pays(x, few[:, :16])
     assert not sparse.pays(narrow(x), narrow(few)) and sparse.pays(narrow(x), narrow(few).reshape(1, 1, 256, 64))
 
 
-def test_it_pays_less_where_bfloat16_has_matrix_units(processor):
+def test_it_pays_less_where_bfloat16_has_amx(processor):
     x, weights = counts(4096, 256, share=0.1), weights_of(256, 384)
     processor(**{"amx-bf16": True})
     assert sparse.pays(x, weights) and not sparse.pays(narrow(x), narrow(weights))
     assert sparse.pays(narrow(counts(4096, 256, share=0.03)), narrow(weights))
-    # JAX's full product is by other instructions
-    assert sparse.most("bfloat16", False, x.size * 384, 384, units=False) == sparse.MOST["bfloat16"][0][0]
+    # JAX's dense product does not use AMX
+    assert (
+        sparse.density_threshold("bfloat16", False, x.size * 384, 384, amx=False)
+        == sparse.DENSITY_THRESHOLDS["bfloat16"][0][0]
+    )
 
 
-def test_it_pays_as_float32_does_where_full_products_of_bfloat16_are_in_float32(processor):
+def test_it_pays_as_float32_does_where_dense_products_of_bfloat16_are_in_float32(processor):
     x, few = counts(4096, 256, share=0.1), weights_of(256, 64)
     processor(avx512f=True)
     assert sparse.pays(x, few) and not sparse.pays(narrow(x), narrow(few))
@@ -151,7 +154,7 @@ def test_it_pays_as_float32_does_where_full_products_of_bfloat16_are_in_float32(
 
 @pytest.fixture
 def called(monkeypatch, processor):
-    """What the loops were called with, on a processor of whose products no more is known than what it cannot do."""
+    """What the loops were called with, on a processor that reports no feature but the lack of AVX-512."""
     lacks = {k: v for k, v in sparse.binding.get_host_cpu_features().items() if k == "avx512f" and not v}
     seen = []
     for module, name in ((sparse, "product"), (sparse, "convolve"), (sparse_gradient, "kernel_gradient")):
@@ -166,7 +169,7 @@ def called(monkeypatch, processor):
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_products_take_it_forwards_and_back(called, turned, kind):
+def test_products_take_it_forward_and_backward(called, turned, kind):
     import torch
 
     x, kernel, bias = counts(8 * 256, 192, share=0.05), weights_of(192, 384), weights_of(1, 384)[0]
@@ -177,12 +180,12 @@ def test_products_take_it_forwards_and_back(called, turned, kind):
         ops.linear(*tensors)
     assert called == [(8, 256, 192)]
     y = ops.linear(*tensors)
-    above = torch.from_numpy(weights_of(2048, 384, seed=3)).reshape(y.shape).to(y.dtype)
-    y.backward(above)
+    grad_output = torch.from_numpy(weights_of(2048, 384, seed=3)).reshape(y.shape).to(y.dtype)
+    y.backward(grad_output)
     assert called == [(8, 256, 192)] * 3
-    assert y.dtype == above.dtype and y.shape == (8, 256, 384)
+    assert y.dtype == grad_output.dtype and y.shape == (8, 256, 384)
     plain = [a.detach().float().requires_grad_() for a in tensors]
-    (exact := plain[0] @ plain[1] + plain[2]).backward(above.float())
+    (exact := plain[0] @ plain[1] + plain[2]).backward(grad_output.float())
     near = {"rtol": 1e-2 if kind == "bfloat16" else 1e-5}
     for a, b in zip([y, *(t.grad for t in tensors)], [exact, *(t.grad for t in plain)], strict=True):
         a, b = a.detach().float(), b.detach()
@@ -191,7 +194,7 @@ def test_products_take_it_forwards_and_back(called, turned, kind):
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
-def test_convolutions_take_it_forwards_and_back(called, kind):
+def test_convolutions_take_it_forward_and_backward(called, kind):
     import torch
 
     x = torch.from_numpy(counts(8 * 64, 48, share=0.05).reshape(8, 8, 8, 48))
@@ -200,11 +203,11 @@ def test_convolutions_take_it_forwards_and_back(called, kind):
     with torch.no_grad():
         ops.convolve(*tensors)
     y = ops.convolve(*tensors)
-    above = torch.from_numpy(weights_of(512, 96, seed=3)).reshape(y.shape).to(y.dtype)
-    y.backward(above)
-    assert called == [(8, 8, 8, 48)] * 3 and y.dtype == above.dtype
+    grad_output = torch.from_numpy(weights_of(512, 96, seed=3)).reshape(y.shape).to(y.dtype)
+    y.backward(grad_output)
+    assert called == [(8, 8, 8, 48)] * 3 and y.dtype == grad_output.dtype
     plain = [a.detach().float().requires_grad_() for a in tensors]
-    (exact := reference.convolve(*plain)).backward(above.float())
+    (exact := reference.convolve(*plain)).backward(grad_output.float())
     near = {"rtol": 1e-2 if kind == "bfloat16" else 1e-5}
     for a, b in zip([y, *(t.grad for t in tensors)], [exact, *(t.grad for t in plain)], strict=True):
         a, b = a.detach().float(), b.detach()
@@ -212,7 +215,7 @@ def test_convolutions_take_it_forwards_and_back(called, kind):
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="torch calls it")
-def test_full_products_are_taken_where_they_are_quicker(called):
+def test_dense_products_are_taken_where_they_are_faster(called):
     import torch
 
     kernel = torch.from_numpy(weights_of(192, 256)).requires_grad_()
@@ -229,24 +232,24 @@ def test_full_products_are_taken_where_they_are_quicker(called):
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 @pytest.mark.parametrize("around", [False, True])
 @pytest.mark.parametrize("share, times", [(0.05, 1), (0.6, 0)])
-def test_tensorflow_takes_it_where_few_spikes_come(called, compiled, kind, around, share, times):
-    """That is asked at each call, in code traced once too."""
+def test_tensorflow_takes_it_where_the_input_is_sparse(called, compiled, kind, around, share, times):
+    """Decided at run time, in traced code too."""
     import tensorflow as tf
 
     x = counts(4096, 96, share).reshape((64, 8, 8, 96) if around else (64, 64, 96))
     kernel = weights_of(9 * 96, 384).reshape(3, 3, 96, 384) if around else weights_of(96, 384)
     bias = weights_of(1, 384)[0]
-    above = weights_of(4096, 384, seed=3).reshape(*x.shape[:-1], 384)
+    grad_output = weights_of(4096, 384, seed=3).reshape(*x.shape[:-1], 384)
 
-    def both(x, kernel, bias, above):
+    def both(x, kernel, bias, grad_output):
         with tf.GradientTape() as tape:
             tape.watch([x, kernel, bias])
             y = ops.convolve(x, kernel) if around else ops.linear(x, kernel, bias)
         given = (x, kernel) if around else (x, kernel, bias)
-        return y, *tape.gradient(y, given, output_gradients=above)
+        return y, *tape.gradient(y, given, output_gradients=grad_output)
 
     def of(dtype):
-        return [tf.cast(tf.convert_to_tensor(a), dtype) for a in (x, kernel, bias, above)]
+        return [tf.cast(tf.convert_to_tensor(a), dtype) for a in (x, kernel, bias, grad_output)]
 
     found = (ops.jit(both) if compiled else both)(*of(kind))
     assert len(called) == 2 * times
@@ -274,7 +277,7 @@ def test_a_function_of_a_users_own_holds_no_call_into_python(called):
 
 @pytest.mark.parametrize("outputs", [10, 128])
 def test_sums_in_order_are_of_one_order_whatever_is_zero_beside(outputs):
-    """A product by loops, however much is not 0: the same numbers in a wider network are summed the same way."""
+    """A sparse product whatever the density: the same terms in a wider network are summed in the same order."""
     x, weights = counts(4096, 96, share=0.9), weights_of(96, outputs)
     zeros = np.zeros((4096, 160), "float32")
     beside = np.concatenate([x, zeros], 1), np.concatenate([weights, weights_of(160, outputs)], 0)

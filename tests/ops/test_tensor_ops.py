@@ -15,13 +15,13 @@ def form(request):
     ops.use_reference(False)
 
 
-def both_forms(fn, x: np.ndarray, upstream: np.ndarray) -> list:
+def both_forms(fn, x: np.ndarray, grad_output: np.ndarray) -> list:
     """(output, gradient) of the fast form and of the reference."""
     found = []
     for reference in (False, True):
         ops.use_reference(reference)
         try:
-            found.append(input_gradient(fn, x, upstream))
+            found.append(input_gradient(fn, x, grad_output))
         finally:
             ops.use_reference(False)
     return found
@@ -68,8 +68,8 @@ def test_max_pool_of_nothing_but_minus_infinity_keeps_its_gradient_inside(shape)
 def test_the_fast_pool_is_the_references_on_spikes_and_on_no_images(shape):
     rng = np.random.default_rng(0)
     x = (rng.random(shape) < 0.3).astype("float32")
-    upstream = rng.normal(size=(shape[0], -(-shape[1] // 2), -(-shape[2] // 2), shape[3])).astype("float32")
-    for fast, plain in zip(*both_forms(ops.max_pool, x, upstream), strict=True):
+    grad_output = rng.normal(size=(shape[0], -(-shape[1] // 2), -(-shape[2] // 2), shape[3])).astype("float32")
+    for fast, plain in zip(*both_forms(ops.max_pool, x, grad_output), strict=True):
         np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-6)
 
 
@@ -79,9 +79,9 @@ def test_convolve_and_both_its_gradients(shape, size):
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape).astype("float32")
     kernel = rng.normal(size=(*size, shape[-1], 6)).astype("float32")
-    upstream = rng.normal(size=(*shape[:-1], 6)).astype("float32")
-    by_x = both_forms(lambda x: ops.convolve(x, keras.ops.convert_to_tensor(kernel)), x, upstream)
-    by_kernel = both_forms(lambda k: ops.convolve(keras.ops.convert_to_tensor(x), k), kernel, upstream)
+    grad_output = rng.normal(size=(*shape[:-1], 6)).astype("float32")
+    by_x = both_forms(lambda x: ops.convolve(x, keras.ops.convert_to_tensor(kernel)), x, grad_output)
+    by_kernel = both_forms(lambda k: ops.convolve(keras.ops.convert_to_tensor(x), k), kernel, grad_output)
     for fast, plain in [*zip(*by_x, strict=True), *zip(*by_kernel, strict=True)]:
         assert fast.shape == plain.shape
         np.testing.assert_allclose(fast, plain, rtol=0, atol=2e-5)
@@ -94,7 +94,7 @@ def test_linear_and_all_its_gradients(shape, dtype):
     rng = np.random.default_rng(0)
     given = {"x": rng.normal(size=shape), "kernel": rng.normal(size=(7, 3)), "bias": rng.normal(size=3)}
     given = {name: value.astype("float32") for name, value in given.items()}
-    upstream = rng.normal(size=(*shape[:-1], 3)).astype("float32")
+    grad_output = rng.normal(size=(*shape[:-1], 3)).astype("float32")
     for name in given:
 
         def product(value, name=name):
@@ -103,7 +103,7 @@ def test_linear_and_all_its_gradients(shape, dtype):
             assert keras.backend.standardize_dtype(y.dtype) == dtype
             return keras.ops.cast(y, "float32")
 
-        for fast, plain in zip(*both_forms(product, given[name], upstream), strict=True):
+        for fast, plain in zip(*both_forms(product, given[name], grad_output), strict=True):
             np.testing.assert_allclose(fast, plain, rtol=0, atol=0.1 if dtype == "bfloat16" else 1e-5)
 
 
@@ -126,13 +126,13 @@ def test_attend_and_its_gradients(shape, dtype):
     """
     rng = np.random.default_rng(0)
     spikes = (rng.random((*shape[:3], 3, *shape[3:])) < 0.4).astype("float32")
-    upstream = rng.normal(size=(*shape[:3], shape[3] * shape[4])).astype("float32")
+    grad_output = rng.normal(size=(*shape[:3], shape[3] * shape[4])).astype("float32")
 
     def attended(x):
         q, k, v = (keras.ops.cast(x[:, :, :, i], dtype) for i in range(3))
         return ops.attend(q, k, v)
 
-    (fast, fast_gradient), (plain, plain_gradient) = both_forms(attended, spikes, upstream)
+    (fast, fast_gradient), (plain, plain_gradient) = both_forms(attended, spikes, grad_output)
     q, k, v = (spikes[:, :, :, i] for i in range(3))
     expected = np.einsum("btnhd,btmhd,btmhe->btnhe", q, k, v).reshape(fast.shape)
     np.testing.assert_array_equal(fast, expected)
@@ -149,11 +149,11 @@ def test_heads_of_a_width_picked_by_an_index_attend_as_heads_of_that_width(token
     """Twelve channels, which 8 and 5 do not divide: what lies beyond the active ones is zero, as in a supernet."""
     rng = np.random.default_rng(0)
     spikes = (rng.random((2, 3, tokens, 3, 12)) < 0.4).astype("float32")
-    upstream = rng.normal(size=(2, 3, tokens, 12)).astype("float32")
+    grad_output = rng.normal(size=(2, 3, tokens, 12)).astype("float32")
 
     for index, dim in enumerate(dims):
         size = active // dim * dim
-        spikes[..., size:] = upstream[..., size:] = 0
+        spikes[..., size:] = grad_output[..., size:] = 0
 
         def chosen(x, index=index):
             q, k, v = (keras.ops.cast(x[:, :, :, i], dtype) for i in range(3))
@@ -163,8 +163,8 @@ def test_heads_of_a_width_picked_by_an_index_attend_as_heads_of_that_width(token
             q, k, v = (keras.ops.reshape(x[:, :, :, i, :size], (2, 3, tokens, -1, dim)) for i in range(3))
             return keras.ops.pad(ops.attend(q, k, v), [(0, 0)] * 3 + [(0, 12 - size)])
 
-        expected, gradient = input_gradient(alone, spikes, upstream)
-        for out, found in both_forms(chosen, spikes, upstream):
+        expected, gradient = input_gradient(alone, spikes, grad_output)
+        for out, found in both_forms(chosen, spikes, grad_output):
             np.testing.assert_array_equal(out, expected)
             atol = (1e-6 if dtype == "float32" else 0.01) * np.abs(gradient).max()
             np.testing.assert_allclose(found[..., :size], gradient[..., :size], rtol=0, atol=atol)
@@ -195,11 +195,11 @@ def test_attention_does_not_depend_on_the_number_of_threads(tokens, dim):
     rng = np.random.default_rng(0)
     size, found = 96 * tokens * 2 * dim, []
     parts = [((rng.random(size) < 0.3).astype("float32"), 2 * dim) for _ in range(3)]
-    upstream = rng.normal(size=size).astype("float32")
+    grad_output = rng.normal(size=size).astype("float32")
     for threads in (1, 2, 5):
         out = [np.full(size, np.nan, "float32") for _ in range(4)]
         attention.attend(*parts, tokens, 2, dim, out[0], threads)
-        attention.attend_back(*parts, tokens, 2, dim, upstream, tuple(out[1:]), threads)
+        attention.attend_backward(*parts, tokens, 2, dim, grad_output, tuple(out[1:]), threads)
         found.append(out)
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
@@ -211,7 +211,7 @@ def test_batch_norm_moments_are_those_of_float64(mean, form):
     rng = np.random.default_rng(0)
     x = rng.normal(mean, 2.0, (4, 2, 5000, 3)).astype("float32")
     gamma, beta = np.array([1.0, 0.5, 2.0], "float32"), np.array([0.0, 1.0, -1.0], "float32")
-    upstream = rng.normal(size=x.shape).astype("float32")
+    grad_output = rng.normal(size=x.shape).astype("float32")
     moments = {}
 
     def normalise(x):
@@ -222,13 +222,13 @@ def test_batch_norm_moments_are_those_of_float64(mean, form):
             moments.clear()  # tracers
         return y
 
-    y, grad = input_gradient(normalise, x, upstream)
+    y, grad = input_gradient(normalise, x, grad_output)
     x64 = x.astype("float64")
     m, v = x64.mean((0, 1, 2)), x64.var((0, 1, 2))
     inverse = 1 / np.sqrt(v + 1e-5)
     xhat = (x64 - m) * inverse
     np.testing.assert_allclose(y, xhat * gamma + beta, rtol=0, atol=1e-5 if mean == 0 else 1e-4)
-    u = upstream * gamma
+    u = grad_output * gamma
     expected = inverse * (u - u.mean((0, 1, 2)) - xhat * (u * xhat).mean((0, 1, 2)))
     np.testing.assert_allclose(grad, expected, rtol=0, atol=1e-5 if mean == 0 else 1e-4)
     if moments:

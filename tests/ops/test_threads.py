@@ -1,4 +1,4 @@
-"""Loops cut into pieces for threads: each piece once, on the backend's own threads or on Python's."""
+"""parallel_for: each chunk once, on the backend's own thread pool or on Python's."""
 
 import os
 import sys
@@ -33,23 +33,23 @@ def test_every_row_is_worked_on_once(pool, rows, threads):
         with lock:
             done.extend(range(bounds[first], bounds[last]))
 
-    cpu_threads.run(work, rows, rows * cpu_threads.PIECE, threads)
+    cpu_threads.parallel_for(work, rows, rows * cpu_threads.MIN_CHUNK, threads)
     assert sorted(done) == list(range(rows))
 
 
 def test_threads_work_at_the_same_time(pool):
     meeting = threading.Barrier(2, timeout=60)  # a thread alone would wait there, and break it
-    cpu_threads.run(lambda *_: meeting.wait(), 2, 2 * cpu_threads.PIECE, 2)
+    cpu_threads.parallel_for(lambda *_: meeting.wait(), 2, 2 * cpu_threads.MIN_CHUNK, 2)
 
 
-@pytest.mark.parametrize("piece", [0, 1])
-def test_what_a_thread_raises_is_raised(pool, piece):
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_what_a_thread_raises_is_raised(pool, chunk):
     def work(bounds, first, last):
-        if first <= piece < last:
-            raise KeyError(f"piece {piece}")
+        if first <= chunk < last:
+            raise KeyError(f"chunk {chunk}")
 
-    with pytest.raises(KeyError, match=f"piece {piece}"):
-        cpu_threads.run(work, 2, 2 * cpu_threads.PIECE, 2)
+    with pytest.raises(KeyError, match=f"chunk {chunk}"):
+        cpu_threads.parallel_for(work, 2, 2 * cpu_threads.MIN_CHUNK, 2)
     test_every_row_is_worked_on_once(pool, 5, 2)
 
 
@@ -67,7 +67,7 @@ def test_sums_do_not_depend_on_the_threads(pool):
 def test_a_forked_process_works_on_threads_of_its_own(monkeypatch):
     from kspike.ops.torch import openmp
 
-    team = openmp.Team(openmp._parallel())
+    team = openmp.ThreadTeam(openmp._gomp_parallel())
     team.process += 1  # as a child finds it
     called = []
     assert team(lambda: called.append(1), 2) is False and not called
@@ -99,7 +99,7 @@ def test_loops_run_on_the_threads_of_pytorch():
             worked.append(str(threading.get_native_id()))
             meeting.wait()
 
-        cpu_threads.run(work, 2, 2 * cpu_threads.PIECE, 2)
+        cpu_threads.parallel_for(work, 2, 2 * cpu_threads.MIN_CHUNK, 2)
         assert len(set(worked)) == 2 and set(worked) | _tasks() <= running
     finally:
         torch.set_num_threads(before)

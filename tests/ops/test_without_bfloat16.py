@@ -1,4 +1,4 @@
-"""Processors without bfloat16: its products are computed in float32, for the backends' own go number by number."""
+"""Processors without bfloat16: its products are computed in float32, for the backends' own are scalar."""
 
 import keras
 import numpy as np
@@ -26,10 +26,10 @@ def numbers(*shape, seed=0):
     return keras.ops.cast(np.random.default_rng(seed).normal(size=shape).astype("float32"), "bfloat16")
 
 
-def assert_rounded_once(product, exactly, given, above):
-    """The product and its way back to all that was given are float32's, rounded."""
-    exact = pullback(lambda *a: [exactly(*a)], [keras.ops.cast(a, "float32") for a in given], above)
-    found = pullback(lambda *a: [product(*a)], given, keras.ops.cast(above, "bfloat16"))
+def assert_rounded_once(product, exactly, given, grad_output):
+    """The product and the gradients of all its arguments are float32's, rounded."""
+    exact = pullback(lambda *a: [exactly(*a)], [keras.ops.cast(a, "float32") for a in given], grad_output)
+    found = pullback(lambda *a: [product(*a)], given, keras.ops.cast(grad_output, "bfloat16"))
     for a, b in zip((*found[0], *found[1]), (*exact[0], *exact[1]), strict=True):
         np.testing.assert_allclose(a, b, rtol=2**-8, atol=2**-8 * np.abs(b).max())
 
@@ -47,8 +47,8 @@ def test_products_are_those_of_float32_rounded_once(rows, bias):
 @pytest.mark.usefixtures("without")
 def test_convolutions_are_those_of_float32_rounded_once(images, size):
     given = numbers(images, 16, 12, 24), numbers(size, size, 24, 40, seed=1)
-    above = keras.ops.cast(numbers(images, 16, 12, 40, seed=3), "float32")
-    assert_rounded_once(ops.convolve, reference.convolve, given, above)
+    grad_output = keras.ops.cast(numbers(images, 16, 12, 40, seed=3), "float32")
+    assert_rounded_once(ops.convolve, reference.convolve, given, grad_output)
 
 
 def spikformer():
@@ -61,7 +61,7 @@ def spikformer():
 
 @pytest.mark.skipif(BACKEND != "torch", reason="reads torch's calls")
 def test_a_training_step_multiplies_no_bfloat16(monkeypatch):
-    """And keeps bfloat16 for its way back, as it does elsewhere: half of float32's memory."""
+    """And saves bfloat16 for backward, as it does elsewhere: half of float32's memory."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 

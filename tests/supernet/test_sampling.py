@@ -143,6 +143,7 @@ def test_a_supernet_keeps_its_policy():
     [
         (lambda: Supernet(SPACE, sampling="sandwhich"), "sandwich"),
         (lambda: Supernet(SPACE, sampling=3), "sampling must be"),
+        (lambda: Supernet(SPACE, sampling=SinglePath), "sampling must be"),  # the class, not an object of it
         (lambda: SinglePath(networks=0), "networks must be a whole number of at least 1"),
         (lambda: Sandwich(networks=-1), "networks"),
         (lambda: Sandwich(temperature=0), "temperature"),

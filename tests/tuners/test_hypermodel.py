@@ -20,7 +20,7 @@ def test_genomes_and_hyperparameters_are_two_forms_of_one():
             assert genome_of(values, space) == genome
             assert all(type(v) in (int, float) for v in values.values())  # NumPy's cannot be stored
             rounded = {k: float(np.float32(v)) if isinstance(v, float) else v for k, v in values.items()}
-            assert genome_of(rounded, space) == genome  # as it arrives over KerasTuner's wire
+            assert genome_of(rounded, space) == genome  # as it arrives over KerasTuner's gRPC protocol
 
 
 def test_only_expressed_blocks_are_active():

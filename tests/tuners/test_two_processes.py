@@ -12,7 +12,7 @@ import pytest
 from kspike import _lock
 from kspike.tuners import EvolutionSearch
 from kspike.tuners.engine import Journal
-from kspike.tuners.project import wire
+from kspike.tuners.project import handshake
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, zero_cost_search
 
 pytestmark = pytest.mark.once
@@ -143,7 +143,7 @@ def test_beginning_anew_leaves_what_no_search_wrote(tmp_path):
 
 
 class Wire:
-    """Answers as a chief of an oracle would over KerasTuner's wire."""
+    """Answers as a chief of an oracle would over KerasTuner's gRPC protocol."""
 
     def __init__(self, oracle):
         self.get_trial = oracle.get_trial
@@ -154,22 +154,22 @@ def port(monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "8000")
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
-    monkeypatch.setattr(wire.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(handshake.time, "sleep", lambda seconds: None)
 
 
 def test_a_worker_and_a_chief_of_different_projects_refuse_each_other(tmp_path, port):
     ours, theirs = FakeSearch(tmp_path / "ours"), FakeSearch(tmp_path / "theirs")
     with ours._held(), theirs._held():
-        name = wire.greet(Wire(ours._oracle), "worker0", ours._folder)
+        name = handshake.greet(Wire(ours._oracle), "worker0", ours._folder)
         assert ours._oracle.create_trial(name).status == "RUNNING" and list(ours._oracle.ongoing_trials) == ["worker0"]
         with pytest.raises(Exception, match="127.0.0.1:8000 works on another project than .*ours.*PORT of its own"):
-            wire.greet(Wire(theirs._oracle), "worker0", ours._folder)
+            handshake.greet(Wire(theirs._oracle), "worker0", ours._folder)
         for stranger in (name, "worker0"):  # of another project, or of KerasTuner's own
             with pytest.raises(ValueError, match="not of this chief's project"):
                 theirs._oracle.create_trial(stranger)
         assert not theirs._oracle.trials and not theirs._oracle.tuner_ids
     with pytest.raises(Exception, match="does not say which project"):
-        wire.greet(Wire(ours._oracle), "worker0", ours._folder)  # as any other oracle, which holds nothing
+        handshake.greet(Wire(ours._oracle), "worker0", ours._folder)  # as any other oracle, which holds nothing
 
 
 def test_a_port_that_is_taken_is_refused(tmp_path, port, monkeypatch):
@@ -179,7 +179,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path, port, monkeypatch):
         monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(taken.getsockname()[1]))
         with pytest.raises(ValueError, match="another search is the chief there"):
             FakeSearch(tmp_path).run()
-    wire.check_free()
+    handshake.check_free()
 
 
 # -- journals that are no search's ------------------------------------------------------------------------------

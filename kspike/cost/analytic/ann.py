@@ -52,8 +52,8 @@ def ann_twin(config: Any) -> AnnTwin:
     weights, and ReLU, pools, biases and residual sums are free, as for the spiking network under "spikformer". Zeros
     behind a ReLU are multiplied, too: a dense processor does not skip them.
 
-    float32 is how Spikformer's paper charges its ANN (4.6 pJ * FLOPs). int8 is the stronger rival: a twentieth of that,
-    so that spikes which add 32-bit weights beat it only where they fire below 0.23 / (0.9 * T) on average.
+    float32 is how Spikformer's paper charges its ANN (4.6 pJ * FLOPs). int8 is the harder baseline, a twentieth of
+    that: a spiking network that adds 32-bit weights needs less only if its mean firing rate is below 0.23 / (0.9 * T).
 
     Args:
         config: a `SpikformerConfig`, a genome, or a `Spikformer`.

@@ -15,8 +15,8 @@ from kspike.cost.analytic.sizes import Sizes
 class Row:
     """What one product of the network costs, for one image and one time step (the head: for one image).
 
-    Whatever stands around a product is booked on its row: normalisation, neuron and pool after it, the bias in it, the
-    neuron before it where the shortcut is "membrane", the residual sum it ends in. All rows of a network add up to it.
+    What surrounds a product is counted on its row: normalisation, neuron and pool after it, its bias, the neuron before
+    it where the shortcut is "membrane", the residual sum after it. All rows of a network add up to the network's cost.
 
     Args:
         name: path of the layer in the model, "stem/conv_0" or "block_0/attention/qkv"; the attention products are
@@ -64,7 +64,7 @@ class Row:
         return self.steps * (around + self.macs + self.additions)
 
     def scaled(self, factor: Any) -> Row:
-        """Every number times a factor: ones make arrays of them all, a mask takes out what is not there."""
+        """Every number times a factor: ones broadcast them to arrays, a 0/1 mask zeroes what is not expressed."""
         return dataclasses.replace(self, **{name: getattr(self, name) * factor for name in NUMBERS})
 
 

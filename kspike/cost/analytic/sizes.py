@@ -20,7 +20,7 @@ class Sizes:
         stage_pixels: pixels at the input of each of the four stages of the stem, then the tokens, `(n, 5)`.
         stem_channels: output channels of the first three stages, `(n, 3)`.
         pooled: whether a max-pool follows a stage (0 or 1), `(n, 4)`.
-        heads, hidden: heads, and hidden channels of the MLP, one a block, `(n, blocks)`; anything where not expressed.
+        heads, hidden: heads, and hidden channels of the MLP, one a block, `(n, blocks)`; any value where not expressed.
         expressed: whether a network has that block (0 or 1), `(n, blocks)`.
         qkv_bias, proj_bias, mlp_bias, membrane, plif: 0 or 1, `(n,)`.
         pools_first: 1 where a pool stands before its stage's neuron, `(n,)`.
@@ -63,7 +63,7 @@ class Sizes:
 
     @classmethod
     def of_configs(cls, configs: Sequence[SpikformerConfig]) -> Sizes:
-        """Reads the sizes off configs, which may differ in everything."""
+        """Reads the sizes from configs, which may differ in every field."""
         blocks = max((c.depth for c in configs), default=0)
 
         def padded(rows: list[tuple[int, ...]]) -> np.ndarray:
@@ -90,7 +90,7 @@ class Sizes:
 
     @classmethod
     def of_space(cls, space: Any, indices: Any) -> Sizes:
-        """Reads the sizes of a population off its indices `(n, slots)`, as `SearchSpace.encode` gives them.
+        """Reads the sizes of a population from its indices `(n, slots)`, as `SearchSpace.encode` gives them.
 
         No config is made: a million networks take seconds. Equal to `of_configs` of the same genomes, by test.
 

@@ -1,4 +1,4 @@
-"""What was measured at one product, as a convention sees it: its input, its size, and what stands around it."""
+"""What was measured at one product, as a convention sees it: its input, its size, and the layers around it."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class Geometry:
 
 @dataclasses.dataclass(frozen=True)
 class Around:
-    """What stands around a product and is booked on it, for one image over all time steps.
+    """The neurons, normalisations and pools counted on a product's row, for one image over all time steps.
 
     Args:
         updates: membranes updated.
         spikes: how many spikes they fired.
         normalised: numbers that go through normalisation.
         pooled: numbers that go into a pool.
-        pooled_spikes: where these are spikes, or counts, their sum.
-        pooled_real: where they are not, how many.
+        pooled_spikes: the sum of these numbers, where they are spikes or counts.
+        pooled_real: how many they are, where they are real.
     """
 
     updates: Any = 0
@@ -78,7 +78,7 @@ class Activity:
         name, kind: path of the layer; "conv", "dense" or "attention".
         dense: multiply-accumulates of the dense product for one image, all time steps together, padding included.
         rate: mean of the input: the firing rate where it is spikes, the mean spike count where it is integers. An array
-            of one number an image, or a time step, when the spread over images or the course over time is asked for;
+            with one number an image, or a time step, when the spread over images or the change over time is asked for;
             `touched`, `spiking`, `active` and `around` then hold arrays likewise.
         counts: whether every number of the input, over all images, is a non-negative integer.
         largest, smallest: the largest and the smallest number of the input.
@@ -88,9 +88,9 @@ class Activity:
         active: share of the input that is not zero.
         touched: pairs of a nonzero input and a nonzero weight that meet, padding left out (for Q K^T: of a spike in Q
             and one in K).
-        spiking: those of `touched` in batches whose whole input is -1, 0 or 1.
+        spiking: the part of `touched` from batches whose whole input is -1, 0 or 1.
         geometry: its size.
-        around: what is booked on it.
+        around: the neurons, normalisations and pools counted on its row.
     """
 
     name: str

@@ -67,20 +67,21 @@ class Convention:
         return accumulations, multiplications, self.picojoules(activity, accumulations, multiplications)
 
     def dense(self, activity: Activity) -> Any:
-        """What a report shows as the product's size: its multiply-accumulates, were nothing sparse."""
+        """The product's size in a report: multiply-accumulates of the dense product."""
         return activity.dense
 
     def accesses(self, activity: Activity) -> Any:
         """Words of memory read and written: a weight for every operation of the product, every membrane twice.
 
-        As SpikingJelly 2.0's NeuromorphicMemoryAccessCounter counts, but for biases, here folded as normalisation is.
+        As SpikingJelly 2.0's NeuromorphicMemoryAccessCounter, but without biases, which are folded into the weights
+        here, as normalisation is.
         """
         operations = activity.rate * activity.dense if self.accumulates(activity) else activity.dense
         return operations + 2 * activity.around.updates + np.zeros_like(activity.rate)
 
     @property
     def free(self) -> bool:
-        """Whether it counts only and knows no energy."""
+        """Whether it counts operations and charges no energy."""
         return not self.mac_pj and not self.ac_pj
 
 

@@ -1,4 +1,4 @@
-"""A convention with memory: what is computed, addressed, read and written, by the size of the memory it comes from."""
+"""A convention that charges memory: operations, addresses, and accesses priced by the size of the memory."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Lemaire(Convention):
         return sum(count for count, _ in self._memory(activity)) + np.zeros_like(activity.rate)
 
     def _addresses(self, activity: Activity) -> tuple[Any, Any]:
-        """(additions, multiply-accumulates) that find the places of inputs, weights and outputs."""
+        """(additions, multiply-accumulates) that compute the addresses of inputs, weights and outputs."""
         size = activity.geometry
         if self.accumulates(activity):
             spikes = _spikes(activity)
@@ -81,7 +81,7 @@ class Lemaire(Convention):
         return size.inputs + size.outputs + (size.steps * size.fan if size.kernel else 0), 0
 
     def _memory(self, activity: Activity) -> list[tuple[Any, float]]:
-        """(accesses, words of the memory that they go to)."""
+        """(number of accesses, size in words of the memory that they go to)."""
         size, around, steps = activity.geometry, activity.around, activity.geometry.steps
         bias = size.outputs if size.biased else 0
         if self.accumulates(activity):

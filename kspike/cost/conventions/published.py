@@ -35,14 +35,14 @@ class KeyValueFirst(Convention):
 
 @dataclasses.dataclass(frozen=True)
 class Syops(Convention):
-    """Charges every module that the syops counter hooks, and nothing that is no module: attention's products are free.
+    """Charges every module that the syops counter hooks, and nothing else: attention's products are no module, so free.
 
         products          rate * dense accumulations where the input is spikes, else dense multiply-accumulates
         normalisation     2 multiply-accumulates a number
         neurons           1 accumulation a membrane updated
         max-pools         1 accumulation a spike that goes in, 1 multiply-accumulate a real number
 
-    It takes for spikes whatever holds at most two values from 0 to 1: an image of ones is charged as spikes, too, which
+    It takes any tensor with at most two values from 0 to 1 for spikes: an image of ones is charged as spikes too, which
     undercounts. Departures: spikes are 0 and 1 (a still image of the values 0 and 0.5 is real here), decided over all
     images and not batch by batch; linear biases, which it adds once a batch, are left out.
     """
@@ -50,7 +50,7 @@ class Syops(Convention):
     largest_count: float = 1
 
     def accumulates(self, activity: Activity) -> bool:
-        """Whether the product adds weights: also for a still image, if it is black and white."""
+        """Whether the product adds weights: also for a still image of 0 and 1 alone."""
         return activity.counts and activity.largest <= self.largest_count
 
     def operations(self, activity: Activity) -> tuple[Any, Any]:
@@ -71,7 +71,7 @@ class Syops(Convention):
 class SpikingJelly(Convention):
     """Charges products as SpikingJelly 2.0's SynOpCounter and MACCounter count them, the attention as it is computed.
 
-        spikes in                     the weights that they really meet, padding left out, accumulations
+        spikes in                     the weights that they are multiplied by, padding left out, accumulations
         Q K^T of spikes               pairs of a spike in Q and one in K, accumulations
         A V                           tokens * spikes of V, accumulations
         anything else                 dense multiply-accumulates; counts above 1 are no spikes, and padding is in
@@ -84,7 +84,7 @@ class SpikingJelly(Convention):
     largest_count: float = 1
 
     def accumulates(self, activity: Activity) -> bool:
-        """Whether one of the two factors is spikes, 0 or 1, whatever it stands for."""
+        """Whether the input is spikes, 0 or 1, even if they are the pixels of a still image."""
         return activity.counts and activity.largest <= self.largest_count
 
     def operations(self, activity: Activity) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""What a network says, and what it has cost, when it is read after 1, 2, ... T time steps: all of it from one pass."""
+"""Predictions and energy of a network stopped after 1, 2, ... T time steps, all from one forward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kspike.cost.conventions.base import Convention
-from kspike.cost.measured.products import Product
+from kspike.cost.measured.products import ProductActivity
 from kspike.layers import RateDecoding
 from kspike.layers._parts import fold_time, unfold_time
 from kspike.models.anytime import running_mean
@@ -21,11 +21,11 @@ from kspike.models.anytime import running_mean
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """Accuracy and energy of a network that is read, and stopped, after some time steps.
+    """Accuracy and energy of a network that is stopped after some time steps.
 
     Args:
-        step: after how many.
-        energy_mj: millijoules of one image up to there.
+        step: number of time steps.
+        energy_mj: millijoules of one image over these steps.
         accuracy: share of images whose label has the largest logit; None where there were no labels, or the model
             gives no answer before its last step.
         answer: class of the first image.
@@ -38,18 +38,18 @@ class Reading:
 
 
 class Reader:
-    """Reads a model after every step: the head on the running mean over time, in place of the whole mean.
+    """Computes logits after every step: the head applied to the running mean over time, not to the mean over all T.
 
-    Neurons, products and attention look at no later step, and normalisation by moving statistics at no other: up to
-    step t, T steps are t steps. The logits read after step t are those of the same weights with T = t.
+    No layer before the head uses a later step (normalisation uses moving statistics, so no other step at all). The
+    logits after step t of T are therefore those of the same weights with T = t.
     """
 
     def __init__(self, model: Any) -> None:
         self._decoding, self._tail = _tail(model)
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[list[Any]]:
-        """Inside, the decoding's input is put into the list given."""
+    def hooked(self) -> Iterator[list[Any]]:
+        """While the block runs, the input of the decoding layer is appended to the list that is given."""
         seen: list[Any] = []
         if self._decoding is None:
             yield seen
@@ -67,7 +67,7 @@ class Reader:
             del vars(self._decoding)["call"]
 
     def logits(self, seen: Sequence[Any], outputs: Any) -> Any | None:
-        """(batch, readings, classes): a reading a step, or the outputs alone, or None where they are no logits."""
+        """(batch, readings, classes): one a step, or the final outputs alone; None if the outputs are no logits."""
         if len(getattr(outputs, "shape", ())) != 2:
             return None
         if len(seen) != 1 or seen[0].shape[1] is None:
@@ -124,20 +124,24 @@ class Answers:
         return tuple(float(r) / self._labelled for r in self._right) if self._labelled else ()
 
 
-def read(products: Sequence[Product], rule: Convention, timesteps: int, answers: Answers) -> tuple[Reading, ...]:
+def read(
+    products: Sequence[ProductActivity], rule: Convention, timesteps: int, answers: Answers
+) -> tuple[Reading, ...]:
     """Energy and accuracy after every time step."""
     energies = _energy_until(products, rule, timesteps)
     accuracy, first = answers.accuracy(), answers.first
 
     def at(values: tuple, step: int) -> Any:
-        """A reading of that step; a model read once is read after its last."""
+        """The value of that step; a model with one reading has it after its last step."""
         place = step - timesteps + len(values)
         return values[place] if 0 <= place < len(values) and len(values) in (1, timesteps) else None
 
     return tuple(Reading(t + 1, float(energies[t]), at(accuracy, t), at(first, t)) for t in range(timesteps))
 
 
-def recharged(readings: Sequence[Reading], products: Sequence[Product], rule: Convention) -> tuple[Reading, ...]:
+def recharged(
+    readings: Sequence[Reading], products: Sequence[ProductActivity], rule: Convention
+) -> tuple[Reading, ...]:
     """The same readings with the energy of another convention."""
     energies = _energy_until(products, rule, len(readings))
     return tuple(
@@ -146,15 +150,15 @@ def recharged(readings: Sequence[Reading], products: Sequence[Product], rule: Co
     )
 
 
-def _energy_until(products: Sequence[Product], rule: Convention, timesteps: int) -> np.ndarray:
-    """Millijoules up to each step. What runs once an image (the head) is paid by every reading."""
+def _energy_until(products: Sequence[ProductActivity], rule: Convention, timesteps: int) -> np.ndarray:
+    """Millijoules up to each step. What runs once an image (the head) is counted in every reading."""
     total = np.zeros(timesteps)
     for product in products:
         a, b = product.activity, product.by_step
         energy = float(rule.charge(a)[2]) * 1e-9
         steps = np.broadcast_to(rule.charge(b)[2], np.shape(b.rate))
         if len(steps) == timesteps and steps.sum() > 0:
-            # a product of two rates is charged by their means over all steps: the shares are, so that the end agrees
+            # a product of two rates is charged by their means over all steps: scaled to end at that total
             total += energy * np.cumsum(steps) / steps.sum()
         else:
             total += energy

@@ -1,4 +1,4 @@
-"""Books neurons, normalisations and pools on the products that they stand around."""
+"""Counts each neuron, normalisation and pool on the row of the product that it follows."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from kspike.cost.analytic.rows import Row
 from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
-def book(
+def attribute_surroundings(
     products: list[str], statistics: Statistics, neurons: list[Any], rows: dict[str, Row], config: Any
 ) -> dict[str, list[dict[str, Any]]]:
-    """Product -> what is booked on it: names of `Around` to a number for one image, or to a tally of all images.
+    """Product name -> the layers counted on its row: fields of `Around`, each a number for one image or a `Tally`.
 
-    Everything goes to the last product that ran before it, unless the next shares more of its path (the neuron before
-    the product of a block); what runs before the first goes to the first.
+    A layer is counted on the last product that ran before it, unless the next product shares more of its path (the
+    neuron before the products of a block). What runs before the first product is counted on the first.
 
     Args:
         products: their names, in the order in which they ran.
         neurons: the neuron layers that are active.
-        rows: closed form of a supernet's active network, whose normalisations and pools nobody listens to; else empty.
+        rows: closed form of a supernet's active network, whose normalisations and pools have no hooks; else empty.
         config: its architecture.
     """
-    booked: dict[str, list[dict[str, Any]]] = {name: [] for name in products}
+    attributed: dict[str, list[dict[str, Any]]] = {name: [] for name in products}
     if not products:
-        return booked
+        return attributed
     known = {neuron.name: neuron for neuron in neurons}
     ran = [_place(name, of, total) for (name, of), total in statistics.totals.items()]
     for i, (name, role, total) in enumerate(ran):
-        if role in ("neuron", "suspect") and name in known:
+        if role in ("neuron", "possible_neuron") and name in known:
             entry: dict[str, Any] = {"updates": known[name].updates, "spikes": known[name].spikes}
         elif role == "norm" and not rows:
             entry = {"normalised": total.signal.elements}
@@ -36,19 +36,19 @@ def book(
             entry = _pool(total.signal.elements, total.sums if total.counts else None)
         else:
             continue
-        before = [n for n, r, _ in ran[:i] if r == "product" and n in booked]
-        after = [n for n, r, _ in ran[i:] if r == "product" and n in booked]
-        booked[_nearest(name, before[-1:], after[:1])].append(entry)
+        before = [n for n, r, _ in ran[:i] if r == "product" and n in attributed]
+        after = [n for n, r, _ in ran[i:] if r == "product" and n in attributed]
+        attributed[_nearest(name, before[-1:], after[:1])].append(entry)
     for name, row in rows.items():
-        booked[name].append({"normalised": row.normalised * row.steps})
+        attributed[name].append({"normalised": row.normalised * row.steps})
         if row.pooled:
             fires = known.get(f"stem/neuron_{name[-1]}") if config.pool_after == "neuron" else None
-            booked[name].append(_pool(row.pooled * row.steps, fires.spikes if fires else None))
-    return booked
+            attributed[name].append(_pool(row.pooled * row.steps, fires.spikes if fires else None))
+    return attributed
 
 
 def _place(name: str, of: str, total: Total) -> tuple[str, str, Total]:
-    """(name of a product or of something else, its role, its total); an attention stands for A V, its last product."""
+    """(name, role, total) of what ran; an attention counts as A V, its last product."""
     role = total.signal.role
     if role == "attention":
         layer, call, number = name.partition("#")
@@ -67,7 +67,7 @@ def _nearest(name: str, before: list[str], after: list[str]) -> str:
 
 
 def _shared(a: str, b: str) -> int:
-    """How many parts of two paths are the same, from the front."""
+    """How many leading components two paths have in common."""
     n = 0
     for x, y in zip(a.split("/")[:-1], b.split("/")[:-1], strict=False):
         if x != y:

@@ -1,4 +1,4 @@
-"""Whatever a user calls data -> batches of images and labels, all of one size, the last one filled up."""
+"""Turns a user's data into batches of images and labels, all of one size, the last one padded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import keras
 import numpy as np
 
 from kspike._batches import BATCH, batches_of, is_array, whole_arrays
-from kspike._finite import bad_rows
-from kspike.data.arguments import scaled
+from kspike._finite import bad_rows, scaled
 from kspike.models.image_model import single
 
 
 def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
-    """How many batches `batches` will give, where the data knows."""
+    """How many batches `batches` will give; the limit, or None, where the data does not say."""
     arrays = whole_arrays(data)
     try:
         n = -(-len(arrays[0]) // BATCH) if arrays else len(data)
@@ -32,8 +31,8 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
     """Gives (images float32, labels of the real ones or None, how many are real), batch by batch.
 
-    A batch that is smaller than the first is filled up with its own last image, so that no second program is compiled
-    for it; the copies are taken out of every sum again.
+    A batch that is smaller than the first is padded with copies of its last image, so that no second program is
+    compiled for it; the copies are left out of every sum.
 
     Args:
         data: images as one array; a `keras.utils.PyDataset`; or any iterable of batches, each images or (images, ...).

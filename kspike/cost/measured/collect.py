@@ -1,4 +1,4 @@
-"""Turns the totals of signals into what happened at every product and every neuron."""
+"""Turns the totals of recorded signals into the activity of every product and every neuron."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.rows import Row
 from kspike.cost.analytic.table import neuron_counts, table
-from kspike.cost.measured.attribution import book
-from kspike.cost.measured.products import Found, Product
+from kspike.cost.measured.attribution import attribute_surroundings
+from kspike.cost.measured.products import MeasuredProduct, ProductActivity
 from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
@@ -33,12 +33,12 @@ def collect(
     strict: bool,
     static: bool,
     multiplying: Collection[str] = (),
-) -> tuple[list[Product], list[Neuron]]:
+) -> tuple[list[ProductActivity], list[Neuron]]:
     """(products, neurons) in the order in which they ran.
 
     Args:
-        config: the architecture, whose closed form says the counts; None where only shapes say them.
-        strict: whether the closed form names everything there is (a supernet: what it does not name is not active).
+        config: the architecture, whose closed form gives the counts; None where they follow from shapes alone.
+        strict: whether the closed form names every layer (a supernet: what it does not name is not active).
         static: whether the first product sees a still image.
         multiplying: paths of the layers in which products ran.
     """
@@ -48,7 +48,7 @@ def collect(
     neurons = [
         _neuron(name, total, statistics.images, counts.get(name), config)
         for (name, _), total in statistics.totals.items()
-        if (total.signal.role == "neuron" or (total.signal.role == "suspect" and name in own))
+        if (total.signal.role == "neuron" or (total.signal.role == "possible_neuron" and name in own))
         and (name in counts or not strict)
     ]
     found = [
@@ -58,7 +58,7 @@ def collect(
         for each in _products(name, statistics, rows, strict)
     ]
     seen = [each.name for each in found]
-    around = book(seen, statistics, neurons, rows if strict else {}, config)
+    around = attribute_surroundings(seen, statistics, neurons, rows if strict else {}, config)
     products = [each.over_images(around.get(each.name, []), static and i == 0) for i, each in enumerate(found)]
     missing = [name for name in rows if name not in seen]
     if strict and missing:
@@ -70,15 +70,15 @@ def collect(
 
 
 def _own_neurons(statistics: Statistics, multiplying: Collection[str]) -> set[str]:
-    """Layers of one's own that are neurons by what they do: of numbers they make 0 and 1 alone.
+    """User-defined layers that behave as neurons: their output is 0 and 1 alone, their input is not.
 
-    One that is given 0 and 1 is a neuron if it multiplies in between; else it passes spikes on, as a pool does.
-    Around a neuron (what is inside ran before) there is no further one.
+    A layer whose input is 0 and 1 too counts as a neuron if a product runs inside it; else it only passes spikes on, as
+    a pool does. A layer that contains a neuron (the inner layers ran before it) is no further one.
     """
     inner = [name for (name, _), total in statistics.totals.items() if total.signal.role == "neuron"]
     found: set[str] = set()
     for (call, _), total in statistics.totals.items():
-        if total.signal.role != "suspect" or not total.binary or not total.sums.total:
+        if total.signal.role != "possible_neuron" or not total.binary or not total.sums.total:
             continue
         name = call.partition("#")[0]
         works = any(path == name or path.startswith(f"{name}/") for path in multiplying)
@@ -87,19 +87,21 @@ def _own_neurons(statistics: Statistics, multiplying: Collection[str]) -> set[st
     return found
 
 
-def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: bool) -> list[Found]:
-    """The product of that name, or the two of an attention; none where the closed form says that it is not active."""
+def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: bool) -> list[MeasuredProduct]:
+    """The product of that name, or the two of an attention; none if the closed form says that it is not active."""
     totals, images = statistics.totals, statistics.images
     if (name, "q") not in totals:
         row = rows.get(name)
-        return [] if strict and row is None else [Found(name, totals[name, ""], {}, "", row, images)]
+        return [] if strict and row is None else [MeasuredProduct(name, totals[name, ""], {}, "", row, images)]
     layer, call, number = name.partition("#")
     inputs = {of: totals[name, of] for of in "qkv"}
     out = []
     for role in ("qk", "av"):
         path = f"{layer}/{role}{call}{number}"
         if path in rows or not strict:
-            out.append(Found(path, inputs["q" if role == "qk" else "v"], inputs, role, rows.get(path), images))
+            out.append(
+                MeasuredProduct(path, inputs["q" if role == "qk" else "v"], inputs, role, rows.get(path), images)
+            )
     return out
 
 

@@ -1,4 +1,4 @@
-"""How many weights each number of an input meets: the fan-out of a synapse, padding and zero weights left out."""
+"""Fan-out: how many nonzero weights each number of an input is multiplied by, padding left out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kspike.cost.measured.layers import Tap
 _LETTERS = "abcdefgh"
 
 
-class Met(NamedTuple):
-    """What of a product one call on whole tensors says.
+class ProductSize(NamedTuple):
+    """What the shapes and weights of one call of a product say.
 
     Args:
         timed: whether its input may have a time axis.
         dense: multiply-accumulates for one image; None of an elastic layer, where only a closed form knows them.
         geometry: its size for one image.
-        fan: nonzero weights that each number of the input meets, as a tensor that broadcasts to it.
+        fan: nonzero weights that each number of the input is multiplied by, as a tensor that broadcasts to it.
     """
 
     timed: bool
@@ -32,14 +32,14 @@ class Met(NamedTuple):
     fan: Any
 
 
-def met(tap: Tap, x: tuple, y: tuple, images: int) -> Met:
-    """What one call of a product says, on so many images, of inputs and outputs of shapes x and y."""
+def product_size(tap: Tap, x: tuple, y: tuple, images: int) -> ProductSize:
+    """The sizes of one call of a product on so many images, with input and output of shapes x and y."""
     role, operator = tap.role, tap.operator
-    # axis 1 of a convolution is height, except inside TimeDistributed
+    # axis 1 of a convolution's input is height, except inside TimeDistributed
     timed = len(x) > (2 if role == "dense" else 2 + _image_axes(operator))
     products = None if operator is None else layers.multiply_accumulates(operator, x, y)
     dense = None if products is None else products // images
-    return Met(timed, dense, _geometry(tap, x, y, images, products), _fan_out(role, operator, x, y))
+    return ProductSize(timed, dense, _geometry(tap, x, y, images, products), _fan_out(role, operator, x, y))
 
 
 def _geometry(tap: Tap, x: tuple, y: tuple, images: int, products: int | None) -> Geometry:
@@ -145,7 +145,7 @@ def _of_dense(operator: keras.Layer, x: tuple) -> Any:
 
 
 def _inside(operator: keras.Layer | None, role: str, x: tuple, y: tuple) -> float:
-    """Share of a convolution's products that meet the input and not its padding."""
+    """Share of a convolution's multiply-accumulates that read the input and not its padding."""
     if role != "conv":
         return 1.0
     axes = _meeting(operator, x, y)
@@ -161,7 +161,7 @@ def _sizes(operator: keras.Layer | None, shape: tuple) -> tuple[int, ...]:
 
 
 def _meeting(operator: keras.Layer | None, x: tuple, y: tuple) -> list[np.ndarray]:
-    """For each axis of the image whether place i of the input meets place k of the window, `(size, window)`."""
+    """For each axis of the image: whether input position i is multiplied by window position k, `(size, window)`."""
     rank = _image_axes(operator)
     window = (3,) * rank if operator is None else operator.kernel_size
     strides = (1,) * rank if operator is None else operator.strides

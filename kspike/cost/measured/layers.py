@@ -1,4 +1,4 @@
-"""Which layers of a model multiply by weights, under which path, and how many multiply-accumulates one call takes."""
+"""Finds the layers of a model that multiply by weights, and counts the multiply-accumulates of one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POOLS = (
     keras.layers.AveragePooling2D,
     keras.layers.AveragePooling3D,
 )
-#: They multiply activations with activations, out of sight of any layer inside them.
+#: They multiply activations with activations, which no layer inside them shows.
 HIDDEN = (
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
@@ -34,15 +34,15 @@ HIDDEN = (
 
 @dataclasses.dataclass(frozen=True)
 class Tap:
-    """One place of a model to look at: a method of a layer, and what the layer is to the count.
+    """One hook into a model: the method of a layer whose values are recorded, and the layer's role in the count.
 
     Args:
         name: path of the layer, "block_0/attention/qkv".
         layer: the layer.
-        method: name of the method through which the values pass, "call" for most; through "fire" of a supernet's part
-            pass all its neurons, with their names.
+        method: name of the method whose values are recorded, "call" for most; "fire" of a supernet's layer runs all its
+            neurons, by name.
         role: "conv", "dense", "attention", "neuron", "norm" or "pool".
-        operator: for a product, the Keras layer whose geometry counts; None where a closed form must say it.
+        operator: for a product, the Keras layer whose geometry is counted; None where the closed form must give it.
     """
 
     name: str
@@ -62,14 +62,14 @@ def role_of(layer: keras.Layer) -> str | None:
 def find(
     model: keras.Layer, is_neuron: Callable[[keras.Layer], bool], known: dict[str, str]
 ) -> tuple[list[Tap], dict[str, str]]:
-    """Walks through a model: (what to look at, path -> a note on what nobody counts there).
+    """Walks through a model: (taps, path -> a note on products that no row counts).
 
-    The notes are what is known before anything runs; `left_out` says of each product that did.
+    These notes are known before anything runs; `left_out` reports on each product that ran.
 
     Args:
         model: any Keras model.
         is_neuron: says whether a layer is a spiking neuron.
-        known: path -> role of layers that a closed form knows, whatever class stands there (elastic layers).
+        known: path -> role of layers that the closed form names, whatever their class is (elastic layers).
     """
     taps: list[Tap] = []
     notes: dict[str, str] = {}
@@ -104,12 +104,12 @@ def _has_kernel(layer: keras.Layer) -> bool:
 
 
 def method_of(layer: Any) -> str:
-    """The method through which a layer's values pass: a quantised one answers through another."""
+    """The method that computes a layer's output: a quantised layer has another one."""
     return "quantized_call" if getattr(layer, "quantization_mode", None) else "call"
 
 
 def walk(layer: keras.Layer, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, keras.Layer]]:
-    """Gives (path, layer) of everything inside; what is inside a product is its own affair."""
+    """Gives (path, layer) of all layers inside, except those inside a product."""
     seen = set() if seen is None else seen
     for child in layer._flatten_layers(include_self=False, recursive=False):
         if id(child) in seen or isinstance(child, (keras.layers.InputLayer, keras.metrics.Metric)):

@@ -1,4 +1,4 @@
-"""Says which products ran that no row counts, and which layers of one's own are neurons: by what ran, not by names."""
+"""Reports the products that ran but that no row counts, by what ran and not by layer names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kspike.cost.measured import layers
 from kspike.cost.measured.layers import Tap
 from kspike.ops.watching import Ran
 
-#: The place of the model itself, and that of the sums that measuring itself takes.
+#: Index of the model itself, and of the sums that the measurement computes.
 MODEL, MEASURING = 0, 1
 
 
@@ -22,11 +22,11 @@ class Place:
 
     Args:
         name: its path, "" of the model itself.
-        layer: it; None of the model, which nothing here keeps alive.
-        method: through which the values pass.
+        layer: the layer; None for the model, so that nothing here keeps it alive.
+        method: the method that computes its output.
         described: path and class, for a note.
-        own: whether what it does is a user's, and not Keras' or ours alone.
-        tap: what a row, or nothing, counts there; None where nobody listens.
+        own: whether it runs a user's code, and not Keras' or kspike's alone.
+        tap: the hook whose values a row may count; None where nothing is recorded.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Place:
 
 
 def places(model: keras.Model, taps: Sequence[Tap]) -> list[Place]:
-    """Every place of a model, by its number: the model, the sums of measuring, then layer by layer."""
+    """Every place of a model, in order of its number: the model, the sums of the measurement, then layer by layer."""
     heard: dict[int, list[Tap]] = {}
     for tap in taps:
         heard.setdefault(id(tap.layer), []).append(tap)
@@ -74,11 +74,11 @@ def _all(model: keras.Model) -> Iterator[tuple[str, Any]]:
 def notes(
     found: Sequence[Place], static: dict[str, str], ran: Sequence[Ran], counted: dict[int, int | None], batch: int
 ) -> tuple[str, ...]:
-    """What a report leaves out, a sentence a layer, in the order of the layers.
+    """What a report leaves out: one sentence a layer, in the order of the layers.
 
     Args:
         found: the places.
-        static: path -> what is known without running, said of layers of which nothing was seen.
+        static: path -> the note known before running, used for layers in which no product was seen.
         ran: the products of one batch.
         counted: number of a tap's place -> multiply-accumulates of the batch that its row counts, None where a closed
             form counts.
@@ -93,7 +93,7 @@ def notes(
         if place.tap is None:
             what = f"runs {len(here)} product{'s' * (len(here) > 1)} that this report does not count"
         else:
-            # Of Keras' and our own layers a row counts all there is; others may do more than the class they are of.
+            # A row counts all that Keras' and our own layers do; a user's subclass may do more than its base class.
             mine = counted.get(number, 0)
             if not place.own or mine is None or (macs <= mine and exact):
                 continue
@@ -106,7 +106,7 @@ def notes(
 
 
 def is_own(layer: Any) -> bool:
-    """Whether what a layer does is a user's: its class, what it wraps, or a function given to it."""
+    """Whether a layer runs a user's code: its class, a layer that it wraps, or a function given to it."""
     if _foreign(layer):
         return True
     inner = [getattr(layer, name, None) for name in ("cell", "layer", "forward_layer")]
@@ -118,5 +118,5 @@ def is_own(layer: Any) -> bool:
 
 
 def _foreign(thing: Any) -> bool:
-    """Of a function, or of an object by its class."""
+    """Whether a function, or an object's class, comes neither from Keras nor from kspike."""
     return (getattr(thing, "__module__", None) or "").split(".")[0] not in ("keras", "kspike")

@@ -1,4 +1,4 @@
-"""Measures what a model's products and neurons really do on images, and charges it by a convention."""
+"""Measures the activity of a model's products and neurons on images, and charges it by a convention."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measure(
 
     Args:
         model: a `Spikformer`, a `Supernet` (its active genome is measured), or any Keras model of one input.
-        data: one part of `kspike.data.load(...)`, an array of images, or any iterable of batches `(images, ...)`.
+        data: one split of `kspike.data.load(...)`, an array of images, or any iterable of batches `(images, ...)`.
         convention: how operations are charged; `conventions()` lists the names.
         batches: how many batches at most; None for all.
         progress: whether a progress bar is shown.

@@ -1,4 +1,4 @@
-"""A model's forward pass compiled together with its listeners, once for every model and batch shape."""
+"""A model's forward pass compiled together with its hooks, once for every model and batch shape."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PROBES: weakref.WeakKeyDictionary[keras.Model, Probe] = weakref.WeakKeyDictiona
 
 
 class Probe:
-    """Runs batches of images through a model and gives back the packed statistics of every signal."""
+    """Runs batches of images through a model and returns the packed statistics of every recorded signal."""
 
-    #: Whether products that no row counts are looked for.
+    #: Whether to look for products that no row counts.
     watches = True
 
     def __init__(self, model: keras.Model) -> None:
@@ -51,9 +51,9 @@ class Probe:
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
-        with recorder.listening(self.places, self._marked), self._reader.listening() as seen, place(left_out.MODEL):
+        with recorder.hooked(self.places, self._marked), self._reader.hooked() as seen, place(left_out.MODEL):
             outputs = model(images, training=False)  # type: ignore[misc]
-        # Python runs here only while tracing (on torch, always): what is static of a signal is kept by shape
+        # Python runs here only while tracing (on torch, always): what does not depend on values is kept by shape
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
         self._counted[tuple(images.shape)] = recorder.counted
         logits = self._reader.logits(seen, outputs)
@@ -76,7 +76,7 @@ class Probe:
             self._marked = compiles()
 
     def watch(self) -> None:
-        """Looks anew at what the first batch multiplies, where nothing compiled says that it is what it was."""
+        """Records the first batch's products again if nothing is compiled and a user's layer may have changed."""
         if not compiles() and any(place.own for place in self.places):
             self._ran.clear()
 
@@ -91,7 +91,7 @@ class Probe:
 
 
 def probe_of(model: keras.Model) -> Probe:
-    """The model's probe, made at the first call, and again when its layers have changed."""
+    """The model's probe, made at the first call, and made again when its layers have changed."""
     probe = _PROBES.get(model)
     if probe is None or not probe.fits(model):
         probe = _PROBES[model] = Probe(model)
@@ -104,7 +104,7 @@ def is_supernet(model: Any) -> bool:
 
 
 def config_of(model: Any) -> SpikformerConfig | None:
-    """The architecture that a model runs now, where it says so."""
+    """The architecture that a model runs now; None if it has no `SpikformerConfig`."""
     config = getattr(model, "config", None)
     return config if isinstance(config, SpikformerConfig) else None
 
@@ -125,7 +125,7 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def _identity(model: keras.Model) -> tuple:
-    """What a compiled pass holds on to; LoRA brings variables, quantising another method, `add` a layer."""
+    """What a compiled pass depends on: LoRA adds variables, quantisation changes the method, `add` adds a layer."""
     layers = tuple((id(layer), getattr(layer, "quantization_mode", None)) for layer in _layers(model))
     return layers, tuple(id(variable) for variable in model.variables)
 
@@ -133,7 +133,7 @@ def _identity(model: keras.Model) -> tuple:
 def _time_of(model: keras.Model) -> tuple[int | None, bool]:
     """(T, whether the input is a still image that the model repeats)."""
     if is_supernet(model):
-        # computed on slices (torch), it runs the active genome's steps; under masks, the longest's
+        # on slices (torch) it runs as many steps as the active genome has; under masks, as many as the longest
         config = model.space.max_config() if model.masked else model.config
         return config.timesteps, not config.has_time
     encodings = [layer for layer in _layers(model) if isinstance(layer, DirectEncoding)]

@@ -1,4 +1,4 @@
-"""One product that ran: from its totals to what a convention sees of it, on average, by image and by time step."""
+"""One product that ran: turns its totals into the activity that a convention charges: mean, by image, by time step."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from kspike.cost.analytic.rows import Row
 from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
-from kspike.cost.measured.totals import Seen, Tally, Total
+from kspike.cost.measured.totals import Tally, Total, Views
 
 
 @dataclasses.dataclass(frozen=True)
-class Product:
-    """One product over all images: what a convention sees, the same of every image, and of every time step."""
+class ProductActivity:
+    """Activity of one product: the mean over all images, one value an image, and one value a time step."""
 
     activity: Activity
     by_image: Activity
@@ -20,8 +20,8 @@ class Product:
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """One product that ran: its total, those of an attention's inputs, and its closed form where there is one."""
+class MeasuredProduct:
+    """One product that ran: its total, the totals of an attention's inputs, and its closed form if there is one."""
 
     name: str
     total: Total
@@ -32,7 +32,7 @@ class Found:
 
     @property
     def steps(self) -> int:
-        """Time steps that the closed form has, or the signal; a product of the still image may run once, for all."""
+        """Time steps of the closed form, or of the signal; a product of the still image may run once for all steps."""
         return self.total.signal.steps if self.row is None else min(self.row.steps, self.total.signal.steps)
 
     @property
@@ -43,7 +43,7 @@ class Found:
         return signal.elements * signal.shape[0] if self.role else int(signal.dense or 0)
 
     def elements(self, of: Total) -> int:
-        """Numbers of an input: the closed form's, where inactive ones came as zeros."""
+        """Numbers in an input: the closed form's count, since inactive channels of a supernet are there as zeros."""
         return of.signal.elements if self.row is None else self.row.elements * self.steps
 
     def geometry(self) -> Geometry:
@@ -54,7 +54,7 @@ class Found:
             outputs, weights = (scores, inputs) if self.role == "qk" else (inputs, scores)
             return Geometry(inputs, outputs, weights // self.steps, self.dense, tokens, self.steps)
         repeats = 1
-        if signal.dense is None and self.row is not None:  # elastic: so many of one output channel
+        if signal.dense is None and self.row is not None:  # elastic: the geometry is that of one output channel
             positions = size.outputs // signal.steps
             channels = self.row.macs // (size.fan * self.row.elements)
             weights = self.row.macs // positions + channels * size.biased
@@ -70,8 +70,8 @@ class Found:
             steps=self.steps * repeats,
         )  # fmt: skip
 
-    def over_images(self, around: list[dict[str, Any]], static: bool) -> Product:
-        """What a convention sees of it."""
+    def over_images(self, around: list[dict[str, Any]], static: bool) -> ProductActivity:
+        """Its activity, as a convention reads it."""
         total, size = self.total, self.geometry()
         elements = self.elements(total)
         scale = 1.0
@@ -80,21 +80,23 @@ class Found:
             scale = size.fan / total.signal.geometry.fan if unit is None else self.dense / unit
 
         n, steps, counts = self.images, self.steps, total.counts
-        seen, inputs = total.seen(n, steps), {of: each.sums.seen(n, steps) for of, each in self.inputs.items()}
-        booked = [
-            {name: value.seen(n, steps) if isinstance(value, Tally) else value for name, value in each.items()}
+        views, inputs = total.views(n, steps), {of: each.sums.views(n, steps) for of, each in self.inputs.items()}
+        attributed = [
+            {name: value.views(n, steps) if isinstance(value, Tally) else value for name, value in each.items()}
             for each in around
         ]
 
-        def activity(view: str, parts: int) -> Activity:
-            """`view` is a field of `Seen`; `parts`: into how many equal ones constants are divided."""
-            sums, active, touched, spiking = (getattr(each, view) for each in seen.values())
-            means = {of: getattr(inputs[of], view) / (self.elements(each) // parts) for of, each in self.inputs.items()}
+        def activity(view: str, divisor: int) -> Activity:
+            """`view` is a field of `Views`; constants are divided by `divisor` (1, or T)."""
+            sums, active, touched, spiking = (getattr(each, view) for each in views.values())
+            means = {
+                of: getattr(inputs[of], view) / (self.elements(each) // divisor) for of, each in self.inputs.items()
+            }
             return Activity(
                 name=self.name,
                 kind=total.signal.role,
-                dense=self.dense // parts,
-                rate=sums / (elements // parts),
+                dense=self.dense // divisor,
+                rate=sums / (elements // divisor),
                 counts=counts,
                 largest=total.largest,
                 static=static,
@@ -103,14 +105,14 @@ class Found:
                 else None,
                 smallest=total.smallest,
                 whole=total.whole,
-                active=active / (elements // parts),
+                active=active / (elements // divisor),
                 touched=touched * scale,
                 spiking=spiking * scale,
-                geometry=_part(size, parts),
-                around=_around(booked, view, parts),
+                geometry=_divided(size, divisor),
+                around=_around(attributed, view, divisor),
             )
 
-        return Product(activity("mean", 1), activity("by_image", 1), activity("by_step", steps))
+        return ProductActivity(activity("mean", 1), activity("by_image", 1), activity("by_step", steps))
 
     @property
     def _tokens(self) -> int:
@@ -121,17 +123,17 @@ class Found:
         return self.total.signal.shape[2] if self.row is None else self.row.head_dim
 
 
-def _part(size: Geometry, parts: int) -> Geometry:
-    if parts == 1:
+def _divided(size: Geometry, divisor: int) -> Geometry:
+    if divisor == 1:
         return size
-    inputs, outputs, reach = (n / parts for n in (size.inputs, size.outputs, size.reach))
-    return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / parts)
+    inputs, outputs, reach = (n / divisor for n in (size.inputs, size.outputs, size.reach))
+    return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / divisor)
 
 
-def _around(found: list[dict[str, Any]], view: str, parts: int) -> Around:
-    """Sums of what is booked on a product: a tally is seen as the product is, a number is the same for every image."""
+def _around(found: list[dict[str, Any]], view: str, divisor: int) -> Around:
+    """Sums of the layers counted on a product: of a tally its `view`; a plain number holds for every image."""
     sums: dict[str, Any] = {}
     for each in found:
         for name, value in each.items():
-            sums[name] = sums.get(name, 0) + (getattr(value, view) if isinstance(value, Seen) else value / parts)
+            sums[name] = sums.get(name, 0) + (getattr(value, view) if isinstance(value, Views) else value / divisor)
     return Around(**sums)

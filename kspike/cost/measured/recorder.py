@@ -1,4 +1,4 @@
-"""Records, inside one forward pass, sums over what reaches every product and what every neuron fires."""
+"""Sums, inside one forward pass, the inputs of every product and the spikes of every neuron."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kspike.ops import place as at_place
 
 #: How many neurons of a layer the raster of a report shows, evenly spaced.
 RASTER = 40
-#: Of what is no product.
+#: The geometry of what is no product.
 UNKNOWN = Geometry()
 
 
@@ -47,12 +47,12 @@ def replaced(calls: Iterable[tuple[keras.Layer, str, Callable]]) -> Iterator[Non
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-    """What is known of one recorded tensor before any number is: its place, and its share of the packed sums.
+    """What is known of one recorded tensor before its values are: where it is, and its slice of the packed sums.
 
     Args:
         tap: name of the tap, unique call by call ("dense", "dense#2").
-        role: of the tap; "suspect" of what a layer of one's own gives, which may be spikes.
-        of: which input of it, "" but for attention's "q", "k", "v", and "out" of a suspect.
+        role: of the tap; "possible_neuron" for the output of a user-defined layer, which may be spikes.
+        of: which of its tensors: "q", "k", "v" of attention, "out" of a possible neuron, else "".
         steps: time steps told apart (1 where the tensor has no time).
         elements: numbers for one image, over all steps.
         dense: multiply-accumulates for one image, over all steps; None where only a closed form knows them.
@@ -85,42 +85,43 @@ class Recorder:
         self._ranges: list[Any] = []
         self._raster: list[Any] = []
         self._binary: list[Any] = []
-        #: Number of a tap's place -> multiply-accumulates that its rows count; None where a closed form says how many.
+        #: Number of a tap's place -> multiply-accumulates that its rows count; None where the closed form counts them.
         self.counted: dict[int, int | None] = {}
         self._calls: dict[str, int] = {}
 
     @contextlib.contextmanager
-    def listening(self, places: Sequence[Place], marked: bool) -> Iterator[None]:
-        """Puts a listener behind every tap, and takes all of it away again, whatever happens.
+    def hooked(self, places: Sequence[Place], marked: bool) -> Iterator[None]:
+        """Hooks every tap while the block runs, and removes the hooks on every way out.
 
-        `marked`: whether every place is marked too, for `kspike.ops.watched` to say which products ran there.
+        `marked`: whether every place is hooked and marked too, so that `kspike.ops.watched` says which products ran
+        there.
         """
         heard = [i for i, place in enumerate(places) if marked or place.own or place.tap is not None]
         calls = [(i, places[i]) for i in heard if i not in (MODEL, MEASURING)]
         at = at_place if marked else contextlib.nullcontext
-        with replaced([(place.layer, place.method, self._listener(i, place, at)) for i, place in calls]):
+        with replaced([(place.layer, place.method, self._hook(i, place, at)) for i, place in calls]):
             yield
 
-    def _listener(self, number: int, place: Place, at: Callable) -> Callable:
+    def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
-        def listen(*args: Any, **kwargs: Any) -> Any:
+        def hooked(*args: Any, **kwargs: Any) -> Any:
             with at(number):
                 outputs = method(*args, **kwargs)
             with at(MEASURING):
                 if tap is not None:
-                    self._heard(number, tap, args, kwargs, outputs)
+                    self._record_call(number, tap, args, kwargs, outputs)
                 if own and (tap is None or tap.role in ("conv", "dense")):
-                    self._suspect(place.name, outputs, (args, kwargs))
+                    self._possible_neuron(place.name, outputs, (args, kwargs))
             return outputs
 
-        return listen
+        return hooked
 
-    def _heard(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
+    def _record_call(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
         name = self._call_of(f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name)
         before = len(self.signals)
-        if tap.role == "norm":  # nothing but how many numbers it sees
+        if tap.role == "norm":  # only how many numbers it normalises
             size = math.prod(args[0].shape) // self.batch
             self.signals.append(Signal(name, "norm", "", 1, size, None))
         elif tap.role == "neuron":
@@ -147,18 +148,18 @@ class Recorder:
         count = self._calls[name] = self._calls.get(name, 0) + 1
         return name if count == 1 else f"{name}#{count}"
 
-    def _suspect(self, name: str, outputs: Any, inputs: Any) -> None:
-        """Keeps whether a layer takes numbers and gives 0 and 1 alone, which makes it a neuron, whatever its class."""
+    def _possible_neuron(self, name: str, outputs: Any, inputs: Any) -> None:
+        """Records whether a layer turns real numbers into 0 and 1 alone, as a neuron does, whatever its class."""
         shape = tuple(getattr(outputs, "shape", ()))
         if len(shape) < 2 or None in shape or 0 in shape or shape[0] % self.batch or not _is_float(outputs):
             return
         given = [_is_binary(x) for x in keras.tree.flatten(inputs) if hasattr(x, "shape") and _is_float(x)]
         both = [_is_binary(outputs), ops.min(ops.stack(given)) if given else ops.ones(())]
-        self._record(self._call_of(f"{name} spikes").replace(" spikes", ""), "suspect", "out", outputs)
+        self._record(self._call_of(f"{name} spikes").replace(" spikes", ""), "possible_neuron", "out", outputs)
         self._binary.append(ops.stack(both))
 
     def _attention(self, name: str, q: Any, k: Any, v: Any) -> None:
-        """A spike in q meets those of k in the same channel; one in v meets all tokens."""
+        """A spike in q is multiplied by those of k in the same channel; one in v by a number of A for every token."""
         shape = tuple(q.shape[2:])
         keys = ops.sum(_nonzero(k), axis=2, keepdims=True)
         for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, float(shape[0]))):
@@ -167,9 +168,9 @@ class Recorder:
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
-        met = fanout.met(tap, *shapes, self.batch)
+        size = fanout.product_size(tap, *shapes, self.batch)
         self._record(
-            name, tap.role, "", x, fan=met.fan, dense=met.dense, timed=met.timed, geometry=met.geometry
+            name, tap.role, "", x, fan=size.fan, dense=size.dense, timed=size.timed, geometry=size.geometry
         )  # fmt: skip
 
     def _check(self, name: str, shape: tuple) -> None:
@@ -196,14 +197,14 @@ class Recorder:
         steps = known[0] // self.batch
         if steps == 1 and timed and known[1] == self.timesteps:
             steps = known[1]
-        # Halves cannot hold a sum of spikes (bfloat16 stops counting at 256). float32 is exact here up to 2**24 for an
-        # image and step; everything beyond is added up in float64 outside.
+        # Half precision cannot hold a sum of spikes (bfloat16 is exact up to 256). float32 is exact up to 2**24 for an
+        # image and step; sums over images are formed in float64, outside the pass.
         images = (self.batch, steps, -1)
         whole, x = x, ops.reshape(ops.cast(x, "float32"), images)
         features = math.prod(known) // self.batch // steps
         self._sums.append(ops.sum(x, axis=-1))
         shown = 0
-        if role in ("neuron", "suspect"):  # spikes: 0 or 1, so that the sum says all
+        if role in ("neuron", "possible_neuron"):  # spikes: 0 or 1, so that the sum says all
             shown = min(RASTER, features)
             stride = features // shown
             self._raster.append(ops.reshape(x[0, :, : shown * stride : stride], (-1,)))
@@ -220,8 +221,8 @@ class Recorder:
         self.signals.append(Signal(name, role, of, steps, features * steps, dense, shape, shown, geometry))
 
     def packed(self) -> dict[str, Any]:
-        """Sums, `(batch, all steps of all signals)`; of the products' inputs also how many are not zero, how many
-        weights these meet, and their range."""
+        """Sums, `(batch, all steps of all signals)`; for the inputs of products also how many numbers are not zero, how
+        many weights those are multiplied by, and their range."""
         if not self._active:
             raise ValueError(
                 "The model holds no product that kspike knows (Dense, convolution, SSA): nothing to count."
@@ -230,9 +231,9 @@ class Recorder:
             "sums": ops.concatenate(self._sums, axis=1),
             "active": ops.concatenate(self._active, axis=1),
             "touched": ops.concatenate(self._touched, axis=1),
-            "ranges": ops.stack(self._ranges),  # smallest, largest, largest part behind the point
+            "ranges": ops.stack(self._ranges),  # smallest, largest, largest fractional part
             "raster": ops.concatenate(self._raster) if self._raster else ops.zeros((0,)),
-            # of suspects: whether all that they give, and all that they are given, is 0 or 1
+            # of possible neurons: whether the whole output, and the whole input, is 0 or 1
             "binary": ops.stack(self._binary) if self._binary else ops.zeros((0, 2)),
         }
 

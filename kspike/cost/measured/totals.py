@@ -1,4 +1,4 @@
-"""Adds the statistics of batches up, over images and over time steps."""
+"""Adds up the statistics of batches, over images and over time steps."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Tally:
         """Sum over everything."""
         return float(np.sum(self.by_step))
 
-    def seen(self, images: int, steps: int) -> Seen:
+    def views(self, images: int, steps: int) -> Views:
         """The mean of an image, the sum of every image, and the mean by time step of a product of so many steps."""
-        return Seen(self.total / images, self.by_image, _fitted(self.by_step / images, steps))
+        return Views(self.total / images, self.by_image, _fitted(self.by_step / images, steps))
 
 
-class Seen(NamedTuple):
+class Views(NamedTuple):
     """One quantity of an image: on average, image by image `(images,)`, and on average by time step `(steps,)`."""
 
     mean: float
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
 
 
 def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
-    """Of a signal with other time steps than the product that it is booked on, equal parts."""
+    """Values by time step; a signal with another number of steps than its product is spread evenly over them."""
     return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
 
 
@@ -54,8 +54,8 @@ def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
 class Total:
     """Everything known of one signal over all images.
 
-    `spiking` is what `touched` holds of batches whose whole input is -1, 0 or 1. Of a suspect, `binary` and
-    `from_binary` say whether all it gives, and all it is given, is 0 or 1.
+    `spiking` is the part of `touched` from batches whose whole input is -1, 0 or 1. For a possible neuron, `binary` and
+    `from_binary` say whether its whole output, and its whole input, is 0 or 1.
     """
 
     signal: Signal
@@ -72,13 +72,13 @@ class Total:
 
     @property
     def counts(self) -> bool:
-        """Whether all of it are whole numbers from 0 up."""
+        """Whether all values are whole numbers of at least 0."""
         return self.whole and self.smallest >= 0
 
-    def seen(self, images: int, steps: int) -> dict[str, Seen]:
-        """Every tally of it, as `Tally.seen`."""
+    def views(self, images: int, steps: int) -> dict[str, Views]:
+        """Every tally of it, as `Tally.views`."""
         tallies = {"sums": self.sums, "active": self.active, "touched": self.touched, "spiking": self.spiking}
-        return {name: tally.seen(images, steps) for name, tally in tallies.items()}
+        return {name: tally.views(images, steps) for name, tally in tallies.items()}
 
 
 class Statistics:
@@ -99,17 +99,17 @@ class Statistics:
         Raises:
             ValueError: a layer received or fired values that are not finite.
         """
-        at = product = known = shown = suspect = 0
+        at = product = known = shown = candidate = 0
         for signal in signals:
             total = self.totals.setdefault((signal.tap, signal.of), Total(signal))
             if signal.role == "norm":
                 continue
             steps = min(signal.steps, self.timesteps or signal.steps)
             sums = packed["sums"][:n, at : at + steps]
-            if signal.role == "suspect":
-                binary, from_binary = packed["binary"][suspect]
+            if signal.role == "possible_neuron":
+                binary, from_binary = packed["binary"][candidate]
                 total.binary, total.from_binary = total.binary and bool(binary), total.from_binary and bool(from_binary)
-                suspect += 1
+                candidate += 1
             elif not np.isfinite(sums).all():
                 raise ValueError(
                     f"{signal.tap} sees values that are not finite: the model's weights or statistics hold nan or "
@@ -117,7 +117,7 @@ class Statistics:
                 )
             total.sums.add(sums)
             at += signal.steps
-            if signal.role in ("neuron", "suspect"):
+            if signal.role in ("neuron", "possible_neuron"):
                 size = signal.shown * signal.steps
                 if not self.images:
                     total.raster = packed["raster"][shown : shown + size].reshape(signal.steps, signal.shown)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def layers(report: EnergyData, largest: float) -> list[dict[str, Any]]:
-    """A bar a product; the largest energy of a product, in microjoules, fills the width."""
+    """One bar a product; `largest`, in microjoules, fills the width."""
     whole = report.energy_mj * 1e3 or 1.0
     return [
         {

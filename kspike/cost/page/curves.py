@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def charts(reports: tuple[EnergyData, ...]) -> list[Chart]:
-    """Accuracy by step, energy by step, and the one against the other; nothing for networks of one step."""
+    """Accuracy by step, energy by step, and accuracy against energy; nothing for networks of one step."""
     if all(report.timesteps < 2 for report in reports):
         return []
     unit = joules(max(report.energy_mj for report in reports))[1]

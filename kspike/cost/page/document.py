@@ -1,4 +1,4 @@
-"""Puts together what the page shows, for one report or for two side by side."""
+"""Assembles the data of the page, for one report or for two side by side."""
 
 from __future__ import annotations
 

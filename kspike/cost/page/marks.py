@@ -1,4 +1,4 @@
-"""What sections of the page share: the models' colours, and the word for a row that does no work."""
+"""What sections of the page share: the models' colours, and the mark of a silent or saturated row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EnergyData: what was measured on images and what a convention charges for it, as numbers; pages and texts read it."""
+"""EnergyData: what was measured on images and what a convention charges for it; pages and texts read it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kspike._registry import unknown
 from kspike.cost.analytic.ann import AnnTwin, twin_of
 from kspike.cost.conventions.base import Convention
 from kspike.cost.measured.anytime import Reading
-from kspike.cost.measured.products import Product
+from kspike.cost.measured.products import ProductActivity
 from kspike.cost.report.rows import EnergyRow, NeuronRow, interval
 
 KINDS = ("ac", "mac", "dense", "syops")
@@ -34,7 +34,7 @@ class EnergyData:
         image: the first image, as the model saw it.
         still: whether its input is a still image, which it repeats.
         products: what was measured at every product, before anything is charged.
-        label: its class, where the data says one.
+        label: class of the first image, if the data has labels.
         readings: one `Reading` a time step, of a network that is read and stopped after it.
     """
 
@@ -51,13 +51,13 @@ class EnergyData:
     label: int | None = None
     readings: tuple[Reading, ...] = ()
     still: bool = False
-    products: tuple[Product, ...] = dataclasses.field(default=(), repr=False, compare=False)
+    products: tuple[ProductActivity, ...] = dataclasses.field(default=(), repr=False, compare=False)
 
     @property
     def ann(self) -> AnnTwin:
-        """The same architecture as an ordinary network, the reference that an energy is to be read beside."""
-        parts = (p.activity.dense // (p.activity.geometry.steps if self.still else 1) for p in self.products)
-        return twin_of(sum(parts))
+        """The same architecture as an ordinary network: the baseline to compare the energy with."""
+        macs = (p.activity.dense // (p.activity.geometry.steps if self.still else 1) for p in self.products)
+        return twin_of(sum(macs))
 
     @property
     def accuracy(self) -> float | None:
@@ -81,7 +81,7 @@ class EnergyData:
         return interval(self.energy_mj, self.energy_std_mj, self.images)
 
     def total(self, kind: str) -> float:
-        """Operations of one image: "ac", "mac", "dense" (all products, were nothing sparse), or "syops" (ac and mac).
+        """Operations of one image: "ac", "mac", "dense" (all products computed densely), or "syops" (ac and mac).
 
         Raises:
             ValueError: another kind.
@@ -95,7 +95,7 @@ class EnergyData:
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Neuron layers that never fire: whatever stands behind them does nothing."""
+        """Neuron layers that never fire: the product after them does nothing."""
         return tuple(row.name for row in self.neurons if row.silent)
 
     @property

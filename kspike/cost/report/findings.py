@@ -1,4 +1,4 @@
-"""What the firing rates of a report point at, and what to try."""
+"""Problems that the firing rates of a report show, and what to try."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finding:
 
 
 def findings(report: EnergyData) -> tuple[Finding, ...]:
-    """Silent layers first: what stands behind them does nothing, and their low energy is no merit."""
+    """Silent layers first: the products after them do nothing, and their low energy is no merit."""
     found = (
         Finding(
             "silent",
@@ -51,7 +51,7 @@ def findings(report: EnergyData) -> tuple[Finding, ...]:
 
 
 def advice(report: EnergyData) -> tuple[str, ...]:
-    """What the numbers point at, a sentence each, and what to try; then what was not counted."""
+    """One sentence for each problem that the numbers show, with what to try; then what was not counted."""
     out = [str(finding) for finding in findings(report)]
     if report.convention.free:
         out.append(f"Convention {report.convention.name!r} counts operations and knows no energy: all joules are 0.")

@@ -18,7 +18,7 @@ from kspike.cost.report.rows import EnergyRow, product_rows, spread
 
 @dataclasses.dataclass(frozen=True)
 class EnergyReport(EnergyData):
-    """What a model did on images and what a convention charges for it: `EnergyData`, charged anew, shown and written.
+    """`EnergyData` that can be charged by another convention, shown and written to files.
 
     `kspike.cost.measure` gives one; its fields are those of `kspike.cost.report.data.EnergyData`.
     """
@@ -35,7 +35,7 @@ class EnergyReport(EnergyData):
         return dataclasses.replace(self, convention=rule, rows=rows, energy_std_mj=deviation, readings=readings)
 
     def advice(self) -> tuple[str, ...]:
-        """What the numbers point at, a sentence each, and what to try; then what was not counted."""
+        """One sentence for each problem that the numbers show, with what to try; then what was not counted."""
         return advice(self)
 
     def __str__(self) -> str:
@@ -46,11 +46,11 @@ class EnergyReport(EnergyData):
     # -- as files -----------------------------------------------------------------------------------------------
 
     def to_json(self, path: str | Path) -> Path:
-        """Writes the report as JSON (aside, then renamed: never half a file)."""
+        """Writes the report as JSON (atomically: never half a file)."""
         return write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
     def to_csv(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
-        """Writes one line a product (aside, then renamed); with another report, its lines too, the model in front."""
+        """Writes one line a product (atomically); with another report, its lines too, and the model as first column."""
         reports = (self,) if beside is None else (self, beside)
         columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in ("rates", "energies_uj")]
         steps = max((len(row.rates) for report in reports for row in report.rows), default=0)
@@ -62,7 +62,7 @@ class EnergyReport(EnergyData):
         return write_text(path, as_csv(lines))
 
     def to_html(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
-        """Writes one self-contained page that works offline (aside, then renamed).
+        """Writes one self-contained page that works offline (atomically).
 
         Args:
             path: of the page.

@@ -10,9 +10,9 @@ import numpy as np
 
 from kspike.cost.conventions.activity import Activity
 from kspike.cost.conventions.base import Convention
-from kspike.cost.measured.collect import Neuron, Product
+from kspike.cost.measured.collect import Neuron, ProductActivity
 
-#: A neuron layer that fires at this rate or above says "always", which is as little as one that says "never".
+#: A neuron layer that fires at this rate or above carries as little information as one that never fires.
 SATURATED = 0.95
 
 
@@ -53,12 +53,12 @@ class EnergyRow:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing ever arrives."""
+        """Whether its input is always zero."""
         return self.active == 0.0
 
     @property
     def saturated(self) -> bool:
-        """Whether its input is spikes, nearly always 1: it does a dense layer's work and tells little apart."""
+        """Whether its input is spikes that are nearly always 1: the work of a dense layer, and little information."""
         return self.acs > 0 and self.largest <= 1 and self.rate >= SATURATED
 
 
@@ -91,12 +91,12 @@ class NeuronRow:
         return self.rate >= SATURATED
 
 
-def product_rows(products: Sequence[Product], rule: Convention) -> tuple[EnergyRow, ...]:
+def product_rows(products: Sequence[ProductActivity], rule: Convention) -> tuple[EnergyRow, ...]:
     """Charges every product by its mean over all images."""
     return tuple(_row(product, rule) for product in products)
 
 
-def _row(product: Product, rule: Convention) -> EnergyRow:
+def _row(product: ProductActivity, rule: Convention) -> EnergyRow:
     a, steps = product.activity, np.asarray(product.by_step.rate, dtype=np.float64)
     acs, macs, picojoules = rule.charge(a)
     energy = float(picojoules) * 1e-6
@@ -128,10 +128,10 @@ def charged(activity: Activity, rule: Convention) -> np.ndarray:
     return np.broadcast_to(energy, np.shape(activity.rate))
 
 
-def _shares(energy: float, parts: np.ndarray) -> tuple[float, ...]:
-    """Scaled to their sum: a convention that takes the lesser of two means finds another one step by step."""
-    whole = float(parts.sum())
-    return tuple(float(part) * energy / whole if whole else 0.0 for part in parts)
+def _shares(energy: float, by_step: np.ndarray) -> tuple[float, ...]:
+    """Energies by step, scaled to sum to `energy`: a convention with min(rate, rate) gives another sum step by step."""
+    whole = float(by_step.sum())
+    return tuple(float(step) * energy / whole if whole else 0.0 for step in by_step)
 
 
 def neuron_rows(neurons: Sequence[Neuron]) -> tuple[NeuronRow, ...]:
@@ -139,7 +139,7 @@ def neuron_rows(neurons: Sequence[Neuron]) -> tuple[NeuronRow, ...]:
     return tuple(NeuronRow(n.name, n.updates, n.rate, n.rates, n.raster) for n in neurons)
 
 
-def spread(products: Sequence[Product], rule: Convention) -> float:
+def spread(products: Sequence[ProductActivity], rule: Convention) -> float:
     """Standard deviation of an image's energy over the images, in millijoules (0 for one image)."""
     per_image = sum((charged(p.by_image, rule) for p in products), start=np.zeros(1)) * 1e-9
     return float(per_image.std(ddof=1)) if per_image.size > 1 else 0.0

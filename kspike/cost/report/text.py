@@ -43,7 +43,7 @@ def joules(millijoules: float) -> tuple[float, str]:
 
 
 def as_text(report: EnergyData) -> str:
-    """The table, the totals and what they point at."""
+    """The table, the totals and the advice."""
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False)
     console.print(_table(report))

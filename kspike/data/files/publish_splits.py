@@ -1,4 +1,4 @@
-"""Turns data sets into splits/*.json: which images of the official training part validate (and test), with their hash.
+"""Turns data sets into splits/*.json: which images of the official training split validate (and test), with their hash.
 
 Run once for each release of a data set; the files then stand for good, and loading checks every copy against them.
 
@@ -19,10 +19,10 @@ ID_FORMATS = {"digits": "{:04d}", "cifar10": "train_{:05d}", "cifar100": "train_
 def main(names: list[str]) -> None:
     for name in names:
         dataset, id_format = data.load(name), ID_FORMATS[name]
-        parts = [dataset.validation] + ([dataset.test] if name == "digits" else [])
-        positions = {part.name: [int(i.rpartition("_")[2]) for i in part.ids] for part in parts}
-        for part in parts:
-            if not np.array_equal(part.ids, [id_format.format(i) for i in positions[part.name]]):
+        splits = [dataset.validation] + ([dataset.test] if name == "digits" else [])
+        positions = {split.name: [int(i.rpartition("_")[2]) for i in split.ids] for split in splits}
+        for split in splits:
+            if not np.array_equal(split.ids, [id_format.format(i) for i in positions[split.name]]):
                 raise SystemExit(f"{name}: ids are not of the form {id_format}")
         content = {"name": name, "version": dataset.version, "id_format": id_format, "sha256": dataset.split_hash}
         lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in {**content, **positions}.items()]

@@ -45,7 +45,7 @@ def _bits_of(typing: Any, x: Any) -> Any:
 
 
 def each_of(builder: Any, number: Any, cases: Iterable[int]) -> Iterator[int]:
-    """Each case, while what is emitted runs where the number is this one: loops of a length known beforehand."""
+    """Specialises on a run-time number: what is emitted while a case is yielded runs where the number equals it."""
     for case in cases:
         with builder.if_then(builder.icmp_unsigned("==", number, number.type(case))):
             yield case
@@ -80,25 +80,24 @@ def _store_as(array, at, x):
 
 @functools.cache
 def sources() -> str:
-    """The hash of all files of loops: each of them has loops of others in it once it is compiled."""
+    """The hash of all files of this folder: compiled, a loop holds inlined code of other files."""
     found = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("cpu_*.py")):
+    for path in sorted(Path(__file__).parent.glob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
 
 
 def compiled(fn: Callable, **options: Any) -> Callable:
-    """njit, kept on the disk until any file of loops changes; what is kept is written by one process at a time.
+    """njit, cached on disk until any file of this folder changes; one process at a time writes the cache.
 
-    numba 0.68 looks at the function's own file alone. It writes the code and the index that names it one after the
-    other, under names that two processes compiling for different types may both choose: the index could then name the
-    other's code.
+    numba 0.68 checks the function's own file alone. It writes the code and then the index that names it, under names
+    that two processes compiling for different types may both choose: the index could then name the other's code.
     """
     try:
         made = njit(fn, nogil=True, cache=True, error_model="numpy", **options)
-    except RuntimeError:  # neither the package's folder nor the user's own can be written
+    except RuntimeError:  # neither the package's nor the user's cache folder can be written
         return njit(fn, nogil=True, error_model="numpy", **options)
-    kept = getattr(made, "_cache", None)
+    kept: Any = getattr(made, "_cache", None)
     if hasattr(kept, "_cache_file"):
         kept._cache_file._source_stamp = sources()
     if fcntl is not None and hasattr(kept, "save_overload"):

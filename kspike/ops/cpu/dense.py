@@ -1,11 +1,11 @@
-"""Products and convolutions in full, on processors with AVX-512 (numba), for backends whose own are slower.
+"""Dense products (GEMM) and convolutions on processors with AVX-512 (numba), for backends whose own are slower.
 
-XLA's run in float32 whatever is asked for, and convolutions at a third to five sixths of what a processor can do. Here
-8 rows by 48 columns stay in registers while what they are made of goes by; weights lie in panels of as many columns, as
-they are read. A convolution is the same: a row of the kernel meets numbers that lie side by side, once an image's rows
-have been copied with zeros at both ends.
+XLA computes them in float32 whatever the dtype, and convolutions at a third to five sixths of the processor's rate.
+Here a micro-kernel keeps a tile of 8 rows by 48 columns of sums in registers; the weights are packed into panels of as
+many columns, in the order in which they are read. A convolution uses the same micro-kernel without im2col: image rows
+are copied with zero padding, and what a row of the kernel multiplies is then contiguous.
 
-A sum goes from the first number to the last, whatever the width of the rest, and does not depend on threads.
+Each sum runs from the first term to the last, whatever the other sizes, and does not depend on the threads.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ import numpy as np
 from llvmlite import binding
 
 from kspike.ops.cpu.compiling import compiled
-from kspike.ops.cpu.dense_intrinsics import multiply, panel_of, rows_of
+from kspike.ops.cpu.dense_intrinsics import gemm_microkernel, next_panel, next_rows
 from kspike.ops.cpu.sparse_intrinsics import LANES
-from kspike.ops.cpu.threads import run
+from kspike.ops.cpu.threads import parallel_for
 
-#: Rows that go through all panels before the next ones do.
+#: Rows of a block, which is multiplied by all panels before the next block begins.
 BLOCK = 64
-#: Numbers of an image's rows, with zeros at both ends, that are copied at a time: they stay in the second-level cache.
-ROOM = 1 << 16
-#: Multiplications and additions below which the backend's own product is done before loops have begun.
-LEAST = 1 << 23
+#: Elements of the padded image rows that are copied at a time: they stay in the L2 cache.
+STRIP_SIZE = 1 << 16
+#: Multiply-accumulates below which the call costs more than it saves.
+MIN_MACS = 1 << 23
 
 
 @compiled
-def _packed(kernel, size, inputs, outputs, back, together, panels):
-    """Weights in panels of columns; `together` rows of a panel lie in turns, as bfloat16's instruction reads them."""
-    depth, width = (outputs, inputs) if back else (inputs, outputs)
+def _pack_panels(kernel, size, inputs, outputs, backward, interleave, panels):
+    """Packs the weights into panels of columns, so many rows interleaved, as bfloat16's instruction reads them."""
+    depth, width = (outputs, inputs) if backward else (inputs, outputs)
     column = 0
     while column < width:
-        lanes = panel_of(-(-width // LANES) * LANES - column) * LANES
+        lanes = next_panel(-(-width // LANES) * LANES - column) * LANES
         begin = column * size[0] * size[1] * depth
         for i in range(size[0]):
             for j in range(size[1]):
-                place = (size[0] - 1 - i) * size[1] + size[1] - 1 - j if back else i * size[1] + j
+                place = (size[0] - 1 - i) * size[1] + size[1] - 1 - j if backward else i * size[1] + j
                 for d in range(depth):
                     k = (i * size[1] + j) * depth + d
-                    to = begin + k // together * together * lanes + k % together
+                    to = begin + k // interleave * interleave * lanes + k % interleave
                     for c in range(min(lanes, width - column)):
-                        row, at = (column + c, d) if back else (d, column + c)
-                        panels[to + c * together] = kernel[(place * inputs + row) * outputs + at]
+                        row, at = (column + c, d) if backward else (d, column + c)
+                        panels[to + c * interleave] = kernel[(place * inputs + row) * outputs + at]
         column += lanes
 
 
@@ -55,12 +55,12 @@ def _product_rows(x, inputs, panels, bias, outputs, out, begin, end):
         last = min(first + BLOCK, end)
         column = 0
         while column < outputs:
-            vectors = panel_of(outputs - column)
+            vectors = next_panel(outputs - column)
             r = first
             while r < last:
-                rows = rows_of(last - r)
+                rows = next_rows(last - r)
                 to = r * outputs + column
-                multiply(
+                gemm_microkernel(
                     rows, vectors, x, r * inputs, inputs, inputs, 0, 1, panels, column * inputs, bias, column, out,
                     to, outputs,
                 )  # fmt: skip
@@ -69,9 +69,9 @@ def _product_rows(x, inputs, panels, bias, outputs, out, begin, end):
 
 
 @compiled
-def _surrounded(x, first, last, width, inputs, before, wide, buffer):
-    """Copies rows of images from first to last with zeros at their left and right, where a row becomes `wide`."""
-    left, many, all_of = np.uintp(before * inputs), np.uintp(width * inputs), np.uintp(wide * inputs)
+def _pad_rows(x, first, last, width, inputs, pad_before, padded_width, buffer):
+    """Copies image rows from first to last with zero padding left and right, to rows `padded_width` pixels wide."""
+    left, many, all_of = np.uintp(pad_before * inputs), np.uintp(width * inputs), np.uintp(padded_width * inputs)
     for r in range(last - first):
         to, source = np.uintp(r) * all_of, np.uintp(first + r) * many
         for k in range(left):
@@ -83,30 +83,30 @@ def _surrounded(x, first, last, width, inputs, before, wide, buffer):
 
 
 @compiled
-def _convolution_rows(x, shape, panels, bias, size, before, outputs, out, begin, end):
+def _convolution_rows(x, shape, panels, bias, size, pad_before, outputs, out, begin, end):
     height, width, inputs = shape
-    wide, length = width + size[1] - 1, size[1] * inputs
-    strip = max(1, ROOM // (wide * inputs) - size[0] + 1)
-    buffer = np.empty(min(height, strip + size[0] - 1) * wide * inputs, x.dtype)
+    padded_width, length = width + size[1] - 1, size[1] * inputs
+    strip = max(1, STRIP_SIZE // (padded_width * inputs) - size[0] + 1)
+    buffer = np.empty(min(height, strip + size[0] - 1) * padded_width * inputs, x.dtype)
     r = begin
     while r < end:
         image, top = r // height, r % height
         bottom = min(height, top + strip, top + end - r)
-        upper, lower = max(0, top - before[0]), min(height, bottom - before[0] + size[0] - 1)
-        _surrounded(x, image * height + upper, image * height + lower, width, inputs, before[1], wide, buffer)
+        upper, lower = max(0, top - pad_before[0]), min(height, bottom - pad_before[0] + size[0] - 1)
+        _pad_rows(x, image * height + upper, image * height + lower, width, inputs, pad_before[1], padded_width, buffer)
         column = 0
         while column < outputs:
-            vectors = panel_of(outputs - column)
+            vectors = next_panel(outputs - column)
             for y in range(top, bottom):
                 # the kernel's rows that lie within the image
-                low, high = max(0, before[0] - y), min(size[0], height + before[0] - y)
-                row = (y + low - before[0] - upper) * wide
+                low, high = max(0, pad_before[0] - y), min(size[0], height + pad_before[0] - y)
+                row = (y + low - pad_before[0] - upper) * padded_width
                 panel = column * size[0] * length + low * length * vectors * LANES
                 at = 0
                 while at < width:
-                    rows = rows_of(width - at)
-                    multiply(
-                        rows, vectors, buffer, (row + at) * inputs, inputs, length, wide * inputs, high - low,
+                    rows = next_rows(width - at)
+                    gemm_microkernel(
+                        rows, vectors, buffer, (row + at) * inputs, inputs, length, padded_width * inputs, high - low,
                         panels, panel, bias, column, out, ((image * height + y) * width + at) * outputs + column,
                         outputs,
                     )  # fmt: skip
@@ -116,32 +116,37 @@ def _convolution_rows(x, shape, panels, bias, size, before, outputs, out, begin,
 
 
 @functools.cache
-def _runs(kind: str) -> bool:
+def _supported(kind: str) -> bool:
     features = binding.get_host_cpu_features()
-    told = numba.config.CPU_NAME or numba.config.CPU_FEATURES  # loops are compiled for another processor
+    told = numba.config.CPU_NAME or numba.config.CPU_FEATURES  # numba is told to compile for another processor
     return not told and all(features.get(f, False) for f in ("avx512f", *["avx512bf16"] * (kind == "bfloat16")))
 
 
-def pays(kind: str, shape: tuple[int, ...], places: int, back: bool = False) -> bool:
-    """Whether the processor has what it takes, and there is enough to do.
+def pays(kind: str, shape: tuple[int, ...], places: int, backward: bool = False) -> bool:
+    """Whether the processor has the instructions, and the product is large enough to be worth the call.
 
     Args:
         kind: "float32" or "bfloat16".
         shape: the weights', `(inputs, outputs)` or `(a, b, inputs, outputs)`.
         places: rows, or pixels of all images.
-        back: for the way back to the inputs.
+        backward: for the gradient of x.
     """
-    length = int(np.prod(shape[1:-2])) * shape[-1 if back else -2]
-    return places * int(np.prod(shape)) >= LEAST and (kind == "float32" or length % 2 == 0) and _runs(kind)
+    length = int(np.prod(shape[1:-2])) * shape[-1 if backward else -2]
+    return places * int(np.prod(shape)) >= MIN_MACS and (kind == "float32" or length % 2 == 0) and _supported(kind)
 
 
-def full(
-    x: np.ndarray, kernel: np.ndarray, out: np.ndarray, threads: int, bias: np.ndarray | None = None, back: bool = False
+def product(
+    x: np.ndarray,
+    kernel: np.ndarray,
+    out: np.ndarray,
+    threads: int,
+    bias: np.ndarray | None = None,
+    backward: bool = False,
 ) -> None:
     """Writes x kernel + bias, or the convolution of stride 1 that keeps height and width, into `out`; all contiguous.
 
-    float32, or bfloat16 as uint16, which is added up in float32 and rounded once; where `pays` says no for its kind and
-    shape it cannot be done.
+    float32, or bfloat16 as uint16, which is accumulated in float32 and rounded once. Only where `pays` is true for the
+    kind and shape.
 
     Args:
         x: (..., inputs); (images, height, width, inputs) for a convolution.
@@ -149,29 +154,29 @@ def full(
         out: (..., outputs).
         threads: how many threads to use.
         bias: (outputs,), float32.
-        back: x is the gradient (..., outputs) of the result, and `out` becomes the one (..., inputs) of what went in.
+        backward: x is grad_output (..., outputs), and `out` becomes grad_x (..., inputs).
     """
     size, (inputs, outputs) = kernel.shape[:-2] or (1, 1), kernel.shape[-2:]
-    depth, width = (outputs, inputs) if back else (inputs, outputs)
+    depth, width = (outputs, inputs) if backward else (inputs, outputs)
     whole = -(-width // LANES) * LANES
     panels = np.zeros(size[0] * size[1] * depth * whole, x.dtype)
-    _packed(kernel.reshape(-1), size, inputs, outputs, back, 2 if x.dtype == np.uint16 else 1, panels)
+    _pack_panels(kernel.reshape(-1), size, inputs, outputs, backward, 2 if x.dtype == np.uint16 else 1, panels)
     begin = np.zeros(whole, "float32")
     if bias is not None:
         begin[:width] = bias
     to = out if whole == width else np.empty((*out.shape[:-1], whole), out.dtype)
     flat, there = x.reshape(-1), to.reshape(-1)
-    before = tuple(n // 2 if back else (n - 1) // 2 for n in size)
+    pad_before = tuple(n // 2 if backward else (n - 1) // 2 for n in size)
 
-    def product(bounds: np.ndarray, first: int, last: int) -> None:
+    def product_chunk(bounds: np.ndarray, first: int, last: int) -> None:
         _product_rows(flat, depth, panels, begin, whole, there, bounds[first], bounds[last])
 
-    def convolution(bounds: np.ndarray, first: int, last: int) -> None:
-        _convolution_rows(flat, x.shape[1:], panels, begin, size, before, whole, there, bounds[first], bounds[last])
+    def convolution_chunk(bounds: np.ndarray, first: int, last: int) -> None:
+        _convolution_rows(flat, x.shape[1:], panels, begin, size, pad_before, whole, there, bounds[first], bounds[last])
 
     if size == (1, 1):
-        run(product, x.size // max(1, depth), x.size, threads)
+        parallel_for(product_chunk, x.size // max(1, depth), x.size, threads)
     else:
-        run(convolution, x.shape[0] * x.shape[1], x.size, threads)
+        parallel_for(convolution_chunk, x.shape[0] * x.shape[1], x.size, threads)
     if to is not out:
         out[:] = to[..., :width]

@@ -1,6 +1,6 @@
-"""Attention by the compiled loops on whole arrays (batch, time, tokens, channels), whatever the width of a head.
+"""Attention by the compiled loops on arrays (batch, time, tokens, channels), whatever the head width.
 
-What channels lack for a whole head is filled up with zeros.
+Channels are padded with zeros to a multiple of the head width.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import numpy as np
 from kspike.ops.cpu import attention, norm_lif
 
 
-def _width(channels: int, dim: int) -> int:
+def _padded_width(channels: int, dim: int) -> int:
     return -(-channels // dim) * dim
 
 
 def _rows(a: np.ndarray, width: int) -> np.ndarray:
-    """One row of `width` numbers a token, flat."""
+    """Rows padded to `width`, one a token, as a flat array."""
     a = a.reshape(-1, a.shape[-1])
     if width > a.shape[1]:
-        filled = np.zeros((len(a), width), a.dtype)
-        filled[:, : a.shape[1]] = a
-        a = filled
+        padded = np.zeros((len(a), width), a.dtype)
+        padded[:, : a.shape[1]] = a
+        a = padded
     return a.reshape(-1)
 
 
-def _room(like: np.ndarray, width: int) -> np.ndarray:
-    """An array for results: `like` itself, where its rows are as wide."""
+def _output_array(like: np.ndarray, width: int) -> np.ndarray:
+    """An array for results in rows of `width`: `like` itself where it has such rows."""
     return like if like.shape[-1] == width else norm_lif.empty((*like.shape[:3], width), like.dtype)
 
 
@@ -36,25 +36,25 @@ def attend(parts: Sequence[np.ndarray], dim: int, y: np.ndarray, threads: int) -
     if not y.size:
         return
     tokens, channels = y.shape[2:]
-    width = _width(channels, dim)
-    whole = _room(y, width)
+    width = _padded_width(channels, dim)
+    padded = _output_array(y, width)
     rows = [(_rows(a, width), width) for a in parts]
-    attention.attend(*rows, tokens, width // dim, dim, whole.reshape(-1), threads)
-    if whole is not y:
-        y[:] = whole[..., :channels]
+    attention.attend(*rows, tokens, width // dim, dim, padded.reshape(-1), threads)
+    if padded is not y:
+        y[:] = padded[..., :channels]
 
 
-def attend_back(
-    parts: Sequence[np.ndarray], dim: int, upstream: np.ndarray, grads: Sequence[np.ndarray], threads: int
+def attend_backward(
+    parts: Sequence[np.ndarray], dim: int, grad_output: np.ndarray, grads: Sequence[np.ndarray], threads: int
 ) -> None:
-    """Writes the gradients of q, k and v by that of y, float32, into `grads`."""
-    if not upstream.size:
+    """Writes the gradients of q, k and v into `grads`, from grad_output, float32."""
+    if not grad_output.size:
         return
-    tokens, channels = upstream.shape[2:]
-    width = _width(channels, dim)
-    whole = [_room(grad, width) for grad in grads]
-    rows, flat = [(_rows(a, width), width) for a in parts], tuple(a.reshape(-1) for a in whole)
-    attention.attend_back(*rows, tokens, width // dim, dim, _rows(upstream, width), flat, threads)
-    for grad, found in zip(grads, whole, strict=True):
+    tokens, channels = grad_output.shape[2:]
+    width = _padded_width(channels, dim)
+    padded = [_output_array(grad, width) for grad in grads]
+    rows, flat = [(_rows(a, width), width) for a in parts], tuple(a.reshape(-1) for a in padded)
+    attention.attend_backward(*rows, tokens, width // dim, dim, _rows(grad_output, width), flat, threads)
+    for grad, found in zip(grads, padded, strict=True):
         if found is not grad:
             grad[:] = found[..., :channels]

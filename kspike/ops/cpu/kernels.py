@@ -1,14 +1,14 @@
 """The neuron, and normalisation with the neuron after it, as compiled loops over a CPU's memory (numba).
 
-One pass over the input each way, whatever T: a row of channels stays in the first-level cache while its time steps are
-walked through, and the way back computes the potentials again instead of having kept them. What a spike depends on is
-written as the reference has it, in its order and without fused multiply-adds, so that spikes are the same bit for bit.
+One pass over the input forward and one backward, whatever T: a row of channels stays in the L1 cache for all its time
+steps, and backward recomputes the potentials instead of storing them. What a spike depends on is computed as in the
+reference, in the same order and without fused multiply-adds, so that spikes are equal bit for bit.
 
-Arrays are `(batch, time, places, channels)`, contiguous; sums are added up in float64, piece by piece.
+Arrays are `(batch, time, places, channels)`, contiguous; sums are in float64, chunk by chunk.
 """
 
-from kspike.ops.cpu.moments import moments, norm_back
+from kspike.ops.cpu.moments import moments, norm_backward
 from kspike.ops.cpu.neuron import fire
-from kspike.ops.cpu.neuron_gradient import fire_back
+from kspike.ops.cpu.neuron_gradient import fire_backward
 
-__all__ = ["fire", "fire_back", "moments", "norm_back"]
+__all__ = ["fire", "fire_backward", "moments", "norm_backward"]

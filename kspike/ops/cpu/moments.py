@@ -1,4 +1,4 @@
-"""Batch normalisation's own part as compiled loops: moments by channel, and the gradient through them; and sums."""
+"""Batch normalisation as compiled loops: moments by channel and the gradient through them; and sums by channel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load, store
-from kspike.ops.cpu.threads import BLOCK, CHUNKS, SUMMED, run, side_by_side
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, fold, parallel_for
 
 
 @compiled
@@ -42,7 +42,7 @@ def _moments(x, out, first, last):
 
 
 @compiled
-def _moments_pieces(x, out, counts, bounds, first, last):
+def _moments_chunks(x, out, counts, bounds, first, last):
     for i in range(first, last):
         counts[i] = bounds[i + 1] - bounds[i]
         _moments(x, out[i], bounds[i], bounds[i + 1])
@@ -50,7 +50,7 @@ def _moments_pieces(x, out, counts, bounds, first, last):
 
 @compiled
 def _sums(x, out, bounds, first, last):
-    """The sum of each channel of (rows, channels), piece by piece."""
+    """The sum of each channel of (rows, channels), chunk by chunk."""
     channels = x.shape[1]
     total = np.empty(channels, F)
     for i in range(first, last):
@@ -65,8 +65,8 @@ def _sums(x, out, bounds, first, last):
 
 
 @compiled
-def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, bounds, first, last):
-    """In place: gradient of the normalised input -> gradient of the input, for pieces of (rows, channels)."""
+def _norm_backward(grad, x, scale, mean, inverse, mean_plain, mean_scaled, bounds, first, last):
+    """In place: gradient of the normalised input -> gradient of the input, for chunks of (rows, channels)."""
     channels = x.shape[1]
     for row in range(bounds[first], bounds[last]):
         g, place = grad[row], x[row]
@@ -78,11 +78,11 @@ def _norm_back(grad, x, scale, mean, inverse, mean_plain, mean_scaled, bounds, f
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (rows, channels), float64."""
     rows, channels = x.shape
-    (x,), _ = side_by_side((x,), row=SUMMED)
-    parts, counts = np.zeros((CHUNKS, 2, x.shape[1])), np.zeros(CHUNKS)
-    run(functools.partial(_moments_pieces, x, parts, counts), len(x), x.size, threads)
+    (x,), _ = fold((x,), row=SUMMED)
+    parts, counts = np.zeros((MAX_CHUNKS, 2, x.shape[1])), np.zeros(MAX_CHUNKS)
+    parallel_for(functools.partial(_moments_chunks, x, parts, counts), len(x), x.size, threads)
     counts = counts[:, None, None]
-    means, spreads = parts.reshape(CHUNKS, 2, -1, channels).swapaxes(0, 1)
+    means, spreads = parts.reshape(MAX_CHUNKS, 2, -1, channels).swapaxes(0, 1)
     mean = (means * counts).sum((0, 1)) / rows
     return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
 
@@ -90,16 +90,16 @@ def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
 def sums(x: np.ndarray, threads: int) -> np.ndarray:
     """The sum of each channel of (rows, channels), float64."""
     channels = x.shape[1]
-    (x,), _ = side_by_side((x,), row=SUMMED)
-    parts = np.zeros((CHUNKS, x.shape[1]))
-    run(functools.partial(_sums, x, parts), len(x), x.size, threads)
+    (x,), _ = fold((x,), row=SUMMED)
+    parts = np.zeros((MAX_CHUNKS, x.shape[1]))
+    parallel_for(functools.partial(_sums, x, parts), len(x), x.size, threads)
     return parts.reshape(-1, channels).sum(0)
 
 
-def norm_back(
+def norm_backward(
     grad: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.ndarray, inverse: np.ndarray, means: np.ndarray,
     threads: int,
 ) -> None:  # fmt: skip
     """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
-    (grad, x), numbers = side_by_side((grad, x), (scale, mean, inverse, *means.astype("float32")))
-    run(functools.partial(_norm_back, grad, x, *numbers), len(x), x.size, threads)
+    (grad, x), by_channel = fold((grad, x), (scale, mean, inverse, *means.astype("float32")))
+    parallel_for(functools.partial(_norm_backward, grad, x, *by_channel), len(x), x.size, threads)

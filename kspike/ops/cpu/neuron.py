@@ -1,8 +1,8 @@
-"""The neuron as compiled loops: spikes of rows of numbers, time step by time step.
+"""The neuron's forward pass as compiled loops: spikes of rows, time step by time step.
 
-A row's numbers are walked through by several short loops, each in a function of its own: beside other code, or over so
-many arrays that the compiler would need more than eight comparisons to tell them apart, a loop is not vectorised. What
-every paper of this family uses (hard reset, decayed input, one tau) has loops that do more at once.
+Each time step runs several short loops over the row, each in a function of its own: a loop beside other code is not
+vectorised, nor one over so many arrays that it needs more than eight alias checks at run time (LLVM's limit). The
+common neuron (hard reset, decayed input, one tau) has fused loops.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import functools
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load
-from kspike.ops.cpu.threads import run, side_by_side
+from kspike.ops.cpu.threads import fold, parallel_for
 
 
 @compiled
-def charge(x, scale, shift, v, tau, learned, rest, decay_input, h):
-    """h[t] of a row, from its input x * scale + shift and v[t-1]; `learned` is 1 / tau by channel, or empty."""
-    if learned.shape[0]:
+def charge(x, scale, shift, v, tau, inverse_tau, rest, decay_input, h):
+    """h[t] of a row, from its input x * scale + shift and v[t-1]; `inverse_tau` is 1 / tau by channel, or empty."""
+    if inverse_tau.shape[0]:
         if decay_input:
             for c in range(h.shape[0]):
-                h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * learned[c]
+                h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) * inverse_tau[c]
         else:
             for c in range(h.shape[0]):
-                h[c] = v[c] - (v[c] - rest) * learned[c] + (load(x[c]) * scale[c] + shift[c])
+                h[c] = v[c] - (v[c] - rest) * inverse_tau[c] + (load(x[c]) * scale[c] + shift[c])
     elif decay_input:
         for c in range(h.shape[0]):
             h[c] = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
@@ -46,7 +46,7 @@ def reset(h, threshold, rest, soft, v):
 
 @compiled
 def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
-    """`charge` with decayed input and one tau, and `reset` to v_reset."""
+    """`charge` with decayed input and one tau, fused with `reset` to v_reset."""
     for c in range(h.shape[0]):
         p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
         h[c] = p
@@ -55,7 +55,7 @@ def usual_charge(x, scale, shift, v, tau, threshold, rest, h):
 
 @compiled
 def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spikes):
-    """The spikes of a row beside `usual_charge`; the potentials before them are not kept."""
+    """`usual_charge` fused with the spikes of the row; h[t] is not stored."""
     for c in range(v.shape[0]):
         p = v[c] + ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest)) / tau
         spikes[c] = one if p >= threshold else (silent if p < threshold else nan)
@@ -64,12 +64,12 @@ def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spik
 
 @compiled
 def _fire(
-    x, scale, shift, tau, learned, threshold, rest, soft, decay_input, values, out, start, end, bounds, first, last
+    x, scale, shift, tau, inverse_tau, threshold, rest, soft, decay_input, values, out, start, end, bounds, first, last
 ):  # fmt: skip
-    """Spikes of the pieces of rows (batch x places) from first to last; a potential that is nan makes no 0 but nan."""
+    """Spikes of the chunks of rows (batch x places) from first to last; a nan potential gives a nan spike, not 0."""
     silent, one, nan = values
     _, steps, places, channels = x.shape
-    usual = decay_input and not soft and learned.shape[0] == 0
+    usual = decay_input and not soft and inverse_tau.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
     for row in range(bounds[first], bounds[last]):
         n, s = row // places, row % places
@@ -82,7 +82,7 @@ def _fire(
             if usual:
                 _usual_fire(x[n, t, s], scale, shift, v, tau, threshold, rest, silent, one, nan, spikes)
                 continue
-            charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, h)
+            charge(x[n, t, s], scale, shift, v, tau, inverse_tau, rest, decay_input, h)
             for c in range(channels):
                 spikes[c] = one if h[c] >= threshold else (silent if h[c] < threshold else nan)
             reset(h, threshold, rest, soft, v)
@@ -90,7 +90,7 @@ def _fire(
             end[n, s] = v
 
 
-#: No potentials to start from, or to keep.
+#: No initial potentials, or nowhere to write the last ones.
 NONE = np.empty((0, 1, 1), "float32")
 
 
@@ -98,21 +98,21 @@ def fire(
     x: np.ndarray, scale: np.ndarray, shift: np.ndarray, neuron: tuple, out: np.ndarray, threads: int,
     start: np.ndarray = NONE, end: np.ndarray = NONE,
 ) -> None:  # fmt: skip
-    """Writes the spikes of neurons fed with x * scale + shift (one a channel) into `out`.
+    """Writes the spikes of neurons whose input is x * scale + shift (by channel) into `out`.
 
     Args:
         x: `(batch, time, places, channels)`, float32, or bfloat16 as uint16.
         scale, shift: float32 `(channels,)`.
-        neuron: (tau, learned, v_threshold, v_reset or 0, soft, decay_input); `learned` is an empty array, or 1 / tau by
-            channel in place of tau; numbers are float32.
+        neuron: (tau, inverse_tau, v_threshold, v_reset or 0, soft, decay_input); `inverse_tau` is an empty array, or
+            1 / tau by channel in place of tau; scalars are float32.
         out: of x's shape, float32, or bfloat16 as uint16.
         threads: how many threads to use.
-        start: potentials to start from, float32 `(batch, places, channels)`; of size 0 for v_reset.
-        end: those after the last step are written here; of size 0 for nowhere.
+        start: initial potentials, float32 `(batch, places, channels)`; of size 0 for v_reset.
+        end: the potentials after the last step are written here; of size 0 for nowhere.
     """
-    tau, learned, *others = neuron
-    (x, out, start, end), (scale, shift, learned) = side_by_side((x, out, start, end), (scale, shift, learned))
-    # 0, 1 and nan; bfloat16's own bits
+    tau, inverse_tau, *others = neuron
+    (x, out, start, end), (scale, shift, inverse_tau) = fold((x, out, start, end), (scale, shift, inverse_tau))
+    # 0, 1 and nan; for bfloat16 as bits
     values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
-    work = functools.partial(_fire, x, scale, shift, tau, learned, *others, values, out, start, end)
-    run(work, x.shape[0] * x.shape[2], x.size, threads)
+    work = functools.partial(_fire, x, scale, shift, tau, inverse_tau, *others, values, out, start, end)
+    parallel_for(work, x.shape[0] * x.shape[2], x.size, threads)

@@ -1,6 +1,6 @@
-"""The neuron's way back as compiled loops: potentials computed again, then gradients from the last step to the first.
+"""The neuron's backward pass as compiled loops: potentials are recomputed, then gradients run from last step to first.
 
-Loops are short for the reason that `cpu/neuron` gives; sigmoid and detached reset have one of their own.
+Loops are short for the reason given in `cpu/neuron`; the sigmoid with a detached reset has a fused one.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, float_of, load, store
 from kspike.ops.cpu.neuron import charge, reset, usual_charge
-from kspike.ops.cpu.threads import BLOCK, CHUNKS, run, side_by_side
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, fold, parallel_for
 
 
 @functools.partial(compiled, fastmath={"contract"})
 def _exp(x):
-    """e^x to 2 units in the last place, of operations that vectorise (Cephes' reduction and polynomial).
+    """e^x to 2 units in the last place, in operations that vectorise (Cephes' range reduction and polynomial).
 
-    With fused multiply-adds where the processor has them: no spike depends on it, and it is half of the way back.
+    With fused multiply-adds where the processor has them: no spike depends on it, and it is half of the backward time.
     """
     x = min(max(x, F(-87.0)), F(88.0))
     k = np.floor(x * F(1.44269504) + F(0.5))
@@ -34,7 +34,10 @@ def _exp(x):
 
 @compiled
 def _slopes(kind, alpha, h, threshold, out):
-    """The surrogate's derivative at h - threshold, for a row of potentials; `kspike.surrogate` says which is which."""
+    """The surrogate's derivative at h - threshold, for a row; `kind` is the index into `cpu/norm_lif.SURROGATES`.
+
+    The formulas are those of `kspike.surrogate`; a test holds each to it.
+    """
     n = h.shape[0]
     if kind == 0:
         for c in range(n):
@@ -72,84 +75,87 @@ def _slopes(kind, alpha, h, threshold, out):
 
 
 @compiled
-def _through(upstream, h, slope, threshold, rest, soft, detach_reset, back):
-    """d loss / d h[t] of a row, in place of d loss / d v[t]."""
+def _grad_potential(grad_output, h, slope, threshold, rest, soft, detach_reset, grad_v):
+    """In place: d loss / d v[t] of a row -> d loss / d h[t]."""
     n = h.shape[0]
     if soft:
         if detach_reset:
             for c in range(n):
-                back[c] += load(upstream[c]) * slope[c]
+                grad_v[c] += load(grad_output[c]) * slope[c]
         else:
             for c in range(n):
-                back[c] = load(upstream[c]) * slope[c] + back[c] * (F(1) - threshold * slope[c])
+                grad_v[c] = load(grad_output[c]) * slope[c] + grad_v[c] * (F(1) - threshold * slope[c])
     elif detach_reset:
         for c in range(n):
-            back[c] = load(upstream[c]) * slope[c] + (F(0) if h[c] >= threshold else back[c])
+            grad_v[c] = load(grad_output[c]) * slope[c] + (F(0) if h[c] >= threshold else grad_v[c])
     else:
         for c in range(n):
-            kept = F(0) if h[c] >= threshold else back[c]
-            back[c] = load(upstream[c]) * slope[c] + kept + back[c] * (rest - h[c]) * slope[c]
+            kept = F(0) if h[c] >= threshold else grad_v[c]
+            grad_v[c] = load(grad_output[c]) * slope[c] + kept + grad_v[c] * (rest - h[c]) * slope[c]
 
 
 @compiled
-def _to_learned(back, x, scale, shift, v, rest, decay_input, total):
+def _grad_inverse_tau(grad_v, x, scale, shift, v, rest, decay_input, total):
     """Adds a row of d loss / d (1 / tau), from d loss / d h[t] and v[t-1]."""
     if decay_input:
-        for c in range(back.shape[0]):
-            total[c] += back[c] * ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest))
+        for c in range(grad_v.shape[0]):
+            total[c] += grad_v[c] * ((load(x[c]) * scale[c] + shift[c]) - (v[c] - rest))
     else:
-        for c in range(back.shape[0]):
-            total[c] -= back[c] * (v[c] - rest)
+        for c in range(grad_v.shape[0]):
+            total[c] -= grad_v[c] * (v[c] - rest)
 
 
 @compiled
-def _out(back, tau, learned, decay_input, grad, reached):
-    """What of d loss / d h[t] reaches the input of a row; the rest is d loss / d v[t-1]."""
-    if learned.shape[0]:
-        for c in range(back.shape[0]):
-            part = back[c] * learned[c]
-            q = part if decay_input else back[c]
-            reached[c] = q
-            store(grad, c, q)
-            back[c] -= part
+def _grad_input(grad_v, tau, inverse_tau, decay_input, grad_x, grad_y):
+    """In place: d loss / d h[t] of a row -> d loss / d v[t-1]; the input's gradient in grad_x, in float32 in grad_y."""
+    if inverse_tau.shape[0]:
+        for c in range(grad_v.shape[0]):
+            part = grad_v[c] * inverse_tau[c]
+            q = part if decay_input else grad_v[c]
+            grad_y[c] = q
+            store(grad_x, c, q)
+            grad_v[c] -= part
     elif decay_input:
-        for c in range(back.shape[0]):
-            q = back[c] / tau
-            reached[c] = q
-            store(grad, c, q)
-            back[c] -= q
+        for c in range(grad_v.shape[0]):
+            q = grad_v[c] / tau
+            grad_y[c] = q
+            store(grad_x, c, q)
+            grad_v[c] -= q
     else:
-        for c in range(back.shape[0]):
-            q = back[c]
-            reached[c] = q
-            store(grad, c, q)
-            back[c] = q - q / tau
+        for c in range(grad_v.shape[0]):
+            q = grad_v[c]
+            grad_y[c] = q
+            store(grad_x, c, q)
+            grad_v[c] = q - q / tau
 
 
 @compiled
-def _usual_back(alpha, upstream, h, threshold, tau, back, grad):
-    """`_slopes` of the sigmoid, `_through` a detached hard reset, and `_out`; what reaches the input replaces h."""
+def _usual_backward(alpha, grad_output, h, threshold, tau, grad_v, grad_x):
+    """`_slopes` of the sigmoid, `_grad_potential` of a detached hard reset and `_grad_input`, fused.
+
+    The gradient of the neuron's input is written over h too, in float32.
+    """
     for c in range(h.shape[0]):
         p = h[c]
         s = F(1) / (F(1) + _exp(-alpha * (p - threshold)))
-        b = load(upstream[c]) * (alpha * s * (F(1) - s)) + (F(0) if p >= threshold else back[c])
+        b = load(grad_output[c]) * (alpha * s * (F(1) - s)) + (F(0) if p >= threshold else grad_v[c])
         q = b / tau
         h[c] = q
-        store(grad, c, q)
-        back[c] = b - q
+        store(grad_x, c, q)
+        grad_v[c] = b - q
 
 
 @compiled
-def _sum_up(reached, x, mean, plain, scaled):
-    """Adds a row to the sums that a normalisation's gradient needs."""
-    for c in range(reached.shape[0]):
-        plain[c] += reached[c]
-        scaled[c] += reached[c] * (load(x[c]) - mean[c])
+def _accumulate(grad_y, x, mean, plain, scaled):
+    """Adds a row to the sums that the normalisation's backward pass needs."""
+    for c in range(grad_y.shape[0]):
+        plain[c] += grad_y[c]
+        scaled[c] += grad_y[c] * (load(x[c]) - mean[c])
 
 
 @compiled
 def _flush(part, total):
-    """Adds float32 sums, of places side by side, to the float64 ones of their channels, and begins them anew."""
+    """Adds a folded row's float32 sums to the float64 sums of their channels, and sets them to 0."""
     channels = total.shape[0]
     for first in range(0, part.shape[0], channels):
         place = part[first : first + channels]
@@ -159,18 +165,18 @@ def _flush(part, total):
 
 
 @compiled
-def _fire_back(
-    upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
-    summed, grad, sums, first, last,
+def _fire_backward(
+    grad_output, x, scale, shift, mean, tau, inverse_tau, threshold, rest, soft, decay_input, detach_reset, kind, alpha,
+    summed, grad_x, sums, first, last,
 ):  # fmt: skip
-    """The gradient of the normalised input, for rows from first to last; and its sums for the normalisation's own.
+    """The gradient of the neuron's input, for rows from first to last, and the sums for the normalisation's backward.
 
-    sums[0] is over all rows and steps of it, sums[1] of it times x - mean, sums[2] is the gradient of 1 / tau; each by
-    channel, of which a row holds several places.
+    By channel, over all rows and steps: sums[0] of that gradient, sums[1] of it times x - mean, sums[2] the gradient of
+    1 / tau. A folded row holds several places of each channel.
     """
     _, steps, places, channels = x.shape
-    usual = decay_input and not soft and learned.shape[0] == 0
-    v, back, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
+    usual = decay_input and not soft and inverse_tau.shape[0] == 0
+    v, grad_v, slope = np.empty(channels, F), np.empty(channels, F), np.empty(channels, F)
     potentials = np.empty((steps, channels), F)
     plain, scaled, taus = np.zeros(channels, F), np.zeros(channels, F), np.zeros(channels, F)
     for row in range(first, last):
@@ -180,26 +186,26 @@ def _fire_back(
             if usual:
                 usual_charge(x[n, t, s], scale, shift, v, tau, threshold, rest, potentials[t])
             else:
-                charge(x[n, t, s], scale, shift, v, tau, learned, rest, decay_input, potentials[t])
+                charge(x[n, t, s], scale, shift, v, tau, inverse_tau, rest, decay_input, potentials[t])
                 reset(potentials[t], threshold, rest, soft, v)
-        back[:] = F(0)  # d loss / d v[t]
+        grad_v[:] = F(0)  # d loss / d v[t]
         for later in range(steps):
             t = steps - 1 - later
             if usual and detach_reset and kind == 0:
-                _usual_back(alpha, upstream[n, t, s], potentials[t], threshold, tau, back, grad[n, t, s])
+                _usual_backward(alpha, grad_output[n, t, s], potentials[t], threshold, tau, grad_v, grad_x[n, t, s])
                 if summed:
-                    _sum_up(potentials[t], x[n, t, s], mean, plain, scaled)
+                    _accumulate(potentials[t], x[n, t, s], mean, plain, scaled)
                 continue
             _slopes(kind, alpha, potentials[t], threshold, slope)
-            _through(upstream[n, t, s], potentials[t], slope, threshold, rest, soft, detach_reset, back)
-            if learned.shape[0]:
+            _grad_potential(grad_output[n, t, s], potentials[t], slope, threshold, rest, soft, detach_reset, grad_v)
+            if inverse_tau.shape[0]:
                 v[:] = rest
                 if t:
                     reset(potentials[t - 1], threshold, rest, soft, v)
-                _to_learned(back, x[n, t, s], scale, shift, v, rest, decay_input, taus)
-            _out(back, tau, learned, decay_input, grad[n, t, s], slope)
+                _grad_inverse_tau(grad_v, x[n, t, s], scale, shift, v, rest, decay_input, taus)
+            _grad_input(grad_v, tau, inverse_tau, decay_input, grad_x[n, t, s], slope)
             if summed:
-                _sum_up(slope, x[n, t, s], mean, plain, scaled)
+                _accumulate(slope, x[n, t, s], mean, plain, scaled)
         if (row - first) % BLOCK == BLOCK - 1 or row == last - 1:
             _flush(plain, sums[0])
             _flush(scaled, sums[1])
@@ -207,38 +213,41 @@ def _fire_back(
 
 
 @compiled
-def _fire_back_pieces(upstream, x, affine, neuron, slope, summed, grad, sums, bounds, first, last):
-    """Pieces from first to last, each with sums of its own."""
+def _fire_backward_chunks(grad_output, x, affine, neuron, slope, summed, grad_x, sums, bounds, first, last):
+    """Chunks from first to last, each with sums of its own."""
     scale, shift, mean = affine
-    tau, learned, threshold, rest, soft, decay_input = neuron
+    tau, inverse_tau, threshold, rest, soft, decay_input = neuron
     detach_reset, kind, alpha = slope
     for i in range(first, last):
-        _fire_back(
-            upstream, x, scale, shift, mean, tau, learned, threshold, rest, soft, decay_input, detach_reset, kind,
-            alpha, summed, grad, sums[i], bounds[i], bounds[i + 1],
+        _fire_backward(
+            grad_output, x, scale, shift, mean, tau, inverse_tau, threshold, rest, soft, decay_input, detach_reset,
+            kind, alpha, summed, grad_x, sums[i], bounds[i], bounds[i + 1],
         )  # fmt: skip
 
 
-def fire_back(
-    upstream: np.ndarray, x: np.ndarray, affine: tuple, neuron: tuple, slope: tuple, grad: np.ndarray, summed: bool,
-    threads: int,
+def fire_backward(
+    grad_output: np.ndarray, x: np.ndarray, affine: tuple, neuron: tuple, slope: tuple, grad_x: np.ndarray,
+    summed: bool, threads: int,
 ) -> np.ndarray:  # fmt: skip
-    """Writes the gradient of x * scale + shift into `grad`; returns three sums a channel, float64.
+    """Writes the gradient of x * scale + shift into `grad_x`; returns three sums by channel, float64.
 
     They are of that gradient, of it times the normalised input, and the gradient of 1 / tau where that is learned.
 
     Args:
-        upstream: gradient of the spikes.
+        grad_output: gradient of the spikes.
         affine: (scale, shift, mean, inverse), float32 `(channels,)`; mean and inverse give the second sum.
-        slope: (detach_reset, place in `cpu/norm_lif.SURROGATES`, alpha).
+        slope: (detach_reset, index into `cpu/norm_lif.SURROGATES`, alpha).
         summed: whether the first two sums are wanted.
     """
-    sums = np.zeros((CHUNKS, 3, x.shape[-1]))
-    *to_normal, inverse = affine
-    (upstream, x, grad), (*to_normal, learned) = side_by_side((upstream, x, grad), (*to_normal, neuron[1]))
-    neuron = (neuron[0], learned, *neuron[2:])
-    work = functools.partial(_fire_back_pieces, upstream, x, tuple(to_normal), neuron, slope, summed, grad, sums)
-    run(work, x.shape[0] * x.shape[2], x.size, threads)
+    sums = np.zeros((MAX_CHUNKS, 3, x.shape[-1]))
+    tau, inverse_tau, *others = neuron
+    *norm, inverse = affine
+    (grad_output, x, grad_x), (*norm, inverse_tau) = fold((grad_output, x, grad_x), (*norm, inverse_tau))
+    neuron = (tau, inverse_tau, *others)
+    work = functools.partial(
+        _fire_backward_chunks, grad_output, x, tuple(norm), neuron, slope, summed, grad_x, sums
+    )  # fmt: skip
+    parallel_for(work, x.shape[0] * x.shape[2], x.size, threads)
     found = sums.sum(0)
     found[1] *= inverse
     return found

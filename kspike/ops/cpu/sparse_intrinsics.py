@@ -1,4 +1,4 @@
-"""Adds up rows of weights, as many outputs at a time as registers hold: the heart of products of few spikes."""
+"""The micro-kernel of sparse products: gathers rows of weights and accumulates them in registers; and CSR lists."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numba.np.arrayobj import make_array
 
 from kspike.ops.cpu.compiling import F, compiled, each_of, load
 
-#: What outputs must be a multiple of: the float32 numbers of a vector.
+#: float32 lanes of a vector, of which the outputs must be a multiple.
 LANES = 16
-#: Numbers that are looked at together for those that are not 0.
-MASKED = 64
-#: How many vectors of outputs a loop can take, most first: they fill half of the processor's registers, of which one
-#: holds a whole vector with AVX-512, and half or a quarter elsewhere.
+#: Elements that are compared with 0 at a time.
+MASK_BITS = 64
+#: Vectors of outputs of a tile, largest first: they take half of the processor's registers, of which one holds a whole
+#: vector with AVX-512, and half or a quarter of one elsewhere.
 VECTORS = (8, 4, 2, 1) if binding.get_host_cpu_features().get("avx512f") else (4, 2, 1)
 
 
@@ -40,11 +40,13 @@ def write(builder: Any, data: Any, kind: Any, place: Any, x: Any) -> None:
 
 
 @intrinsic
-def add_up(typing, vectors, places, values, parts, count, weights, column, stride, begin, start, out, to):
-    """out[to + c] = begin[start + c] + the parts' sum of values[i] weights[at + places[i] stride + column + c].
+def gather_accumulate(
+    typing, vectors, indices, values, segments, count, weights, column, stride, begin, start, out, to
+):
+    """out[to + c] = begin[start + c] + the sum over segments of values[i] weights[at + indices[i] stride + column + c].
 
-    For so many vectors of outputs, each in a register. Of `count` parts each is three numbers: the first i, how many
-    there are, `at`. bfloat16 is read and written as uint16, and added up in float32.
+    For so many vectors of outputs, each in a register. Each of the `count` segments is three integers: the first i, how
+    many there are, `at`. bfloat16 is read and written as uint16, and accumulated in float32.
     """
     u, numbers = types.uintp, types.Array(types.float32, 1, "C")
     wholes, sizes = types.Array(types.uint32, 1, "C"), types.Array(u, 1, "C")
@@ -96,8 +98,8 @@ def add_up(typing, vectors, places, values, parts, count, weights, column, strid
 
 
 @compiled
-def vectors_of(left):
-    """How many vectors of outputs are taken next, where so many outputs are left."""
+def next_vectors(left):
+    """The vectors of the next tile, where so many outputs are left."""
     for vectors in VECTORS:
         if left >= vectors * LANES:
             return vectors
@@ -105,28 +107,28 @@ def vectors_of(left):
 
 
 @intrinsic
-def _which(typing, x, first):
-    """A bit for each of 64 numbers of x from `first`: whether it is not 0."""
+def _nonzero_mask(typing, x, first):
+    """A bit for each of 64 elements of x from `first`: whether it is not 0."""
 
     def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = builder.gep(make_array(x)(context, builder, args[0]).data, [args[1]])
         if x.dtype == types.float32:
-            kind = ir.VectorType(ir.FloatType(), MASKED)
+            kind = ir.VectorType(ir.FloatType(), MASK_BITS)
             numbers = builder.load(builder.bitcast(data, kind.as_pointer()), align=4)
-            found = builder.fcmp_unordered("!=", numbers, ir.Constant(kind, [0.0] * MASKED))
-        else:  # bfloat16: there are two zeros
-            kind = ir.VectorType(ir.IntType(16), MASKED)
+            found = builder.fcmp_unordered("!=", numbers, ir.Constant(kind, [0.0] * MASK_BITS))
+        else:  # bfloat16: 0 and -0
+            kind = ir.VectorType(ir.IntType(16), MASK_BITS)
             numbers = builder.load(builder.bitcast(data, kind.as_pointer()), align=2)
-            numbers = builder.and_(numbers, ir.Constant(kind, [0x7FFF] * MASKED))
-            found = builder.icmp_unsigned("!=", numbers, ir.Constant(kind, [0] * MASKED))
+            numbers = builder.and_(numbers, ir.Constant(kind, [0x7FFF] * MASK_BITS))
+            found = builder.icmp_unsigned("!=", numbers, ir.Constant(kind, [0] * MASK_BITS))
         return builder.bitcast(found, ir.IntType(64))
 
     return types.uint64(x, types.uintp), make
 
 
 @intrinsic
-def _lowest(typing, mask):
-    """The place of the lowest bit that is set."""
+def _lowest_bit(typing, mask):
+    """The index of the lowest set bit."""
 
     def make(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
@@ -135,27 +137,27 @@ def _lowest(typing, mask):
 
 
 @compiled
-def listed(x, inputs, first, last, places, values, starts, left, right):
-    """Where rows of x, from column `left` to `right`, are not 0, and what is there; places count from `left`."""
+def list_nonzeros(x, inputs, first, last, indices, values, indptr, left, right):
+    """CSR of rows of x, columns `left` to `right`: indices (from `left`) and values of the nonzeros, indptr of rows."""
     count = np.uintp(0)
-    one, step, many = np.uintp(1), np.uintp(MASKED), np.uintp(right - left)
+    one, step, many = np.uintp(1), np.uintp(MASK_BITS), np.uintp(right - left)
     for r in range(first, last):
-        starts[r - first] = count
+        indptr[r - first] = count
         begin = np.uintp(r * inputs + left)
         k = np.uintp(0)
         while k + step <= many:
-            mask = _which(x, begin + k)
+            mask = _nonzero_mask(x, begin + k)
             while mask != np.uint64(0):
-                place = k + np.uintp(_lowest(mask))
-                places[count] = place
+                place = k + np.uintp(_lowest_bit(mask))
+                indices[count] = place
                 values[count] = load(x[begin + place])
                 count += one
                 mask &= mask - np.uint64(1)
             k += step
         while k < many:
             number = load(x[begin + k])
-            places[count] = k
+            indices[count] = k
             values[count] = number
             count += np.uintp(number != F(0))
             k += one
-    starts[last - first] = count
+    indptr[last - first] = count

@@ -1,6 +1,6 @@
-"""Cuts rows of numbers into pieces for threads, and places of few channels into rows long enough to be quick.
+"""Splits rows into chunks for a thread pool, and folds places with few channels into rows long enough to vectorise.
 
-Work is cut by its size, whatever the number of threads: what is summed piece by piece does not depend on the machine.
+The split depends on the size of the work alone, not on the number of threads: sums by chunk are the same everywhere.
 """
 
 from __future__ import annotations
@@ -13,39 +13,40 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-#: At most so many pieces, of no fewer than so many numbers: a thread is worth waking for some 20 microseconds of work.
-CHUNKS, PIECE = 16, 1 << 14
-#: Shares a thread of Python's pool, of no fewer than so many numbers: it wakes milliseconds late where a thread of
-#: another library's spins on its core, and whoever is there goes on with the next share.
-SHARES, SHARE = 4, 1 << 18
-#: Rows whose float32 sums are added to the float64 ones.
+#: The most chunks, and the fewest elements of each: waking a thread pays from some 20 microseconds of work on.
+MAX_CHUNKS, MIN_CHUNK = 16, 1 << 14
+#: Python's thread pool takes chunks in shares, so many a thread, of at least so many elements: where another library's
+#: thread spins on a core, a pool thread wakes milliseconds late, and the threads that run take the next share.
+SHARES_PER_THREAD, MIN_SHARE = 4, 1 << 18
+#: Rows that are summed in float32 before the sum is added to the float64 one.
 BLOCK = 64
-#: Numbers walked through at a time. Each loop over a row costs some 30 ns before it begins; what several loops hand on
-#: to each other is quicker in the first-level cache.
+#: The longest row, in elements. Each loop over a row has some 30 ns of overhead, so rows are long; what one loop passes
+#: to the next should still be in the L1 cache.
 ROW = 1536
-#: The same where what is summed by number has to be added up by channel afterwards.
+#: The same where sums by element are reduced to sums by channel afterwards.
 SUMMED = 256
 
-#: Threads of the backend's own, which loops run on rather than on a pool of Python's: calls a function on so many of
-#: them, the calling one among them, and waits; False where it cannot, having called nothing.
+#: The backend's own thread pool, used instead of Python's: calls a function on so many threads, the calling one
+#: included, and waits. False where it cannot; nothing has been called then.
 team: Callable[[Callable[[], None], int], bool] | None = None
 
-#: Whether products go through loops however much is not 0, so that their sums have one order.
+#: Whether products are sparse whatever the density, so that their sums have one order.
 ordered = False
 
 
 @functools.lru_cache(maxsize=1)
 def _pool(process: int, threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    # for each process its own: a pool does not survive a fork
+    # one a process: a pool does not survive a fork
     return concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="kspike")
 
 
-def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, threads: int) -> None:
-    """Cuts rows, `size` numbers, into pieces, and calls work(bounds, first, last) once a thread for some of them.
+def parallel_for(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, threads: int) -> None:
+    """Splits rows, of `size` elements together, into chunks, and calls work(bounds, first, last) on several threads.
 
-    Piece i is rows bounds[i] to bounds[i + 1]; the loops hold no lock.
+    Each call works on the chunks from first to last; chunk i is rows bounds[i] to bounds[i + 1]. The compiled loops
+    release the GIL.
     """
-    count = max(1, min(CHUNKS, rows, size // PIECE))
+    count = max(1, min(MAX_CHUNKS, rows, size // MIN_CHUNK))
     bounds = np.arange(count + 1) * rows // count
     threads = min(threads, count)
     if threads < 2:
@@ -53,11 +54,11 @@ def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, thre
         return
     parts = threads
     if team is None:
-        parts = max(threads, min(count, SHARES * threads, size // SHARE))
+        parts = max(threads, min(count, SHARES_PER_THREAD * threads, size // MIN_SHARE))
     shares = collections.deque((count * i // parts, count * (i + 1) // parts) for i in range(parts))
 
     def member() -> None:
-        while shares:  # a team may have fewer threads than were asked for
+        while shares:  # there may be fewer threads than were asked for
             try:
                 share = shares.popleft()
             except IndexError:  # another thread took it in between
@@ -71,28 +72,28 @@ def run(work: Callable[[np.ndarray, int, int], None], rows: int, size: int, thre
             other.result()
 
 
-def side_by_side(
-    arrays: Sequence[np.ndarray], numbers: Sequence[np.ndarray] = (), row: int = ROW
+def fold(
+    arrays: Sequence[np.ndarray], by_channel: Sequence[np.ndarray] = (), row: int = ROW
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Takes several places as one long row: few channels alone make loops that are over before they are fast.
+    """Folds several places into one row: a loop over few channels is over before it is fast.
 
     Args:
         arrays: `(..., places, channels)`, all of the same places and channels; empty ones stay empty.
-        numbers: by channel, `(channels,)`, or empty.
-        row: about how many numbers a long row has.
+        by_channel: vectors `(channels,)`, or empty.
+        row: about how many elements a folded row has.
 
     Returns:
-        The arrays as `(..., places / n, n * channels)`, and the numbers n times over.
+        The arrays as `(..., places / n, n * channels)`, and the vectors tiled n times.
     """
     places, channels = arrays[0].shape[-2:]
     most = max(1, row // max(1, channels))
-    together = next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
-    wide = [a.reshape(*a.shape[:-2], a.shape[-2] // together, a.shape[-1] * together) for a in arrays]
-    return wide, [_repeated(a, together) for a in numbers]
+    per_row = next(g for g in range(min(most, max(1, places)), 0, -1) if places % g == 0)
+    folded = [a.reshape(*a.shape[:-2], a.shape[-2] // per_row, a.shape[-1] * per_row) for a in arrays]
+    return folded, [_tile(a, per_row) for a in by_channel]
 
 
-def _repeated(a: np.ndarray, together: int) -> np.ndarray:
-    """np.tile in a third of its time, which small networks feel."""
-    out = np.empty((together, a.size), a.dtype)
+def _tile(a: np.ndarray, per_row: int) -> np.ndarray:
+    """np.tile of a channel vector, for rows of so many places; three times as fast, which small networks feel."""
+    out = np.empty((per_row, a.size), a.dtype)
     out[:] = a
     return out.reshape(-1)

@@ -1,4 +1,4 @@
-"""Normalisation, neuron and attention on a GPU for torch: Triton's kernels, one pass each way."""
+"""Normalisation, neuron, attention and pool on a GPU for torch: autograd functions around Triton's kernels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from kspike.ops.cpu.norm_lif import Pass
+from kspike.ops.cpu.norm_lif import NormLIFSpec
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
-#: Longest run whose potentials are kept in registers.
+#: The most time steps whose potentials are kept in registers.
 MOST_STEPS = 16
-#: Numbers of a tile; of one on the way back, which keeps as many potentials for every time step in registers, up to
-#: four steps; and beyond.
+#: Elements of a tile: forward; backward, which keeps a tile of potentials for every time step in registers, up to four
+#: steps; and backward beyond four.
 TILE, TILE_BACK, TILE_BACK_LONG = 1024, 512, 256
-#: Programs that share a sum.
+#: The most programs that a sum is split over.
 PROGRAMS = 512
-#: Tokens and channels of a head that one program of the attention holds.
+#: The most tokens, and channels of a head, that one program of the attention holds.
 MOST_TOKENS, MOST_HEAD_DIM = 256, 128
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -31,9 +31,9 @@ def kernels() -> Any:
         from kspike.ops.gpu import kernels as gpu_kernels
 
         probe = torch.zeros((1, 2, 1, 16), device="cuda")
-        one = Pass(2.0, 1.0, 0.0, True, True, 0, 4.0, 1e-5, False, False)
-        spikes, *_ = forward(gpu_kernels, one, probe, (None,) * 5, torch.float32)
-        backward(gpu_kernels, one, spikes, probe, (None,) * 5, False)
+        spec = NormLIFSpec(2.0, 1.0, 0.0, True, True, 0, 4.0, 1e-5, False, False)
+        spikes, *_ = forward(gpu_kernels, spec, probe, (None,) * 5, torch.float32)
+        backward(gpu_kernels, spec, spikes, probe, (None,) * 5, False)
         return gpu_kernels
     except Exception as error:
         warnings.warn(
@@ -46,7 +46,7 @@ def kernels() -> Any:
 
 
 def takes(x: Any) -> bool:
-    """Whether the kernels can take this tensor: dense, on a GPU, of 32 bits or fewer, not being traced."""
+    """Whether the kernels take this tensor: dense, on a GPU, of 32 bits or fewer, not being traced."""
     return (
         isinstance(x, torch.Tensor)
         and x.is_cuda
@@ -59,13 +59,13 @@ def takes(x: Any) -> bool:
     )
 
 
-def _shape(x: torch.Tensor, one: Pass, inverse_tau: torch.Tensor | None) -> tuple[int, int, int]:
-    """(rows, places, channels) in which kernels take (batch, time, ..., channels)."""
+def _shape(x: torch.Tensor, spec: NormLIFSpec, inverse_tau: torch.Tensor | None) -> tuple[int, int, int]:
+    """(rows, places, channels) as which the kernels take (batch, time, ..., channels)."""
     batch, _, *others = x.shape
-    if one.normalised or (inverse_tau is not None and inverse_tau.numel() > 1):
+    if spec.normalised or (inverse_tau is not None and inverse_tau.numel() > 1):
         channels = others[-1]
         places = math.prod(others[:-1])
-    else:  # channels do not differ
+    else:  # no parameter differs by channel
         channels, places = math.prod(others), 1
     return batch * places, places, channels
 
@@ -75,7 +75,7 @@ def _power(n: int) -> int:
 
 
 def _tile(channels: int, numbers: int) -> tuple[int, int]:
-    """Rows and channels of a tile of so many numbers, both powers of two."""
+    """Rows and channels of a tile of so many elements, both powers of two."""
     wide = 128 if channels > 128 else _power(channels)
     if channels > 128 and channels % 128:
         wide = 64 if channels % 64 == 0 else 128
@@ -83,22 +83,22 @@ def _tile(channels: int, numbers: int) -> tuple[int, int]:
 
 
 def _tiles(rows: int, channels: int, numbers: int) -> tuple[tuple[int, int], dict[str, int]]:
-    """The programs that cover so many rows and channels, and the tile of each as a kernel is told it."""
+    """The grid that covers so many rows and channels, and the tile size as keyword arguments of a kernel."""
     high, wide = _tile(channels, numbers)
     return (-(-rows // high), -(-channels // wide)), {"R": high, "C": wide}
 
 
-def _given(one: Pass, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
-    """The neuron as a kernel is told it."""
-    leak, tau = 0, one.tau
+def _kernel_options(spec: NormLIFSpec, inverse_tau: torch.Tensor | None) -> dict[str, Any]:
+    """The spec as keyword arguments of a kernel."""
+    leak, tau = 0, spec.tau
     if inverse_tau is not None:
         leak = 1 if inverse_tau.numel() == 1 else 2
     elif math.frexp(tau)[0] == 0.5:
         leak, tau = 3, 1.0 / tau
     return {
-        "epsilon": one.epsilon, "tau": tau, "v_threshold": one.v_threshold, "v_reset": one.v_reset or 0.0,
-        "NORM": one.normalised, "LEAK": leak, "DECAY": one.decay_input, "SOFT": one.v_reset is None,
-        # a product and a sum in one step are not what the other paths compute
+        "epsilon": spec.epsilon, "tau": tau, "v_threshold": spec.v_threshold, "v_reset": spec.v_reset or 0.0,
+        "NORM": spec.normalised, "LEAK": leak, "DECAY": spec.decay_input, "SOFT": spec.v_reset is None,
+        # fused multiply-adds round otherwise than the other paths
         "enable_fp_fusion": leak in (0, 3),
     }  # fmt: skip
 
@@ -113,84 +113,86 @@ def moments(loops: Any, x: torch.Tensor, channels: int) -> tuple[torch.Tensor, t
     loops.moments[parts, across](x, means, spreads, counts, rows, channels, **tile)
     mean, variance = x.new_empty((2, channels), dtype=torch.float32)
     few = min(16, tile["C"])
-    loops.finish[(-(-channels // few),)](
+    loops.combine_moments[(-(-channels // few),)](
         means, spreads, counts, mean, variance, parts, channels, P=_power(parts), C=few
     )
     return mean, variance
 
 
-def forward(loops: Any, one: Pass, x: torch.Tensor, given: tuple, dtype: torch.dtype) -> tuple:
+def forward(loops: Any, spec: NormLIFSpec, x: torch.Tensor, given: tuple, dtype: torch.dtype) -> tuple:
     """(spikes, mean, variance) of contiguous x; given = (gamma, beta, mean, variance, 1 / tau), None for none."""
     gamma, beta, mean, variance, inverse_tau = given
-    rows, places, channels = _shape(x, one, inverse_tau)
-    if one.batch:
+    rows, places, channels = _shape(x, spec, inverse_tau)
+    if spec.batch:
         mean, variance = moments(loops, x, channels)
     out = torch.empty_like(x, dtype=dtype)
     grid, tile = _tiles(rows, channels, TILE)
     loops.fire[grid](
         x, out, mean, variance, gamma, beta, inverse_tau, rows=rows, places=places, channels=channels, T=x.shape[1],
-        **tile, **_given(one, inverse_tau),
+        **tile, **_kernel_options(spec, inverse_tau),
     )  # fmt: skip
     return out, mean, variance
 
 
-def backward(loops: Any, one: Pass, above: torch.Tensor, x: torch.Tensor, given: tuple, wanted: bool) -> tuple:
-    """Gradients of x, gamma, beta and 1 / tau; the last three where `wanted`, else None where nothing needs them."""
+def backward(
+    loops: Any, spec: NormLIFSpec, grad_output: torch.Tensor, x: torch.Tensor, given: tuple, wanted: bool
+) -> tuple:
+    """Gradients of x, gamma, beta and 1 / tau; the last three only where `wanted`, or where grad_x needs their sums."""
     gamma, beta, mean, variance, inverse_tau = given
-    rows, places, channels = _shape(x, one, inverse_tau)
+    rows, places, channels = _shape(x, spec, inverse_tau)
     (tiles, across), tile = _tiles(rows, channels, TILE_BACK if x.shape[1] <= 4 else TILE_BACK_LONG)
     common = {
-        "alpha": one.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], **tile,
-        "DETACH": one.detach_reset, "KIND": one.surrogate, "BATCH": one.batch, **_given(one, inverse_tau),
+        "alpha": spec.alpha, "rows": rows, "places": places, "channels": channels, "T": x.shape[1], **tile,
+        "DETACH": spec.detach_reset, "KIND": spec.surrogate, "BATCH": spec.batch, **_kernel_options(spec, inverse_tau),
     }  # fmt: skip
     sums = means = None
-    if one.batch or wanted:
+    if spec.batch or wanted:
         programs = min(tiles, max(1, PROGRAMS // across))
         parts = x.new_empty((programs, 3, channels), dtype=torch.float32)
-        arrays = above, x, None, mean, variance, gamma, beta, inverse_tau, None, parts
-        loops.fire_back[programs, across](*arrays, SUMS=True, **common)
+        arrays = grad_output, x, None, mean, variance, gamma, beta, inverse_tau, None, parts
+        loops.fire_backward[programs, across](*arrays, SUMS=True, **common)
         sums = parts.sum(0)
         means = sums[:2] / (x.numel() // channels)
-    grad = torch.empty_like(x)
-    arrays = above, x, grad, mean, variance, gamma, beta, inverse_tau, means, None
-    loops.fire_back[tiles, across](*arrays, SUMS=False, **common)
+    grad_x = torch.empty_like(x)
+    arrays = grad_output, x, grad_x, mean, variance, gamma, beta, inverse_tau, means, None
+    loops.fire_backward[tiles, across](*arrays, SUMS=False, **common)
     if sums is None:
-        return grad, None, None, None
-    to_inverse = None
+        return grad_x, None, None, None
+    grad_inverse_tau = None
     if inverse_tau is not None:
-        to_inverse = (sums[2] if inverse_tau.numel() > 1 else sums[2].sum()).reshape(inverse_tau.shape)
-    return grad, sums[1], sums[0], to_inverse
+        grad_inverse_tau = (sums[2] if inverse_tau.numel() > 1 else sums[2].sum()).reshape(inverse_tau.shape)
+    return grad_x, sums[1], sums[0], grad_inverse_tau
 
 
 class FusedLIF(torch.autograd.Function):
-    """Neurons of x as it is, or normalised: (spikes, mean, variance). Keeps x, and numbers by channel."""
+    """Neurons of x, or of x normalised: (spikes, mean, variance). Saves x, and vectors by channel."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: Pass,
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, spec: NormLIFSpec,
         dtype: torch.dtype, loops: Any,
     ) -> tuple:  # fmt: skip
-        # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
+        # copied: an optimizer or a moving average may change these in place before backward
         given = tuple(None if a is None else a.detach().clone() for a in (gamma, beta, *moments, inverse_tau))
-        out, mean, variance = forward(loops, one, x, given, dtype)
+        out, mean, variance = forward(loops, spec, x, given, dtype)
         ctx.save_for_backward(x)
-        ctx.one, ctx.loops, ctx.given = one, loops, (*given[:2], mean, variance, given[4])
+        ctx.spec, ctx.loops, ctx.given = spec, loops, (*given[:2], mean, variance, given[4])
         if mean is not None:
             ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:4]
-        found = backward(ctx.loops, ctx.one, upstream.contiguous(), x, ctx.given, any(needed))
+        found = backward(ctx.loops, ctx.spec, grad_output.contiguous(), x, ctx.given, any(needed))
         wanted = zip(found[1:], needed, strict=True)
-        return found[0], *(grad if one else None for grad, one in wanted), None, None, None, None
+        return found[0], *(a if need else None for a, need in wanted), None, None, None, None
 
 
 class Attend(torch.autograd.Function):
-    """q (k^T v), float32; keeps the spikes alone."""
+    """q (k^T v), float32; saves the spikes alone."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, loops: Any) -> torch.Tensor:
@@ -202,10 +204,10 @@ class Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(q.new_empty(q.shape) for _ in range(3))
-        ctx.loops.attend_back[_frames(q), q.shape[3]](q, k, v, upstream.contiguous(), *grads, **_sizes(q))
+        ctx.loops.attend_backward[_frames(q), q.shape[3]](q, k, v, grad_output.contiguous(), *grads, **_sizes(q))
         return *grads, None
 
 
@@ -218,8 +220,8 @@ def _sizes(q: torch.Tensor) -> dict[str, Any]:
     return {
         "frame": q.stride(1), "token": q.stride(2), "tokens": tokens, "head_dim": head_dim,
         "N": max(16, _power(tokens)), "D": max(16, _power(head_dim)),
-        # ten bits of a number are enough where what comes has eight
-        "HOW": "ieee" if q.dtype == torch.float32 else "tf32",
+        # tf32 has ten bits of mantissa, bfloat16 and float16 inputs no more
+        "PRECISION": "ieee" if q.dtype == torch.float32 else "tf32",
     }  # fmt: skip
 
 
@@ -233,20 +235,20 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor | 
 
 
 def _regular(a: torch.Tensor, like: torch.Tensor) -> bool:
-    """Whether frames follow one another, heads lie side by side, and all three lie alike."""
-    batch, frame, _, head, one = a.stride()
-    return a.stride() == like.stride() and one == 1 and head == a.shape[4] and batch == frame * a.shape[1]
+    """Whether frames are evenly strided, heads contiguous, and strides those of `like`."""
+    batch, frame, _, head, channel = a.stride()
+    return a.stride() == like.stride() and channel == 1 and head == a.shape[4] and batch == frame * a.shape[1]
 
 
 def fused(
-    x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: Pass, dtype: torch.dtype
+    x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, spec: NormLIFSpec, dtype: torch.dtype
 ) -> tuple:
     """(spikes, mean, variance) of contiguous x, with the gradients of all that is learned."""
-    return FusedLIF.apply(x, gamma, beta, inverse_tau, moments, one, dtype, kernels())
+    return FusedLIF.apply(x, gamma, beta, inverse_tau, moments, spec, dtype, kernels())
 
 
 class MaxPool(torch.autograd.Function):
-    """3x3 max-pool of stride 2 of contiguous (n, height, width, channels); keeps a byte an output."""
+    """3x3 max-pool of stride 2 of contiguous (n, height, width, channels); saves one byte an output."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, loops: Any) -> torch.Tensor:
@@ -261,12 +263,12 @@ class MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (place,) = ctx.saved_tensors
-        grad = upstream.new_empty(ctx.shape)
+        grad_x = grad_output.new_empty(ctx.shape)
         grid, tile = _tiles(math.prod(ctx.shape[:3]), ctx.shape[-1], TILE)
-        ctx.loops.pool_back[grid](upstream.contiguous(), place, grad, *ctx.shape[:3], *place.shape[1:], **tile)
-        return grad, None
+        ctx.loops.pool_backward[grid](grad_output.contiguous(), place, grad_x, *ctx.shape[:3], *place.shape[1:], **tile)
+        return grad_x, None
 
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:

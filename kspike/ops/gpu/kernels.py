@@ -1,9 +1,9 @@
-"""Normalisation, neuron and attention on a GPU, compiled by Triton: one read of the input where one does.
+"""Normalisation, neuron, attention and pool on a GPU, as Triton kernels that read the input as rarely as they can.
 
-Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; what is computed is float32, as in
-`cpu/kernels`, whose equations these are. A tile is some rows (an image's place, all its time steps) by some channels:
-a neuron's potentials live in registers from the first step to the last, on the way back too, where they are computed
-again from x. No sum depends on the order in which tiles end: two runs give the same bits.
+Arrays are contiguous, `(batch, time, places, channels)`, of any float dtype; arithmetic is in float32, by the equations
+of `cpu/kernels`. A tile is some rows (a place of an image with all its time steps) by some channels: potentials stay in
+registers from the first step to the last, in backward too, which recomputes them from x. No sum depends on the order in
+which programs end: two runs give the same bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import triton.language as tl
 
 @triton.jit
 def _slope(u, KIND: tl.constexpr, alpha):
-    """dS/du of `kspike.surrogate`, by its place in `cpu/norm_lif.SURROGATES`."""
+    """dS/du of `kspike.surrogate`, to which a test holds it; KIND is the index into `cpu/norm_lif.SURROGATES`."""
     size = tl.abs(u)
     if KIND == 0:
         s = 1.0 / (1.0 + tl.exp2(u * (alpha * -1.4426950408889634)))
@@ -64,7 +64,7 @@ def _charge(v, y, tau, inverse, v_reset, LEAK: tl.constexpr, DECAY: tl.constexpr
 
 
 @triton.jit
-def _after(h, v_threshold, v_reset, SOFT: tl.constexpr):
+def _reset(h, v_threshold, v_reset, SOFT: tl.constexpr):
     """v[t] from h[t]."""
     if SOFT:
         v = tl.where(h >= v_threshold, h - v_threshold, h)
@@ -75,7 +75,7 @@ def _after(h, v_threshold, v_reset, SOFT: tl.constexpr):
 
 @triton.jit
 def _affine(mean, variance, gamma, beta, epsilon, c, here, NORM: tl.constexpr):
-    """(scale, shift, mean, 1 / deviation) of the channels c."""
+    """(scale, shift, mean, 1 / standard deviation) of the channels c."""
     if NORM:
         centre = tl.load(mean + c, mask=here, other=0.0)
         inverse = tl.div_rn(c * 0.0 + 1.0, tl.sqrt_rn(tl.load(variance + c, mask=here, other=1.0) + epsilon))
@@ -91,7 +91,7 @@ def _affine(mean, variance, gamma, beta, epsilon, c, here, NORM: tl.constexpr):
 
 @triton.jit
 def _learned(inverse_tau, c, here, LEAK: tl.constexpr):
-    """Learned 1 / tau of the channels c: one for all (LEAK 1), one a channel (2)."""
+    """Learned 1 / tau of the channels c: one for all (LEAK 1), one a channel (LEAK 2)."""
     if LEAK == 2:
         found = tl.load(inverse_tau + c, mask=here, other=0.0)
     elif LEAK == 1:
@@ -102,8 +102,8 @@ def _learned(inverse_tau, c, here, LEAK: tl.constexpr):
 
 
 @triton.jit
-def _places(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.constexpr):
-    """Where the first step of each number of a tile lies, and which numbers there are."""
+def _offsets(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.constexpr):
+    """Offsets of a tile's elements at the first time step, and the mask of those inside the array."""
     r = tile * R + tl.arange(0, R)
     start = ((r // places).to(tl.int64) * T * places + r % places) * channels
     return start[:, None] + c[None, :], (r < rows)[:, None] & here[None, :]
@@ -111,7 +111,7 @@ def _places(tile, rows, places, channels, T: tl.constexpr, c, here, R: tl.conste
 
 @triton.jit
 def moments(x, means, spreads, counts, rows, channels, R: tl.constexpr, C: tl.constexpr):
-    """Mean, and sum of squares around it, of what each program reads of (rows, channels), by Welford's recurrence."""
+    """Mean and sum of squared deviations of each program's share of (rows, channels), by Welford's recurrence."""
     part, parts = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * C + tl.arange(0, C)
     here = c < channels
@@ -138,8 +138,8 @@ def moments(x, means, spreads, counts, rows, channels, R: tl.constexpr, C: tl.co
 
 
 @triton.jit
-def finish(means, spreads, counts, mean, variance, parts, channels, P: tl.constexpr, C: tl.constexpr):
-    """Puts the parts of `moments` together: mean and biased variance of each channel."""
+def combine_moments(means, spreads, counts, mean, variance, parts, channels, P: tl.constexpr, C: tl.constexpr):
+    """Combines the partial results of `moments`: mean and biased variance of each channel."""
     p = tl.arange(0, P)
     c = tl.program_id(0) * C + tl.arange(0, C)
     here = c < channels
@@ -161,37 +161,37 @@ def fire(
     T: tl.constexpr, NORM: tl.constexpr, LEAK: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
-    """Spikes of x, normalised or as it is, in out's dtype."""
+    """Spikes of x, or of x normalised, in out's dtype."""
     c = tl.program_id(1) * C + tl.arange(0, C)
     here = c < channels
     scale, shift, _, _ = _affine(mean, variance, gamma, beta, epsilon, c, here, NORM)
     inverse = _learned(inverse_tau, c, here, LEAK)
-    at, mask = _places(tl.program_id(0), rows, places, channels, T, c, here, R)
+    at, mask = _offsets(tl.program_id(0), rows, places, channels, T, c, here, R)
     v = tl.zeros((R, C), tl.float32) + v_reset
     for t in tl.static_range(T):
         y = tl.load(x + at + t * places * channels, mask=mask, other=0.0).to(tl.float32)
         if NORM:
             y = y * scale + shift
         h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
-        # a potential that is nan makes no 0 but nan
+        # a potential of nan gives a spike of nan, not 0
         spikes = tl.where(h >= v_threshold, 1.0, tl.where(h < v_threshold, 0.0, h))
         tl.store(out + at + t * places * channels, spikes.to(out.dtype.element_ty), mask=mask)
-        v = _after(h, v_threshold, v_reset, SOFT)
+        v = _reset(h, v_threshold, v_reset, SOFT)
 
 
 @triton.jit
-def fire_back(
-    above, x, grad, mean, variance, gamma, beta, inverse_tau, means, parts, epsilon, tau, v_threshold, v_reset, alpha,
-    rows, places, channels,
+def fire_backward(
+    grad_output, x, grad_x, mean, variance, gamma, beta, inverse_tau, means, parts, epsilon, tau, v_threshold,
+    v_reset, alpha, rows, places, channels,
     T: tl.constexpr, NORM: tl.constexpr, LEAK: tl.constexpr, DECAY: tl.constexpr, SOFT: tl.constexpr,
     DETACH: tl.constexpr, KIND: tl.constexpr, SUMS: tl.constexpr, BATCH: tl.constexpr, R: tl.constexpr,
     C: tl.constexpr,
 ):  # fmt: skip
-    """The way back through neuron and normalisation.
+    """The backward pass of neuron and normalisation.
 
-    With SUMS: the sums over all rows that gamma, beta, 1 / tau and the batch's moments need, into parts
-    `(programs, 3, channels)`: of the gradient of the normalised input, of that times this input, of 1 / tau's gradient.
-    Without: the gradient of x, for which `means` (2, channels) are the first two divided by the number of rows.
+    With SUMS: partial sums over rows, `(programs, 3, channels)` into `parts`: of the gradient of the normalised input,
+    of it times that input, and of the gradient of 1 / tau. gamma, beta, 1 / tau and the batch's moments need them.
+    Without: grad_x, for which `means` (2, channels) are the first two sums divided by the number of rows.
     """
     first, programs = tl.program_id(0), tl.num_programs(0)
     c = tl.program_id(1) * C + tl.arange(0, C)
@@ -199,70 +199,70 @@ def fire_back(
     scale, shift, centre, deviation = _affine(mean, variance, gamma, beta, epsilon, c, here, NORM)
     inverse = _learned(inverse_tau, c, here, LEAK)
     step = places * channels
-    to_beta = tl.zeros((R, C), tl.float32)
-    to_gamma = tl.zeros((R, C), tl.float32)
-    to_inverse = tl.zeros((R, C), tl.float32)
+    grad_beta = tl.zeros((R, C), tl.float32)
+    grad_gamma = tl.zeros((R, C), tl.float32)
+    grad_inverse = tl.zeros((R, C), tl.float32)
     if NORM and BATCH and not SUMS:
-        of_beta = tl.load(means + c, mask=here, other=0.0)[None, :]
-        of_gamma = tl.load(means + channels + c, mask=here, other=0.0)[None, :]
+        mean_grad_beta = tl.load(means + c, mask=here, other=0.0)[None, :]
+        mean_grad_gamma = tl.load(means + channels + c, mask=here, other=0.0)[None, :]
     for tile in range(first, tl.cdiv(rows, R), programs):
-        at, mask = _places(tile, rows, places, channels, T, c, here, R)
+        at, mask = _offsets(tile, rows, places, channels, T, c, here, R)
         v = tl.zeros((R, C), tl.float32) + v_reset
         potentials = ()
-        given = ()
+        inputs = ()
         for t in tl.static_range(T):
             raw = tl.load(x + at + t * step, mask=mask, other=0.0)
-            given = given + (raw,)
+            inputs = inputs + (raw,)
             y = raw.to(tl.float32)
             if NORM:
                 y = y * scale + shift
             h = _charge(v, y, tau, inverse, v_reset, LEAK, DECAY)
             potentials = potentials + (h,)
-            v = _after(h, v_threshold, v_reset, SOFT)
-        to_v = tl.zeros((R, C), tl.float32)
+            v = _reset(h, v_threshold, v_reset, SOFT)
+        grad_v = tl.zeros((R, C), tl.float32)
         last = at + (T - 1) * step
-        for back in tl.static_range(T):
-            h = potentials[T - 1 - back]
+        for steps_back in tl.static_range(T):
+            h = potentials[T - 1 - steps_back]
             slope = _slope(h - v_threshold, KIND, alpha)
-            to_h = tl.load(above + last - back * step, mask=mask, other=0.0).to(tl.float32) * slope
-            if back > 0:
+            grad_h = tl.load(grad_output + last - steps_back * step, mask=mask, other=0.0).to(tl.float32) * slope
+            if steps_back > 0:
                 if SOFT:
-                    through = to_v if DETACH else to_v * (1.0 - v_threshold * slope)
+                    through = grad_v if DETACH else grad_v * (1.0 - v_threshold * slope)
                 else:
-                    through = tl.where(h >= v_threshold, 0.0, to_v)
+                    through = tl.where(h >= v_threshold, 0.0, grad_v)
                     if not DETACH:
-                        through += to_v * (v_reset - h) * slope
-                to_h += through
-            leaked = _leak(to_h, tau, inverse, LEAK)
-            to_v = to_h - leaked
-            to_y = leaked if DECAY else to_h
+                        through += grad_v * (v_reset - h) * slope
+                grad_h += through
+            leaked = _leak(grad_h, tau, inverse, LEAK)
+            grad_v = grad_h - leaked
+            grad_y = leaked if DECAY else grad_h
             if NORM or LEAK == 1 or LEAK == 2:
-                raw = given[T - 1 - back].to(tl.float32)
+                raw = inputs[T - 1 - steps_back].to(tl.float32)
             if SUMS:
                 if NORM:
-                    to_beta += to_y
-                    to_gamma += tl.where(mask, to_y * (raw - centre) * deviation, 0.0)
+                    grad_beta += grad_y
+                    grad_gamma += tl.where(mask, grad_y * (raw - centre) * deviation, 0.0)
                 if LEAK == 1 or LEAK == 2:
-                    if back < T - 1:
-                        rest = _after(potentials[T - 2 - back], v_threshold, v_reset, SOFT) - v_reset
+                    if steps_back < T - 1:
+                        rest = _reset(potentials[T - 2 - steps_back], v_threshold, v_reset, SOFT) - v_reset
                     else:
                         rest = tl.zeros((R, C), tl.float32)
                     if DECAY:
                         y = raw * scale + shift if NORM else raw
-                        to_inverse += tl.where(mask, to_h * (y - rest), 0.0)
+                        grad_inverse += tl.where(mask, grad_h * (y - rest), 0.0)
                     else:
-                        to_inverse -= tl.where(mask, to_h * rest, 0.0)
+                        grad_inverse -= tl.where(mask, grad_h * rest, 0.0)
             else:
                 if NORM:
                     if BATCH:
-                        to_y = to_y - of_beta - (raw - centre) * deviation * of_gamma
-                    to_y = to_y * scale
-                tl.store(grad + last - back * step, to_y.to(grad.dtype.element_ty), mask=mask)
+                        grad_y = grad_y - mean_grad_beta - (raw - centre) * deviation * mean_grad_gamma
+                    grad_y = grad_y * scale
+                tl.store(grad_x + last - steps_back * step, grad_y.to(grad_x.dtype.element_ty), mask=mask)
     if SUMS:
         into = parts + first * 3 * channels + c
-        tl.store(into, tl.sum(to_beta, 0), mask=here)
-        tl.store(into + channels, tl.sum(to_gamma, 0), mask=here)
-        tl.store(into + 2 * channels, tl.sum(to_inverse, 0), mask=here)
+        tl.store(into, tl.sum(grad_beta, 0), mask=here)
+        tl.store(into + channels, tl.sum(grad_gamma, 0), mask=here)
+        tl.store(into + 2 * channels, tl.sum(grad_inverse, 0), mask=here)
 
 
 @triton.jit
@@ -274,25 +274,25 @@ def _head(x, frame, token, head, n, d, mask):
 
 @triton.jit
 def attend(
-    q, k, v, out, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr, HOW: tl.constexpr
+    q, k, v, out, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
     """q (k^T v) of one head of one frame; out `(frames, tokens, heads * head_dim)`, float32."""
     n, d = tl.arange(0, N), tl.arange(0, D)
     mask = (n < tokens)[:, None] & (d < head_dim)[None, :]
     mixed = tl.dot(
         tl.trans(_head(k, frame, token, head_dim, n, d, mask)), _head(v, frame, token, head_dim, n, d, mask),
-        input_precision=HOW,
+        input_precision=PRECISION,
     )  # fmt: skip
-    y = tl.dot(_head(q, frame, token, head_dim, n, d, mask), mixed, input_precision=HOW)
+    y = tl.dot(_head(q, frame, token, head_dim, n, d, mask), mixed, input_precision=PRECISION)
     width = tl.num_programs(1) * head_dim
     at = tl.program_id(0).to(tl.int64) * tokens * width + tl.program_id(1) * head_dim
     tl.store(out + at + n[:, None] * width + d[None, :], y, mask=mask)
 
 
 @triton.jit
-def attend_back(
-    q, k, v, above, to_q, to_k, to_v, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr,
-    HOW: tl.constexpr,
+def attend_backward(
+    q, k, v, grad_output, grad_q, grad_k, grad_v, frame, token, tokens, head_dim, N: tl.constexpr, D: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Gradients of q, k and v, `(frames, tokens, heads, head_dim)`, of one head of one frame."""
     n, d = tl.arange(0, N), tl.arange(0, D)
@@ -300,21 +300,25 @@ def attend_back(
     width = tl.num_programs(1) * head_dim
     at = tl.program_id(0).to(tl.int64) * tokens * width + tl.program_id(1) * head_dim
     at = at + n[:, None] * width + d[None, :]
-    up = tl.load(above + at, mask=mask, other=0.0).to(tl.float32)
+    grad_block = tl.load(grad_output + at, mask=mask, other=0.0).to(tl.float32)
     keys = _head(k, frame, token, head_dim, n, d, mask)
     values = _head(v, frame, token, head_dim, n, d, mask)
-    mixed = tl.dot(tl.trans(keys), values, input_precision=HOW)
-    tl.store(to_q + at, tl.dot(up, tl.trans(mixed), input_precision=HOW).to(to_q.dtype.element_ty), mask=mask)
-    to_mixed = tl.dot(tl.trans(_head(q, frame, token, head_dim, n, d, mask)), up, input_precision=HOW)
-    to_keys = tl.dot(values, tl.trans(to_mixed), input_precision=HOW)
-    tl.store(to_k + at, to_keys.to(to_k.dtype.element_ty), mask=mask)
-    to_values = tl.dot(keys, to_mixed, input_precision=HOW)
-    tl.store(to_v + at, to_values.to(to_v.dtype.element_ty), mask=mask)
+    mixed = tl.dot(tl.trans(keys), values, input_precision=PRECISION)
+    tl.store(
+        grad_q + at,
+        tl.dot(grad_block, tl.trans(mixed), input_precision=PRECISION).to(grad_q.dtype.element_ty),
+        mask=mask,
+    )
+    grad_mixed = tl.dot(tl.trans(_head(q, frame, token, head_dim, n, d, mask)), grad_block, input_precision=PRECISION)
+    grad_keys = tl.dot(values, tl.trans(grad_mixed), input_precision=PRECISION)
+    tl.store(grad_k + at, grad_keys.to(grad_k.dtype.element_ty), mask=mask)
+    grad_values = tl.dot(keys, grad_mixed, input_precision=PRECISION)
+    tl.store(grad_v + at, grad_values.to(grad_v.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _pixels(frames, height, width, channels, R: tl.constexpr, C: tl.constexpr):
-    """The program's tile of (frames, height, width, channels): frame, row, column, channels, where it lies, a mask."""
+    """The program's tile of (frames, height, width, channels): frame, row, column, channels, offsets, mask."""
     r = tl.program_id(0) * R + tl.arange(0, R)
     c = tl.program_id(1) * C + tl.arange(0, C)
     mask = (r < frames * height * width)[:, None] & (c < channels)[None, :]
@@ -326,7 +330,7 @@ def _pixels(frames, height, width, channels, R: tl.constexpr, C: tl.constexpr):
 def pool(
     x, out, place, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
-    """3x3 max-pool of stride 2 of (frames, height, width, channels), and which of its nine inputs each output is."""
+    """3x3 max-pool of stride 2 of (frames, height, width, channels), and the index of each maximum in its window."""
     frame, row, column, c, to, mask = _pixels(frames, high, wide, channels, R, C)
     most = tl.full((R, C), float("-inf"), tl.float32)
     first = tl.zeros((R, C), tl.int32)
@@ -335,19 +339,19 @@ def pool(
         j = 2 * column - 1 + k % 3
         there = (i >= 0) & (i < height) & (j >= 0) & (j < width)
         at = ((frame.to(tl.int64) * height + i) * width + j) * channels
-        one = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
-        larger = (one > most) | (one != one)  # nan wins, and the last of several is kept
+        value = tl.load(x + at[:, None] + c[None, :], mask=mask & there[:, None], other=float("-inf")).to(tl.float32)
+        larger = (value > most) | (value != value)  # nan wins, the last of several
         first = tl.where(larger, k, first)
-        most = tl.where(larger, one, most)
+        most = tl.where(larger, value, most)
     tl.store(out + to, most.to(out.dtype.element_ty), mask=mask)
     tl.store(place + to, first.to(tl.uint8), mask=mask)
 
 
 @triton.jit
-def pool_back(
-    above, place, grad, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
+def pool_backward(
+    grad_output, place, grad_x, frames, height, width, high, wide, channels, R: tl.constexpr, C: tl.constexpr
 ):  # fmt: skip
-    """Gradient of `pool`: each input gathers from the windows, up to two a direction, whose largest it was."""
+    """Gradient of `pool`: each input gathers from the windows, up to two a direction, of which it was the maximum."""
     frame, row, column, c, to, mask = _pixels(frames, height, width, channels, R, C)
     total = tl.zeros((R, C), tl.float32)
     for k in tl.static_range(4):
@@ -359,6 +363,6 @@ def pool_back(
         which = 3 * (row - 2 * i + 1) + column - 2 * j + 1
         taken = mask & there[:, None]
         chosen = tl.load(place + at[:, None] + c[None, :], mask=taken, other=255).to(tl.int32)
-        up = tl.load(above + at[:, None] + c[None, :], mask=taken, other=0.0).to(tl.float32)
-        total += tl.where(chosen == which[:, None], up, 0.0)
-    tl.store(grad + to, total.to(grad.dtype.element_ty), mask=mask)
+        grad_block = tl.load(grad_output + at[:, None] + c[None, :], mask=taken, other=0.0).to(tl.float32)
+        total += tl.where(chosen == which[:, None], grad_block, 0.0)
+    tl.store(grad_x + to, total.to(grad_x.dtype.element_ty), mask=mask)

@@ -1,4 +1,4 @@
-"""Attention and pools on a CPU under JAX: the compiled loops, else forms that XLA compiles well."""
+"""Attention without softmax on a CPU under JAX: the compiled loops, else a form that XLA compiles well."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from kspike.ops.jax.calls import call, calls_loops
 
 
 def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
-    """q k^T v of (batch, time, tokens, channels), heads of `dim` channels in front of tokens.
+    """q k^T v of (batch, time, tokens, channels) in heads of `dim` channels, as batched products with the heads first.
 
-    Products of matrices with the heads first; of einsums that leave heads where they are XLA makes slower ones. What
-    channels lack for a whole head is filled with zeros.
+    XLA makes slower ones of einsums that leave the heads where they are. Channels are padded with zeros to whole heads.
     """
     *size, channels = q.shape
     heads = -(-channels // dim)
@@ -33,9 +32,9 @@ def _by_heads(q: Any, k: Any, v: Any, dim: int) -> Any:
 
 
 def _loops(head_dims: tuple[int, ...], *parts: Any) -> bool:
-    """Whether the compiled loops take heads of these widths, and parts of one known type."""
-    one = len({a.dtype for a in parts}) == 1
-    return one and calls_loops(*parts) and not any(dim % norm_lif.attention().LEAST for dim in head_dims)
+    """Whether the compiled loops take heads of these widths, and arrays of one supported dtype."""
+    one_dtype = len({a.dtype for a in parts}) == 1
+    return one_dtype and calls_loops(*parts) and not any(dim % norm_lif.attention().HEAD_MULTIPLE for dim in head_dims)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -51,23 +50,23 @@ def _attend(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> A
     return call(attend, head_dims, (q, k, v, index), [(q.shape, "float32")])[0]
 
 
-def _attend_backward(head_dims: tuple[int, ...], kept: tuple, upstream: Any) -> tuple:
-    """From q, k and v alone: differentiated as it stands, a switch keeps what every one of its branches would need."""
+def _attend_backward(head_dims: tuple[int, ...], kept: tuple, grad_output: Any) -> tuple:
+    """From q, k and v alone: JAX's own derivative of a switch saves what each of its branches would need."""
     *parts, index = kept
     if not _loops(head_dims, *parts):
 
         def branch(dim: int) -> Callable:
             return lambda *args: jax.vjp(functools.partial(_by_heads, dim=dim), *args[:3])[1](args[3])
 
-        return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, upstream), None
+        return *jax.lax.switch(index, [branch(dim) for dim in head_dims], *parts, grad_output), None
 
-    def attend_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+    def attend_backward(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         from kspike.ops.cpu import heads as cpu_heads
 
-        cpu_heads.attend_back(args[:3], head_dims[int(args[3])], args[4], results, norm_lif.cores())
+        cpu_heads.attend_backward(args[:3], head_dims[int(args[3])], args[4], results, norm_lif.cores())
 
     like = [(a.shape, a.dtype) for a in parts]
-    return *call(attend_back, head_dims, (*parts, index, upstream.astype("float32")), like), None
+    return *call(attend_backward, head_dims, (*parts, index, grad_output.astype("float32")), like), None
 
 
 _attend.defvjp(
@@ -76,13 +75,13 @@ _attend.defvjp(
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> Any | None:
-    """Attention whose heads' width an index picks, as the program runs; a CPU's, else None."""
+    """Attention whose head width is a run-time tensor; None (the fallback) on other devices than a CPU."""
     if jax.default_backend() != "cpu":
         return None
     return _attend(*map(jnp.asarray, (q, k, v)), head_dims, jnp.asarray(index, "int32"))
 
 
 def attend(q: Any, k: Any, v: Any) -> Any | None:
-    """Attention that keeps q, k and v alone for the way back; a CPU's, else None."""
+    """Attention that saves q, k and v alone for backward; None (the fallback) on other devices than a CPU."""
     shape = (*q.shape[:3], q.shape[3] * q.shape[4])
     return attend_chosen(*(jnp.asarray(a).reshape(shape) for a in (q, k, v)), (q.shape[4],), 0)

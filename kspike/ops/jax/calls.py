@@ -1,8 +1,8 @@
-"""Calls from JAX's compiled programs into the compiled loops of a CPU, on XLA's own memory.
+"""Calls from JAX's compiled programs into the compiled CPU loops, on XLA's own memory.
 
-By XLA's foreign function interface (jax.ffi), whose binary form XLA keeps for at least twelve months after a newer one
-has come: a handler is asked which it was written for, and one that XLA has dropped is refused. Nothing is copied, and
-a program may be kept on the disk, for it names what it calls.
+By XLA's foreign function interface (jax.ffi). XLA supports each version of its binary interface for at least twelve
+months after a newer one: a handler reports the version it was written for, and XLA refuses one that it has dropped.
+Nothing is copied, and a program may be cached on disk, as it refers to handlers by name.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 
 from kspike.ops.cpu import norm_lif
 
-#: XLA's names of types, as NumPy reads them; bfloat16 as it lies in memory.
+#: XLA's dtype numbers as NumPy dtypes; bfloat16 as its bits.
 _TYPES = {1: np.bool_, 4: np.int32, 6: np.uint8, 11: np.float32, 16: np.uint16}
-#: What the loops read and write.
+#: The dtypes that the loops read and write.
 KNOWN = ("float32", "bfloat16")
 _EXECUTE, _METADATA, _INTERNAL = 3, 1, 13
 
@@ -82,7 +82,7 @@ class _Frame(ctypes.Structure):
 
 
 _Handler = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(_Frame))
-#: Handlers that programs may call, by name: for as long as the process lives.
+#: Handlers that programs may call, by name; they live as long as the process.
 _handlers: dict[str, Any] = {}
 
 
@@ -119,11 +119,11 @@ def _handler(fn: Callable) -> Any:
 
 
 def call(fn: Callable, key: Hashable, args: Sequence[Any], results: Sequence[tuple]) -> list:
-    """What fn(arrays, arrays of results to be filled) writes, as part of a program.
+    """What fn(arrays, arrays of results to be filled) writes, as an operation of a program.
 
     Args:
-        fn: a function of NumPy arrays, bfloat16 as uint16; what it has been told besides is named by `key`.
-        key: with fn's name, what fn is known by in programs, the same in every process.
+        fn: a function of NumPy arrays, bfloat16 as uint16; `key` identifies what else it depends on.
+        key: with fn's name, identifies fn in programs; the same in every process.
         args: JAX's arrays.
         results: shape and dtype of each result.
     """
@@ -137,7 +137,7 @@ def call(fn: Callable, key: Hashable, args: Sequence[Any], results: Sequence[tup
 
 @functools.cache
 def _works() -> bool:
-    """Whether this JAX calls as it should: asked once, by a program of its own."""
+    """Whether calls work with this JAX: tried once, by a small program."""
 
     def doubled(args: list, results: list) -> None:
         results[0][:] = 2 * args[0]
@@ -156,9 +156,9 @@ def _works() -> bool:
 
 
 def calls_loops(*arrays: jax.Array) -> bool:
-    """Whether a program may call the loops with these: of known type and size, on one device, this machine's CPU.
+    """Whether a program may call the loops with these arrays: supported dtypes, static shapes, one device, a CPU.
 
-    Sizes that are symbols belong to a program that is exported, to a process without these loops.
+    Symbolic sizes are those of a program that is exported, for a process without these loops.
     """
     return (
         all(str(a.dtype) in KNOWN and all(isinstance(n, int) for n in a.shape) for a in arrays)

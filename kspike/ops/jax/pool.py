@@ -1,4 +1,4 @@
-"""The max-pool under JAX: by the compiled loops, or as XLA compiles it well for a CPU."""
+"""The max-pool under JAX: by the compiled loops, else a form that XLA compiles well for a CPU."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def _pool_and_place(x: Any) -> tuple:
     return tuple(call(pool, (), (x,), [(shape, x.dtype), (shape, "uint8")]))
 
 
-def _pool_backward(size: tuple, place: Any, upstream: Any) -> tuple:
+def _pool_backward(size: tuple, place: Any, grad_output: Any) -> tuple:
     if place.dtype != "uint8":
-        return (xla.pool_gradient(place, upstream, size),)
+        return (xla.pool_gradient(place, grad_output, size),)
 
-    def pool_back(args: list[np.ndarray], results: list[np.ndarray]) -> None:
+    def pool_backward(args: list[np.ndarray], results: list[np.ndarray]) -> None:
         from kspike.ops.cpu import pool as cpu_pool
 
         cpu_pool.gradient(*args, results[0], norm_lif.cores())
 
-    shape = (upstream.shape[0], *size, upstream.shape[3])
-    return tuple(call(pool_back, (), (upstream, place), [(shape, upstream.dtype)]))
+    shape = (grad_output.shape[0], *size, grad_output.shape[3])
+    return tuple(call(pool_backward, (), (grad_output, place), [(shape, grad_output.dtype)]))
 
 
 _max_pool.defvjp(lambda x, size: _pool_and_place(x), _pool_backward)
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool with a gradient that a CPU runs fast; None on other devices."""
+    """The pool with a gradient that is fast on a CPU; None (the fallback) on other devices."""
     return _max_pool(jnp.asarray(x), x.shape[1:3]) if jax.default_backend() == "cpu" else None

@@ -32,7 +32,7 @@ def jit(fn: Callable, variables: Sequence[Any]) -> Callable:
                 variable.assign(new)
         return out
 
-    # the program of such a call, which the call itself then takes
+    # the traced program of such a call, which the call itself reuses
     run.traced = lambda *args: compiled.trace([variable.value for variable in variables], args)  # type: ignore[attr-defined]
     return run
 

@@ -1,4 +1,4 @@
-"""Keras' training loops under JAX, made to leave a model's variables alone where they only read them."""
+"""Keras' loops under JAX, changed so that an error in `predict` or `evaluate` leaves the variables intact."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ else:
 
 
 class KeepsWeights(Base):
-    """Goes before keras.Model among a class's bases: what is raised in `predict` or `evaluate` costs no variable.
+    """A mixin before keras.Model: an error raised in `predict` or `evaluate` does not empty the variables.
 
-    Keras takes the values out of the variables while it predicts, evaluates or fits, hands them to a compiled step that
-    may overwrite them (donated buffers), and puts the results back at the end: what is raised in between leaves the
-    variables empty. Here `predict` and `evaluate` get a copy, made once a call; the variables keep their own.
+    While it predicts, evaluates or fits, Keras takes the values out of the variables, passes them to a compiled step
+    that may overwrite them (donated buffers), and puts the results back at the end: an error in between leaves the
+    variables empty. Here `predict` and `evaluate` get a copy, made once a call; the variables keep their values.
 
-    A fit has to overwrite its weights. Where its first step is refused they are put back; where it is interrupted Keras
-    puts back those of the last step, unless the interrupted one has overwritten them already.
+    `fit` has to overwrite its weights. If its first step raises they are put back; if it is interrupted Keras puts back
+    those of the last step, unless the interrupted one has overwritten them already.
     """
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ class KeepsWeights(Base):
             raise
 
     def _get_jax_state(self, purge_model_variables: bool = False, **which: Any) -> Any:
-        """The values that a loop takes along; a loop that takes no optimizer's along trains nothing."""
+        """The values that a loop works on; a loop without the optimizer's does not train."""
         trains = which.get("optimizer_variables", False)
         state = super()._get_jax_state(purge_model_variables=purge_model_variables and trains, **which)
         return state if trains or not purge_model_variables else jax.tree.map(jnp.copy, state)
@@ -55,7 +55,7 @@ class KeepsWeights(Base):
 
 @contextlib.contextmanager
 def _forgotten(model: Any) -> Iterator[None]:
-    """What an interrupted loop had last is dropped: an outer one would put its overwritten buffers back."""
+    """Drops an interrupted loop's state: an outer loop would put its overwritten buffers back."""
     try:
         yield
     except BaseException:

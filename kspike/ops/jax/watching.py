@@ -11,9 +11,9 @@ import jax
 
 from kspike.ops.watching import Ran, innermost, tag
 
-#: Kernels of their own, of whose size the program says nothing.
+#: Primitives with kernels of their own, whose size the program does not show.
 _UNKNOWN = ("ragged_dot", "scaled_matmul", "dot_product_attention", "rnn")
-#: What runs its inside some other number of times than the program says.
+#: Primitives that run their inner program a number of times that the program does not show.
 _REPEATED = ("while", "pallas_call")
 
 
@@ -31,7 +31,7 @@ def watched(run: Any, args: tuple) -> tuple[Any, list[Ran]]:
 def _products(program: Any, around: str, times: int, exact: bool) -> Iterator[Ran]:
     for equation in program.eqns:
         name = equation.primitive.name
-        # the names in a program inside another begin anew
+        # the name stack of an inner program starts empty
         names = f"{around}/{equation.source_info.name_stack}"
         at, count = innermost(names), _COUNTS.get(name)
         if count is None and not name.startswith(_UNKNOWN):
@@ -46,7 +46,7 @@ def _inside(equation: Any, names: str, times: int, exact: bool) -> Iterator[Ran]
         times = times * equation.params["length"]
     exact = exact and name not in _REPEATED
     found = [list(_products(part, names, times, exact)) for part in _programs(equation.params.values())]
-    if name == "cond":  # one of its branches runs: the dearest
+    if name == "cond":  # one of its branches runs: count the most expensive
         found = [max(found, key=lambda ran: sum(each.macs for each in ran), default=[])]
     for each in found:
         yield from each
@@ -69,7 +69,7 @@ def _of_dot(equation: Any) -> int:
 
 
 def _of_convolution(equation: Any) -> int:
-    """Padding included; of one that is dilated to widen the image (transposed), by its input, as Keras' is written."""
+    """Padding included; a transposed convolution (dilated input) is counted by its input, as Keras defines it."""
     x, kernel = (v.aval.shape for v in equation.invars)
     outputs, inputs = equation.params["dimension_numbers"].rhs_spec[:2]
     if any(n > 1 for n in equation.params["lhs_dilation"]):

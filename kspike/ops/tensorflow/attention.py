@@ -1,4 +1,4 @@
-"""Attention under TensorFlow: by the compiled loops, or as products of matrices."""
+"""Attention without softmax under TensorFlow: by the compiled loops, or as batched products."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cp
 def _attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) -> tuple:
     mixed = tf.matmul(_heads_first(k), _heads_first(v), transpose_a=True)
 
-    def backward(upstream: tf.Tensor) -> list:
-        upstream = _heads_first(tf.reshape(upstream, tf.shape(q)))
-        to_mixed = tf.matmul(_heads_first(q), upstream, transpose_a=True)
-        to_q = tf.matmul(upstream, mixed, transpose_b=True)
-        to_k, to_v = tf.matmul(_heads_first(v), to_mixed, transpose_b=True), tf.matmul(_heads_first(k), to_mixed)
-        return [tf.transpose(tf.cast(grad, q.dtype), (0, 1, 3, 2, 4)) for grad in (to_q, to_k, to_v)]
+    def backward(grad_output: tf.Tensor) -> list:
+        grad_output = _heads_first(tf.reshape(grad_output, tf.shape(q)))
+        grad_mixed = tf.matmul(_heads_first(q), grad_output, transpose_a=True)
+        grad_q = tf.matmul(grad_output, mixed, transpose_b=True)
+        grad_k, grad_v = (
+            tf.matmul(_heads_first(v), grad_mixed, transpose_b=True),
+            tf.matmul(_heads_first(k), grad_mixed),
+        )
+        return [tf.transpose(tf.cast(grad, q.dtype), (0, 1, 3, 2, 4)) for grad in (grad_q, grad_k, grad_v)]
 
     return tf.transpose(tf.matmul(_heads_first(q), mixed), (0, 1, 3, 2, 4)), backward
 
@@ -31,7 +34,7 @@ def _heads_first(x: tf.Tensor) -> tf.Tensor:
 
 
 def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[int, ...], index: Any) -> tf.Tensor:
-    """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the products."""
+    """Attention of (batch, time, tokens, channels) by compiled loops, in either order of the two products."""
 
     def forward(index: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
         from kspike.ops.cpu import heads
@@ -40,39 +43,39 @@ def _attend_in_loops(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, head_dims: tuple[
         heads.attend(arrays, head_dims[int(index)], y, cpu_norm_lif.cores())
         return [y]
 
-    def back(index: np.ndarray, upstream: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    def backward(index: np.ndarray, grad_output: np.ndarray, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         from kspike.ops.cpu import heads
 
         grads = tuple(cpu_norm_lif.empty(a.shape, a.dtype) for a in arrays)
-        heads.attend_back(arrays, head_dims[int(index)], upstream, grads, cpu_norm_lif.cores())
+        heads.attend_backward(arrays, head_dims[int(index)], grad_output, grads, cpu_norm_lif.cores())
         return grads
 
     @tf.custom_gradient
     def run(index: tf.Tensor, *parts: tf.Tensor) -> tuple:
         (y,) = call(forward, (index, *parts), [(tf.float32, parts[0].shape)])
         like = [(a.dtype, a.shape) for a in parts]
-        return y, lambda upstream: (None, *call(back, (index, tf.cast(upstream, tf.float32), *parts), like))
+        return y, lambda grad_output: (None, *call(backward, (index, tf.cast(grad_output, tf.float32), *parts), like))
 
     return run(tf.convert_to_tensor(index), q, k, v)
 
 
 def _in_loops(head_dims: tuple[int, ...], *parts: tf.Tensor) -> bool:
-    """Whether the compiled loops take heads of these widths, and parts of one known type and size."""
+    """Whether the compiled loops take heads of these widths, and tensors of one supported dtype and static shape."""
     known = len({a.dtype for a in parts}) == 1 and parts[0].dtype in KNOWN and None not in parts[0].shape[1:]
-    return known and calls_python() and not any(dim % cpu_norm_lif.attention().LEAST for dim in head_dims)
+    return known and calls_python() and not any(dim % cpu_norm_lif.attention().HEAD_MULTIPLE for dim in head_dims)
 
 
 def attend_chosen(q: Any, k: Any, v: Any, head_dims: tuple[int, ...], index: Any) -> tf.Tensor | None:
-    """Attention by compiled loops, which are told the heads' width as they run; None where they cannot be had."""
+    """Attention by compiled loops, whose head width is a run-time tensor; None (the fallback) where they do not run."""
     parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
     return _attend_in_loops(*parts, head_dims, index) if _in_loops(head_dims, *parts) else None
 
 
 def attend(q: Any, k: Any, v: Any) -> tf.Tensor | None:
-    """Attention by compiled loops, or as three products of matrices.
+    """Attention by compiled loops, or as batched products with the heads first.
 
-    None, for einsums, under XLA, in 64 bits, and where q k^T comes first and loops cannot be had. Without XLA an einsum
-    lays out each of its operands anew, and its gradient does so once more.
+    None (the fallback, einsums) under XLA, in 64 bits, and where q k^T comes first and the loops do not run. Without
+    XLA an einsum copies each of its operands to another layout, and its gradient does so again.
     """
     q, k, v = parts = [tf.convert_to_tensor(a) for a in (q, k, v)]
     if q.dtype not in KNOWN or None in q.shape[1:]:

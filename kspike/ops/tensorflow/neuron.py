@@ -14,12 +14,12 @@ from kspike.ops.tensorflow.calls import KNOWN, call, calls_python
 
 
 def spike(u: Any, surrogate: Any) -> Any:
-    """1 where u >= 0; backwards the surrogate's derivative."""
+    """1 where u >= 0; in backward the surrogate's derivative."""
 
     @tf.custom_gradient
     def fire(u: tf.Tensor) -> tuple:
         spikes = tf.where(u >= 0, tf.ones_like(u), tf.where(u < 0, tf.zeros_like(u), u))  # nan stays
-        return spikes, lambda upstream: upstream * surrogate.derivative(u)
+        return spikes, lambda grad_output: grad_output * surrogate.derivative(u)
 
     return fire(tf.convert_to_tensor(u))
 
@@ -38,39 +38,39 @@ def divide(y: Any, tau: Any) -> Any:
     return tf.cast(tf.cast(y, tf.float64) / tf.cast(tf.cast(tau, tf.float32), tf.float64), tf.float32)
 
 
-def _described(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_norm_lif.Pass | None:
-    """The pass by compiled loops, but for tau and the threshold; None where they cannot take it."""
+def _make_spec(x: tf.Tensor, dtype: str, **neuron: Any) -> cpu_norm_lif.NormLIFSpec | None:
+    """The spec for the compiled loops, without tau and the threshold; None where they do not take x."""
     if x.dtype not in KNOWN or dtype not in ("float32", "bfloat16") or not calls_python():
         return None
-    return cpu_norm_lif.described(tau=None, v_threshold=0.0, **neuron)
+    return cpu_norm_lif.make_spec(tau=None, v_threshold=0.0, **neuron)
 
 
 def _fused(
-    x: tf.Tensor, given: Sequence[Any], one: cpu_norm_lif.Pass, dtype: tf.DType, *, tau: Any, v_threshold: Any,
+    x: tf.Tensor, given: Sequence[Any], spec: cpu_norm_lif.NormLIFSpec, dtype: tf.DType, *, tau: Any, v_threshold: Any,
     time_mask: Any = None,
 ) -> tuple:  # fmt: skip
-    """Neurons by compiled loops, of x as it is or normalised: (spikes, mean, variance).
+    """Neurons by compiled loops, of x or of x normalised: (spikes, mean, variance).
 
     `given` is gamma, beta, mean, variance and 1 / tau as `cpu/norm_lif` takes them. tau, the threshold and the time
-    mask come into the loops as they are at each call: numbers, or tensors, as a supernet's genes make them.
+    mask are run-time values: numbers, or tensors, as a supernet's genes make them.
     """
-    half, channels = dtype == tf.bfloat16, x.shape[-1:] if one.normalised else (0,)
+    half, channels = dtype == tf.bfloat16, x.shape[-1:] if spec.normalised else (0,)
     numbers = (tf.float32, channels)
 
     def fire(x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray, *given: np.ndarray) -> tuple:
         out = cpu_norm_lif.empty(x.shape, "uint16" if half else "float32")
-        pass_ = one.at(tau, v_threshold)
-        done = cpu_norm_lif.forward(pass_, x, *given, out, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask))
+        bound = spec.at(tau, v_threshold)
+        done = cpu_norm_lif.forward(bound, x, *given, out, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask))
         return out, *done
 
-    def back(
-        upstream: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
+    def fire_backward(
+        grad_output: np.ndarray, x: np.ndarray, tau: np.ndarray, v_threshold: np.ndarray, mask: np.ndarray,
         *given: np.ndarray,
     ) -> tuple:  # fmt: skip
         grad = cpu_norm_lif.empty(x.shape, x.dtype)
-        pass_ = one.at(tau, v_threshold)
+        bound = spec.at(tau, v_threshold)
         return grad, *cpu_norm_lif.backward(
-            pass_, upstream, x, *given, grad, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask)
+            bound, grad_output, x, *given, grad, cpu_norm_lif.cores(), steps=cpu_norm_lif.steps_of(mask)
         )
 
     @tf.custom_gradient
@@ -78,12 +78,12 @@ def _fused(
         chosen = tau, v_threshold, mask
         spikes, mean, variance = call(fire, (x, *chosen, *given), [(dtype, x.shape), numbers, numbers])
 
-        def backward(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
-            gamma, beta, _, _, learned = given
-            like = [(x.dtype, x.shape), numbers, numbers, (tf.float32, learned.shape)]
-            arrays = upstream, x, *chosen, gamma, beta, mean, variance, learned
-            grad, to_gamma, to_beta, to_learned = call(back, arrays, like)
-            return grad, None, None, None, to_gamma, to_beta, None, None, to_learned
+        def backward(grad_output: tf.Tensor, *_: tf.Tensor) -> tuple:
+            gamma, beta, _, _, inverse_tau = given
+            like = [(x.dtype, x.shape), numbers, numbers, (tf.float32, inverse_tau.shape)]
+            arrays = grad_output, x, *chosen, gamma, beta, mean, variance, inverse_tau
+            grad, grad_gamma, grad_beta, grad_inverse_tau = call(fire_backward, arrays, like)
+            return grad, None, None, None, grad_gamma, grad_beta, None, None, grad_inverse_tau
 
         return (spikes, mean, variance), backward
 
@@ -96,20 +96,20 @@ def norm_lif(
     x: Any, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any, v_threshold: Any,
     dtype: str, time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
-    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had."""
+    """Normalisation and neuron in one pass forward and one backward: (spikes, mean, variance); None: the fallback."""
     x = tf.convert_to_tensor(x)
-    one = _described(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
-    if one is None:
+    spec = _make_spec(x, dtype, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    if spec is None:
         return None
     given = gamma, beta, *(moments or (None, None)), inverse_tau
-    return _fused(x, given, one, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold, time_mask=time_mask)
+    return _fused(x, given, spec, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold, time_mask=time_mask)
 
 
 def lif(x: Any, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any) -> tf.Tensor | None:
-    """The neuron over axis 1 by compiled loops; None where they cannot be had."""
+    """The neuron over axis 1 by compiled loops; None (the fallback) where they do not take x."""
     x = tf.convert_to_tensor(x)
-    one = _described(x, dtype, **neuron)
-    if one is None:
+    spec = _make_spec(x, dtype, **neuron)
+    if spec is None:
         return None
     given = None, None, None, None, inverse_tau
-    return _fused(x, given, one, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold)[0]
+    return _fused(x, given, spec, tf.as_dtype(dtype), tau=tau, v_threshold=v_threshold)[0]

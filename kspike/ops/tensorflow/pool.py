@@ -1,4 +1,4 @@
-"""The max-pool under TensorFlow: by the compiled loops, or as XLA compiles it well for a CPU."""
+"""The max-pool under TensorFlow: by the compiled loops, or in a form that XLA compiles well for a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cp
 @tf.custom_gradient
 def _pool_in_xla(x: tf.Tensor) -> tuple:
     y, place = xla.pool_and_place(x)
-    return y, lambda upstream: xla.pool_gradient(place, upstream, tuple(x.shape[1:3]))
+    return y, lambda grad_output: xla.pool_gradient(place, grad_output, tuple(x.shape[1:3]))
 
 
 @tf.custom_gradient
@@ -29,23 +29,23 @@ def _pool_in_loops(x: tf.Tensor) -> tuple:
         cpu_pool.pool(x, out, places, cpu_norm_lif.cores())
         return out, places
 
-    def back(upstream: np.ndarray, places: np.ndarray) -> np.ndarray:
+    def backward(grad_output: np.ndarray, places: np.ndarray) -> np.ndarray:
         from kspike.ops.cpu import pool as cpu_pool
 
-        grad = cpu_norm_lif.empty((len(upstream), *size), upstream.dtype)
-        cpu_pool.gradient(upstream, places, grad, cpu_norm_lif.cores())
-        return grad
+        grad_x = cpu_norm_lif.empty((len(grad_output), *size), grad_output.dtype)
+        cpu_pool.gradient(grad_output, places, grad_x, cpu_norm_lif.cores())
+        return grad_x
 
     size = tuple(x.shape[1:])
     shape = (x.shape[0], *(-(-n // 2) for n in size[:2]), size[2])
     y, places = call(pool, (x,), [(x.dtype, shape), (tf.uint8, shape)])
-    return y, lambda upstream: call(back, (upstream, places), [(x.dtype, x.shape)])[0]
+    return y, lambda grad_output: call(backward, (grad_output, places), [(x.dtype, x.shape)])[0]
 
 
 def max_pool(x: Any) -> Any | None:
-    """The pool by compiled loops, or as XLA compiles it well for a CPU; None on other devices and where neither runs.
+    """The pool by compiled loops, or in a form that XLA compiles well for a CPU; None (the fallback) on other devices.
 
-    TensorFlow's own is slower, and passes over nan.
+    TensorFlow's own is slower, and ignores nan.
     """
     x = tf.convert_to_tensor(x)
     if on_cpu() and in_xla():

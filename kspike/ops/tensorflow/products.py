@@ -1,4 +1,4 @@
-"""Products and convolutions of few spikes on a CPU under TensorFlow: loops over what is not 0, forwards and back."""
+"""Sparse products and convolutions on a CPU under TensorFlow, forward and grad_kernel, by the compiled loops."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from kspike.ops import reference
 from kspike.ops.cpu import norm_lif, threads
 from kspike.ops.tensorflow.calls import KNOWN, call, calls_python, in_xla, on_cpu
 
-#: Multiplications and additions of the full product below which a call into Python, some 0.4 ms, is not worth asking.
-LEAST = 1 << 27
-#: Images of a batch whose size is not known as a function is traced.
+#: Multiply-accumulates of the dense product below which a call into Python, of some 0.4 ms, costs more than it saves.
+MIN_MACS = 1 << 27
+#: The batch size that is assumed where it is unknown when a function is traced.
 USUAL_BATCH = 32
 
 
 def _widens(dtype: tf.DType) -> bool:
-    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, takes bfloat16 with
-    AVX-512, and without it they go number by number, many times as slow."""
+    """Whether products of this dtype are computed in float32: oneDNN, which TensorFlow calls, needs AVX-512 for
+    bfloat16; without it TensorFlow's are scalar, many times as slow."""
     if dtype != tf.bfloat16 or not on_cpu() or in_xla() or norm_lif.kernels() is None:
         return False
     from kspike.ops.cpu import sparse
 
-    return sparse.widens()
+    return sparse.widens_bfloat16()
 
 
-def _full(product: Callable, *given: tf.Tensor) -> tf.Tensor:
+def _dense(product: Callable, *given: tf.Tensor) -> tf.Tensor:
     """product(*given); in float32, and rounded once, where TensorFlow's own is slow."""
     dtype = given[0].dtype
     if not _widens(dtype):
@@ -38,20 +38,25 @@ def _full(product: Callable, *given: tf.Tensor) -> tf.Tensor:
 
 
 def _may_pay(x: tf.Tensor, kernel: tf.Tensor) -> bool:
-    """Whether it is worth asking at each call how many numbers are not 0."""
+    """Whether the product is large enough to test its density at each call."""
     if x.dtype not in KNOWN or kernel.dtype != x.dtype or None in (*x.shape[1:], *kernel.shape):
         return False
     from kspike.ops.cpu import sparse
 
     places = (x.shape[0] or USUAL_BATCH) * math.prod(x.shape[1:-1])
-    worth = kernel.shape[-1] % sparse.LANES == 0 and places * math.prod(kernel.shape) >= LEAST
+    worth = kernel.shape[-1] % sparse.LANES == 0 and places * math.prod(kernel.shape) >= MIN_MACS
     return (worth or threads.ordered) and calls_python()
 
 
-def _spikes(
-    x: tf.Tensor, kernel: tf.Tensor, loops: Callable, full: Callable, to_x: Callable, to_kernel: Callable
+def _sparse_or_dense(
+    x: tf.Tensor,
+    kernel: tf.Tensor,
+    sparse_form: Callable,
+    dense_form: Callable,
+    grad_x: Callable,
+    grad_kernel: Callable,
 ) -> tf.Tensor:
-    """full(x, kernel), by loops(x, kernel, out) where they are quicker: that is asked at each call."""
+    """dense_form(x, kernel), or sparse_form(x, kernel, out) where it is faster: decided at run time, by x's density."""
     from kspike.ops.cpu import sparse, sparse_gradient
 
     shape = (*x.shape[:-1], kernel.shape[-1])
@@ -60,23 +65,27 @@ def _spikes(
         if not sparse.pays(x, kernel):
             return np.array(False), np.empty((0,) * x.ndim, x.dtype)
         out = norm_lif.empty((*x.shape[:-1], kernel.shape[-1]), x.dtype)
-        loops(x, kernel, out, norm_lif.cores())
+        sparse_form(x, kernel, out, norm_lif.cores())
         return np.array(True), out
 
-    def back(x: np.ndarray, above: np.ndarray) -> np.ndarray:
-        return sparse_gradient.kernel_gradient(x, above, tuple(kernel.shape[:-2]), norm_lif.cores())
+    def sparse_grad_kernel(x: np.ndarray, grad_output: np.ndarray) -> np.ndarray:
+        return sparse_gradient.kernel_gradient(x, grad_output, tuple(kernel.shape[:-2]), norm_lif.cores())
 
     @tf.custom_gradient
     def run(x: tf.Tensor, kernel: tf.Tensor) -> tuple:
         pays, out = call(forward, (x, kernel), [(tf.bool, ()), (x.dtype, (None,) * len(shape))])
-        y = tf.cond(pays, lambda: out, lambda: _full(full, x, kernel))
+        y = tf.cond(pays, lambda: out, lambda: _dense(dense_form, x, kernel))
         y.set_shape(shape)
 
-        def backward(upstream: tf.Tensor) -> tuple:
-            def loops_back() -> tf.Tensor:
-                return tf.cast(call(back, (x, upstream), [(tf.float32, kernel.shape)])[0], kernel.dtype)
+        def backward(grad_output: tf.Tensor) -> tuple:
+            def sparse_backward() -> tf.Tensor:
+                return tf.cast(
+                    call(sparse_grad_kernel, (x, grad_output), [(tf.float32, kernel.shape)])[0], kernel.dtype
+                )
 
-            return _full(to_x, upstream, kernel), tf.cond(pays, loops_back, lambda: _full(to_kernel, x, upstream))
+            return _dense(grad_x, grad_output, kernel), tf.cond(
+                pays, sparse_backward, lambda: _dense(grad_kernel, x, grad_output)
+            )
 
         return y, backward
 
@@ -84,39 +93,41 @@ def _spikes(
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> tf.Tensor | None:
-    """The product (..., inputs) (inputs, outputs) + bias, by loops where few spikes come; None where none may pay."""
+    """The product (..., inputs) (inputs, outputs) + bias, sparse where x is; None (the fallback) if too small."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
         given = (x, kernel) if bias is None else (x, kernel, tf.convert_to_tensor(bias))
-        return _full(reference.linear, *given) if all(_widens(a.dtype) for a in given) else None
+        return _dense(reference.linear, *given) if all(_widens(a.dtype) for a in given) else None
     from kspike.ops.cpu import sparse
 
     inputs, outputs = kernel.shape
 
-    def to_x(above: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(tf.matmul(tf.reshape(above, (-1, outputs)), kernel, transpose_b=True), tf.shape(x))
+    def grad_x(grad_output: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.matmul(tf.reshape(grad_output, (-1, outputs)), kernel, transpose_b=True), tf.shape(x))
 
-    def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(above, (-1, outputs)), transpose_a=True)
+    def grad_kernel(x: tf.Tensor, grad_output: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(grad_output, (-1, outputs)), transpose_a=True)
 
-    y = _spikes(x, kernel, sparse.product, lambda x, kernel: reference.linear(x, kernel, None), to_x, to_kernel)
+    y = _sparse_or_dense(
+        x, kernel, sparse.product, lambda x, kernel: reference.linear(x, kernel, None), grad_x, grad_kernel
+    )
     return y if bias is None else y + tf.cast(bias, y.dtype)
 
 
 def convolve(x: Any, kernel: Any) -> tf.Tensor | None:
-    """The convolution that keeps height and width, by loops where few spikes come; None where none may pay."""
+    """The convolution that keeps height and width, sparse where x is; None (the fallback) if it is too small."""
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
     if not _may_pay(x, kernel):
-        return _full(reference.convolve, x, kernel) if _widens(x.dtype) and _widens(kernel.dtype) else None
+        return _dense(reference.convolve, x, kernel) if _widens(x.dtype) and _widens(kernel.dtype) else None
     from kspike.ops.cpu import sparse
 
     usual = {"strides": [1, 1, 1, 1], "padding": "SAME"}
 
-    def to_x(above: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        return tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, out_backprop=above, **usual)
+    def grad_x(grad_output: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(x), filter=kernel, out_backprop=grad_output, **usual)
 
-    def to_kernel(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
+    def grad_kernel(x: tf.Tensor, grad_output: tf.Tensor) -> tf.Tensor:
         sizes = kernel.shape.as_list()
-        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=sizes, out_backprop=above, **usual)
+        return tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=sizes, out_backprop=grad_output, **usual)
 
-    return _spikes(x, kernel, sparse.convolve, reference.convolve, to_x, to_kernel)
+    return _sparse_or_dense(x, kernel, sparse.convolve, reference.convolve, grad_x, grad_kernel)

@@ -1,4 +1,4 @@
-"""How functions run under TensorFlow: tf.function, gradients, devices, shapes that a graph is told."""
+"""How functions run under TensorFlow: tf.function, gradients, devices, static shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 def with_shape(x: Any, shape: tuple) -> Any:
-    """x, known to have this shape; a batch that has not raises InvalidArgumentError, which names both."""
+    """x with this static shape; a batch of another raises InvalidArgumentError, which names both."""
     return tf.ensure_shape(x, shape)
 
 

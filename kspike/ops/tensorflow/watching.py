@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from kspike.ops.watching import Ran, innermost, tag
 
-#: What runs its inside a number of times that the graph does not say.
+#: Operations that run their inner graph a number of times that the graph does not show.
 _REPEATED = ("While", "StatelessWhile", "For")
-#: The number of an item, in the names that tf.vectorized_map gives.
+#: The placeholder of the item's number, as tf.vectorized_map names it.
 _ITEM = re.compile(r"(^|/)loop_body(_\d+)?/PlaceholderWithDefault(_\d+)?$")
-#: What runs one of its insides.
+#: Operations that run one of their inner graphs.
 _CHOICES = ("If", "StatelessIf", "Case", "StatelessCase")
 
 
@@ -57,7 +57,7 @@ def _products(graph: Any, home: Any, around: str, exact: bool) -> Iterator[Ran]:
 def _of_one_item(graph: Any) -> set[Any]:
     """The operations that tf.vectorized_map traced for one item: they stay in the graph beside what it made of them.
 
-    TensorFlow does not run them. They hang on the number of the item, a placeholder that nothing feeds.
+    TensorFlow does not run them. They depend on the item's number, a placeholder that nothing feeds.
     """
     found: set[Any] = set()
     for operation in graph.get_operations():
@@ -95,13 +95,13 @@ def _of_einsum(operation: Any) -> int:
     if len(operation.inputs) < 2:
         return 0
     left, right = operation.get_attr("equation").decode().replace(" ", "").split("->")
-    sizes = {}
+    sizes: dict[str, int | None] = {}
     for term, tensor in [*zip(left.split(","), operation.inputs, strict=True), (right, operation.outputs[0])]:
         shape = tensor.shape.as_list()
         head, _, tail = term.partition("...")
         sizes |= dict(zip(head, shape[: len(head)], strict=True))
         sizes |= dict(zip(tail, shape[len(shape) - len(tail) :], strict=True))
-        rest = shape[len(head) : len(shape) - len(tail)]  # at last the output's, to which all broadcast
+        rest = shape[len(head) : len(shape) - len(tail)]  # of the last term, the output's, to which all broadcast
     return math.prod(sizes.values()) * math.prod(rest)
 
 

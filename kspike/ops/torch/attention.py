@@ -1,4 +1,4 @@
-"""PyTorch's own forms of attention without softmax, which keep the spikes and no float32 copies of them."""
+"""Attention without softmax under PyTorch, in forms that save the spikes for backward and no float32 copies of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 class _Attend(torch.autograd.Function):
-    """Attention without softmax in float32; keeps the spikes as they came, and k^T v, not their float32 copies."""
+    """Attention without softmax in float32; saves q, k and v in their own dtype, and k^T v, not float32 copies."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -24,13 +24,13 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v, mixed = ctx.saved_tensors
-        above = _heads_first(upstream.reshape(q.shape))
-        to_mixed = _heads_first(q).transpose(-1, -2) @ above
-        to_q = above @ mixed.transpose(-1, -2)
-        to_k, to_v = _heads_first(v) @ to_mixed.transpose(-1, -2), _heads_first(k) @ to_mixed
-        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (to_q, to_k, to_v))
+        grad_rows = _heads_first(grad_output.reshape(q.shape))
+        grad_mixed = _heads_first(q).transpose(-1, -2) @ grad_rows
+        grad_q = grad_rows @ mixed.transpose(-1, -2)
+        grad_k, grad_v = _heads_first(v) @ grad_mixed.transpose(-1, -2), _heads_first(k) @ grad_mixed
+        return tuple(grad.transpose(2, 3).to(q.dtype) for grad in (grad_q, grad_k, grad_v))
 
 
 def _heads_first(x: torch.Tensor) -> torch.Tensor:
@@ -39,7 +39,7 @@ def _heads_first(x: torch.Tensor) -> torch.Tensor:
 
 
 class _AttendOnCPU(torch.autograd.Function):
-    """The same by compiled loops, in either order of the products; keeps the spikes alone."""
+    """The same by compiled loops, in either order of the two products; saves q, k and v alone."""
 
     @staticmethod
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -53,18 +53,18 @@ class _AttendOnCPU(torch.autograd.Function):
     @staticmethod
     @torch.compiler.disable  # as in _FusedLIF
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
         rows, strides = _rows(q, k, v)
-        given = arrays(*rows, *(a.reshape(-1) for a in (upstream.float().contiguous(), *grads)))
-        spikes = zip(given[:3], strides, strict=True)
-        norm_lif.attention().attend_back(*spikes, *q.shape[2:], given[3], tuple(given[4:]), torch.get_num_threads())
+        given = arrays(*rows, *(a.reshape(-1) for a in (grad_output.float().contiguous(), *grads)))
+        spikes, grad_rows, flat = zip(given[:3], strides, strict=True), given[3], tuple(given[4:])
+        norm_lif.attention().attend_backward(*spikes, *q.shape[2:], grad_rows, flat, torch.get_num_threads())
         return grads
 
 
 def _rows(*spikes: torch.Tensor) -> tuple[list[torch.Tensor], list[int]]:
-    """(batch, time, tokens, heads, head_dim), each flat, and how far apart its rows of channels lie in it."""
+    """(batch, time, tokens, heads, head_dim), each as a flat tensor, and the strides of their rows of channels."""
     flat, strides = [], []
     for x in spikes:
         rows = x.detach().reshape(-1, x.shape[3] * x.shape[4])
@@ -75,11 +75,11 @@ def _rows(*spikes: torch.Tensor) -> tuple[list[torch.Tensor], list[int]]:
 
 
 def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:
-    """Attention that keeps no float32 copies; None where it has no form of its own: q k^T first, 64 bits."""
+    """Attention that saves no float32 copies; None (the fallback) where q k^T comes first, and in 64 bits."""
     q, k, v = (ops.convert_to_tensor(a) for a in (q, k, v))
     if kernels_for(q) is not None and q.dtype == k.dtype == v.dtype and q.numel():
         loops = norm_lif.attention()
-        if loops is not None and q.shape[4] % loops.LEAST == 0:
+        if loops is not None and q.shape[4] % loops.HEAD_MULTIPLE == 0:
             return _AttendOnCPU.apply(q, k, v)
     found = autograd.attend(q, k, v)
     if found is not None:

@@ -1,4 +1,4 @@
-"""Which of PyTorch's tensors the compiled loops of a CPU can take, and their memory as NumPy arrays."""
+"""Which of PyTorch's tensors the compiled CPU loops take, and their memory as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ openmp.install()
 
 
 def kernels_for(x: Any) -> Any:
-    """The compiled loops where they can take this tensor: dense, on the CPU, float32 or bfloat16, not being traced."""
+    """The compiled loops if they take this tensor, else None: dense, on the CPU, float32 or bfloat16, not traced."""
     if (
         not isinstance(x, torch.Tensor)
         or x.device.type != "cpu"

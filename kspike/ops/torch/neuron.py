@@ -1,4 +1,4 @@
-"""PyTorch's own forms of the neuron: compiled loops or kernels, else all time steps by a closed-form gradient."""
+"""The neuron under PyTorch: compiled loops or GPU kernels, else all time steps with a closed-form gradient."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class _Spike(torch.autograd.Function):
         return fired(u, 0.0)
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (u,) = ctx.saved_tensors
-        return upstream * ctx.surrogate.derivative(u), None
+        return grad_output * ctx.surrogate.derivative(u), None
 
 
 class _SpikeInTransforms(torch.autograd.Function):
-    """The same as torch.func takes it: mapped, and differentiated forwards too. torch.compile takes no jvp."""
+    """The same for torch.func: with vmap and jvp. torch.compile does not take a Function with jvp."""
 
     generate_vmap_rule = True
 
@@ -49,9 +49,9 @@ class _SpikeInTransforms(torch.autograd.Function):
         ctx.save_for_forward(u)
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (u,) = ctx.saved_tensors
-        return upstream * ctx.surrogate.derivative(u), None
+        return grad_output * ctx.surrogate.derivative(u), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: torch.Tensor, *_: Any) -> torch.Tensor:
@@ -60,7 +60,7 @@ class _SpikeInTransforms(torch.autograd.Function):
 
 
 def spike(u: Any, surrogate: Any) -> torch.Tensor:
-    """1 where u >= 0; backwards the surrogate's derivative."""
+    """1 where u >= 0; in backward the surrogate's derivative."""
     return (_SpikeInTransforms if transformed() else _Spike).apply(ops.convert_to_tensor(u), surrogate)
 
 
@@ -82,16 +82,16 @@ def _forward(x: torch.Tensor, tau: Any, v_threshold: Any, v_reset: float | None,
 
 
 def _backward(
-    upstream: torch.Tensor, potentials: torch.Tensor, tau: Any, v_threshold: Any, options: tuple
+    grad_output: torch.Tensor, potentials: torch.Tensor, tau: Any, v_threshold: Any, options: tuple
 ) -> torch.Tensor:
-    """The gradient of the equations, from the last step to the first; the potentials are all it needs."""
+    """The gradient of the equations, from the last step to the first, by the potentials alone."""
     v_reset, decay_input, detach_reset, surrogate = options
     slope = surrogate.derivative(potentials - v_threshold)
     grads = []
     grad_v = None  # d loss / d v[t]
     for t in reversed(range(potentials.shape[1])):
         h, slope_t = potentials[:, t], slope[:, t]
-        grad_h = upstream[:, t] * slope_t
+        grad_h = grad_output[:, t] * slope_t
         if grad_v is not None:
             if v_reset is None:
                 through = grad_v if detach_reset else grad_v * (1.0 - v_threshold * slope_t)
@@ -109,48 +109,48 @@ def _float32(a: Any) -> torch.Tensor | None:
 
 
 def _loops_take(x: Any, dtype: str) -> bool:
-    """Whether the compiled loops can take this tensor and write spikes of this dtype."""
+    """Whether the compiled loops take this tensor and write spikes of this dtype."""
     return kernels_for(x) is not None and x.numel() > 0 and dtype in ("float32", "bfloat16")
 
 
 def _kernels_take(x: Any, dtype: str) -> bool:
-    """Whether the kernels of a GPU can take this tensor and write spikes of this dtype."""
+    """Whether the GPU's kernels take this tensor and write spikes of this dtype."""
     return autograd.takes(x) and x.shape[1] <= autograd.MOST_STEPS and dtype in ("float32", "bfloat16", "float16")
 
 
 class _FusedLIF(torch.autograd.Function):
-    """Neurons by compiled loops, of x as it is or normalised (`cpu/norm_lif`): (spikes, mean, variance).
+    """Neurons by compiled loops, of x or of x normalised (`cpu/norm_lif`): (spikes, mean, variance).
 
-    Keeps x, and numbers by channel.
+    Saves x, and vectors by channel.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple, one: cpu_norm_lif.Pass,
-        dtype: torch.dtype,
+        ctx: Any, x: torch.Tensor, gamma: Any, beta: Any, inverse_tau: Any, moments: tuple,
+        spec: cpu_norm_lif.NormLIFSpec, dtype: torch.dtype,
     ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
-        numbers, spikes, *given = arrays(x, out, gamma, beta, *moments, inverse_tau)
-        # copies: what an optimizer or a moving average changes in place before the way back is not to be seen there
+        x_array, spikes, *given = arrays(x, out, gamma, beta, *moments, inverse_tau)
+        # copied: an optimizer or a moving average may change these in place before backward
         given = [a.copy() for a in given]
-        given[2:4] = cpu_norm_lif.forward(one, numbers, *given, spikes, torch.get_num_threads())
+        given[2:4] = cpu_norm_lif.forward(spec, x_array, *given, spikes, torch.get_num_threads())
         ctx.save_for_backward(x)
-        ctx.one, ctx.given = one, given
+        ctx.spec, ctx.given = spec, given
         mean, variance = (torch.from_numpy(a) for a in given[2:4])
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
 
     @staticmethod
-    @torch.compiler.disable  # it would trace NumPy's part as tensors, where the loss is compiled and this layer is not
+    @torch.compiler.disable  # a compiled loss would trace the NumPy code as tensors
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor, *_: Any) -> tuple:
         (x,) = ctx.saved_tensors
-        if upstream.dtype not in (torch.float32, torch.bfloat16):
-            upstream = upstream.float()
-        # a sum over 2,000 rows decides a bias: float32 on the way, unless x itself is bfloat16
+        if grad_output.dtype not in (torch.float32, torch.bfloat16):
+            grad_output = grad_output.float()
+        # float32 unless x itself is bfloat16: a bias' gradient is a sum of it over thousands of rows
         grad = torch.empty(x.shape, dtype=x.dtype)
-        above, numbers, below = arrays(upstream.contiguous(), x, grad)
-        found = cpu_norm_lif.backward(ctx.one, above, numbers, *ctx.given, below, torch.get_num_threads())
+        above, x_array, grad_x = arrays(grad_output.contiguous(), x, grad)
+        found = cpu_norm_lif.backward(ctx.spec, above, x_array, *ctx.given, grad_x, torch.get_num_threads())
         wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
         return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
@@ -159,25 +159,25 @@ def norm_lif(
     x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str,
     time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
-    """Normalisation and neuron in one pass each way: (spikes, mean, variance); None where that cannot be had.
+    """Normalisation and neuron in one pass forward and one backward: (spikes, mean, variance); None: run the fallback.
 
-    `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for programs that are
-    compiled: here a slice of x does.
+    `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for compiled programs:
+    eager code slices x.
     """
     on_cpu = _loops_take(x, dtype)
     if time_mask is not None or not (on_cpu or _kernels_take(x, dtype)):
         return None
-    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
-    if one is None or any(a.dtype != torch.float32 for a in given):
+    if spec is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
     fused = _FusedLIF.apply if on_cpu else autograd.fused
-    return fused(x.contiguous(), *given[:2], _float32(inverse_tau), moments, one, getattr(torch, dtype))
+    return fused(x.contiguous(), *given[:2], _float32(inverse_tau), moments, spec, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
-    """All time steps at once. Keeps the potentials h alone; everything else follows from them."""
+    """All time steps at once. Saves the potentials h alone, from which backward follows."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, tau: Any, v_threshold: Any, options: tuple) -> torch.Tensor:
@@ -191,21 +191,22 @@ class _LIF(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         potentials, tau, v_threshold = ctx.saved_tensors
-        grad = _backward(upstream.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
-        return grad.reshape(upstream.shape), None, None, None
+        grad = _backward(grad_output.reshape(potentials.shape), potentials, tau, v_threshold, ctx.options)
+        return grad.reshape(grad_output.shape), None, None, None
 
 
 def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
     """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
 
-    None for a learned time constant where neither loops nor kernels can be had, and inside torch.func's transforms.
+    None (the reference is the fallback) for a learned time constant where neither loops nor kernels take x, and inside
+    torch.func's transforms.
     """
     on_cpu = _loops_take(x, dtype)
-    one = cpu_norm_lif.described(**neuron) if on_cpu or _kernels_take(x, dtype) else None
-    if one is not None:
-        given = _float32(inverse_tau), (None, None), one, getattr(torch, dtype)
+    spec = cpu_norm_lif.make_spec(**neuron) if on_cpu or _kernels_take(x, dtype) else None
+    if spec is not None:
+        given = _float32(inverse_tau), (None, None), spec, getattr(torch, dtype)
         return (_FusedLIF.apply if on_cpu else autograd.fused)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None or transformed():
         return None
@@ -218,19 +219,19 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
 def lif_from(
     x: torch.Tensor, *, v: Any, norm: tuple | None, inverse_tau: Any, dtype: str, **neuron: Any
 ) -> tuple | None:  # fmt: skip
-    """The neuron from the potentials v on, after norm = (gamma, beta, moments, epsilon) or none: (spikes, potentials).
+    """The neuron from initial potentials v, after norm = (gamma, beta, moments, epsilon) or none: (spikes, potentials).
 
-    The new potentials are written over the old. None where gradients are recorded, or the compiled loops cannot be had.
+    The new potentials are written over the old. None where gradients are recorded, or the compiled loops do not take x.
     """
     if torch.is_grad_enabled() or not _loops_take(x, dtype):
         return None
     gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
-    one = cpu_norm_lif.described(**neuron, epsilon=epsilon, normalised=norm is not None)
-    if one is None:
+    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=norm is not None)
+    if spec is None:
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
     constants = (_float32(a) for a in (gamma, beta, *moments, inverse_tau))
-    numbers, spikes, potentials, *given = arrays(x.contiguous(), out, v, *constants)
-    cpu_norm_lif.forward(one, numbers, *given, spikes, torch.get_num_threads(), potentials, potentials)
+    x_array, spikes, potentials, *given = arrays(x.contiguous(), out, v, *constants)
+    cpu_norm_lif.forward(spec, x_array, *given, spikes, torch.get_num_threads(), potentials, potentials)
     return out, v

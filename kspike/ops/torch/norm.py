@@ -1,4 +1,4 @@
-"""Normalisation by the batch's own moments under PyTorch, one fused pass each way."""
+"""Normalisation by the batch's own moments under PyTorch, one fused pass forward and one backward."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class _BatchNorm(torch.autograd.Function):
         return y, mean, variance
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor, *_: Any) -> tuple:
         x, gamma, mean, inverse = ctx.saved_tensors
         grads = torch.ops.aten.native_batch_norm_backward(
-            upstream.contiguous(), x, gamma, None, None, mean, inverse, True, ctx.epsilon, [True, True, True]
+            grad_output.contiguous(), x, gamma, None, None, mean, inverse, True, ctx.epsilon, [True, True, True]
         )
         return *grads, None
 
 
 def batch_norm(x: torch.Tensor, gamma: Any, beta: Any, epsilon: float) -> tuple:
-    """One fused pass each way around moments in float32."""
+    """One fused pass forward and one backward, around moments in float32."""
     flat = x.reshape(-1, x.shape[-1])
     gamma, beta = ops.convert_to_tensor(gamma), ops.convert_to_tensor(beta)
     if transformed():

@@ -1,8 +1,7 @@
-"""Runs the compiled loops of a CPU on the threads of PyTorch's own OpenMP, so that the two do not hinder each other.
+"""Runs the compiled CPU loops on PyTorch's own OpenMP threads, so that two thread pools do not compete for the cores.
 
-An OpenMP thread that has nothing to do spins for some milliseconds before it sleeps. PyTorch's do so after each of its
-operations, on the very cores that threads of another pool would want for the loop that comes next; asked for the loop
-themselves, they start on it at once.
+An idle OpenMP thread spins for some milliseconds before it sleeps. PyTorch's do so after each operation, on the cores
+that another thread pool would need for the next loop; given the loop themselves, they start at once.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ import torch
 
 from kspike.ops.cpu import threads as cpu_threads
 
-#: What GCC's and, on Linux, LLVM's OpenMP both offer: fn(data) on so many threads, the calling one among them.
+#: GOMP_parallel's argument, in GCC's OpenMP and, on Linux, LLVM's: fn(data), run on every thread, the caller's too.
 _Entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def _parallel() -> Callable | None:
-    """GOMP_parallel of the OpenMP that PyTorch is linked with; None where it has none of that name (macOS, Windows)."""
-    try:  # a library's name is looked up in what it is linked with, too
+def _gomp_parallel() -> Callable | None:
+    """GOMP_parallel of the OpenMP that PyTorch is linked with; None where there is none (macOS, Windows)."""
+    try:  # symbols are looked up in the libraries that it is linked with, too
         found = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so")).GOMP_parallel
     except (OSError, AttributeError):
         return None
@@ -30,11 +29,11 @@ def _parallel() -> Callable | None:
     return found
 
 
-class Team:
-    """Calls a function on threads of OpenMP; what one of them raises is raised here, once all have ended.
+class ThreadTeam:
+    """OpenMP's thread pool: calls a function on its threads, and raises what one of them raised once all have ended.
 
-    A forked process has none of its parent's threads, and libgomp waits for them for ever: False there, and nothing is
-    called.
+    A forked process has none of its parent's threads, for which libgomp would wait for ever: there it returns False and
+    calls nothing.
     """
 
     def __init__(self, parallel: Callable):
@@ -58,6 +57,6 @@ class Team:
 
 
 def install() -> None:
-    """Makes the loops run on PyTorch's threads from now on, if they can."""
-    parallel = _parallel()
-    cpu_threads.team = Team(parallel) if parallel else None
+    """Makes the compiled loops run on PyTorch's threads from now on, where that is possible."""
+    parallel = _gomp_parallel()
+    cpu_threads.team = ThreadTeam(parallel) if parallel else None

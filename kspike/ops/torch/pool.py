@@ -1,4 +1,4 @@
-"""The max-pool under PyTorch: by the compiled loops, Triton kernels, or PyTorch's own."""
+"""The max-pool under PyTorch: by the compiled loops, Triton's kernels, or PyTorch itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kspike.ops.torch.transforms import once_differentiable
 
 
 class _MaxPool(torch.autograd.Function):
-    """The pool by compiled loops; keeps a byte an output."""
+    """The pool by compiled loops; saves one byte an output."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -28,16 +28,16 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> torch.Tensor:
         from kspike.ops.cpu import pool
 
-        grad = upstream.new_empty(ctx.size)
-        pool.gradient(*arrays(upstream.contiguous(), *ctx.saved_tensors, grad), torch.get_num_threads())
-        return grad
+        grad_x = grad_output.new_empty(ctx.size)
+        pool.gradient(*arrays(grad_output.contiguous(), *ctx.saved_tensors, grad_x), torch.get_num_threads())
+        return grad_x
 
 
 def max_pool(x: torch.Tensor) -> torch.Tensor:
-    """Channels-last in memory throughout: the permutations move no data."""
+    """The pool of `kspike.ops.max_pool`. Memory is channels-last throughout: the permutations copy nothing."""
     if torch.is_grad_enabled() and x.requires_grad and x.numel() and kernels_for(x) is not None:
         return _MaxPool.apply(x)
     if torch.is_grad_enabled() and autograd.takes(x):

@@ -1,6 +1,6 @@
-"""Products and convolutions of few spikes on a CPU under PyTorch: loops over what is not 0, forwards and back.
+"""Sparse products and convolutions on a CPU under PyTorch, forward and grad_kernel, by the compiled loops.
 
-And the full ones that take their place, in float32 where the processor has no bfloat16.
+And the dense ones where the input is not sparse, in float32 where the processor has no bfloat16.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
-    """Whether loops can take these, and are the quicker way."""
+    """Whether the sparse form takes these, and is faster than the dense one."""
     same = kernel.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
     given = taken(x, kernel) if same else None
     if given is None:
@@ -26,7 +26,7 @@ def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> b
     return sparse.pays(*given)
 
 
-def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def _sparse_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
@@ -35,7 +35,7 @@ def _product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -
     return y
 
 
-def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def _sparse_convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
@@ -43,58 +43,58 @@ def _convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return y
 
 
-def _kernel_gradient(x: torch.Tensor, above: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def _kernel_gradient(x: torch.Tensor, grad_output: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse_gradient
 
-    given = arrays(x.contiguous(), above.contiguous())
-    found = sparse_gradient.kernel_gradient(*given, tuple(kernel.shape[:-2]), torch.get_num_threads())
-    return torch.from_numpy(found).to(kernel.dtype)
+    given = arrays(x.contiguous(), grad_output.contiguous())
+    grad_kernel = sparse_gradient.kernel_gradient(*given, tuple(kernel.shape[:-2]), torch.get_num_threads())
+    return torch.from_numpy(grad_kernel).to(kernel.dtype)
 
 
-class _Product(torch.autograd.Function):
-    """x kernel + bias; the way back to x is a full product, as the gradient above is no spike."""
+class _SparseProduct(torch.autograd.Function):
+    """x kernel + bias by the sparse product; grad_x is a dense product: grad_output is not sparse."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         ctx.save_for_backward(x, kernel)
-        return _product(x, kernel, bias)
+        return _sparse_product(x, kernel, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
-        to_x = to_kernel = to_bias = None
+        grad_x = grad_kernel = grad_bias = None
         if ctx.needs_input_grad[0]:
-            to_x = full_product(above, kernel.t(), None)
+            grad_x = dense_product(grad_output, kernel.t(), None)
         if ctx.needs_input_grad[1]:
-            to_kernel = _kernel_gradient(x, above, kernel)
+            grad_kernel = _kernel_gradient(x, grad_output, kernel)
         if ctx.needs_input_grad[2]:
-            to_bias = above.reshape(-1, above.shape[-1]).sum(0)
-        return to_x, to_kernel, to_bias
+            grad_bias = grad_output.reshape(-1, grad_output.shape[-1]).sum(0)
+        return grad_x, grad_kernel, grad_bias
 
 
-class _Convolution(torch.autograd.Function):
-    """The convolution of stride 1 that keeps height and width; the way back to x is a full one."""
+class _SparseConvolution(torch.autograd.Function):
+    """The sparse convolution of stride 1 that keeps height and width; grad_x is a dense convolution."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, kernel)
-        return _convolve(x, kernel)
+        return _sparse_convolve(x, kernel)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
-        to_x = to_kernel = None
-        if ctx.needs_input_grad[0]:  # the convolution with the kernel turned round
-            to_x = full_convolution(above, kernel.flip(0, 1).transpose(2, 3))
+        grad_x = grad_kernel = None
+        if ctx.needs_input_grad[0]:  # by the flipped kernel
+            grad_x = dense_convolution(grad_output, kernel.flip(0, 1).transpose(2, 3))
         if ctx.needs_input_grad[1]:
-            to_kernel = _kernel_gradient(x, above, kernel)
-        return to_x, to_kernel
+            grad_kernel = _kernel_gradient(x, grad_output, kernel)
+        return grad_x, grad_kernel
 
 
-class _Widened(torch.autograd.Function):
-    """conv2d of bfloat16 in float32, rounded once, as oneDNN computes it; what is kept for the way back is bfloat16."""
+class _Float32Convolution(torch.autograd.Function):
+    """conv2d of bfloat16 in float32, rounded once, as oneDNN computes it; what is saved for backward is bfloat16."""
 
     generate_vmap_rule = True
 
@@ -110,10 +110,10 @@ class _Widened(torch.autograd.Function):
         ctx.biases = None if bias is None else bias.shape
 
     @staticmethod
-    def backward(ctx: Any, above: torch.Tensor) -> tuple:
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
         grads = torch.ops.aten.convolution_backward(
-            above.float(), x.float(), kernel.float(), ctx.biases, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1,
+            grad_output.float(), x.float(), kernel.float(), ctx.biases, [1, 1], ctx.padding, [1, 1], False, [0, 0], 1,
             ctx.needs_input_grad[:3],
         )  # fmt: skip
         return *(None if g is None else g.to(x.dtype) for g in grads), None
@@ -122,8 +122,8 @@ class _Widened(torch.autograd.Function):
 #: Whether PyTorch has oneDNN. Asked once: torch.compile cannot trace the question.
 MKLDNN = torch.backends.mkldnn.is_available()
 
-#: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 go number by number: eighty times as slow as
-#: float32's, and less exact. PyTorch itself asks this question to choose.
+#: Without AVX-512, or bfloat16 on ARM, PyTorch's products of bfloat16 are scalar: eighty times as slow as float32's,
+#: and less exact. PyTorch chooses by the same test.
 WIDENS = not (MKLDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -134,50 +134,49 @@ def _widens(x: torch.Tensor) -> bool:
 def _conv2d(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, padding: list[int]) -> torch.Tensor:
     """(images, inputs, height, width) and (outputs, inputs, a, b), of stride 1."""
     if _widens(x):
-        # inside a transform PyTorch's own derivatives, of which there are all
-        return (_Widened.forward if transformed() else _Widened.apply)(x, kernel, bias, padding)
+        # inside a transform PyTorch differentiates it, to any order
+        return (_Float32Convolution.forward if transformed() else _Float32Convolution.apply)(x, kernel, bias, padding)
     return torch.nn.functional.conv2d(x, kernel, bias, padding=padding)
 
 
-def full_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def dense_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """x kernel + bias as a 1x1 convolution, which PyTorch hands to oneDNN; its own products go to MKL."""
     inputs, outputs = kernel.shape
-    rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: no number moves
+    rows = x.reshape(1, 1, -1, inputs).permute(0, 3, 1, 2)  # channels-last: nothing is copied
     y = _conv2d(rows, kernel.t().reshape(outputs, inputs, 1, 1), bias, [0, 0])
     return y.permute(0, 2, 3, 1).reshape(*x.shape[:-1], outputs)
 
 
-def full_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def dense_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """The convolution of stride 1 that keeps height and width, by a kernel of odd size."""
     pads = [size // 2 for size in kernel.shape[:2]]
     return _conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), None, pads).permute(0, 2, 3, 1)
 
 
 def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor | None:
-    """The product (..., inputs) (inputs, outputs) + bias of few spikes; None where the full one is the quicker way."""
-    return _Product.apply(x, kernel, bias) if _pays(x, kernel, bias) else None
+    """The sparse product (..., inputs) (inputs, outputs) + bias; None where the dense one is faster."""
+    return _SparseProduct.apply(x, kernel, bias) if _pays(x, kernel, bias) else None
 
 
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
-    """The convolution of few spikes, or of bfloat16 in float32; None where PyTorch's own is as quick."""
+    """The sparse convolution, or that of bfloat16 in float32; None where PyTorch's own is as fast."""
     kernel = ops.convert_to_tensor(kernel)
-    whole = all(size % 2 for size in kernel.shape[:2])  # it has a middle
-    if whole and _pays(x, kernel, None):
-        return _Convolution.apply(x, kernel)
+    odd = all(size % 2 for size in kernel.shape[:2])  # the padding is symmetric
+    if odd and _pays(x, kernel, None):
+        return _SparseConvolution.apply(x, kernel)
     if transformed():  # Keras asks for a memory layout, which vmap refuses
         y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
         return y.permute(0, 2, 3, 1)
     if not _widens(x) or kernel.dtype != x.dtype:
         return None
-    return full_convolution(x, kernel) if whole else reference.convolve(x.float(), kernel.float()).to(x.dtype)
+    return dense_convolution(x, kernel) if odd else reference.convolve(x.float(), kernel.float()).to(x.dtype)
 
 
 def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
-    """The product, its bias added as it is written; on a CPU a 1x1 convolution, which PyTorch hands to oneDNN.
+    """The product with its bias fused; on a CPU a sparse product, or a 1x1 convolution, which PyTorch hands to oneDNN.
 
-    PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not its maker's.
-    Rows of few spikes go through loops that add up their weights alone.
-    None where none of this is to be had.
+    PyTorch's float32 products on a CPU go to MKL, which runs at half the rate on processors that are not Intel's.
+    None where neither is available.
     """
     kernel, bias = ops.convert_to_tensor(kernel), None if bias is None else ops.convert_to_tensor(bias)
     if x.is_cuda:
@@ -191,4 +190,4 @@ def linear(x: torch.Tensor, kernel: Any, bias: Any) -> torch.Tensor | None:
     ):
         return None
     y = product(x, kernel, bias)
-    return full_product(x, kernel, bias) if y is None else y
+    return dense_product(x, kernel, bias) if y is None else y

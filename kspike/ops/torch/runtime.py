@@ -1,4 +1,4 @@
-"""How functions run under PyTorch: eagerly, chunk by chunk of the batch, recorded on a GPU."""
+"""How functions run under PyTorch: eagerly, in chunks of the batch, as CUDA graphs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from keras import ops, tree
 
-#: Bytes of the largest tensor of a part of a batch. The C library keeps blocks of up to 32 MB for the next layer; it
-#: maps larger ones anew each time, and their first touch costs as much as a layer. A part also stays in the cache.
+#: Bytes of the largest tensor of a chunk of a batch. malloc keeps blocks of up to 32 MB for the next layer, but maps
+#: larger ones anew each time, and their page faults cost as much as a layer. A chunk also stays in the cache.
 PART = 24 * 2**20
 
 
 def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> torch.Tensor | None:
-    """fn part by part of the batch, without gradients on a CPU; None where one part does, or gradients are recorded."""
+    """fn chunk by chunk of the batch, on a CPU without gradients; None if one chunk is enough, or gradients are on."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
     x = ops.convert_to_tensor(x)
@@ -39,15 +39,15 @@ def accelerated() -> bool:
 
 
 def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Callable | None:
-    """fn as CUDA graphs of its way there and back, replayed at each call: no launch of its own for every kernel.
+    """fn as CUDA graphs of its forward and backward passes, replayed at each call without a launch for every kernel.
 
-    For one shape, whose tensors keep their place. None where there is no CUDA.
+    For one shape, as graphs use fixed memory. None where there is no CUDA.
     """
     example = ops.convert_to_tensor(example).detach().clone()
     if not example.is_cuda or torch.compiler.is_compiling():
         return None
 
-    class Whole(torch.nn.Module):  # whose parameters the graphs give gradients of
+    class Whole(torch.nn.Module):  # the graphs give gradients of its parameters
         def __init__(self) -> None:
             super().__init__()
             self.inside = module
@@ -55,7 +55,7 @@ def recorded(fn: Callable, module: torch.nn.Module, example: torch.Tensor) -> Ca
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return fn(x)
 
-    # it is run a few times before: what it assigns is to be as if it had not been
+    # capturing runs it a few times first: what those runs assign is undone
     before = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
     try:
         replay = torch.cuda.make_graphed_callables(Whole(), (example,), allow_unused_input=True)

@@ -1,7 +1,7 @@
-"""What differentiates under PyTorch beside a plain backward pass: torch.func's transforms, and second derivatives.
+"""Differentiation under PyTorch other than a plain backward pass: torch.func's transforms, and second derivatives.
 
-Loops and kernels have a gradient of their own, the first. Inside a transform (grad, vmap, jvp, jacrev, ...) the
-reference runs in their place, whose operations PyTorch differentiates and maps in any order.
+Compiled loops and kernels have a first derivative alone. Inside a transform (grad, vmap, jvp, jacrev, ...) the
+reference runs instead, whose operations PyTorch differentiates to any order and maps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TWICE = (
 
 
 def transformed() -> bool:
-    """Whether torch.func, or forward-mode differentiation, is at work; compiled code is traced without either."""
+    """Whether a torch.func transform, or forward-mode differentiation, is active; torch.compile traces neither."""
     if torch.compiler.is_compiling():
         return False
     forward_mode = torch.autograd.forward_ad._current_level >= 0
@@ -28,32 +28,32 @@ def transformed() -> bool:
 
 
 class _Once(torch.autograd.Function):
-    """Gradients as they are, which raise where they are differentiated in turn."""
+    """The identity on gradients, which raises where they are differentiated in turn."""
 
     @staticmethod
     def forward(ctx: Any, anchor: torch.Tensor, *gradients: Any) -> tuple:
         return tuple(None if g is None else g.view_as(g) for g in gradients)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Any) -> tuple:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple:
         raise RuntimeError(TWICE)
 
 
 def once_differentiable(backward: Callable) -> Callable:
-    """Runs an autograd.Function's backward without a record; a second derivative is refused, and told the way to it.
+    """Runs an autograd.Function's backward without recording it; a second derivative raises, and says what to do.
 
-    PyTorch's own decorator says neither why nor what to do, and lets pass what depends on saved tensors alone.
+    PyTorch's own decorator says neither why nor what to do, and misses what depends on saved tensors alone.
     """
 
     @functools.wraps(backward)
-    def wrapper(ctx: Any, *upstream: Any) -> Any:
-        if torch.compiler.is_compiling():  # which refuses second derivatives by itself
-            return backward(ctx, *upstream)
+    def wrapper(ctx: Any, *grad_outputs: Any) -> Any:
+        if torch.compiler.is_compiling():  # which itself refuses second derivatives
+            return backward(ctx, *grad_outputs)
         with torch.no_grad():
-            found = backward(ctx, *upstream)
+            found = backward(ctx, *grad_outputs)
         if not torch.is_grad_enabled():
             return found
-        reach = (a for a in (*upstream, *ctx.saved_tensors) if isinstance(a, torch.Tensor) and a.requires_grad)
+        reach = (a for a in (*grad_outputs, *ctx.saved_tensors) if isinstance(a, torch.Tensor) and a.requires_grad)
         anchor = next(reach, None)
         if anchor is None:
             return found

@@ -1,4 +1,4 @@
-"""PyTorch: what the dispatcher is asked to multiply while a function runs."""
+"""PyTorch: the products and convolutions that pass its dispatcher while a function runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kspike.ops.watching import Ran
 
 aten = torch.ops.aten
 
-#: Multiply-accumulates of products that PyTorch's own counter, whose formulas are taken for all others, leaves out.
+#: Multiply-accumulates of products that PyTorch's flop counter leaves out; its formulas are used for all others.
 _MORE: dict[Any, Callable[..., int]] = {
     aten.mv: lambda a, b: a.numel(),
     aten.addmv: lambda x, a, b, **_: a.numel(),
@@ -29,7 +29,7 @@ _MORE: dict[Any, Callable[..., int]] = {
         sdpa_flop_count(q.shape, k.shape, v.shape) // 2
     ),
 }
-#: Names of operators that multiply matrices by code whose size nothing says here: libraries' and packed kernels.
+#: Names of operators that multiply matrices but have no formula: libraries' and packed kernels.
 _NAMES = re.compile(r"(^|[:_])(\w?mm|linear|matmul|conv|conv\w*\dd|convolution|rnn|lstm|gru|attention)(_|$)")
 
 _places: list[int] = []
@@ -62,7 +62,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _macs(func: Any, args: Any, kwargs: Any, out: Any) -> int | None:
-    """Multiply-accumulates of one operator; 0 of what is no product, None where nothing says how many."""
+    """Multiply-accumulates of one operator; 0 if it is no product, None if it is one of unknown size."""
     packet = func.overloadpacket
     try:
         if packet in flop_registry:

@@ -13,7 +13,7 @@ from kspike.tuners.engine.evolution.selection import OBJECTIVES, front, points
 
 
 class Archive:
-    """Holds candidates and answers what was seen, what is best, and which form the Pareto front.
+    """Holds candidates: which genomes were evaluated, and which form the Pareto front.
 
     Args:
         candidates: candidates to start with.

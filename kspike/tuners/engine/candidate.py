@@ -13,7 +13,7 @@ from kspike.space import Genome, SearchSpace
 
 @dataclasses.dataclass(frozen=True)
 class Proposal:
-    """A genome to be evaluated: what it is, where it comes from.
+    """A genome to be evaluated, and its origin.
 
     Args:
         number: running number of the trial, from 0.
@@ -52,7 +52,7 @@ class Candidate:
 
     Args:
         proposal: the genome and its origin.
-        metrics: what is known of it: accuracy, energy_mj, parameters, flops, timesteps and what else was measured.
+        metrics: accuracy, energy_mj, parameters, flops, timesteps and whatever else was measured.
         score: the objective's value, or None where the evaluation failed.
         fitness: the score turned so that more is better; minus infinity where the evaluation failed.
         violation: how far it lies outside the constraints; 0 inside.

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def whole(name: str, value: Any, least: int) -> int:
-    """A whole number of at least `least`, as it came.
+    """Returns a whole number of at least `least` as an int.
 
     Raises:
         ValueError: anything else.
@@ -17,7 +17,7 @@ def whole(name: str, value: Any, least: int) -> int:
 
 
 def at_most(name: str, value: int, most: int) -> None:
-    """Refuses a number that could never be worked off.
+    """Refuses a number too large to be processed.
 
     Raises:
         ValueError: it is above `most`.

@@ -15,7 +15,7 @@ from kspike._registry import unknown
 from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
-from kspike.tuners.engine.ranking.block_sums import TooRich
+from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 
 #: Quantities that follow exactly from the architecture, over any number of networks at once.
@@ -24,7 +24,7 @@ EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
     "flops": cost.flops,
     "timesteps": lambda sizes: sizes.timesteps,
 }
-#: Quantities that only an evaluation gives, and between which ends they lie for any network.
+#: Quantities that only an evaluation gives, and the range of each for any network.
 MEASURED: dict[str, tuple[float, float]] = {"energy_mj": (0.0, math.inf), "accuracy": (0.0, 1.0)}
 
 
@@ -45,7 +45,7 @@ class Constraints:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any] | Constraints | None) -> Constraints:
-        """Reads what a user writes: a mapping from quantity to (lower, upper).
+        """Reads a `constraints=` argument: a mapping from quantity to (lower, upper).
 
         Raises:
             ValueError: an unknown quantity, or bounds that are no pair of numbers, or that exclude everything.
@@ -101,9 +101,9 @@ class Constraints:
         return kept
 
     def networks(self, space: SearchSpace) -> int | None:
-        """How many networks of a space keep the bounds that can be counted; None where it is too rich to tell.
+        """How many networks of a space keep the bounds that can be counted; None where it has too many to tell.
 
-        Of a space too rich to be enumerated, each quantity is compared with its least and its largest value.
+        In a space with too many costs to enumerate, each bound is compared with the space's least and largest value.
 
         Raises:
             ValueError: no network does.
@@ -113,7 +113,7 @@ class Constraints:
             return space.size()
         try:
             cells = CostCells(space, tuple(bounded))
-        except TooRich:
+        except TooManyCosts:
             least, most = (counted(genome.to_config()) for genome in (space.smallest(), space.largest()))
             if all(
                 (high is None or least[name] <= high) and (low is None or most[name] >= low)
@@ -158,7 +158,7 @@ def counted(config: SpikformerConfig) -> dict[str, int]:
 
 
 def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
-    """What to say where no network keeps the constraints: they, and between which sizes the space lies."""
+    """The error message where no network keeps the constraints: names them and the range of the space's sizes."""
     ends = []
     for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
         count = counted(genome.to_config())

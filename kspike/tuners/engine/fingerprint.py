@@ -1,4 +1,4 @@
-"""Fingerprint: what a project was started with, so that it is never silently continued with something else."""
+"""Fingerprint: the settings a project was started with, so that it is never continued with others unnoticed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _named(operator: Any) -> dict[str, Any]:
 
 
 def _fields(operator: Any) -> dict[str, Any]:
-    """An operator's settings as they come back from JSON; of one that is no dataclass its name alone is known."""
+    """An operator's settings as JSON values; empty for one that is no dataclass."""
     known = dataclasses.is_dataclass(operator) and not isinstance(operator, type)
     values = dataclasses.asdict(operator) if known else {}
     return json.loads(json.dumps(values, default=lambda value: type(value).__name__))

@@ -1,4 +1,4 @@
-"""Signs of life between processes that share a folder: a file that is touched, and a wait that ends when it is not."""
+"""Heartbeats between processes that share a folder: a file that one touches, and a timeout for the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 EVERY = 5.0
 
 
@@ -33,12 +33,12 @@ def beating(path: Path, every: float = EVERY) -> Iterator[None]:
         thread.join()
 
 
-class Patience:
-    """Says when somebody has been silent for too long: no clocks of two machines are compared, only changes seen.
+class SilenceTimeout:
+    """Times out when the other process stops touching its file. Only changes count: clocks may differ by machine.
 
     Args:
-        path: the file that the other touches; it may not be there yet.
-        seconds: how long a silence may last.
+        path: the file that the other process touches; it may not exist yet.
+        seconds: the longest silence.
         clock: gives seconds, for tests.
     """
 

@@ -1,4 +1,4 @@
-"""Journal: an append-only file of JSON lines, each on the disk before the search goes on: what it resumes from."""
+"""Journal: an append-only file of JSON lines, each synced to disk before the search goes on; it resumes from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from kspike._lock import exclusively
 
-#: How a line ends: the first half of SHA-256 over all lines before it and its own record.
+#: A record and its hash: the first half of SHA-256 over the hash of the lines before it and its own record.
 _SUM = re.compile(rb'(.*),"sum":"([0-9a-f]{32})"}')
 
 
@@ -22,12 +22,11 @@ class Journal:
     A record is one line, written in one call and flushed to the disk. A process killed in mid-write leaves at most a
     torn last line: it is dropped on reading, and cut off before the next record.
 
-    Every line ends with a hash over itself and all lines before it: altered, missing, doubled and exchanged lines are
-    refused, wherever they are but at the end. A journal whose first line has none, as of projects begun before there
-    were any, goes on without.
+    Every line ends with a hash over itself and all lines before it, so altered, missing, doubled and exchanged lines
+    are refused (only lines missing at the end cannot be noticed). A journal whose first line has no hash, from an older
+    version, goes on without.
 
-    What another process, or another object, has appended since this one last read or wrote is never written over nor
-    mixed with: `append` refuses.
+    If another process, or another object, has appended since this one last read or wrote, `append` refuses.
 
     Args:
         path: the file; made on the first record.
@@ -50,7 +49,7 @@ class Journal:
         return self._known is not None and self._read()[1:] != self._known[1:]
 
     def grown(self) -> bool:
-        """Whether the file's size is another than it was: says at no cost that `changed` is worth asking."""
+        """Whether the file's size has changed: a cheap check before `changed`, which reads the file."""
         return self._known is not None and self._size() != self._known.end
 
     def empty(self) -> bool:
@@ -120,7 +119,7 @@ class Journal:
 
 
 class _Content(NamedTuple):
-    """What stands in the file: records, where the last whole one ends, the hash of all, whether lines carry theirs."""
+    """The file's content: records, where the last whole one ends, the hash of all, whether lines carry hashes."""
 
     records: list[dict[str, Any]]
     end: int

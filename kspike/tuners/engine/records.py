@@ -1,4 +1,4 @@
-"""What the lines of a journal may be, and in which order a search writes them; anything else is no search's journal."""
+"""Validates the records of a journal: their fields, and the order in which a search writes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "result": {"number": int, "metrics": dict, "message": (str, type(None)), "seconds": (int, float)},
     "final": {"candidates": int, "ranked": list},
 }
-#: What a search writes once.
+#: Kinds that a search writes once.
 ONCE = ("project", "supernet", "used", "reference", "ranking")
 PROPOSAL: dict[str, type | tuple[type, ...]] = {
     "number": int, "generation": int, "indices": list, "operator": str, "parents": list,
@@ -26,7 +26,7 @@ PROPOSAL: dict[str, type | tuple[type, ...]] = {
 
 
 def check(record: Mapping[str, Any]) -> None:
-    """Looks whether a record has the form of its kind.
+    """Checks that a record has the fields of its kind.
 
     Raises:
         ValueError: says what is wrong with it.
@@ -37,12 +37,12 @@ def check(record: Mapping[str, Any]) -> None:
     _fields(record, FIELDS[kind], f"a {kind}")
 
 
-def check_generation(record: Mapping[str, Any], stands: int, proposed: int, left: Sequence[int]) -> None:
-    """Looks whether a generation may come now: one after the last, all results of which are in.
+def check_generation(record: Mapping[str, Any], last: int, proposed: int, left: Sequence[int]) -> None:
+    """Checks that a generation may follow: it is one after the last, whose results are all there.
 
     Args:
         record: of the generation.
-        stands: number of the last one, -1 where there is none.
+        last: number of the last one, -1 where there is none.
         proposed: candidates proposed so far.
         left: numbers of proposals without a result.
 
@@ -50,10 +50,10 @@ def check_generation(record: Mapping[str, Any], stands: int, proposed: int, left
         ValueError: it stands already, one is missing before it, or results are.
     """
     number = record["generation"]
-    if number <= stands:
+    if number <= last:
         raise ValueError(f"generation {number} stands already; two searches have written into this journal")
-    if number != stands + 1:
-        raise ValueError(f"generation {number} comes after {stands}; what is between them is missing")
+    if number != last + 1:
+        raise ValueError(f"generation {number} comes after {last}; what is between them is missing")
     if left:
         raise ValueError(f"generation {number} begins, but trial {left[0]} before it has no result")
     for place, proposal in enumerate(record["proposals"], start=proposed):
@@ -71,7 +71,7 @@ def check_generation(record: Mapping[str, Any], stands: int, proposed: int, left
 
 
 def check_result(record: Mapping[str, Any], proposed: int, told: Container[int], objective: str) -> None:
-    """Looks whether a result may come now: of a candidate that was proposed and has none.
+    """Checks that a result may follow: of a candidate that was proposed and has none.
 
     Raises:
         ValueError: it was never proposed, has a result already, or the score is missing.

@@ -1,4 +1,4 @@
-"""SearchState: hands out genomes, takes results back, and knows where a search stands; rebuilt from its journal."""
+"""SearchState: hands out genomes, takes results back, and tracks the search; rebuilt from its journal."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from kspike.tuners.engine.evolution.selection import ByScore
 from kspike.tuners.engine.journal import Journal
 
 
-class Standing(enum.Enum):
-    """Why there is nothing to evaluate just now."""
+class NoProposal(enum.Enum):
+    """Why `ask` returned no proposal."""
 
-    WAIT = "wait"  # every genome of this generation is out; the next needs their results
-    DONE = "done"  # all generations are through, or the space has no more new networks
+    WAIT = "wait"  # every genome of this generation is handed out; the next generation needs their results
+    DONE = "done"  # all generations are finished, or the space has no more new networks
 
 
 class AllFailed(RuntimeError):
@@ -73,7 +73,7 @@ class SearchState:
 
     # -- asking and telling -------------------------------------------------------------------------------------
 
-    def ask(self) -> Proposal | Standing:
+    def ask(self) -> Proposal | NoProposal:
         """The next genome to evaluate, or why there is none.
 
         Raises:
@@ -84,12 +84,12 @@ class SearchState:
                 self._out.add(proposal.number)
                 return proposal
         if any(p.number not in self.archive for p in self.current()):
-            return Standing.WAIT
+            return NoProposal.WAIT
         if self.generation == 0 and not any(c.completed for c in self.archive):
             first = next(iter(self.archive)).message
             raise AllFailed(f"All {len(self.archive)} candidates of the first generation failed. The first: {first}")
         if self.exhausted or self.generation >= self.evolution.generations:
-            return Standing.DONE
+            return NoProposal.DONE
         made = self.evolution.propose(self.generation + 1, self.archive, len(self.proposals))
         self._write({"type": "generation", "generation": self.generation + 1, "proposals": [p.to_dict() for p in made]})
         self._begin(self.generation + 1, made)
@@ -104,8 +104,8 @@ class SearchState:
     ) -> Candidate:
         """Records a result: metrics with the objective among them, or a message why there are none.
 
-        Measured numbers are rounded to float32, which is what KerasTuner's wire carries, so that one process and many
-        find the same. A result that is there already is kept, and a NaN is a failure.
+        Measured numbers are rounded to float32, as KerasTuner's protocol does, so that one process and many find the
+        same. A result that is there already is kept, and a NaN is a failure.
         """
         if number in self.archive:
             return self.archive[number]
@@ -133,14 +133,14 @@ class SearchState:
         """Takes a genome back that was handed out and will not be told: it will be asked for again."""
         self._out.discard(number)
 
-    # -- where the search stands ---------------------------------------------------------------------------------
+    # -- the state of the search ---------------------------------------------------------------------------------
 
     def current(self) -> list[Proposal]:
-        """The genomes of the generation under way."""
+        """The genomes of the current generation."""
         return [p for p in self.proposals if p.generation == self.generation]
 
     def pending(self) -> list[int]:
-        """Numbers proposed before the last result but without one themselves (they were under way when a run died)."""
+        """Numbers proposed before the last result but without one themselves (interrupted when a run died)."""
         last = max((c.number for c in self.archive), default=-1)
         return [p.number for p in self.proposals if p.number < last and p.number not in self.archive]
 
@@ -208,7 +208,7 @@ class SearchState:
                 if record["type"] in seen and record["type"] in records.ONCE:
                     raise ValueError(f"a second {record['type']}; two searches have written into this journal")
                 self._take(record)
-            except (ValueError, OverflowError) as error:  # the latter of a whole number beyond all floats
+            except (ValueError, OverflowError) as error:  # OverflowError: an integer too large for a float
                 journal.refuse(line, str(error))
             seen.add(record["type"])
 

@@ -1,4 +1,4 @@
-"""Evaluates one genome on a supernet: calibrated, measured, and the supernet left as it was."""
+"""Evaluates one genome on a supernet (calibrated, then measured) and restores the supernet's state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kspike.tuners.engine.constraints import counted
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """Turns a genome into metrics: accuracy and energy with inherited weights, and what follows from its config.
+    """Turns a genome into metrics: accuracy and energy with inherited weights, and counts from its config.
 
     Args:
         supernet: trained and compiled.
         calibration: training images, which recompute each network's normalisation statistics, unaugmented.
-        scoring: images that give accuracy and energy.
+        scoring: images on which accuracy and energy are measured.
         convention: how energy is charged (`kspike.cost.conventions()`).
         calibration_batches: how many batches calibrate.
         energy_batches: how many batches measure energy.
@@ -53,7 +53,7 @@ class Evaluator:
         return {**metrics, **counted(genome.to_config())}
 
     def prepare(self, genome: Genome) -> None:
-        """Makes a genome the active one, with statistics of its own."""
+        """Activates a genome and recalibrates its normalisation statistics."""
         self.supernet.activate(genome)
         self.supernet.calibrate(self.calibration, batches=self.calibration_batches)
 
@@ -65,7 +65,7 @@ class Evaluator:
         return {"accuracy": float(found["accuracy"]), "loss": float(found["loss"])}
 
     def extract(self, genome: Genome, data: Any) -> tuple[Spikformer, dict[str, float]]:
-        """A network of its own, with its statistics, and how it does on other images."""
+        """The genome as a standalone network with its statistics, and its metrics on other images."""
         with undisturbed(self.supernet):
             self.prepare(genome)
             return self.supernet.extract(genome), self.accuracy(data)

@@ -15,16 +15,16 @@ from kspike.tuners import objectives
 from kspike.tuners.engine import Candidate, Constraints, Crossover, Evolution, Journal, Mutation, Proposal, SearchState
 from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 from kspike.tuners.engine.fingerprint import fingerprint, refuse
-from kspike.tuners.engine.state import Standing
+from kspike.tuners.engine.state import NoProposal
 from kspike.tuners.hypermodel import hyperparameters, values_of
+from kspike.tuners.project.handshake import TOKEN_REQUEST, split
 from kspike.tuners.project.keras_tuner_workarounds import SteadyOracle
-from kspike.tuners.project.wire import WORD, split
 
 SELECTIONS = {"score": ByScore, "nsga2": NSGA2}
 
 
 class EvolutionSearchOracle(SteadyOracle):
-    """Proposes Spikformers of a search space by evolution; the truth is a journal in the project's folder.
+    """Proposes Spikformers of a search space by evolution; its state is the journal in the project's folder.
 
     Trials are numbered in the order they are proposed. Whatever the order in which results come in, from however many
     workers, generation g + 1 depends on the results of generations 0..g alone.
@@ -42,7 +42,7 @@ class EvolutionSearchOracle(SteadyOracle):
         mutation_share: share of a generation made by mutation, the rest by crossover.
         selection: "score", "nsga2", or an operator object.
         seed: any whole number.
-        lease: seconds after which a worker that was not heard of counts as dead, and its trial is given to another.
+        lease: seconds without a request after which a worker counts as dead, and its trial is given to another.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class EvolutionSearchOracle(SteadyOracle):
         self._start(evolution, objective, lease)
 
     def _start(self, evolution: Any, objective: Any, lease: float) -> None:
-        """Sets up around an engine: anything that proposes as `Evolution` does."""
+        """Sets up around a generator of proposals: an `Evolution` or anything with its interface."""
         self.space: SearchSpace = evolution.space
         self.evolution = evolution
         super().__init__(
@@ -94,13 +94,13 @@ class EvolutionSearchOracle(SteadyOracle):
             allow_new_entries=False,
         )
         self._state: SearchState | None = None
-        #: The word by which a tuner of ours holds the project; None where none does.
+        #: The token of the project's lock while a tuner of ours holds it, else None.
         self.token: str | None = None
         #: Called with each candidate as it is recorded.
         self.on_candidate: Callable[[Candidate], None] | None = None
 
     def _fingerprint(self) -> dict[str, Any]:
-        """What a project of this oracle is recognised by."""
+        """The settings that tell one project of this oracle from another."""
         return fingerprint(self.evolution, objectives.describe(self.objective))
 
     @property
@@ -141,20 +141,20 @@ class EvolutionSearchOracle(SteadyOracle):
         return True
 
     def create_trial(self, tuner_id: str) -> Any:
-        """As the base class; a worker that sends the word of another project, or none, is refused.
+        """As the base class; a worker that sends the token of another project, or none, is refused.
 
         Raises:
             ValueError: so that KerasTuner's server answers with an error.
         """
-        name, word = split(tuner_id)
+        name, token = split(tuner_id)
         distributed = self.token is not None and "KERASTUNER_ORACLE_IP" in os.environ
-        if distributed and word != self.token:
+        if distributed and token != self.token:
             raise ValueError(f"Worker {name!r} is not of this chief's project, {self._project_dir}.")
         return super().create_trial(name)
 
     def get_trial(self, trial_id: str) -> Any:
-        """As the base class; asked for no trial but for a word, it says by which one it holds its project."""
-        if trial_id == WORD and self.token is not None:
+        """As the base class; a request for `TOKEN_REQUEST` is answered by the token of the project's lock."""
+        if trial_id == TOKEN_REQUEST and self.token is not None:
             return trial_module.Trial(keras_tuner.HyperParameters(), trial_id=self.token, status="STOPPED")
         return super().get_trial(trial_id)
 
@@ -162,7 +162,7 @@ class EvolutionSearchOracle(SteadyOracle):
         """Hyperparameter values of the engine's next genome."""
         self.begin()
         proposal = self.state.ask()
-        if proposal is Standing.DONE:
+        if proposal is NoProposal.DONE:
             raise StopIteration
         if not isinstance(proposal, Proposal):
             return None
@@ -188,7 +188,7 @@ class EvolutionSearchOracle(SteadyOracle):
         self._locked(self._let_go, trial.trial_id)
 
     def _let_go(self, trial_id: str) -> None:
-        """Takes an ended trial from whoever else still holds it, or waits to be given it."""
+        """Removes an ended trial from the workers that still run it, and from the retry queue."""
         self._retry_queue: list[str] = [queued for queued in self._retry_queue if queued != trial_id]
         for name in [name for name, trial in self.ongoing_trials.items() if trial.trial_id == trial_id]:
             del self.ongoing_trials[name]
@@ -201,7 +201,7 @@ class EvolutionSearchOracle(SteadyOracle):
             metrics = {name: history.get_last_value() for name, history in tracked.items()}
         seconds = (metrics or {}).pop("seconds", 0.0)
         message = None
-        if not metrics:  # the last line of a traceback says what happened; a worker's does not come over the wire
+        if not metrics:  # the last line of a traceback says what happened; a worker's is not sent to the chief
             lines = (trial.message or "the evaluation failed; see the worker's own output").strip().splitlines()
             message = lines[-1]
         candidate = self.state.tell(number, metrics, message, seconds)
@@ -212,7 +212,7 @@ class EvolutionSearchOracle(SteadyOracle):
             self.on_candidate(candidate)
 
     def rebuild(self) -> None:
-        """Makes KerasTuner's trials out of the journal: ended ones as they ended, interrupted ones to be run again."""
+        """Makes KerasTuner's trials out of the journal: ended ones with results, interrupted ones to be run again."""
         state = self.state
         pending = state.pending()
         told = [c.number for c in state.archive]
@@ -232,7 +232,7 @@ class EvolutionSearchOracle(SteadyOracle):
         state.hold(pending)
 
     def write_files(self) -> None:
-        """Writes KerasTuner's own files as the journal has it."""
+        """Writes KerasTuner's own files from the journal."""
         for trial in self.trials.values():
             self._save_trial(trial)
         if self.trials:

@@ -1,4 +1,4 @@
-"""EvolutionResults: what an evolutionary search hands out: networks, the front, tables, a record, a page, a picture."""
+"""EvolutionResults: the results of an evolutionary search: networks, the front, tables, a record, a page, a plot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kspike.tuners.project.project import Project
 
 
 class EvolutionResults(Project):
-    """Mixed into `EvolutionSearch`: everything that is read from its journal, and further training of what it found."""
+    """Mixed into `EvolutionSearch`: everything that is read from its journal, and further training of its networks."""
 
     space: SearchSpace
 
@@ -31,7 +31,7 @@ class EvolutionResults(Project):
         return record["ranked"] if record else []
 
     def best_candidates(self, num: int | None = None) -> list[Candidate]:
-        """Candidates from the best on: finalists in the order of the picking half, then the rest by their score."""
+        """Candidates, best first: finalists in the order of the picking half, then the rest by their score."""
         first = [row["number"] for row in self._picked()]
         rest = [c.number for c in self.state.ranked() if c.number not in first]
         return [self.state.archive[number] for number in [*first, *rest]][:num]
@@ -73,7 +73,7 @@ class EvolutionResults(Project):
     ) -> keras.Model:
         """Trains a found network further, from the weights that it has, and returns it.
 
-        Every epoch is kept in the project: run again, it goes on, or is loaded if it was done.
+        Every epoch is kept in the project: run again, training resumes, or is loaded if it was finished.
         """
         seed = int(self._oracle.evolution.seed)
         data = project_data.as_data(train, "train", seed)

@@ -20,15 +20,15 @@ from kspike.space import SearchSpace
 from kspike.supernet import SubnetValidation, Supernet
 
 WEIGHTS = "supernet.weights.h5"
-#: Batches of training and of validation images that tell how the supernet does after an epoch.
-GLANCE = 16
+#: Batches of training and of validation images in the short evaluation after each epoch.
+CHECK_BATCHES = 16
 
 
 def create(space: SearchSpace, seed: int, sampling: Any = None) -> Supernet:
     """Makes a supernet whose first weights depend on the seed alone."""
     with seeded(seed):
         supernet = Supernet(space, seed=seed, sampling=sampling)
-    if not hasattr(supernet, "input_shape"):  # what kspike.training reads off a model
+    if not hasattr(supernet, "input_shape"):  # what kspike.training reads from a model
         supernet.input_shape = (None, *space.base.input_shape)
         supernet.output_shape = (None, space.base.num_classes)
     return supernet
@@ -53,7 +53,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def recipe_of(data: Any, epochs: int, learning_rate: float, weight_decay: float, seed: int) -> training.Recipe:
-    """A recipe that says of the data what the data is."""
+    """A recipe with the batch size, augmentation and seed of the data."""
     return training.Recipe(
         epochs=epochs,
         learning_rate=learning_rate,
@@ -65,8 +65,8 @@ def recipe_of(data: Any, epochs: int, learning_rate: float, weight_decay: float,
     )
 
 
-def brought(recipe: training.Recipe) -> dict[str, Any]:
-    """What of a supernet's recipe comes with the data, and not by an argument of its own."""
+def settings_of_data(recipe: training.Recipe) -> dict[str, Any]:
+    """The fields of a supernet's recipe that come from the data and not from arguments."""
     return {name: value for name, value in recipe.to_dict().items() if name in ("batch_size", "augment", "seed")}
 
 
@@ -82,19 +82,19 @@ def train(
     supernet: Supernet, data: Any, validation: Any, recipe: training.Recipe, folder: Path, say: Callable, verbose: int
 ) -> list[dict[str, float]]:
     """Trains `supernet`, every epoch kept in `folder` before the next begins; returns one row an epoch."""
-    glance = [] if validation is None else [SubnetValidation(data, validation, batches=GLANCE, say=say)]
+    quick_check = [] if validation is None else [SubnetValidation(data, validation, batches=CHECK_BATCHES, say=say)]
     with warnings.catch_warnings():
-        # blocks beyond the depth of a batch's network have no gradient, as it should be
+        # blocks beyond the depth of a batch's network rightly have no gradient
         warnings.filterwarnings("ignore", message="Gradients do not exist")
-        training.train(supernet, data, recipe, directory=folder, callbacks=glance, verbose=verbose)
+        training.train(supernet, data, recipe, directory=folder, callbacks=quick_check, verbose=verbose)
     return training.read_history(folder)
 
 
 # -- files ------------------------------------------------------------------------------------------------------
 
 
-def release(supernet: keras.Model, path: Path) -> str:
-    """Writes weights aside, without an optimizer's, and renames them into place; returns their SHA-256."""
+def save_weights(supernet: keras.Model, path: Path) -> str:
+    """Writes weights atomically, without the optimizer's; returns their SHA-256."""
     supernet.optimizer = None  # Keras would store its two moments beside every weight
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(path, durable=True) as aside:

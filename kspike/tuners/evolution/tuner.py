@@ -19,12 +19,12 @@ from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.fingerprint import refuse
 from kspike.tuners.engine.report.tensorboard import EventFile
-from kspike.tuners.evolution import supernet as shared
+from kspike.tuners.evolution import supernet as supernet_files
 from kspike.tuners.evolution.evaluator import Evaluator
 from kspike.tuners.evolution.oracle import EvolutionSearchOracle
 from kspike.tuners.evolution.results import EvolutionResults
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
-from kspike.tuners.project import data as given
+from kspike.tuners.project import data as project_data
 from kspike.tuners.project import text
 from kspike.tuners.project.project import MISTAKES, NAME, check_name
 
@@ -37,8 +37,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     """Searches a space of Spikformers: one supernet, evolution over architecture and neurons, a Pareto front kept.
 
     A project is a folder. Its journal holds every generation and result, written before anything else happens; run the
-    same script again after Ctrl-C, kill -9 or a power cut, and the search goes on where it stood, repeating at most the
-    trial under way, to the same end. Opened with other settings, it refuses and names the difference. One process at a
+    same script again after Ctrl-C, kill -9 or a power cut, and the search resumes, repeating at most the interrupted
+    trial, with the same result. Opened with other settings, it refuses and names the difference. One process at a
     time searches in it, and a second is told who does; its results may be read at any time.
 
     Candidates are judged by inherited weights: statistics of normalisation recomputed from training images,
@@ -100,7 +100,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self.convention = convention
         self.finalists = finalists
         self.report_level = verbose
-        self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
+        self._oracle = oracle  # on a worker, self.oracle is KerasTuner's client of the chief's
         self._evaluator: Evaluator | None = None
         self._supernet: Any = None
         self._events: EventFile | None = None
@@ -122,11 +122,11 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         """The project's supernet, with its weights where they have been trained, in whichever process."""
         _ = self.state  # forgets one that was made before another process trained it
         if self._supernet is None:
-            supernet = shared.create(self.space, int(self._oracle.evolution.seed))
+            supernet = supernet_files.create(self.space, int(self._oracle.evolution.seed))
             record = self._record("supernet")
             if record is not None:
-                shared.load(supernet, self._folder / shared.WEIGHTS, record["sha256"])
-            shared.compile_for(supernet)
+                supernet_files.load(supernet, self._folder / supernet_files.WEIGHTS, record["sha256"])
+            supernet_files.compile_for(supernet)
             self._supernet = supernet
         return self._supernet
 
@@ -145,7 +145,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         Run again, it goes on after its last whole epoch; when it is done, the weights are loaded and checked.
 
         Args:
-            train: training data, augmented as it comes: one part of `kspike.data.load(...)`, a PyDataset, or (images,
+            train: training data, augmented as it comes: one split of `kspike.data.load(...)`, a PyDataset, or (images,
                 labels). Or images alone, with their labels as `y`.
             y: labels, where `train` is an array of images; else what `validation_data` is.
             validation_data: shows how the smallest and the largest network do after each epoch; decides nothing. What
@@ -166,21 +166,21 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         settings: dict[str, Any] = {"epochs": whole("epochs", epochs, 1)}
         settings |= {"learning_rate": float(learning_rate), "weight_decay": float(weight_decay)}
         policy = sampling_policies.resolve(sampling)
-        if policy != sampling_policies.SinglePath():  # projects from before there was a choice go on
+        if policy != sampling_policies.SinglePath():  # the default is not stored: older projects stay valid
             settings["sampling"] = sampling_policies.describe(policy)
         seed = int(self._oracle.evolution.seed)
-        train, validation_data = given.arranged(train, y, validation_data)
-        data = given.as_data(train, "train", seed)
-        recipe = shared.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
-        settings |= shared.brought(recipe)
+        train, validation_data = project_data.arranged(train, y, validation_data)
+        data = project_data.as_data(train, "train", seed)
+        recipe = supernet_files.recipe_of(data, int(epochs), learning_rate, weight_decay, seed)
+        settings |= supernet_files.settings_of_data(recipe)
         record = self._record("supernet")
         if record is None and self._is_worker():
             record = self._wait_for("supernet")
         if record is None:
             record = self._train_supernet(data, validation_data, policy, recipe, settings)
         else:
-            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / shared.WEIGHTS}")
-        # projects from before what the data brings was kept go on
+            self._say(f"supernet: {epochs} epochs, loaded from {self._folder / supernet_files.WEIGHTS}")
+        # older projects did not store the data's settings: they are not compared
         settings = {name: value for name, value in settings.items() if name in {*record["settings"], "sampling"}}
         refuse({"supernet": record["settings"]}, {"supernet": settings}, self._folder)
         return self.supernet
@@ -188,13 +188,13 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     def _train_supernet(
         self, data: Any, validation_data: Any, policy: Any, recipe: Any, settings: dict[str, Any]
     ) -> dict[str, Any]:
-        """Trains it, but where another process has meanwhile; gives what the journal says of it."""
-        validation = None if validation_data is None else given.as_data(validation_data, "validation")
+        """Trains the supernet unless another process has done so meanwhile; returns its record in the journal."""
+        validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
         config = self.space.max_config()
-        given.check(data, "train", config)
+        project_data.check(data, "train", config)
         if validation is not None:
-            given.check(validation, "validation", config)
-            given.halves(validation)  # not needed before the search, which is hours from here
+            project_data.check(validation, "validation", config)
+            project_data.halves(validation)  # checked now: the search, which needs it, starts hours later
         with self._held():
             record = self._record("supernet")
             if record is not None:  # another process trained it since this one looked
@@ -202,9 +202,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             supernet, folder = self.supernet, self._folder / "supernet_training"
             supernet.sampling = policy
             with self._at_work():
-                rows = shared.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
-            digest = shared.release(supernet, self._folder / shared.WEIGHTS)
-            shared.compile_for(supernet)
+                rows = supernet_files.train(supernet, data, validation, recipe, folder, self._say, self.report_level)
+            digest = supernet_files.save_weights(supernet, self._folder / supernet_files.WEIGHTS)
+            supernet_files.compile_for(supernet)
             record = {"type": "supernet", "sha256": digest, "settings": settings, "history": rows}
             self._write(record)
             records.discard(folder)
@@ -213,7 +213,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     # -- the search ----------------------------------------------------------------------------------------------
 
     def search(self, train: Any, y: Any = None, validation_data: Any = None, **fit_arguments: Any) -> None:
-        """Evaluates generation after generation, then lets the picking half of the validation data order the best.
+        """Evaluates generation after generation, then ranks the finalists on the picking half of the validation data.
 
         Args:
             train: training data; calibrates each candidate, without augmentation. Images alone where their labels are
@@ -228,20 +228,22 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
                 another process searches in the project; says which.
             keras_tuner.errors.FatalError: a mistake in code, ours or of the objective.
         """
-        given.refuse_fit_arguments(fit_arguments, "candidates inherit the supernet's weights: see train_supernet")
-        train, validation_data = given.arranged(train, y, validation_data)
-        train = given.as_data(train, "train")
-        validation = given.as_data(validation_data, "validation")
+        why = "candidates inherit the supernet's weights: see train_supernet"
+        project_data.refuse_fit_arguments(fit_arguments, why)
+        train, validation_data = project_data.arranged(train, y, validation_data)
+        train = project_data.as_data(train, "train")
+        validation = project_data.as_data(validation_data, "validation")
         config = self.space.max_config()
         for data, name in ((train, "train"), (validation, "validation")):
-            given.check(data, name, config)
-        scoring, picking = given.halves(validation)
+            project_data.check(data, name, config)
+        scoring, picking = project_data.halves(validation)
         with self._held():
             supernet = self._record("supernet")
             if supernet is None:
                 raise ValueError("The project has no trained supernet; call train_supernet(train, epochs=...) first.")
-            used = {"data": given.describe(scoring), "supernet": supernet["sha256"], "convention": self.convention}
-            if hasattr(train, "hash"):  # which images calibrate; what has no hash would have to be read whole
+            used = {"data": project_data.describe(scoring), "supernet": supernet["sha256"]}
+            used["convention"] = self.convention
+            if hasattr(train, "hash"):  # which images calibrate; data without a hash would have to be read whole
                 used["training"] = train.hash
             self._evaluator = self._make_evaluator(train, scoring)
             if not self._is_worker():
@@ -310,7 +312,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._supernet, self._events, self._written = None, None, 0
 
     def _write_scalars(self, history: list[dict[str, Any]]) -> None:
-        """Adds what is new to the project's event file; a search that goes on begins the file anew."""
+        """Appends new generations to the project's event file; a resumed search writes the file anew."""
         if self._events is None:
             self._events, self._written = EventFile(self._folder / "tensorboard"), 0
         for row in history[self._written :]:
@@ -318,7 +320,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self._written = len(history)
 
     def _pick(self, picking: Any) -> None:
-        """Judges the best by images that scored none of them, and keeps their networks in the project."""
+        """Evaluates the finalists on images that scored none of them, and keeps their networks in the project."""
         ranked = [c for c in self.state.ranked() if c.feasible][: self.finalists]
         done = self._record("final")
         if done and done["candidates"] == len(self.state.archive) and len(done["ranked"]) >= len(ranked):
@@ -326,7 +328,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         rows = []
         for c in ranked:
             model, metrics = self._evaluator.extract(c.genome, picking)  # type: ignore[union-attr]
-            digest = shared.release(model, self._final_path(c.number))
+            digest = supernet_files.save_weights(model, self._final_path(c.number))
             metrics = {**c.metrics, **metrics}
             score = float(objectives.value(self._oracle.objective, metrics, self.reference))
             rows.append({"number": c.number, "accuracy": metrics["accuracy"], "score": score, "sha256": digest})

@@ -1,4 +1,4 @@
-"""What a search does with its data: training images that calibrate, images that score, images that pick."""
+"""Prepares the data of a search: training images to calibrate, two halves of validation images to score and to pick."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike._finite import bad_rows
+from kspike._finite import bad_rows, scaled
 from kspike.config import SpikformerConfig
-from kspike.data.arguments import scaled
 from kspike.training.inputs import Arrays
 
-#: Images looked at for NaN and shape before work starts; a whole ImageNet would take hours.
+#: Batches checked for NaN and shape before work starts; a whole ImageNet would take hours.
 LOOKED_AT = 8
 
 
-#: Images a batch of data that comes as arrays.
+#: Batch size for data given as arrays.
 BATCH_SIZE = 64
 
 
@@ -39,7 +38,7 @@ class Batches(Arrays):
 
 
 class Half(keras.utils.PyDataset):
-    """Gives some of the images of each batch of another data set, which are read when they are asked for.
+    """Yields some of the images of each batch of another data set, read on demand.
 
     Args:
         data: batches of (images, labels), the same ones each time.
@@ -93,7 +92,7 @@ def refuse_fit_arguments(given: dict[str, Any], why: str) -> None:
 
 
 def as_data(data: Any, name: str, seed: int | None = None) -> Any:
-    """Takes a kspike data set's part, or (images, labels) as arrays, which a seed shuffles.
+    """Accepts a split of a kspike data set, or (images, labels) as arrays, which a seed shuffles.
 
     Raises:
         ValueError: something else, or images and labels of different number.
@@ -107,7 +106,7 @@ def as_data(data: Any, name: str, seed: int | None = None) -> Any:
         return Batches(data[0], labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels, BATCH_SIZE, seed)
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
         raise ValueError(
-            f"{name} data must be a kspike data set's part or (images, labels), got {type(data).__name__}."
+            f"{name} data must be a split of a kspike data set or (images, labels), got {type(data).__name__}."
         )
     if not len(data):
         raise ValueError(f"{name} data must hold at least one batch, got a {type(data).__name__} of none.")
@@ -115,7 +114,7 @@ def as_data(data: Any, name: str, seed: int | None = None) -> Any:
 
 
 def check(data: Any, name: str, config: SpikformerConfig) -> None:
-    """Looks at the first batches: right shapes, finite numbers.
+    """Checks the first batches: right shapes, finite numbers.
 
     Raises:
         ValueError: says what is wrong, before any work starts.

@@ -1,4 +1,4 @@
-"""Tells what in a project's folder a search wrote, and takes it away where a project begins anew."""
+"""Finds the files that a search wrote in a project's folder, and removes them when a project starts anew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = "supernet_training", "retrained/[0-9a-f]*"
 
 
 def forget(folder: Path) -> None:
-    """Takes an earlier project away, and nothing else that may lie in the folder.
+    """Removes an earlier project, and nothing else that may be in the folder.
 
     Raises:
         ValueError: a search or a training in it is at work; says whose.

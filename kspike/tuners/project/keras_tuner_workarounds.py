@@ -1,4 +1,4 @@
-"""Works around the faults of KerasTuner 1.4.8 that a long search meets, each named where it is met.
+"""Works around faults of KerasTuner 1.4.8 that a long search meets; the code refers to them by number.
 
 1. `seed=0` is replaced by a random seed: set again after the constructor.
 2. Its `synchronized` has no try/finally: an exception under the lock leaves it held, and the next thread hangs.

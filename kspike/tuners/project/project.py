@@ -1,4 +1,4 @@
-"""Project: what every search of ours is to KerasTuner and on the disk: a folder, a journal, trials and their order."""
+"""Project: the base of all searches: a KerasTuner project with a folder, a lock and a journal."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kspike._files import write_text
 from kspike.config import SpikformerConfig
 from kspike.tuners.engine import Candidate, Journal, SearchState
 from kspike.tuners.engine.fingerprint import refuse
-from kspike.tuners.engine.heartbeat import Patience, beating
-from kspike.tuners.project import folder, wire
+from kspike.tuners.engine.heartbeat import SilenceTimeout, beating
+from kspike.tuners.project import folder, handshake
 
 #: A project's name where none is given.
 NAME = "search"
@@ -26,15 +26,15 @@ MISTAKES = (TypeError, AttributeError, NameError, LookupError, AssertionError, I
 
 
 def check_name(project_name: str | None) -> None:
-    """ValueError for a project's name that could lead out of its directory; None, for the usual one, is none."""
+    """Raises ValueError for a project name that is no plain file name; None is the default name."""
     if project_name is not None:
         _names.check(project_name, "project_name")
 
 
 class Project:
-    """Mixed into a `keras_tuner.Tuner` whose oracle keeps a journal; it gives `best_candidates`.
+    """Mixed into a `keras_tuner.Tuner` whose oracle keeps a journal. Subclasses implement `best_candidates`.
 
-    The tuner sets `_oracle` (on a worker, `self.oracle` is a wire to the chief's), `report_level`, and calls
+    The tuner sets `_oracle` (on a worker, `self.oracle` is a client of the chief's), `report_level`, and calls
     `_open_project` at the end of its constructor where it is no worker.
     """
 
@@ -45,7 +45,7 @@ class Project:
     _holding: bool = False
 
     def best_candidates(self, num: int | None = None) -> list[Candidate]:
-        """Candidates from the best on."""
+        """Candidates, best first."""
         raise NotImplementedError
 
     def get_best_configs(self, num: int = 1) -> list[SpikformerConfig]:
@@ -58,14 +58,14 @@ class Project:
 
     @property
     def state(self) -> SearchState:
-        """Where the search stands, in whichever process it runs."""
+        """The state of the search, up to date with other processes that write the journal."""
         journal = self._oracle.state.journal
         if not self._holding and journal.grown() and self._oracle.refresh():
             self._renew()
         return self._oracle.state
 
     def report(self, path: str | Path | None = None, num_trials: int = 10) -> Path:
-        """Writes a web page of the search as it stands: how it went, the front, genes, the best networks.
+        """Writes a web page of the search so far: its history, the front, genes, the best networks.
 
         Args:
             path: the file; report.html in the project's folder where None.
@@ -78,13 +78,13 @@ class Project:
         raise NotImplementedError
 
     def _run(self) -> None:
-        """KerasTuner's loop: a chief's hands out trials, all others' run them."""
+        """KerasTuner's loop: the chief hands out trials, all other processes run them."""
         if self._is_worker():  # type: ignore[attr-defined]
             self._greet()
         elif "KERASTUNER_ORACLE_IP" in os.environ:
-            wire.check_free()
+            handshake.check_free()
         super().search()  # type: ignore[misc]
-        # what the oracle kept while KerasTuner's lock was held
+        # an error that the oracle stored while KerasTuner's lock was held
         error = self._oracle.error
         if error is not None:
             raise error if isinstance(error, ValueError) else keras_tuner.errors.FatalError(str(error)) from error
@@ -102,20 +102,20 @@ class Project:
         self._waits = 0
 
     def _greet(self) -> None:
-        """Asks the chief whether it is this project's, and tells it so with every request."""
-        self.tuner_id = wire.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
+        """Checks that the chief is this project's, and sends its token with every request."""
+        self.tuner_id = handshake.greet(self.oracle, self.tuner_id, self._folder)  # type: ignore[attr-defined]
 
     # -- the folder ---------------------------------------------------------------------------------------------
 
     def _open_project(self) -> None:
-        """Reads what is there; a new project notes what it is, unless another process is just beginning it."""
+        """Reads an existing journal; starts a new one, unless another process is just doing so."""
         self._oracle.reload()
         if self._oracle.state.journal.empty():
             with contextlib.suppress(_lock.Held), self._held():
                 pass
 
     def _begin_anew(self, directory: str | Path | None, project_name: str | None) -> None:
-        """Takes away what an earlier search wrote; KerasTuner would remove the folder with all that lies in it."""
+        """Removes what an earlier search wrote; KerasTuner would remove the folder with everything in it."""
         if not self._is_worker():  # type: ignore[attr-defined]  # which must not remove what the chief has begun
             folder.forget(Path(directory or ".") / (project_name or NAME))
 
@@ -131,7 +131,7 @@ class Project:
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
-        """Holds the project for this process while it writes: nothing changes it meanwhile. A worker holds nothing.
+        """Locks the project for this process while the block runs. A worker locks nothing.
 
         What another process or object has written since this one read the journal is read first.
 
@@ -154,15 +154,15 @@ class Project:
                 self._holding, self._oracle.token = False, None
 
     def _renew(self) -> None:
-        """Forgets what was made of an earlier reading of the journal."""
+        """Drops what was derived from an earlier state of the journal."""
 
     @property
-    def _sign(self) -> Path:
+    def _heartbeat_file(self) -> Path:
         return self._folder / "chief.alive"
 
     def _at_work(self) -> contextlib.AbstractContextManager:
-        """Shows workers that the chief lives while it makes what they wait for; nothing where it is alone."""
-        return beating(self._sign) if "KERASTUNER_ORACLE_IP" in os.environ else contextlib.nullcontext()
+        """A heartbeat for waiting workers while the chief works; none where there are no workers."""
+        return beating(self._heartbeat_file) if "KERASTUNER_ORACLE_IP" in os.environ else contextlib.nullcontext()
 
     def _wait_for(self, kind: str) -> dict[str, Any]:
         """Waits until the chief has written a record; workers share its folder.
@@ -170,13 +170,13 @@ class Project:
         Raises:
             keras_tuner.errors.FatalError: the chief gave no sign of life for `lease` seconds.
         """
-        patience = Patience(self._sign, self._oracle.lease)
+        timeout = SilenceTimeout(self._heartbeat_file, self._oracle.lease)
         said = False
         while (record := self._record(kind)) is None:
             if not said:
                 self._say(f"waiting for the chief's {kind} in {self._folder}")
             said = True
-            if patience.ended():
+            if timeout.ended():
                 raise keras_tuner.errors.FatalError(
                     f"The chief has given no sign of life in {self._folder} for {self._oracle.lease:g} seconds, and "
                     f"its {kind} is not there: it has failed, or was never started. See its output; start all again."
@@ -188,12 +188,12 @@ class Project:
         self._oracle.begin().append(record)
 
     def _use(self, used: dict[str, Any]) -> None:
-        """Notes what the results will be measured with; refuses to go on with anything else."""
+        """Records what the results are measured with (data, weights, convention); refuses to go on with others."""
         before = self._record("used")
         if before is None:
             self._write({"type": "used", **used})
         else:
-            # projects from before something was written down go on
+            # a key that an older project did not record is not compared
             now = {name: value for name, value in used.items() if name in before}
             refuse({name: value for name, value in before.items() if name != "type"}, now, self._folder)
 

@@ -1,4 +1,4 @@
-"""What a search shows: a line a generation, tables a person can read, and a record a program can."""
+"""Output of a search: a line a generation, tables for the terminal, and a JSON record."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def print_head(out: Console, what: str, folder: Path) -> None:
-    """Prints what a report is of; the folder is the user's, so brackets in its name style nothing."""
+    """Prints a heading with the folder as plain text: brackets in its name are no markup."""
     out.print(Text.assemble((what, "bold"), f" in {folder}"))
 
 

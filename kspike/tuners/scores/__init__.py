@@ -1,4 +1,4 @@
-"""Training-free scores: what an untrained network promises, by name and behind one interface."""
+"""Training-free scores: predict the quality of an untrained network; by name and behind one interface."""
 
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.evaluating import Value, evaluate

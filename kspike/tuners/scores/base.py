@@ -1,4 +1,4 @@
-"""Score: one number for a network that was never trained, by one interface; and what a score's code needs."""
+"""Score: the interface of a training-free score, one number for an untrained network."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-#: A score bound to a model: run it as often as the weights change.
+#: A score bound to a model: call it again whenever the weights have changed.
 Bound = Callable[[], Mapping[str, float]]
 
 
 class Score:
-    """A training-free score: how good a network promises to be, without training it.
+    """A training-free score: predicts how good a network will be, without training it.
 
     Two kinds. A *counted* score follows from the architecture alone: `kspike.tuners.engine.ranking` ranks whole
     spaces by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
     shortlist, for several initialisations.
 
-    A score of one's own is a subclass with a `name` and `on`, registered by `kspike.tuners.scores.register`.
+    Your own score is a subclass with a `name` and `on`, registered by `kspike.tuners.scores.register`.
 
     Attributes:
         name: what users call it; the metric's name.
-        direction: "max" where more promises more, "min" where less does.
+        direction: "max" if a higher score is better, "min" if a lower one is.
         counted: whether it follows from the architecture.
         source: paper, equation, and every departure from it.
     """
@@ -50,12 +50,12 @@ class Score:
         """Binds a measured score to a model, which it compiles once.
 
         Args:
-            model: a `Spikformer`, whose weights may be exchanged between two runs; it is not used for anything else.
+            model: a `Spikformer`, whose weights may be replaced between two runs; it is not used for anything else.
             images: one batch, float32, as the model takes them.
             labels: whole numbers `(batch,)`.
 
         Returns:
-            A function that measures the model as it is now: the score under `name`, and what else was seen.
+            A function that measures the model with its current weights: the score under `name`, and other metrics.
         """
         raise NotImplementedError(f"{self.name} follows from the architecture; see Score.of.")
 

@@ -9,7 +9,7 @@ from kspike.tuners.scores.base import Score
 
 
 class Params(Score):
-    """Counts trainable parameters: the plainest of all promises."""
+    """Counts trainable parameters: the simplest score."""
 
     name = "params"
     counted = True

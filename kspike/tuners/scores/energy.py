@@ -1,4 +1,4 @@
-"""energy and synops: what an untrained network spends on an image, and how much it does, by its firing on real ones."""
+"""energy and synops: energy and synaptic operations of an untrained network, from its firing on real images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from kspike.tuners.scores.base import Bound, Score
 
 
 class Energy(Score):
-    """Measures the energy of one image by the firing of an untrained network: expected energy, in millijoules.
+    """Measures the expected energy of one image, in millijoules, from the firing of the untrained network.
 
-    Every product is charged by what arrives at it, as `kspike.cost.measure` does and by the same conventions, but with
-    the statistics of the batch: with stored ones, which say mean 0 and variance 1, an untrained network is silent from
-    its second or third layer on. Nothing is charged by its name: AutoST's position encoding, say, has no neuron before
-    it, sees potentials, and multiplies.
+    Every product is charged by its measured input, as `kspike.cost.measure` does and by the same conventions, but with
+    the statistics of the batch: with the initial moving statistics (mean 0, variance 1) an untrained network is silent
+    from its second or third layer on. No layer is charged by its name: AutoST's position encoding, for one, has no
+    neuron before it, receives potentials, and multiplies.
 
-    Gives besides: `silent_layers`, neuron layers without one spike; and `silent`, 1 where the network as a whole is: a
-    stage of the stem, or all of a block, never fires.
+    Also returns `silent_layers`, the number of neuron layers without a spike, and `silent`, 1 if no information can
+    pass: a stage of the stem, or every neuron of a block, never fires.
 
     Source: AutoST v1 (Wang et al., 2023) proposes energy from activation patterns at initialisation; neither formula
     nor code could be read, so this is ours.
@@ -70,13 +70,13 @@ class Energy(Score):
 
 
 class Synops(Energy):
-    """Counts the accumulations of one image in an untrained network: its synaptic operations; more promises more.
+    """Counts the accumulations of one image in an untrained network: its synaptic operations; more is better.
 
-    A dense count of operations knows nothing of thresholds and time constants; this one does, for it weighs each
-    product by the spikes that arrive. How well it ranks is in docs/results/proxies_inherited.md. It is near to `energy`
-    with the sign turned, for a network that fires more costs more: bound the energy, or weigh it, to keep that in hand.
+    Unlike a dense count of operations it depends on thresholds and time constants, since each product counts by the
+    spikes in its input. How well it ranks is in docs/results/proxies_inherited.md. It is close to `energy` with the
+    opposite sign, since a network that fires more costs more: constrain the energy, or give it a weight.
 
-    Gives `silent_layers` and `silent` besides, as `Energy`.
+    Also returns `silent_layers` and `silent`, as `Energy`.
 
     Source: ours.
 
@@ -104,17 +104,17 @@ class _Untrained(Probe):
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), self.timesteps)
-        with recorder.listening(self.places, marked=False):
+        with recorder.hooked(self.places, marked=False):
             model(images, training=True)  # type: ignore[misc]
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
         return recorder.packed()
 
 
 def is_silent(neurons: tuple[NeuronRow, ...], config: SpikformerConfig | None) -> bool:
-    """Whether a stage of the stem, which nothing leads around, or every neuron of some block never fires."""
+    """Whether a stage of the stem (which no shortcut bypasses), or every neuron of some block, never fires."""
     places: dict[str, list[bool]] = {}
     for row in neurons:
         place = row.name if row.name.startswith("stem") else row.name.split("/")[0]
         places.setdefault(place, []).append(row.silent)
-    # with Spikformer's own shortcut the position encoding has a way around it
+    # the position encoding is bypassed by a shortcut
     return any(all(silent) for place, silent in places.items() if not place.endswith("rpe_neuron"))

@@ -22,7 +22,7 @@ class Value:
     """A score over initialisations.
 
     Args:
-        name: of the score, or of what was seen beside it.
+        name: of the score, or of a further measurement.
         values: one a seed; one in all for a counted score.
     """
 
@@ -48,14 +48,14 @@ def evaluate(
     images: int = 64,
     first_seed: int = 0,
 ) -> dict[str, Value]:
-    """Takes training-free scores of one architecture; what is measured, for several initialisations.
+    """Computes training-free scores of one architecture; measured ones over several initialisations.
 
-    The model is built once, and its weights are exchanged for those that each seed gives. Measured scores see the same
+    The model is built once, and its weights are replaced by those that each seed draws. Measured scores see the same
     batch of images, unaugmented.
 
     Args:
         network: a `SpikformerConfig` or a genome.
-        data: training data: one part of `kspike.data.load(...)`, or `(images, labels)` as arrays; None where all the
+        data: training data: one split of `kspike.data.load(...)`, or `(images, labels)` as arrays; None where all the
             scores are counted.
         scores: names (`kspike.tuners.scores.names()`) or `Score` objects.
         seeds: how many initialisations.
@@ -63,7 +63,7 @@ def evaluate(
         first_seed: seeds are counted from here.
 
     Returns:
-        Score -> `Value`; "energy" (millijoules of one image) brings "silent_layers" and "silent" with it.
+        Score -> `Value`; "energy" (millijoules of one image) adds "silent_layers" and "silent".
 
     Raises:
         ValueError: an unknown score, no data where data is needed, images of another shape.
@@ -92,7 +92,7 @@ def evaluate(
     for seed in range(first_seed, first_seed + seeds):
         with seeded(seed):
             if seed > first_seed:
-                # the same layers with fresh weights: a program that was compiled for them still serves
+                # the same layers with fresh weights: the compiled program is reused
                 model.set_weights(Spikformer(config).get_weights())
             for run in bound:
                 for name, number in run().items():
@@ -112,11 +112,11 @@ def batch_of(data: Any, config: Any, images: int) -> tuple[np.ndarray, np.ndarra
     if hasattr(data, "without_augmentation"):
         data = data.without_augmentation()
     project_data.check(data, "train", config)
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    batches: list[tuple[np.ndarray, np.ndarray]] = []
     for i in range(len(data)):
-        if sum(len(part[1]) for part in parts) >= images:
+        if sum(len(batch[1]) for batch in batches) >= images:
             break
         x, y = data[i][:2]
-        parts.append((np.asarray(x, np.float32), np.asarray(y)))
-    x, y = (np.concatenate(column)[:images] for column in zip(*parts, strict=True))
+        batches.append((np.asarray(x, np.float32), np.asarray(y)))
+    x, y = (np.concatenate(column)[:images] for column in zip(*batches, strict=True))
     return x, (y.argmax(-1) if y.ndim > 1 else y).astype(np.int32)

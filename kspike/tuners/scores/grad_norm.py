@@ -1,4 +1,4 @@
-"""grad_norm: how strongly the first batch pulls at the weights of an untrained network."""
+"""grad_norm: the gradient norm of an untrained network on one batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GradNorm(Score):
 
         score = sum over kernels W of || dL / dW ||_2        L = mean cross-entropy of the batch
 
-    Gradients pass spikes by the config's surrogate; normalisation uses batch statistics.
+    Gradients pass through spikes by the config's surrogate; normalisation uses batch statistics.
 
     Source: Abdelfattah et al., ICLR 2021 (zero-cost proxies), where convolutions and linear layers count, as here.
     """

@@ -15,7 +15,7 @@ from kspike.tuners.scores.base import Bound, Score, layers_of
 
 
 class Naswot(Score):
-    """Measures how differently a batch of images makes an untrained network fire: log det of a kernel of spikes.
+    """Measures how differently an untrained network fires for the images of a batch: log det of a kernel of spikes.
 
     For every neuron layer of N neurons and every time step, with binary spikes x_i of image i and their rate s_i:
 
@@ -24,8 +24,8 @@ class Naswot(Score):
         score = log |det(K / number of layers and steps)|
 
     r divides the distance by the one that two independent patterns of these rates have, so that sparse layers count as
-    dense ones do (sparsity-aware Hamming distance). The network runs with batch statistics, as there: with stored ones
-    an untrained network is silent from its second or third layer on.
+    dense ones do (sparsity-aware Hamming distance). The network runs with batch statistics, as there: with the
+    initial moving statistics an untrained network is silent from its second or third layer on.
 
     Source: SNASNet (Kim et al., ECCV 2022) and its code; after NASWOT (Mellor et al., ICML 2021). Departures: one batch
     (the code averages two of 256); q, k and v of a block are one layer here; the matrix is added up in float64, since

@@ -1,4 +1,4 @@
-"""synflow: how much passes through the weights of an untrained network, whatever the data."""
+"""synflow: how much signal the weights of an untrained network pass on, independent of data."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from kspike.tuners.scores.grad_norm import kernels_of
 
 
 class Synflow(Score):
-    """Adds up how much flows through every weight, from an image of ones to the logits: the logarithm of
+    """Sums the flow through every weight, from an image of ones to the logits:
 
         R = sum of logits, all weights taken by their absolute value, on an image of ones
         score = ln( sum over weights w of |w dR/dw| )
 
-    Source: SynFlow (Tanaka et al., NeurIPS 2020); as a search's score Abdelfattah et al., ICLR 2021. The network must
-    be linear for it, which a spiking one is not. Departures: neurons and normalisation pass their input on (as ReLU
-    does with positive numbers); attention, a product of three, passes on the mean of its values over the tokens, so
-    that weights of q and k have no part; the logarithm is taken, because the sum leaves float32 within a few blocks
+    Source: SynFlow (Tanaka et al., NeurIPS 2020); as a search's score Abdelfattah et al., ICLR 2021. It assumes
+    a linear network, which a spiking one is not. Departures: neurons and normalisation are identities (as ReLU is
+    for positive numbers); attention, a product of three, returns the mean of its values over the tokens, so that the
+    weights of q and k do not count; the logarithm is taken, because the sum leaves float32 within a few blocks
     (the stream is scaled down after every block by a constant, and the constants' logarithms are added).
 
     Heads, thresholds and time constants do not change it, and neither does T.
@@ -67,7 +67,7 @@ class Synflow(Score):
 
 
 def _linear(model: keras.Model, scales: list) -> list[tuple[keras.Layer, str, Callable]]:
-    """What makes a Spikformer linear; `scales` takes the constants by which its stream is divided."""
+    """Replacement methods that make a Spikformer linear; `scales` collects the constants that divide its stream."""
     same = lambda x, *args, **kwargs: x
     calls: list[tuple[keras.Layer, str, Callable]] = []
     calls += [(layer, "call", same) for layer in layers_of(model, LIF, PLIF, BatchNorm)]

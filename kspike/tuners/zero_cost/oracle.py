@@ -22,7 +22,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
     """Proposes the best Spikformers of a whole space by operations or parameters, best first; nothing is built for it.
 
     All trials are one generation, known from the start, so any number of workers may take them. The journal, the
-    fingerprint and the cure of KerasTuner's faults are those of `EvolutionSearchOracle`.
+    fingerprint and the workarounds for KerasTuner's faults are those of `EvolutionSearchOracle`.
 
     Given to a `keras_tuner.Tuner` with `SpikformerHyperModel`, it has the top of the ranking trained.
 
@@ -34,7 +34,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         tie_break: what ranks networks of equal score: "attention", "params" or "flops" (fewer first), or None.
         objective: what trials report: an objective, or the name of a metric; None is the fitness of `ZeroCostSearch`.
         per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all.
-        seed: of the sample that is ranked where a space is too rich to be enumerated.
+        seed: of the sample that is ranked where a space has too many costs to be enumerated.
         lease: seconds after which a silent worker counts as dead.
 
     Example:
@@ -60,7 +60,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, seed, per_cost)
         if isinstance(objective, str) and objective in objectives.DIRECTIONS:
             objective = objectives.resolve(objective)
-        #: What else a project is recognised by.
+        #: Further settings that tell one project from another.
         self.settings: dict[str, Any] = {}
         trials = RankedTrials(ranking, max_trials)
         self._start(trials, FITNESS if objective is None else objective, lease)

@@ -64,7 +64,7 @@ def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Ca
 
 
 def _costs(ranking: Ranking, chosen: Sequence[Candidate]) -> Chart:
-    """The costs that were ranked, as parameters and FLOPs, and the chosen among them."""
+    """The costs that were ranked, as parameters and FLOPs, with the chosen ones marked."""
 
     def points(costs: Sequence[tuple[int, int]]) -> list[Point]:
         return [Point(p / 1e6, f / 1e9, f"{p:,} parameters, {f:,} FLOPs") for p, f in costs]

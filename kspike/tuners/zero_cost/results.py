@@ -1,4 +1,4 @@
-"""ZeroCostResults: what a zero-cost search hands out: networks, the front, tables, a record, a page, a picture."""
+"""ZeroCostResults: the results of a zero-cost search: networks, the front, tables, a record, a page, a plot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kspike.tuners.engine import Candidate, Constraints, Proposal
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.ranking.ranking import Ranking
-from kspike.tuners.engine.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.engine.report import export
 from kspike.tuners.evolution import supernet
 from kspike.tuners.project import text
@@ -23,22 +23,22 @@ from kspike.tuners.zero_cost.text import rows_of, score_axis, summary_lines
 
 
 class ZeroCostResults(Project):
-    """Mixed into `ZeroCostSearch`: everything that is read from its journal once the ranking stands."""
+    """Mixed into `ZeroCostSearch`: everything that is read from its journal once the ranking is done."""
 
     space: SearchSpace
     score: Score
     _second: Score | None
-    weighing: Weighing
+    scalarization: Scalarization
     constraints: Constraints
     _shortlist: Shortlist
 
     @property
     def ranking(self) -> Ranking:
-        """The exact ranking by count that the shortlist, or the result, is the top of."""
+        """The exact ranking by count; the shortlist, or the result, is its top."""
         return self._oracle.ranking
 
     def best_candidates(self, num: int | None = None) -> list[Candidate]:
-        """Candidates from the best on."""
+        """Candidates, best first."""
         return self.state.ranked()[:num]
 
     def get_best_models(self, num_models: int = 1) -> list[Spikformer]:
@@ -61,7 +61,7 @@ class ZeroCostResults(Project):
         return models
 
     def shortlisted(self) -> list[Candidate]:
-        """Networks of the shortlist (of the trials, where none was measured) but the rejected; numbers are places."""
+        """Networks of the shortlist (of the trials, where none was measured) but the rejected; numbers are ranks."""
         record = self._record("ranking")
         if record is None:
             return []
@@ -113,7 +113,7 @@ class ZeroCostResults(Project):
 
     def _lines(self) -> list[str]:
         return summary_lines(
-            self.ranking, self.score, self._second, self.weighing, self._shortlist.seeds, self._record("ranking")
+            self.ranking, self.score, self._second, self.scalarization, self._shortlist.seeds, self._record("ranking")
         )
 
     def _front(self) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""Shortlist: measures training-free scores of a few networks, kept one by one in the journal, and orders them."""
+"""Shortlist: measures training-free scores of a few networks, each recorded in the journal, and orders them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from kspike.config import SpikformerConfig
 from kspike.space import Genome
 from kspike.tuners.engine import Constraints
-from kspike.tuners.engine.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import MISTAKES
 from kspike.tuners.project.text import genes
@@ -41,7 +41,7 @@ class Shortlist:
         return {"shortlist": self.size, "seeds": self.seeds, "images": self.images}
 
     def open(self, data: Any, config: SpikformerConfig) -> dict[str, Any]:
-        """Reads the batch; says what it is: how many images (fewer where the data has no more), and a hash of them.
+        """Reads the batch; returns the number of images (fewer where the data has no more) and a hash of them.
 
         Raises:
             ValueError: the data cannot be used.
@@ -56,7 +56,7 @@ class Shortlist:
         write: Callable[[dict[str, Any]], None],
         say: Callable[[str], None],
     ) -> tuple[list[dict[str, Any]], float]:
-        """Measures what was not measured before, one network after another.
+        """Measures the networks that the journal does not hold yet, one after another.
 
         A network that cannot be measured (it raises, memory runs out) is rejected, as a trial of an evolution fails.
 
@@ -71,7 +71,7 @@ class Shortlist:
             that all of them took, in earlier processes too.
 
         Raises:
-            keras_tuner.errors.FatalError: a mistake in code, ours or of a score, which no network is to blame for.
+            keras_tuner.errors.FatalError: a mistake in code, ours or a score's, not a bad network.
         """
         known = {tuple(r["indices"]): r for r in records if r["type"] == "measured"}
         rows, spent = [], 0.0
@@ -137,16 +137,20 @@ def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
 
 
 def order_rows(
-    rows: Sequence[dict[str, Any]], score: Score, second: Score | None, weighing: Weighing, constraints: Constraints
+    rows: Sequence[dict[str, Any]],
+    score: Score,
+    second: Score | None,
+    scalarization: Scalarization,
+    constraints: Constraints,
 ) -> list[int]:
-    """Places of the rows that are left, best first; writes fitness, place and "rejected" into the rows.
+    """Indices of the rows that are not rejected, best first; writes fitness, place and "rejected" into the rows.
 
     Args:
         rows: as `Shortlist.measure` gives them, the counted score added; in the order of the exact ranking.
         score: what ranks.
         second: a measured score that ranks rows of equal fitness, or None.
-        weighing: of score and energy.
-        constraints: of which those on the energy are looked at.
+        scalarization: of score and energy.
+        constraints: only the bound on the energy is used.
 
     Raises:
         ValueError: no row is left.
@@ -165,7 +169,7 @@ def order_rows(
         )
     turned = lambda s, i: (1 if s.direction == "max" else -1) * rows[i][s.metric]
     energies = [rows[i]["energy_mj"] for i in kept] if "energy_mj" in rows[kept[0]] else None
-    fitness = dict(zip(kept, weighing([turned(score, i) for i in kept], energies).tolist(), strict=True))
+    fitness = dict(zip(kept, scalarization([turned(score, i) for i in kept], energies).tolist(), strict=True))
     order = sorted(kept, key=lambda i: (-fitness[i], -turned(second, i) if second else 0.0, i))
     for place, i in enumerate(order):
         rows[i] |= {"fitness": float(fitness[i]), "place": float(place)}

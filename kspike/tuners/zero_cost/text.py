@@ -1,4 +1,4 @@
-"""What a zero-cost search says of itself: how the ranking came about, what was measured, networks as rows."""
+"""Text output of a zero-cost search: facts of the ranking, what was measured, networks as rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
-from kspike.tuners.engine.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.engine.report.score_axis import ScoreAxis
 from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score
@@ -24,7 +24,7 @@ def standings_lines(ranking: Ranking, seconds: float) -> list[str]:
     """How many networks were ranked, in what time, and what happened to ties."""
     s = ranking.standings
     total = ranking.space.size()
-    how = "ranked" if s.exact else "too rich to be ranked whole: a random sample ranked"
+    how = "ranked" if s.exact else "too many costs to rank the whole: a random sample ranked"
     lines = [
         f"space {ranking.space.name}: {total:,} networks, {how} by {ranking.score}{' exactly' * s.exact}; "
         f"{s.networks:,} inside the constraints, in {s.cells:,} different costs ({seconds:.3f} s)"
@@ -43,17 +43,17 @@ def summary_lines(
     ranking: Ranking,
     score: Score,
     second: Score | None,
-    weighing: Weighing,
+    scalarization: Scalarization,
     seeds: int,
     record: Mapping[str, Any] | None,
 ) -> list[str]:
-    """What was searched, and by what the order is.
+    """What was searched, and what the order is by.
 
     Args:
         ranking: by count.
         score: what ranks, counted or measured.
         second: a measured score that breaks ties on the shortlist, or None.
-        weighing: of the score and the energy.
+        scalarization: of the score and the energy.
         seeds: initialisations that a measured score is averaged over.
         record: of the ranking, from the journal; None where there is none yet.
     """
@@ -79,7 +79,7 @@ def summary_lines(
     if reasons:
         lines.append(f"{len(reasons)} of the shortlist rejected; the first: {reasons[0]}")
     equal = f", equal ones by {second.name}" if second else ""
-    lines.append(f"in order of {order_in_words(weighing)}{equal}")
+    lines.append(f"in order of {order_in_words(scalarization)}{equal}")
     costs = [row.get(COUNTED[ranking.score]) for row in rows if "rejected" not in row]
     if len(costs) > 1 and len(set(costs)) == 1 and score.name == ranking.score:
         lines.append(
@@ -89,18 +89,18 @@ def summary_lines(
     return lines
 
 
-def order_in_words(weighing: Weighing) -> str:
+def order_in_words(scalarization: Scalarization) -> str:
     """What orders a shortlist."""
-    if weighing.fitness == "autost":
-        return f"fitness GFLOPs + {weighing.ld:g} / energy in mJ, as in AutoST's code, whose unit is not known"
-    if weighing.energy_weight is None:
+    if scalarization.fitness == "autost":
+        return f"fitness GFLOPs + {scalarization.ld:g} / energy in mJ, as in AutoST's code, whose unit is not known"
+    if scalarization.energy_weight is None:
         return "the Pareto front of score and energy"
-    w = weighing.energy_weight
+    w = scalarization.energy_weight
     return f"(1 - {w:g}) score + {w:g} (1 - energy), both normalised over the shortlist"
 
 
 def score_axis(score: Score) -> ScoreAxis:
-    """A score as what candidates are judged by, in a unit of few digits."""
+    """A score as an axis, in a unit that gives few digits."""
     units = {"flops": ("GFLOPs", 1e9), "parameters": ("million parameters", 1e6), "synops": ("million synops", 1e6)}
     name, unit = units.get(score.metric, (score.name, 1.0))
     return ScoreAxis(name, lambda c: c.metrics[score.metric] / unit, ".6g")

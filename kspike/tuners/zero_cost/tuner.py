@@ -15,7 +15,7 @@ from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.checks import at_most, whole
 from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
-from kspike.tuners.engine.ranking.scalarization import Weighing
+from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import NAME, check_name
@@ -27,12 +27,12 @@ from kspike.tuners.zero_cost.text import standings_lines
 
 
 class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
-    """Searches a space of Spikformers without training: by FLOPs exactly, by what untrained networks do on a shortlist.
+    """Searches a space of Spikformers without training: exactly by FLOPs, or by scores of untrained networks.
 
     By "flops" or "params" every network of the space is ranked, exactly and in milliseconds: networks of equal cost
     form cells, and nothing is built before `get_best_models`. Everything else (energy, synflow, naswot, grad_norm)
     needs built networks: it is measured on the `shortlist` best by FLOPs, over several initialisations, on one batch of
-    real images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected, saying so.
+    real images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected.
 
     A project is a folder, as of `EvolutionSearch` and by the same code: run again, it goes on; opened with other
     settings, it refuses and names the difference.
@@ -93,7 +93,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     ) -> None:
         check_name(project_name)
         self.score = score_names.get(score)
-        self.weighing = Weighing(energy_weight, fitness, ld)
+        self.scalarization = Scalarization(energy_weight, fitness, ld)
         if fitness == "autost" and self.score.name != "flops":
             raise ValueError(f"fitness='autost' is FLOPs / 1e9 + ld / energy; it takes no score={self.score.name!r}.")
         energy = Energy(convention)
@@ -120,7 +120,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         }
         self.space: SearchSpace = oracle.space
         self.report_level = verbose
-        self._oracle = oracle  # on a worker, self.oracle is a wire to the chief's
+        self._oracle = oracle  # on a worker, self.oracle is KerasTuner's client of the chief's
         self._rows: dict[Any, dict[str, float]] = {}
         if overwrite:
             self._begin_anew(directory, project_name)
@@ -136,7 +136,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         """Ranks the space; with data, measures the shortlist and orders it; hands the best out as trials.
 
         Args:
-            data: training data: one part of `kspike.data.load(...)`, or `(images, labels)` as arrays. None where
+            data: training data: one split of `kspike.data.load(...)`, or `(images, labels)` as arrays. None where
                 nothing is measured.
             y: labels, where `data` is an array of images.
             fit_arguments: refused; nothing is trained, and validation data decides nothing.
@@ -170,7 +170,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     def needs_data(self) -> bool:
         """Whether something is to be measured on images."""
         bounded = any(name == "energy_mj" for name, _ in self.constraints.bounds)
-        return self.weighing.needs_energy or not self._counted or self._second is not None or bounded
+        return self.scalarization.needs_energy or not self._counted or self._second is not None or bounded
 
     def _rank(self, used: dict[str, Any]) -> dict[str, Any]:
         """Ranks, measures where there are images, orders, and keeps all of it as one record."""
@@ -188,7 +188,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         if self._counted:
             for genome, row in zip(genomes, rows, strict=True):
                 row[self.score.metric] = float(self.score.of(genome))
-        order = order_rows(rows, self.score, self._second, self.weighing, self.constraints)
+        order = order_rows(rows, self.score, self._second, self.scalarization, self.constraints)
         record = {
             "type": "ranking",
             **used,

@@ -9,7 +9,7 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine.constraints import counted
 from kspike.tuners.engine.ranking import block_sums
 from kspike.tuners.engine.ranking import cells as module
-from kspike.tuners.engine.ranking.block_sums import TooRich
+from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.tuners.engine.spaces import SPACES
@@ -73,7 +73,7 @@ def test_networks_of_a_cell_come_with_usual_neurons_first():
                                          ("MOST_COUNTED", "one by one")])  # fmt: skip
 def test_a_space_too_rich_is_said_to_be(monkeypatch, limit, says):
     monkeypatch.setattr(block_sums if limit == "MOST_SUMS" else module, limit, 3)
-    with pytest.raises(TooRich, match=says):
+    with pytest.raises(TooManyCosts, match=says):
         CostCells(SPACES["autost"])
 
 

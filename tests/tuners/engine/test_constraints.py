@@ -76,7 +76,7 @@ def test_networks_inside_are_counted_and_none_is_refused(name):
     assert Constraints().networks(space) == space.size()
     for quantity, values in cells.values.items():
         ends = counted(space.smallest().to_config())[quantity], counted(space.largest().to_config())[quantity]
-        assert ends == (values.min(), values.max())  # what a space too rich to be enumerated is held to
+        assert ends == (values.min(), values.max())  # what a space with too many costs is checked against
         within = Constraints.of({quantity: (None, ends[0])}).networks(space)
         assert within == sum(n for n, value in zip(cells.counts, values, strict=True) if value == ends[0])
         for nothing in ((None, ends[0] - 1), (ends[1] + 1, None), (ends[0] + 0.25, ends[0] + 0.75)):

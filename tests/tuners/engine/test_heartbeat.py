@@ -6,7 +6,7 @@ import time
 import pytest
 from keras_tuner.errors import FatalError
 
-from kspike.tuners.engine.heartbeat import Patience, beating
+from kspike.tuners.engine.heartbeat import SilenceTimeout, beating
 from kspike.tuners.project import project
 
 pytestmark = pytest.mark.once
@@ -26,7 +26,7 @@ def touch(path, stamp):
 
 def test_patience_lasts_from_the_last_sign(tmp_path):
     clock, path = Clock(), tmp_path / "chief.alive"
-    patience = Patience(path, 10.0, clock)
+    patience = SilenceTimeout(path, 10.0, clock)
     clock.now = 9.0
     assert not patience.ended()
     touch(path, 5)  # its clock may be years off
@@ -73,7 +73,7 @@ class Waiting(project.Project):
 def test_a_worker_whose_chief_is_dead_says_so(tmp_path, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(project.time, "sleep", lambda seconds: setattr(clock, "now", clock.now + seconds))
-    monkeypatch.setattr(project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
+    monkeypatch.setattr(project, "SilenceTimeout", lambda path, seconds: SilenceTimeout(path, seconds, clock))
     with pytest.raises(FatalError, match=r"no sign of life in .* for 60 seconds, and its supernet is not there"):
         Waiting(tmp_path)._wait_for("supernet")
     assert 60 < clock.now < 63
@@ -90,7 +90,7 @@ def test_it_waits_as_long_as_the_chief_lives_and_takes_what_it_wrote(tmp_path, m
             (tmp_path / "journal.jsonl").write_text('{"type": "supernet", "sha256": "ab"}\n')
 
     monkeypatch.setattr(project.time, "sleep", sleep)
-    monkeypatch.setattr(project, "Patience", lambda path, seconds: Patience(path, seconds, clock))
+    monkeypatch.setattr(project, "SilenceTimeout", lambda path, seconds: SilenceTimeout(path, seconds, clock))
     assert Waiting(tmp_path)._wait_for("supernet")["sha256"] == "ab"
 
 

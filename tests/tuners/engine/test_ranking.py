@@ -1,4 +1,4 @@
-"""The ranking against sorting every network, against AutoST's known optima, and sampled where a space is too rich."""
+"""The ranking against sorting every network, against AutoST's known optima, and sampled where costs are too many."""
 
 import numpy as np
 import pytest

@@ -8,7 +8,7 @@ import pytest
 
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Constraints, Evolution, Journal, Proposal, SearchState
-from kspike.tuners.engine.state import AllFailed, Standing
+from kspike.tuners.engine.state import AllFailed, NoProposal
 
 SPACE = SearchSpace.load("digits")
 
@@ -29,7 +29,7 @@ def make(journal=None, **options):
 def finish(state):
     while isinstance(proposal := state.ask(), Proposal):
         state.tell(proposal.number, measure(proposal.genome))
-    assert proposal is Standing.DONE
+    assert proposal is NoProposal.DONE
     return state
 
 
@@ -71,9 +71,9 @@ def test_workers_that_answer_in_any_order_find_what_one_finds():
         asked = together.ask()
         if isinstance(asked, Proposal):
             out.append(asked)
-        elif asked is Standing.DONE:
+        elif asked is NoProposal.DONE:
             break
-        if asked is Standing.WAIT or len(out) == 4:
+        if asked is NoProposal.WAIT or len(out) == 4:
             assert out, "nothing is out, yet the state waits"
             proposal = out.pop(rng.integers(len(out)))
             together.tell(proposal.number, measure(proposal.genome))

@@ -16,15 +16,15 @@ from kspike.tuners.engine.constraints import Constraints, nothing_inside
 from kspike.tuners.engine.evolution.operators import Crossover, Mutation, check_rate
 from kspike.tuners.engine.evolution.selection import NSGA2, ByScore
 
-#: A child is sought this often for each one wanted (Auto-Spikformer's ten), before random genomes fill up.
+#: Attempts for each child wanted (Auto-Spikformer's ten), before random genomes fill the generation.
 TRIES_A_CHILD = 10
-#: A random genome is sought this often for each one wanted, before the space counts as exhausted.
+#: Attempts for each random genome wanted, before the space counts as exhausted.
 TRIES_AT_RANDOM = 2000
 #: Genomes are made and checked in batches of up to this many.
 MOST_AT_ONCE = 1024
-#: Spaces up to this size are walked through where random drawing no longer finds anything new.
+#: Spaces up to this size are enumerated where random sampling finds nothing new.
 WALKABLE = 20_000
-#: No more genomes a generation: each is kept in memory, and judging them all would take months.
+#: Most genomes of a generation: each is kept in memory, and evaluating more would take months.
 MOST_GENOMES = 100_000
 #: A genome, the operator that made it, and the numbers of its parents.
 Origin = tuple[Genome, str, tuple[int, ...]]
@@ -35,7 +35,7 @@ class Evolution:
     """Evolves from the best candidates ever seen, as Auto-Spikformer and AutoFormer do (defaults are theirs).
 
     Generation 0 is random. Each later one has `mutation_share` mutants of the best `parents` candidates so far, the
-    rest are crossovers of two of them; where ten tries a child do not give enough new ones, random genomes fill up.
+    rest are crossovers of two of them; where ten attempts a child do not give enough new ones, random genomes fill up.
     A generation depends on the seed, its number and the results before it, and on nothing else: not on the clock,
     not on the order in which results came in, not on what was drawn before.
 
@@ -95,7 +95,7 @@ class Evolution:
         seen = archive.genomes()
 
         def take(origins: list[Origin], wanted: int) -> int:
-            """Keeps what is new and inside the constraints, up to `wanted`; says how many."""
+            """Keeps up to `wanted` genomes that are new and inside the constraints; returns how many."""
             before = len(made)
             inside = self.constraints.keep(self.space, np.array([o[0].indices for o in origins]))
             for origin in itertools.compress(origins, inside):

@@ -47,7 +47,7 @@ class Mutation:
 class Crossover:
     """Takes every gene from one of two parents, by a coin flip a gene and block.
 
-    Both parents hold values for the maximum depth, so parents of different depth cross without ado.
+    Both parents hold values for the maximum depth, so parents of different depth need no special case.
     """
 
     def __call__(self, first: Genome, second: Genome, rng: np.random.Generator) -> Genome:

@@ -1,4 +1,4 @@
-"""Pareto geometry of points whose every coordinate is to be small: fronts and hypervolume (moocore's), crowding."""
+"""Pareto geometry of points to be minimised in every coordinate: fronts, hypervolume (by moocore), crowding."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
 
 
 def _finite(points: np.ndarray) -> np.ndarray:
-    """Puts what was not measured just behind the worst: no order changes, and moocore's holds for finite points."""
+    """Replaces what is not finite by a value above the worst: the order stays, and moocore needs finite points."""
     worst = np.where(np.isfinite(points), points, -np.inf).max(0, initial=0.0)
     return np.where(np.isfinite(points), points, worst + 1.0)

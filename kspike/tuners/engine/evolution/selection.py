@@ -10,7 +10,7 @@ import numpy as np
 from kspike.tuners.engine.candidate import Candidate
 from kspike.tuners.engine.evolution import pareto
 
-#: What the Pareto front weighs up, and which way each is better.
+#: The objectives of the Pareto front, and which way each is better.
 OBJECTIVES = (("accuracy", "max"), ("energy_mj", "min"), ("parameters", "min"))
 
 

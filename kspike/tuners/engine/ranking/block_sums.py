@@ -1,4 +1,4 @@
-"""Sums over blocks: turns what each kind of block adds into every total that a stack of blocks can have."""
+"""Sums over blocks: turns the cost of each kind of block into every total that a stack of blocks can have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_SUMS = 100_000
 Step = tuple[int, ...]
 
 
-class TooRich(ValueError):
+class TooManyCosts(ValueError):
     """A space has more different costs than are enumerated."""
 
 
@@ -25,7 +25,7 @@ class BlockSums:
         depth: the largest number of blocks.
 
     Raises:
-        TooRich: more than `MOST_SUMS` sums.
+        TooManyCosts: more than `MOST_SUMS` sums.
 
     Example:
         >>> sums = BlockSums([(3,), (4,), (5,)], depth=2)
@@ -45,7 +45,7 @@ class BlockSums:
                     after = tuple(b + s for b, s in zip(before, step, strict=True))
                     following[after] = following.get(after, 0) + ways
                 if len(following) > MOST_SUMS:
-                    raise TooRich(f"its blocks add up to more than {MOST_SUMS:,} different sums.")
+                    raise TooManyCosts(f"its blocks add up to more than {MOST_SUMS:,} different sums.")
             self._tables.append(following)
 
     def of(self, depth: int) -> dict[Step, int]:

@@ -1,4 +1,4 @@
-"""Cost cells: turns a whole space into the few different costs that its networks have, each with its networks."""
+"""Cost cells: groups the networks of a space by cost; a space has far fewer different costs than networks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from kspike.cost import Sizes
 from kspike.space import Gene, Genome, SearchSpace
-from kspike.tuners.engine.ranking.block_sums import BlockSums, TooRich
+from kspike.tuners.engine.ranking.block_sums import BlockSums, TooManyCosts
 from kspike.tuners.engine.ranking.quantities import Quantity, quantity
 
-#: Above these, a space counts as too rich: networks counted one by one; cells.
+#: Limits above which a space is not enumerated: networks counted one by one; cells.
 MOST_COUNTED = 300_000
 MOST_CELLS = 2_000_000
 
@@ -37,7 +37,7 @@ class CostCells:
         names: quantities that tell cells apart: "parameters", "flops", "timesteps", "attention".
 
     Raises:
-        TooRich: more cells than `MOST_CELLS`, or as much work before they are known.
+        TooManyCosts: more cells than `MOST_CELLS`, or more networks to count than `MOST_COUNTED`.
 
     Attributes:
         values: quantity -> int64 `(cells,)`.
@@ -60,11 +60,11 @@ class CostCells:
         self.depths: tuple[int, ...] = self._depth_gene.choices if self._depth_gene else (space.max_depth,)
         self._columns = {slot.name: i for i, slot in enumerate(space.slots)}
         self._nets = list(itertools.product(*(range(len(g.choices)) for g in self._net_genes)))
-        #: What a block may be, as far as the quantities see it.
+        #: Kinds of block: choices of the genes that change a quantity.
         self._kinds = list(itertools.product(*(range(len(g.choices)) for g in self._block_genes)))
         counted = len(self._nets) * (len(self.depths) + len(self._kinds))
         if counted > MOST_COUNTED:
-            raise TooRich(
+            raise TooManyCosts(
                 f"{len(self._nets):,} choices of network genes, {len(self.depths)} depths and {len(self._kinds)} kinds "
                 f"of block give {counted:,} networks to count one by one, above {MOST_COUNTED:,}."
             )
@@ -76,7 +76,7 @@ class CostCells:
         bases, steps = self._measure()  # (quantities, nets, depths), (quantities, nets, kinds)
         units = np.gcd.reduce(steps, axis=2)
         units[units == 0] = 1
-        patterns = steps // units[:, :, None]  # the same for most nets: widths and T only scale it
+        patterns = steps // units[:, :, None]  # mostly equal: widths and T only scale the steps
         groups: dict[bytes, list[int]] = {}
         for net in range(len(self._nets)):
             groups.setdefault(patterns[:, net].tobytes(), []).append(net)
@@ -94,7 +94,7 @@ class CostCells:
                 sums = np.array(list(found), np.int64)  # (sums, quantities)
                 total += len(nets) * len(sums)
                 if total > MOST_CELLS:
-                    raise TooRich(f"it has more than {MOST_CELLS:,} different costs.")
+                    raise TooManyCosts(f"it has more than {MOST_CELLS:,} different costs.")
                 for q, column in enumerate(columns):
                     column.append((bases[q, nets, at][:, None] + units[q, nets][:, None] * sums[:, q]).ravel())
                 free = self._free(depth)
@@ -107,7 +107,7 @@ class CostCells:
         self.values = {q.name: np.concatenate(c) for q, c in zip(self.quantities, columns, strict=True)}
 
     def _measure(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the nets count with every block of the first kind, and what another kind in one block changes."""
+        """Counts of the networks with every block of the first kind, and the change by another kind in one block."""
         nets, first = len(self._nets), self._kinds[0]
         rows = [self._indices(net, d, [first] * d) for net in self._nets for d in self.depths]
         least = self.depths[0]
@@ -148,8 +148,9 @@ class CostCells:
     def genomes(self, cell: int) -> Iterator[Genome]:
         """The networks of a cell, lazily, each once, in a fixed order.
 
-        First those whose neuron genes have the usual values (tau 2, threshold 1, attention's 0.5, or what is nearest),
-        then outwards from them; among these by the order of the space's genes and choices, the last block fastest.
+        Neuron genes first have the usual values (tau 2, threshold 1, attention's 0.5, or the nearest choices), then
+        values at growing distance from them. Other genes follow the order of the space's genes and choices, the last
+        block fastest.
         """
         number, net, at = self._keys[self._key_of[cell]]
         depth = self.depths[at]
@@ -171,7 +172,7 @@ def _split(genes: Sequence[Gene], ignored: frozenset[str]) -> tuple[list[Gene], 
 
 
 def _usual_first(gene: Gene) -> list[int]:
-    """Choices from the usual value outwards for neuron genes, in order for others."""
+    """Indices of a neuron gene's choices by distance from the usual value; of other genes in order."""
     order = range(len(gene.choices))
     if gene.field not in ("tau", "v_threshold"):
         return list(order)

@@ -17,13 +17,13 @@ NEURONS = frozenset({"tau", "v_threshold"})
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """A whole number that follows from the architecture: a part of the stem and head, and one of each block.
+    """A whole number that follows from the architecture: a term for stem and head, and one for each block.
 
     Args:
         name: how it is called in metrics and constraints.
         count: `Sizes` of n networks -> int64 `(n,)`.
-        ignores: fields of `SpikformerConfig` that never change it. Any other gene is taken to, which is always right
-            and only slower.
+        ignores: fields of `SpikformerConfig` that never change it. A field left out here is assumed to change it, which
+            is always right, only slower.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""RankedTrials: the top of a ranking as the engine asks for candidates, in place of an evolution."""
+"""RankedTrials: proposes the top of a ranking through the interface of an `Evolution`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kspike.tuners.engine.ranking.ranking import Ranking
 
 @dataclasses.dataclass
 class RankedTrials:
-    """Proposes the best networks of a ranking, all in one generation; stands where an `Evolution` does.
+    """Proposes the best networks of a ranking, all in one generation; used in place of an `Evolution`.
 
     Args:
         ranking: where they come from.
@@ -62,5 +62,5 @@ class RankedTrials:
         return [Proposal(first_number + i, 0, genome, "ranking") for i, genome in enumerate(genomes)]
 
     def describe(self) -> dict[str, object]:
-        """Everything that decides what is proposed, as plain JSON values: what a project is recognised by."""
+        """Everything that decides what is proposed, as plain JSON values: what tells one project from another."""
         return {**self.ranking.describe(), "max_trials": int(self.max_trials)}

@@ -14,7 +14,7 @@ from kspike._registry import nearest
 from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.engine.constraints import EXACT, Constraints, nothing_inside
-from kspike.tuners.engine.ranking.block_sums import TooRich
+from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.sample import Sample
 
@@ -26,7 +26,7 @@ TIE_BREAKS = {"attention": "attention", "params": "parameters", "flops": "flops"
 
 @dataclasses.dataclass(frozen=True)
 class Standings:
-    """How a ranking came about.
+    """Facts about a ranking.
 
     Args:
         exact: whether every network of the space was ranked; else a random sample.
@@ -47,10 +47,10 @@ class Standings:
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """Ranks all networks of a space inside the constraints by a count, ties by a second one; walks from the best on.
+    """Ranks all networks of a space inside the constraints by a count, ties by a second one; iterates best first.
 
-    Exact: the space is collapsed to its cost cells (`CostCells`), the cells are sorted, and the networks of a cell are
-    made only when their turn comes. A space too rich for that is sampled, and `standings` says so.
+    Exact: the space is grouped into its cost cells (`CostCells`), the cells are sorted, and the networks of a cell are
+    made lazily. A space with too many different costs is sampled instead, and `standings` says so.
 
     Networks equal in both come cost by cost, those of one cost as `CostCells.genomes` states: usual neurons first, then
     gene by gene.
@@ -105,12 +105,12 @@ class Ranking:
 
     @functools.cached_property
     def _ranked(self) -> tuple[CostCells | Sample, str, np.ndarray]:
-        """(cells of the space, or a sample; why a sample; places from the best on)."""
+        """(cells of the space, or a sample; why a sample; cells inside the constraints, best first)."""
         found: CostCells | Sample
         reason = ""
         try:
             found = CostCells(self.space, self._names)
-        except TooRich as error:
+        except TooManyCosts as error:
             reason = str(error)
             found = Sample(self.space, self._names, self.seed)
         places = np.flatnonzero(self.constraints.inside(found.values))
@@ -139,7 +139,7 @@ class Ranking:
         return Standings(not reason, reason, total(np.ones_like(best)), cells, total(best), total(after))
 
     def genomes(self) -> Iterator[Genome]:
-        """Networks inside the constraints from the best on, lazily, each once.
+        """Networks inside the constraints, best first, lazily, each once.
 
         Raises:
             ValueError: no network keeps the constraints.
@@ -165,7 +165,7 @@ class Ranking:
         return [(int(parameters), int(flops)) for parameters, flops in kept]
 
     def describe(self) -> dict[str, object]:
-        """Everything that decides the ranking, as plain JSON values: what a project is recognised by."""
+        """Everything that decides the ranking, as plain JSON values: what tells one project from another."""
         return {
             "space": self.space.to_dict(),
             "score": self.score,

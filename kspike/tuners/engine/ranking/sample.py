@@ -1,4 +1,4 @@
-"""Sample: random networks of a space that is too rich for its costs to be enumerated, seen as cost cells are."""
+"""Sample: random networks of a space with too many costs to enumerate, behind the interface of `CostCells`."""
 
 from __future__ import annotations
 

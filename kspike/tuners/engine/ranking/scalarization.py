@@ -1,4 +1,4 @@
-"""Weighing: puts a shortlist in order by a score and the energy expected of each network."""
+"""Scalarization: one fitness out of a score and the expected energy of each network of a shortlist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FITNESSES = ("normalised", "autost")
 
 
 @dataclasses.dataclass(frozen=True)
-class Weighing:
+class Scalarization:
     """Gives every network of a shortlist a fitness, the larger the better.
 
     Without an `energy_weight`, by the Pareto front of (score, energy): front after front, within one by the score. Else
@@ -24,8 +24,8 @@ class Weighing:
         autost       fitness = score / 1e9 + ld / energy                  energy in millijoules
 
     "autost" is the released fitness of AutoST, GFLOPs + ld / energy (its energy's unit is not known: its code is not
-    public; its default ld is 0). It weighs nothing up: where energy is about c F for FLOPs F, F + ld / (c F) is convex
-    in F, so that its largest value lies at an end of the window, whatever ld is.
+    public; its default ld is 0). It trades nothing off: where energy is about c F for FLOPs F, F + ld / (c F) is convex
+    in F, so its largest value lies at an end of the range of F, whatever ld is.
 
     Args:
         energy_weight: w, from 0 (the score alone) to 1 (the energy alone), or None.
@@ -33,7 +33,7 @@ class Weighing:
         ld: AutoST's lambda, at least 0; for "autost" alone.
 
     Example:
-        >>> Weighing(energy_weight=0.5)([1.0, 2.0, 3.0], [1.0, 1.5, 5.0]).round(4).tolist()
+        >>> Scalarization(energy_weight=0.5)([1.0, 2.0, 3.0], [1.0, 1.5, 5.0]).round(4).tolist()
         [0.5, 0.6875, 0.5]
     """
 

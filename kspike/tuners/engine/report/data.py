@@ -1,4 +1,4 @@
-"""What the pages of all searches show, as plain data: scores against energy, genes that matter, genes that were chosen.
+"""Plain data for the pages of all searches: scores against energy, gene importance, chosen gene values.
 
 `kspike/pages/templates` lays it out.
 """
@@ -28,10 +28,10 @@ class Rows:
 def score_chart(
     axis: ScoreAxis, candidates: Sequence[Candidate], front: Sequence[Candidate], number: str = "trial"
 ) -> Chart:
-    """Candidates by score and energy, with its spread where one is known, and the front.
+    """Candidates by score and energy, with the energy's spread where it is known, and the front.
 
     Args:
-        axis: what is drawn upwards.
+        axis: the vertical axis.
         candidates: all that were measured.
         front: those on the front.
         number: what a candidate's number counts.
@@ -55,7 +55,7 @@ def score_chart(
 
 
 def gene_importance(axis: ScoreAxis, candidates: Sequence[Candidate]) -> list[tuple[str, float, float]]:
-    """(gene, share of the score's variance that goes with it, share of the energy's), the first share descending."""
+    """(gene, share of the score's variance that it explains, share of the energy's), the first share descending."""
     of_score, of_energy = importance(candidates, axis.of), importance(candidates, lambda c: c.energy_mj)
     return [(name, share, of_energy[name]) for name, share in of_score.items()]
 

@@ -1,4 +1,4 @@
-"""Gene importance: how much of the differences between candidates goes with each gene, and which values were chosen."""
+"""Gene importance: how much of the variance between candidates each gene explains, and which values were chosen."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def importance(candidates: Sequence[Candidate], quantity: Callable[[Candidate], 
 
     epsilon^2 = 1 - (n - 1) / (n - k) * (1 - SS_between / SS_total), 0 where negative: the correlation ratio of the
     gene's k values, corrected for what as many groups would explain by chance (Kelley, 1935). A block gene counts as
-    its mean over the expressed blocks, in at most as many groups as the gene has choices. One gene is looked at at a
-    time, among candidates that a search has chosen: genes that were chosen together share what either does.
+    its mean over the expressed blocks, in at most as many groups as the gene has choices. Genes are
+    looked at one by one, among candidates chosen by a search: genes that are correlated there share their effect.
 
     Args:
         candidates: those that failed are left out.

@@ -28,7 +28,7 @@ def as_page(
 
     Args:
         title: what was searched.
-        facts: lines that say how.
+        facts: lines about the settings of the search.
         candidates: every candidate, those that failed too.
         front: the Pareto front.
         history: one row a finished generation.

@@ -1,4 +1,4 @@
-"""ScoreAxis: what candidates are judged by beside their energy, as an axis of charts and a column of tables."""
+"""ScoreAxis: the score of candidates beside their energy, as an axis of charts and a column of tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kspike.tuners.engine.candidate import Candidate
 
 @dataclasses.dataclass(frozen=True)
 class ScoreAxis:
-    """A value of every candidate, and how it is called and written.
+    """A value of every candidate, with its name and number format.
 
     Args:
         name: in words, with its unit.

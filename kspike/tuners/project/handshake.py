@@ -1,8 +1,8 @@
-"""What a worker and a chief say to each other over KerasTuner's port, which is everyone's, to be of one project.
+"""Handshake of a worker with its chief: makes sure that both work on the same project, since any process may listen.
 
-The chief holds its project's folder, and the lock there says by which word (kspike._lock). A worker reads that word in
-its own folder, asks whoever answers on the port for theirs, and sends it with every request for a trial. KerasTuner's
-messages have no room for it: the word is the number of a trial that nobody proposed, and follows the worker's name.
+The chief locks its project's folder, and the lock holds a token (kspike._lock). A worker reads the token in its own
+folder, asks the process on the port for its token, and sends it with every request for a trial. KerasTuner's messages
+have no field for a token: it travels as the id of a trial that nobody proposed, and behind the worker's name.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import keras_tuner
 
 from kspike import _lock
 
-#: The trial that a worker asks a chief for to learn its word.
-WORD = "kspike:project"
-#: Times that a worker looks for the chief's word in its folder, a second apart: network file systems show it late.
+#: The id of the trial that a worker requests to get the chief's token.
+TOKEN_REQUEST = "kspike:project"
+#: Attempts to read the chief's token in the worker's folder, a second apart: network file systems show it late.
 LOOKS = 10
 
 
 def greet(oracle: Any, name: str, folder: Path) -> str:
-    """Asks the chief who it is; gives the name under which the worker asks for trials.
+    """Checks that the chief works on this project; returns the name under which the worker requests trials.
 
     Args:
-        oracle: KerasTuner's wire to the chief.
+        oracle: KerasTuner's client of the chief's oracle.
         name: the worker's.
         folder: the project's, as this worker sees it.
 
@@ -36,8 +36,8 @@ def greet(oracle: Any, name: str, folder: Path) -> str:
     """
     where = ":".join(os.environ[f"KERASTUNER_ORACLE_{part}"] for part in ("IP", "PORT"))
     try:
-        theirs = oracle.get_trial(WORD).trial_id
-    except Exception as error:  # grpc's, which is imported by KerasTuner's wire alone
+        theirs = oracle.get_trial(TOKEN_REQUEST).trial_id
+    except Exception as error:  # grpc's, which only KerasTuner's client imports
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise keras_tuner.errors.FatalError(
             f"What answers at {where} does not say which project it is the chief of ({lines[0]}): it is not a search "
@@ -57,13 +57,13 @@ def greet(oracle: Any, name: str, folder: Path) -> str:
 
 
 def split(tuner_id: str) -> tuple[str, str | None]:
-    """A worker's name, and the word that it sent with it."""
-    name, _, word = tuner_id.partition(" ")
-    return name, word or None
+    """A worker's name, and the token that it sent with it."""
+    name, _, token = tuner_id.partition(" ")
+    return name, token or None
 
 
 def check_free() -> None:
-    """Looks whether a chief may listen on its port: gRPC lets two listen on one, and workers reach either.
+    """Checks that a chief's port is free: gRPC lets two processes listen on one port, and workers reach either.
 
     Raises:
         ValueError: somebody listens there.
@@ -74,7 +74,7 @@ def check_free() -> None:
     except (OSError, ValueError):
         return  # gRPC says what is wrong with it
     with socket.socket(found[0], socket.SOCK_STREAM) as probe:
-        if os.name == "posix":  # passes over what an ended chief left, not over one that listens
+        if os.name == "posix":  # ignores the socket of an ended chief, not one that listens
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(found[4])

@@ -13,7 +13,7 @@ import pytest
 from kspike import _lock, training
 from kspike.data import cache
 from kspike.data.sources import Images
-from kspike.training import Recipe, kept, read_history, records, train
+from kspike.training import Recipe, checkpoints, read_history, records, train
 
 pytestmark = pytest.mark.once
 
@@ -189,7 +189,7 @@ def test_a_discarded_run_leaves_its_folder_where_something_else_lies_in_it(tmp_p
     records.discard(tmp_path / "a")
     records.discard(tmp_path / "b")
     assert names(tmp_path) == ["b"] and names(tmp_path / "b") == ["kspike.lock", "mine"]
-    assert kept.epochs(tmp_path / "b") == []
+    assert checkpoints.epochs(tmp_path / "b") == []
 
 
 def test_one_size_of_decoded_images_does_not_remove_another(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike.training import Recipe, loop, recording, train
+from kspike.training import Recipe, graph_replay, loop, train
 
 CONFIG = kspike.SpikformerConfig(
     input_shape=(8, 8, 1), num_classes=10, timesteps=1, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1.0,
@@ -30,7 +30,7 @@ def recorder(monkeypatch):
         made.append(tuple(example.shape))
         return lambda x: fn(x)
 
-    monkeypatch.setattr(recording, "recorded", record)
+    monkeypatch.setattr(graph_replay, "recorded", record)
     monkeypatch.setattr(loop, "accelerated", lambda: True)
     return made
 
@@ -49,7 +49,7 @@ def test_training_ends_with_the_same_weights(recorder):
 def test_inference_and_other_shapes_are_not_taken_for_the_recorded(recorder):
     model, images = fresh(), np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype("float32")
     wanted = keras.ops.convert_to_numpy(model(images))
-    with recording.recording(model):
+    with graph_replay.graph_replay(model):
         model(images[:4], training=True)
         model(images[:4], training=True)
         model(images[:2], training=True)
@@ -63,7 +63,7 @@ def test_calls_that_do_more_than_give_logits_are_not_recorded(recorder, why):
     model = fresh(spike_regularizer=kspike.regularizers.FiringRate(0.1) if why == "penalty" else None)
     if why == "listener":
         next(a for a in model._flatten_layers() if hasattr(a, "listener")).listener = lambda spikes: None
-    with recording.recording(model):
+    with graph_replay.graph_replay(model):
         model(np.zeros((2, 8, 8, 1), "float32"), training=True)
     assert recorder == []
 
@@ -72,15 +72,15 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_says_so(monkeypatch):
     def fail(fn, module, example):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(recording, "recorded", fail)
+    monkeypatch.setattr(graph_replay, "recorded", fail)
     model = fresh()
-    with recording.recording(model), pytest.warns(UserWarning, match="could not be recorded.*capturing"):
+    with graph_replay.graph_replay(model), pytest.warns(UserWarning, match="could not be recorded.*capturing"):
         assert model(np.zeros((2, 8, 8, 1), "float32"), training=True).shape == (2, 10)
 
 
 def test_batches_made_ahead_are_those_of_the_data_in_its_order():
     data, same = (RECIPE.replace(batch_size=64).load_data("digits").train for _ in range(2))
-    with contextlib.closing(recording.Ahead(data)) as ahead:
+    with contextlib.closing(graph_replay.Prefetcher(data)) as ahead:
         assert len(ahead) == len(same)
         for epoch in (0, 1, 0):
             ahead.set_epoch(epoch)
@@ -110,7 +110,7 @@ def test_an_error_in_a_batch_is_raised_where_the_batch_is_asked_for():
                 raise ValueError("an image that cannot be read")
             return index
 
-    with contextlib.closing(recording.Ahead(Broken())) as ahead:
+    with contextlib.closing(graph_replay.Prefetcher(Broken())) as ahead:
         assert ahead[0] == 0
         with pytest.raises(ValueError, match="cannot be read"):
             ahead[1]

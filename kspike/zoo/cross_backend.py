@@ -1,7 +1,7 @@
-"""Loads an entry on another backend, in a process of its own, and compares it image by image.
+"""Loads an entry on another backend, in a subprocess, and compares its logits image by image.
 
-Keras chooses its backend once in a process, so a second backend needs a second process. It reads the entry by the same
-checked path as any user, and the very images that the publisher measured.
+Keras chooses its backend once in a process, so a second backend needs a second process. It loads the entry with the
+same checks as any user, and measures the same images as the publisher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH = 64
 
 
 def check_backends(backends: Sequence[str]) -> tuple[str, ...]:
-    """Names -> the same, once it is sure that each can be imported here."""
+    """Checks that each backend can be imported here; returns the names without duplicates."""
     if isinstance(backends, str):
         raise ValueError(f"Expected backends as a sequence of names; received {backends!r}. Write ({backends!r},).")
     for name in backends:
@@ -43,7 +43,7 @@ def check_backends(backends: Sequence[str]) -> tuple[str, ...]:
 
 
 def measure_on(backends: Sequence[str], folder: Path, name: str, test: Any, reference: Measured) -> dict[str, dict]:
-    """An entry's folder and test batches -> for each backend, what `evaluating.agreement` says."""
+    """An entry's folder and test batches -> for each backend, the result of `evaluating.agreement`."""
     if not backends:
         return {}
     with private_folder() as private:

@@ -1,4 +1,4 @@
-"""Trains on a GPU without waiting for Python: the model's call recorded once, batches made ready ahead."""
+"""Trains on a GPU without waiting for Python: the model's call captured as a CUDA graph, batches prefetched."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from kspike.models import Spikformer
 from kspike.models.parts import indifferent
 from kspike.ops import recorded
 
-#: Threads that make batches ready, and how many batches stand by.
-THREADS, AHEAD = 4, 6
+#: Threads that prepare batches, and how many batches are prefetched.
+THREADS, PREFETCHED = 4, 6
 
 
 @contextlib.contextmanager
-def recording(model: keras.Model) -> Iterator[None]:
-    """While it lasts, training calls of a Spikformer are recorded and replayed (`kspike.ops.recorded`), where they can.
+def graph_replay(model: keras.Model) -> Iterator[None]:
+    """While the block runs, training calls of a Spikformer are captured and replayed (`kspike.ops.recorded`).
 
-    Not where a call does more than give logits: firing penalties, listeners and hooks go on as ever.
+    Where a call cannot be captured, or has side effects (firing penalties, metrics on spikes, hooks), the model runs as
+    usual.
     """
-    if type(model) is not Spikformer or any(map(_more, model._flatten_layers())):
+    if type(model) is not Spikformer or any(map(_has_side_effects, model._flatten_layers())):
         yield
         return
     plain = model.call
     replays: dict[tuple, Any] = {}
-    own: dict[str, Any] = model.__dict__  # past Keras' tracking of attributes
+    own: dict[str, Any] = model.__dict__  # bypasses Keras' tracking of attributes
 
     def call(inputs: Any, training: bool | None = None, **options: Any) -> Any:
         if not training or options.get("mask") is not None or isinstance(inputs, keras.KerasTensor):
@@ -55,13 +56,13 @@ def _recorded(fn: Any, model: keras.Model, inputs: Any) -> Any:
         return None
 
 
-def _more(layer: keras.Layer) -> bool:
-    """Whether a call of this layer does something besides what it returns."""
+def _has_side_effects(layer: keras.Layer) -> bool:
+    """Whether a call of this layer has side effects."""
     return not indifferent(layer) or bool(getattr(layer, "_backward_hooks", None))
 
 
-class Ahead(keras.utils.PyDataset):
-    """The batches of another data set, in its order, made ready by threads before they are asked for.
+class Prefetcher(keras.utils.PyDataset):
+    """The batches of another data set, in its order, prepared by threads before they are used.
 
     Args:
         inside: a data set whose batch i depends on the epoch and i alone, as `kspike.data.Split`.
@@ -79,7 +80,7 @@ class Ahead(keras.utils.PyDataset):
         return self.inside.epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the order of an epoch."""
+        """Sets the epoch, which decides the order."""
         self._forget()
         self.inside.set_epoch(epoch)
 
@@ -87,7 +88,7 @@ class Ahead(keras.utils.PyDataset):
         return len(self.inside)
 
     def __getitem__(self, index: int) -> Any:
-        for i in range(index, min(index + AHEAD, len(self))):
+        for i in range(index, min(index + PREFETCHED, len(self))):
             if i not in self._coming:
                 self._coming[i] = self._pool.submit(self.inside.__getitem__, i)
         return self._coming.pop(index).result()

@@ -1,4 +1,4 @@
-"""Tells what in a folder a training run kept from what else may lie there, which is never counted nor removed."""
+"""The epoch folders (checkpoints) of a training run: finds, reads and removes them, and nothing else in its folder."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def name(epoch: int) -> str:
 
 
 def epochs(folder: Path) -> list[Path]:
-    """The epochs that runs in a folder kept, in their order; damaged ones too, which are refused when they are read."""
+    """The epochs kept in a folder, in order; damaged ones too, which are refused when they are read."""
     found = ((number, path) for path in folder.glob("epoch_*") if (number := _number(path)) is not None)
     return [path for number, path in sorted(found) if _is_ours(path, number)]
 
 
 def read(place: Path) -> dict[str, Any]:
-    """What is written down of a kept epoch: its number, the history up to it, the hashes of its files.
+    """Reads the record of a kept epoch: its number, the history up to it, the hashes of its files.
 
     Raises:
         ValueError: it is missing or damaged; names the file.
@@ -48,15 +48,15 @@ def read(place: Path) -> dict[str, Any]:
 
 
 def check_places(folder: Path, last: int, anew: bool = False) -> None:
-    """Looks whether every epoch can be kept, before the first is trained, or an earlier run is removed.
+    """Checks that every epoch can be kept, before the first is trained, or an earlier run is removed.
 
     Args:
         folder: of the run.
         last: the last epoch that is to be kept.
-        anew: whether a run that is there is to go.
+        anew: whether an existing run will be removed.
 
     Raises:
-        ValueError: where one would be kept lies something that no run wrote.
+        ValueError: a path where an epoch would be kept is taken by something that no run wrote.
     """
     ours = epochs(folder)
     first = 1 + (_number(ours[-1]) or 0) if ours and not anew else 1
@@ -69,25 +69,25 @@ def check_places(folder: Path, last: int, anew: bool = False) -> None:
 
 
 def remove(place: Path) -> None:
-    """Takes an epoch away: renamed first, so that a kill on the way leaves no half of one under its name."""
+    """Removes an epoch: renamed first, so that a kill in between leaves no half of one under its name."""
     aside = place_aside(place.parent, place.name)
     place.rename(aside)
     shutil.rmtree(aside, ignore_errors=True)
 
 
 def clear(folder: Path) -> None:
-    """Removes what a process that was killed while it wrote or removed an epoch has left."""
+    """Removes the leftovers of processes that were killed while they wrote or removed an epoch."""
     remove_leftovers(folder, _EPOCH.pattern.replace("(", "(?:"))
 
 
 def _number(path: Path) -> int | None:
-    """The epoch that a name of our form says; 7 is epoch_00007, and epoch_7 is somebody else's."""
+    """The epoch number in a folder name of our form, else None: epoch_00007 is ours, epoch_7 is not."""
     match = _EPOCH.fullmatch(path.name)
     return int(match[1]) if match and path.name == name(int(match[1])) else None
 
 
 def _is_ours(path: Path, number: int) -> bool:
-    """Whether a run kept this: by its record, or where that is lost or unreadable, by both files beside it."""
+    """Whether a run wrote this: by its record, or if that is lost or unreadable, by the two other files."""
     if path.is_symlink() or not path.is_dir():
         return False
     try:

@@ -1,4 +1,4 @@
-"""Full products and convolutions in loops, and their way back to the inputs."""
+"""Dense products and convolutions by the compiled loops, and grad_x."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from kspike.ops.cpu import dense, moments
 from tests.helpers import BACKEND, narrow, to_numpy, wide
 
 KINDS = ["float32", pytest.param("bfloat16", marks=pytest.mark.skipif(
-    not dense._runs("bfloat16"), reason="the processor has no instruction for it"
+    not dense._supported("bfloat16"), reason="the processor has no instruction for it"
 ))]  # fmt: skip
 
 
@@ -20,36 +20,36 @@ def numeric(a):
     return wide(a) if a.dtype == np.uint16 else a
 
 
-def exact(x, kernel, back=False):
+def exact(x, kernel, backward=False):
     """The convolution that keeps height and width in float64, or its transpose; and the sum of what it adds up."""
     size = kernel.shape[:2]
-    if back:
+    if backward:
         kernel = kernel[::-1, ::-1].swapaxes(2, 3)
-    around = [(n // 2, (n - 1) // 2) if back else ((n - 1) // 2, n // 2) for n in size]
+    around = [(n // 2, (n - 1) // 2) if backward else ((n - 1) // 2, n // 2) for n in size]
     x = np.pad(x.astype("float64"), [(0, 0), *around, (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=(1, 2))
     return [np.einsum("nyxcij,ijco->nyxo", f(windows), f(kernel.astype("float64"))) for f in (np.asarray, np.abs)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 4), (7, 1)])
 @pytest.mark.parametrize(
     "images, height, width, inputs, outputs",
     [(1, 1, 1, 2, 16), (3, 7, 5, 20, 70), (2, 40, 13, 48, 24), (5, 8, 8, 130, 112), (0, 4, 4, 6, 16)],
 )
-def test_it_is_the_convolution(images, height, width, inputs, outputs, size, back, kind):
+def test_it_is_the_convolution(images, height, width, inputs, outputs, size, backward, kind):
     """That keeps height and width; with one row and column for each it is a product of rows."""
-    x = numbers(images, height, width, outputs if back else inputs)
+    x = numbers(images, height, width, outputs if backward else inputs)
     kernel = numbers(*size, inputs, outputs, seed=1)
     if kind == "bfloat16":
         x, kernel = narrow(x), narrow(kernel)
     found = []
     for threads in (1, 3):
-        out = np.full((images, height, width, inputs if back else outputs), 0x7FC0, x.dtype)  # nan in bfloat16
-        dense.full(x, kernel, out, threads, back=back)
+        out = np.full((images, height, width, inputs if backward else outputs), 0x7FC0, x.dtype)  # nan in bfloat16
+        dense.product(x, kernel, out, threads, backward=backward)
         found.append(out)
-    y, size_of = exact(numeric(x), numeric(kernel), back)
+    y, size_of = exact(numeric(x), numeric(kernel), backward)
     bound = 1e-6 * size_of + (2**-8 * np.abs(y) if kind == "bfloat16" else 0)
     assert (np.abs(numeric(found[0]) - y) <= bound).all()
     assert np.array_equal(*found)
@@ -62,7 +62,7 @@ def test_the_bias_is_added_before_the_sum_is_rounded(rows, inputs, outputs, kind
     if kind == "bfloat16":
         x, kernel = narrow(x), narrow(kernel)
     out = np.zeros((rows, outputs), x.dtype)
-    dense.full(x, kernel, out, 2, bias)
+    dense.product(x, kernel, out, 2, bias)
     y = numeric(x).astype("float64") @ numeric(kernel) + bias
     np.testing.assert_allclose(numeric(out), y, rtol=2**-8 if kind == "bfloat16" else 1e-5, atol=1e-4)
 
@@ -70,16 +70,16 @@ def test_the_bias_is_added_before_the_sum_is_rounded(rows, inputs, outputs, kind
 def test_a_sum_does_not_depend_on_what_is_zero_beside_it():
     """What a masked supernet and the network taken out of it differ by."""
     x, kernel, out = numbers(70, 100), numbers(100, 128, seed=1), np.empty((2, 70, 128), "float32")
-    dense.full(x, kernel, out[0], 2)
+    dense.product(x, kernel, out[0], 2)
     beside = np.concatenate([x, np.zeros((70, 400), "float32")], 1), np.concatenate([kernel, numbers(400, 128)], 0)
-    dense.full(*beside, out[1], 1)
+    dense.product(*beside, out[1], 1)
     assert np.array_equal(*out)
 
 
 def test_nan_is_seen_where_it_is_added_and_nowhere_else():
     x, kernel, out = numbers(2, 6, 9, 8), numbers(3, 3, 8, 16, seed=1), np.empty((2, 6, 9, 16), "float32")
     x[1, 0, 8, 3] = np.nan
-    dense.full(x, kernel, out, 2)
+    dense.product(x, kernel, out, 2)
     seen = np.isnan(out).all(-1)
     assert seen[1, :2, 7:].all() and seen.sum() == 4 == np.isnan(out).any(-1).sum()
 
@@ -87,19 +87,19 @@ def test_nan_is_seen_where_it_is_added_and_nowhere_else():
 def test_it_pays_where_there_is_enough_to_do(monkeypatch):
     have = {"avx512f": True, "avx512bf16": True}
     monkeypatch.setattr(dense.binding, "get_host_cpu_features", lambda: have)
-    dense._runs.cache_clear()
+    dense._supported.cache_clear()
     try:
         assert dense.pays("float32", (96, 384), 4096) and not dense.pays("float32", (96, 384), 64)
         assert dense.pays("bfloat16", (3, 3, 96, 27), 4096)
-        assert not dense.pays("bfloat16", (3, 3, 96, 27), 4096, back=True)  # no whole pairs
+        assert not dense.pays("bfloat16", (3, 3, 96, 27), 4096, backward=True)  # no whole pairs
         have.pop("avx512bf16")
-        dense._runs.cache_clear()
+        dense._supported.cache_clear()
         assert dense.pays("float32", (96, 384), 4096) and not dense.pays("bfloat16", (96, 384), 4096)
         monkeypatch.setattr(dense.numba.config, "CPU_NAME", "generic")
-        dense._runs.cache_clear()
+        dense._supported.cache_clear()
         assert not dense.pays("float32", (96, 384), 4096)
     finally:
-        dense._runs.cache_clear()
+        dense._supported.cache_clear()
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -117,31 +117,31 @@ def test_sums_by_channel(rows, channels, half):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("around", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.6])
-def test_jax_takes_it_where_spikes_are_not_few_and_on_the_way_back(share, around, kind, monkeypatch):
+def test_jax_takes_it_where_the_input_is_not_sparse_and_for_grad_x(share, around, kind, monkeypatch):
     import jax
     import jax.numpy as jnp
 
-    called, original = [], dense.full
-    monkeypatch.setattr(dense, "full", lambda *args, **named: (called.append(named), original(*args, **named)))
-    monkeypatch.setattr(dense, "_runs", lambda kind: True)
+    called, original = [], dense.product
+    monkeypatch.setattr(dense, "product", lambda *args, **named: (called.append(named), original(*args, **named)))
+    monkeypatch.setattr(dense, "_supported", lambda kind: True)
     x = (np.random.default_rng(0).random((4096, 96)) < share).astype("float32")
     x = x.reshape((64, 8, 8, 96) if around else (64, 64, 96))
     kernel = numbers(3, 3, 96, 384, seed=1) if around else numbers(96, 384, seed=1)
-    above = numbers(*x.shape[:-1], 384, seed=3)
+    grad_output = numbers(*x.shape[:-1], 384, seed=3)
     given = [jnp.asarray(a, kind) for a in (x, kernel, *([] if around else [numbers(384, seed=2)]))]
 
     @jax.jit
-    def both(given, above):
-        y, back = jax.vjp(ops.convolve if around else ops.linear, *given)
-        return y, *back(above)
+    def both(given, grad_output):
+        y, backward = jax.vjp(ops.convolve if around else ops.linear, *given)
+        return y, *backward(grad_output)
 
-    found = both(given, jnp.asarray(above, kind))
+    found = both(given, jnp.asarray(grad_output, kind))
     jax.block_until_ready(found)
-    assert sorted(map(len, called)) == ([0, 1] if share > 0.5 else [1])  # forwards, back
+    assert sorted(map(len, called)) == ([0, 1] if share > 0.5 else [1])  # forward, backward
     ops.use_reference()
     try:
         exact = jax.jit(both.__wrapped__)(
-            [a.astype("float32") for a in given], jnp.asarray(above, kind).astype("float32")
+            [a.astype("float32") for a in given], jnp.asarray(grad_output, kind).astype("float32")
         )
     finally:
         ops.use_reference(False)
