@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike._finite import bad_rows
-from kspike.data import Augmentation, Dataset, Split, arguments
+from kspike._finite import bad_rows, scaled
+from kspike.data import Augmentation, Dataset, Split
 from kspike.data.named_augmentations import as_augmentation
 from kspike.data.split import CHANGES, ORDER, UNCHANGED
 from kspike.training.recipe import Recipe
@@ -149,7 +149,7 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
     if isinstance(data, (tuple, list)):
         if len(data) != 2 or len(data[0]) != len(data[1]) or not len(data[0]):
             raise ValueError(f"{name} data as arrays must be (images, labels), as many of each, at least one.")
-        arguments.scaled(name, np.asarray(data[0]))
+        scaled(name, np.asarray(data[0]))
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise ValueError(
@@ -157,7 +157,7 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
             f"(images, labels), received {type(data).__name__}."
         )
     if not isinstance(data, (Split, Arrays)) and len(data):
-        arguments.scaled(name, np.asarray(data[0][0]))
+        scaled(name, np.asarray(data[0][0]))
     return data
 
 
