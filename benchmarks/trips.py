@@ -32,7 +32,7 @@ class Trip:
 
     def __init__(self) -> None:
         self.files: Counter[str] = Counter()
-        self.moves = 0
+        self.ways: Counter[tuple[str, str]] = Counter()
 
     def see(self, frame: Any, event: str, _: Any) -> None:
         """Takes one event of the interpreter's."""
@@ -44,7 +44,12 @@ class Trip:
         while caller is not None and not caller.f_code.co_filename.startswith(PACKAGE):
             caller = caller.f_back
         if caller is not None and caller.f_code.co_filename != file:
-            self.moves += 1
+            self.ways[caller.f_code.co_filename.removeprefix(PACKAGE), file.removeprefix(PACKAGE)] += 1
+
+    @property
+    def moves(self) -> int:
+        """How often one file's function called another's."""
+        return sum(self.ways.values())
 
 
 @contextlib.contextmanager
@@ -86,7 +91,7 @@ def tasks(folder: Path) -> dict[str, Callable[[], Any]]:
 def main() -> None:
     """Prints a row a task, and the files of each on request."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", action="store_true", help="show each file entered, and how often")
+    parser.add_argument("--files", action="store_true", help="show the ways most often taken")
     parser.add_argument("--only", help="one task, by a part of its name")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -99,8 +104,8 @@ def main() -> None:
                 run()
             print(f"{name:24} {len(trip.files):6} {trip.moves:7}")
             if args.files:
-                for file, calls in trip.files.most_common():
-                    print(f"    {calls:6}  {file}")
+                for (caller, called), calls in trip.ways.most_common(40):
+                    print(f"    {calls:6}  {caller} -> {called}")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("detach_reset", [True, False])
-@pytest.mark.parametrize("name", norm_lif.SURROGATES)
+@pytest.mark.parametrize("name", [of.name for of in norm_lif.SURROGATES])
 def test_the_compiled_derivative_is_the_tables(name, detach_reset, form):
     """One time step from rest with tau 1: the potential is the input, and its gradient the derivative.
 
@@ -61,4 +61,4 @@ def test_the_compiled_derivative_is_the_tables(name, detach_reset, form):
 @pytest.mark.once
 def test_every_surrogate_of_the_table_is_compiled():
     """One that is not would run by the reference, slowly, and nothing would say so."""
-    assert sorted(norm_lif.SURROGATES) == surrogate.names()
+    assert sorted(of.name for of in norm_lif.SURROGATES) == surrogate.names()

@@ -61,6 +61,11 @@ class Convention:
         """Energy of one product for one image."""
         return self.ac_pj * accumulations + self.mac_pj * multiplications
 
+    def charge(self, activity: Activity) -> tuple[Any, Any, Any]:
+        """(accumulations, multiply-accumulates, picojoules) of one product for one image."""
+        accumulations, multiplications = self.operations(activity)
+        return accumulations, multiplications, self.picojoules(activity, accumulations, multiplications)
+
     def dense(self, activity: Activity) -> Any:
         """The product's size in a report: multiply-accumulates of the dense product."""
         return activity.dense

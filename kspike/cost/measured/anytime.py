@@ -155,8 +155,8 @@ def _energy_until(products: Sequence[ProductActivity], rule: Convention, timeste
     total = np.zeros(timesteps)
     for product in products:
         a, b = product.activity, product.by_step
-        energy = float(rule.picojoules(a, *rule.operations(a))) * 1e-9
-        steps = np.broadcast_to(rule.picojoules(b, *rule.operations(b)), np.shape(b.rate))
+        energy = float(rule.charge(a)[2]) * 1e-9
+        steps = np.broadcast_to(rule.charge(b)[2], np.shape(b.rate))
         if len(steps) == timesteps and steps.sum() > 0:
             # a product of two rates is charged by their means over all steps: scaled to end at that total
             total += energy * np.cumsum(steps) / steps.sum()

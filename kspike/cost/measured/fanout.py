@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,17 +11,45 @@ from keras import ops
 
 from kspike.cost.conventions.activity import Geometry
 from kspike.cost.measured import layers
+from kspike.cost.measured.layers import Tap
 
 _LETTERS = "abcdefgh"
 
 
-def geometry(layer: keras.Layer, role: str, operator: keras.Layer | None, x: tuple, y: tuple, images: int) -> Geometry:
-    """The size of one call on whole tensors of shapes x and y, for one image.
+class ProductSize(NamedTuple):
+    """What the shapes and weights of one call of a product say.
+
+    Args:
+        timed: whether its input may have a time axis.
+        dense: multiply-accumulates for one image; None of an elastic layer, where only a closed form knows them.
+        geometry: its size for one image.
+        fan: nonzero weights that each number of the input is multiplied by, as a tensor that broadcasts to it.
+    """
+
+    timed: bool
+    dense: int | None
+    geometry: Geometry
+    fan: Any
+
+
+def product_size(tap: Tap, x: tuple, y: tuple, images: int) -> ProductSize:
+    """The sizes of one call of a product on so many images, with input and output of shapes x and y."""
+    role, operator = tap.role, tap.operator
+    # axis 1 of a convolution's input is height, except inside TimeDistributed
+    timed = len(x) > (2 if role == "dense" else 2 + _image_axes(operator))
+    products = None if operator is None else layers.multiply_accumulates(operator, x, y)
+    dense = None if products is None else products // images
+    return ProductSize(timed, dense, _geometry(tap, x, y, images, products), _fan_out(role, operator, x, y))
+
+
+def _geometry(tap: Tap, x: tuple, y: tuple, images: int, products: int | None) -> Geometry:
+    """The size of one call of `products` multiply-accumulates, for one image.
 
     An elastic layer (no operator) has the geometry of one of its output channels; the closed form says how many.
     """
+    layer, role, operator = tap.layer, tap.role, tap.operator
     inside = _inside(operator, role, x, y)
-    if operator is None:
+    if operator is None or products is None:
         positions = math.prod(x[:-1]) // images
         kernel = (3, 3) if role == "conv" else ()
         fan = math.prod(kernel)
@@ -34,29 +62,28 @@ def geometry(layer: keras.Layer, role: str, operator: keras.Layer | None, x: tup
             strides=(1,) * len(kernel),
             biased=bool(getattr(layer, "use_bias", False)),
         )
-    dense = layers.multiply_accumulates(operator, x, y) // images
     window: tuple[int, ...] = tuple(operator.kernel_size) if role == "conv" else ()
     weights = [v for v in (operator.kernel, getattr(operator, "bias", None)) if v is not None]
     return Geometry(
         inputs=math.prod(x) // images,
         outputs=math.prod(y) // images,
         weights=sum(math.prod(v.shape) for v in weights),
-        reach=round(dense * inside),
-        fan=_fan(operator, x, y),
+        reach=round(products // images * inside),
+        fan=_fan(operator, products, x),
         kernel=window,
         strides=tuple(operator.strides) if window else (),
         biased=getattr(operator, "bias", None) is not None,
     )
 
 
-def _fan(operator: keras.Layer, x: tuple, y: tuple) -> int:
+def _fan(operator: keras.Layer, products: int, x: tuple) -> int:
     if not hasattr(operator, "kernel_size"):
-        return layers.multiply_accumulates(operator, x, y) // math.prod(x)
+        return products // math.prod(x)
     channels = operator.depth_multiplier if isinstance(operator, layers.DEPTHWISE) else operator.filters
     return math.prod(operator.kernel_size) * channels // getattr(operator, "groups", 1)
 
 
-def fan_out(role: str, operator: keras.Layer | None, x: tuple, y: tuple) -> Any:
+def _fan_out(role: str, operator: keras.Layer | None, x: tuple, y: tuple) -> Any:
     """Nonzero weights that each number of x meets, as a tensor that broadcasts to x.
 
     Of an elastic layer, for one output channel, all weights taken as nonzero.
@@ -72,6 +99,11 @@ def fan_out(role: str, operator: keras.Layer | None, x: tuple, y: tuple) -> Any:
     terms = ",".join(f"{i}{w}" for i, w in zip(inputs, window, strict=True))
     fan = ops.einsum(f"{terms},{window}z->{inputs}z", *(ops.convert_to_tensor(a) for a in axes), weights)
     return ops.moveaxis(fan, -1, 0) if _channels_first(operator) else fan
+
+
+def _image_axes(operator: keras.Layer | None) -> int:
+    """Over how many axes a convolution slides; an elastic one, which is no Keras layer, slides over two."""
+    return 2 if operator is None else len(operator.kernel_size)
 
 
 def _channels_first(operator: keras.Layer | None) -> bool:
@@ -124,13 +156,13 @@ def _inside(operator: keras.Layer | None, role: str, x: tuple, y: tuple) -> floa
 
 
 def _sizes(operator: keras.Layer | None, shape: tuple) -> tuple[int, ...]:
-    rank = layers.image_axes(operator)
+    rank = _image_axes(operator)
     return shape[-rank:] if _channels_first(operator) else shape[-rank - 1 : -1]
 
 
 def _meeting(operator: keras.Layer | None, x: tuple, y: tuple) -> list[np.ndarray]:
     """For each axis of the image: whether input position i is multiplied by window position k, `(size, window)`."""
-    rank = layers.image_axes(operator)
+    rank = _image_axes(operator)
     window = (3,) * rank if operator is None else operator.kernel_size
     strides = (1,) * rank if operator is None else operator.strides
     dilations = (1,) * rank if operator is None else operator.dilation_rate

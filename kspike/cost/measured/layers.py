@@ -121,11 +121,6 @@ def walk(layer: keras.Layer, prefix: str = "", seen: set[int] | None = None) -> 
             yield from walk(child, f"{name}/", seen)
 
 
-def image_axes(operator: keras.Layer | None) -> int:
-    """Over how many axes a convolution slides; an elastic one, which is no Keras layer, slides over two."""
-    return 2 if operator is None else len(operator.kernel_size)
-
-
 def multiply_accumulates(layer: keras.Layer, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> int:
     """Multiply-accumulates of one call on whole tensors of these shapes, padding included."""
     size = math.prod(outputs)

@@ -41,6 +41,8 @@ class Probe:
         self._counted: dict[tuple[int, ...], dict[int, int | None]] = {}
         self._ran: dict[tuple[int, ...], list[Ran]] = {}
         self._shape: tuple[int, ...] = ()
+        #: Whether a pass marks its places: a compiled one is traced once for all, an eager one where it is watched.
+        self._marked = compiles()
         self._run = jit(self._forward, model.variables)
 
     def fits(self, model: keras.Model) -> bool:
@@ -50,7 +52,7 @@ class Probe:
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
-        with recorder.hooked(self.places), self._reader.hooked() as seen, place(left_out.MODEL):
+        with recorder.hooked(self.places, self._marked), self._reader.hooked() as seen, place(left_out.MODEL):
             outputs = model(images, training=False)  # type: ignore[misc]
         # Python runs here only while tracing (on torch, always): what does not depend on values is kept by shape
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
@@ -64,8 +66,15 @@ class Probe:
         if images.shape in self._ran or not self.watches:
             out = self._run(images)
         else:
-            out, self._ran[images.shape] = watched(self._run, (images,))
+            out, self._ran[images.shape] = self._watched(images)
         return self._signals[images.shape], {k: keras.ops.convert_to_numpy(v) for k, v in out.items()}
+
+    def _watched(self, images: np.ndarray) -> tuple[dict[str, Any], list[Ran]]:
+        self._marked = True
+        try:
+            return watched(self._run, (images,))
+        finally:
+            self._marked = compiles()
 
     def watch(self) -> None:
         """Records the first batch's products again if nothing is compiled and a user's layer may have changed."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from kspike.cost.analytic.rows import Row
 from kspike.cost.conventions.activity import Activity, Around, Attention, Geometry
-from kspike.cost.measured.totals import Total
+from kspike.cost.measured.totals import Tally, Total, Views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +79,25 @@ class MeasuredProduct:
             unit = total.signal.dense
             scale = size.fan / total.signal.geometry.fan if unit is None else self.dense / unit
 
-        def activity(view: Any, divisor: int) -> Activity:
-            """`view` maps a tally to numbers for one image; constants are divided by `divisor` (1, or T)."""
-            means = {of: view(each.sums) / (self.elements(each) // divisor) for of, each in self.inputs.items()}
+        n, steps, counts = self.images, self.steps, total.counts
+        views, inputs = total.views(n, steps), {of: each.sums.views(n, steps) for of, each in self.inputs.items()}
+        attributed = [
+            {name: value.views(n, steps) if isinstance(value, Tally) else value for name, value in each.items()}
+            for each in around
+        ]
+
+        def activity(view: str, divisor: int) -> Activity:
+            """`view` is a field of `Views`; constants are divided by `divisor` (1, or T)."""
+            sums, active, touched, spiking = (getattr(each, view) for each in views.values())
+            means = {
+                of: getattr(inputs[of], view) / (self.elements(each) // divisor) for of, each in self.inputs.items()
+            }
             return Activity(
                 name=self.name,
                 kind=total.signal.role,
                 dense=self.dense // divisor,
-                rate=view(total.sums) / (elements // divisor),
-                counts=total.counts,
+                rate=sums / (elements // divisor),
+                counts=counts,
                 largest=total.largest,
                 static=static,
                 attention=Attention(self.role, **means, tokens=self._tokens, head_dim=self._head_dim)
@@ -97,19 +105,14 @@ class MeasuredProduct:
                 else None,
                 smallest=total.smallest,
                 whole=total.whole,
-                active=view(total.active) / (elements // divisor),
-                touched=view(total.touched) * scale,
-                spiking=view(total.spiking) * scale,
+                active=active / (elements // divisor),
+                touched=touched * scale,
+                spiking=spiking * scale,
                 geometry=_divided(size, divisor),
-                around=_around(around, view, divisor),
+                around=_around(attributed, view, divisor),
             )
 
-        n, steps = self.images, self.steps
-        return ProductActivity(
-            activity(lambda tally: tally.total / n, 1),
-            activity(lambda tally: tally.by_image, 1),
-            activity(lambda tally: _fitted(tally.by_step / n, steps), steps),
-        )
+        return ProductActivity(activity("mean", 1), activity("by_image", 1), activity("by_step", steps))
 
     @property
     def _tokens(self) -> int:
@@ -127,15 +130,10 @@ def _divided(size: Geometry, divisor: int) -> Geometry:
     return dataclasses.replace(size, inputs=inputs, outputs=outputs, reach=reach, steps=size.steps / divisor)
 
 
-def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
-    """Values by time step; a signal with another number of steps than its product is spread evenly over them."""
-    return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
-
-
-def _around(found: list[dict[str, Any]], view: Any, divisor: int) -> Around:
-    """Sums of the layers counted on a product: a tally goes through `view`, a plain number holds for every image."""
+def _around(found: list[dict[str, Any]], view: str, divisor: int) -> Around:
+    """Sums of the layers counted on a product: of a tally its `view`; a plain number holds for every image."""
     sums: dict[str, Any] = {}
     for each in found:
         for name, value in each.items():
-            sums[name] = sums.get(name, 0) + (value / divisor if isinstance(value, (int, float)) else view(value))
+            sums[name] = sums.get(name, 0) + (getattr(value, view) if isinstance(value, Views) else value / divisor)
     return Around(**sums)

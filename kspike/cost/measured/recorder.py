@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from kspike.cost.conventions.activity import Geometry
-from kspike.cost.measured import fanout, layers
+from kspike.cost.measured import fanout
 from kspike.cost.measured.layers import Tap
 from kspike.cost.measured.left_out import MEASURING, MODEL, Place
 from kspike.ops import place as at_place
@@ -90,20 +90,26 @@ class Recorder:
         self._calls: dict[str, int] = {}
 
     @contextlib.contextmanager
-    def hooked(self, places: Sequence[Place]) -> Iterator[None]:
-        """Hooks every place and every tap while the block runs, and removes the hooks on every way out."""
-        calls = ((p.layer, p.method, self._hook(i, p)) for i, p in enumerate(places) if i not in (MODEL, MEASURING))
-        with replaced(calls):
+    def hooked(self, places: Sequence[Place], marked: bool) -> Iterator[None]:
+        """Hooks every tap while the block runs, and removes the hooks on every way out.
+
+        `marked`: whether every place is hooked and marked too, so that `kspike.ops.watched` says which products ran
+        there.
+        """
+        heard = [i for i, place in enumerate(places) if marked or place.own or place.tap is not None]
+        calls = [(i, places[i]) for i in heard if i not in (MODEL, MEASURING)]
+        at = at_place if marked else contextlib.nullcontext
+        with replaced([(place.layer, place.method, self._hook(i, place, at)) for i, place in calls]):
             yield
 
-    def _hook(self, number: int, place: Place) -> Callable:
+    def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
         def hooked(*args: Any, **kwargs: Any) -> Any:
-            with at_place(number):
+            with at(number):
                 outputs = method(*args, **kwargs)
-            with at_place(MEASURING):
+            with at(MEASURING):
                 if tap is not None:
                     self._record_call(number, tap, args, kwargs, outputs)
                 if own and (tap is None or tap.role in ("conv", "dense")):
@@ -160,16 +166,12 @@ class Recorder:
             self._record(name, "attention", of, x, fan=fan, shape=shape)
 
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
-        # axis 1 of a convolution's input is height, except inside TimeDistributed
-        timed = len(x.shape) > (2 if tap.role == "dense" else 2 + layers.image_axes(tap.operator))
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
-        dense = None
-        if tap.operator is not None:
-            dense = layers.multiply_accumulates(tap.operator, *shapes) // self.batch
-        geometry = fanout.geometry(tap.layer, tap.role, tap.operator, *shapes, self.batch)
-        fan = fanout.fan_out(tap.role, tap.operator, *shapes)
-        self._record(name, tap.role, "", x, fan=fan, dense=dense, timed=timed, geometry=geometry)
+        size = fanout.product_size(tap, *shapes, self.batch)
+        self._record(
+            name, tap.role, "", x, fan=size.fan, dense=size.dense, timed=size.timed, geometry=size.geometry
+        )  # fmt: skip
 
     def _check(self, name: str, shape: tuple) -> None:
         if None in shape or shape[0] % self.batch:

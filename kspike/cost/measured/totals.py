@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,23 @@ class Tally:
         """Sum over everything."""
         return float(np.sum(self.by_step))
 
+    def views(self, images: int, steps: int) -> Views:
+        """The mean of an image, the sum of every image, and the mean by time step of a product of so many steps."""
+        return Views(self.total / images, self.by_image, _fitted(self.by_step / images, steps))
+
+
+class Views(NamedTuple):
+    """One quantity of an image: on average, image by image `(images,)`, and on average by time step `(steps,)`."""
+
+    mean: float
+    by_image: np.ndarray
+    by_step: np.ndarray
+
+
+def _fitted(values: np.ndarray, steps: int) -> np.ndarray:
+    """Values by time step; a signal with another number of steps than its product is spread evenly over them."""
+    return values[:steps] if len(values) >= steps > 1 or len(values) == steps else np.full(steps, values.sum() / steps)
+
 
 @dataclasses.dataclass
 class Total:
@@ -57,6 +74,11 @@ class Total:
     def counts(self) -> bool:
         """Whether all values are whole numbers of at least 0."""
         return self.whole and self.smallest >= 0
+
+    def views(self, images: int, steps: int) -> dict[str, Views]:
+        """Every tally of it, as `Tally.views`."""
+        tallies = {"sums": self.sums, "active": self.active, "touched": self.touched, "spiking": self.spiking}
+        return {name: tally.views(images, steps) for name, tally in tallies.items()}
 
 
 class Statistics:

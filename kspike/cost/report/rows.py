@@ -98,8 +98,8 @@ def product_rows(products: Sequence[ProductActivity], rule: Convention) -> tuple
 
 def _row(product: ProductActivity, rule: Convention) -> EnergyRow:
     a, steps = product.activity, np.asarray(product.by_step.rate, dtype=np.float64)
-    acs, macs = rule.operations(a)
-    energy = float(rule.picojoules(a, acs, macs)) * 1e-6
+    acs, macs, picojoules = rule.charge(a)
+    energy = float(picojoules) * 1e-6
     by_image = charged(product.by_image, rule) * 1e-6
     deviation = float(by_image.std(ddof=1)) if by_image.size > 1 else 0.0
     low, high = interval(energy, deviation, by_image.size)
@@ -124,7 +124,7 @@ def _row(product: ProductActivity, rule: Convention) -> EnergyRow:
 
 def charged(activity: Activity, rule: Convention) -> np.ndarray:
     """Picojoules of every image, or of every time step."""
-    energy = np.asarray(rule.picojoules(activity, *rule.operations(activity)), dtype=np.float64)
+    energy = np.asarray(rule.charge(activity)[2], dtype=np.float64)
     return np.broadcast_to(energy, np.shape(activity.rate))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load, store
-from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, parallel_for, places_per_row, tile
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, fold, parallel_for
 
 
 @compiled
@@ -40,8 +42,9 @@ def _moments(x, out, first, last):
 
 
 @compiled
-def _moments_chunks(x, out, bounds, first, last):
+def _moments_chunks(x, out, counts, bounds, first, last):
     for i in range(first, last):
+        counts[i] = bounds[i + 1] - bounds[i]
         _moments(x, out[i], bounds[i], bounds[i + 1])
 
 
@@ -62,10 +65,10 @@ def _sums(x, out, bounds, first, last):
 
 
 @compiled
-def _norm_backward(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first, last):
-    """In place: gradient of the normalised input -> gradient of the input, (rows, channels) from first to last."""
+def _norm_backward(grad, x, scale, mean, inverse, mean_plain, mean_scaled, bounds, first, last):
+    """In place: gradient of the normalised input -> gradient of the input, for chunks of (rows, channels)."""
     channels = x.shape[1]
-    for row in range(first, last):
+    for row in range(bounds[first], bounds[last]):
         g, place = grad[row], x[row]
         for c in range(channels):
             normal = (load(place[c]) - mean[c]) * inverse[c]
@@ -75,28 +78,21 @@ def _norm_backward(grad, x, scale, mean, inverse, mean_plain, mean_scaled, first
 def moments(x: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel of (rows, channels), float64."""
     rows, channels = x.shape
-    per_row = places_per_row(rows, channels, SUMMED)
-    x = x.reshape(rows // per_row, per_row * channels)
-    parts = np.zeros((MAX_CHUNKS, 2, x.shape[1]))
-    counts = np.zeros((MAX_CHUNKS, 1, 1))
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        counts[first:last, 0, 0] = bounds[first + 1 : last + 1] - bounds[first:last]
-        _moments_chunks(x, parts, bounds, first, last)
-
-    parallel_for(work, len(x), x.size, threads)
-    means, spreads = parts.reshape(MAX_CHUNKS, 2, per_row, channels).swapaxes(0, 1)
+    (x,), _ = fold((x,), row=SUMMED)
+    parts, counts = np.zeros((MAX_CHUNKS, 2, x.shape[1])), np.zeros(MAX_CHUNKS)
+    parallel_for(functools.partial(_moments_chunks, x, parts, counts), len(x), x.size, threads)
+    counts = counts[:, None, None]
+    means, spreads = parts.reshape(MAX_CHUNKS, 2, -1, channels).swapaxes(0, 1)
     mean = (means * counts).sum((0, 1)) / rows
     return mean, (spreads + np.square(means - mean) * counts).sum((0, 1)) / rows
 
 
 def sums(x: np.ndarray, threads: int) -> np.ndarray:
     """The sum of each channel of (rows, channels), float64."""
-    rows, channels = x.shape
-    per_row = places_per_row(rows, channels, SUMMED)
-    x = x.reshape(rows // per_row, per_row * channels)
+    channels = x.shape[1]
+    (x,), _ = fold((x,), row=SUMMED)
     parts = np.zeros((MAX_CHUNKS, x.shape[1]))
-    parallel_for(lambda bounds, first, last: _sums(x, parts, bounds, first, last), len(x), x.size, threads)
+    parallel_for(functools.partial(_sums, x, parts), len(x), x.size, threads)
     return parts.reshape(-1, channels).sum(0)
 
 
@@ -105,12 +101,5 @@ def norm_backward(
     threads: int,
 ) -> None:  # fmt: skip
     """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
-    rows, channels = x.shape
-    per_row = places_per_row(rows, channels)
-    grad, x = (a.reshape(rows // per_row, per_row * channels) for a in (grad, x))
-    numbers = [tile(a, per_row) for a in (scale, mean, inverse, *means.astype("float32"))]
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _norm_backward(grad, x, *numbers, bounds[first], bounds[last])
-
-    parallel_for(work, len(x), x.size, threads)
+    (grad, x), by_channel = fold((grad, x), (scale, mean, inverse, *means.astype("float32")))
+    parallel_for(functools.partial(_norm_backward, grad, x, *by_channel), len(x), x.size, threads)

@@ -7,10 +7,12 @@ common neuron (hard reset, decayed input, one tau) has fused loops.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load
-from kspike.ops.cpu.threads import fold, parallel_for, places_per_row, tile
+from kspike.ops.cpu.threads import fold, parallel_for
 
 
 @compiled
@@ -61,13 +63,15 @@ def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spik
 
 
 @compiled
-def _fire(x, scale, shift, tau, inverse_tau, threshold, rest, soft, decay_input, values, out, start, end, first, last):
-    """Spikes of the rows (batch x places) from first to last; a potential of nan gives a spike of nan, not 0."""
+def _fire(
+    x, scale, shift, tau, inverse_tau, threshold, rest, soft, decay_input, values, out, start, end, bounds, first, last
+):  # fmt: skip
+    """Spikes of the chunks of rows (batch x places) from first to last; a nan potential gives a nan spike, not 0."""
     silent, one, nan = values
     _, steps, places, channels = x.shape
     usual = decay_input and not soft and inverse_tau.shape[0] == 0
     v, h = np.empty(channels, F), np.empty(channels, F)
-    for row in range(first, last):
+    for row in range(bounds[first], bounds[last]):
         n, s = row // places, row % places
         if start.shape[0]:
             v[:] = start[n, s]
@@ -106,16 +110,9 @@ def fire(
         start: initial potentials, float32 `(batch, places, channels)`; of size 0 for v_reset.
         end: the potentials after the last step are written here; of size 0 for nowhere.
     """
-    per_row = places_per_row(*x.shape[2:])
-    x, out = fold(x, per_row), fold(out, per_row)
-    start, end = (a.reshape(a.shape[0], *x.shape[2:]) if a.size else a for a in (start, end))
-    scale, shift = tile(scale, per_row), tile(shift, per_row)
-    neuron = (neuron[0], tile(neuron[1], per_row), *neuron[2:])
-    rows = x.shape[0] * x.shape[2]
+    tau, inverse_tau, *others = neuron
+    (x, out, start, end), (scale, shift, inverse_tau) = fold((x, out, start, end), (scale, shift, inverse_tau))
     # 0, 1 and nan; for bfloat16 as bits
     values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _fire(x, scale, shift, *neuron, values, out, start, end, bounds[first], bounds[last])
-
-    parallel_for(work, rows, x.size, threads)
+    work = functools.partial(_fire, x, scale, shift, tau, inverse_tau, *others, values, out, start, end)
+    parallel_for(work, x.shape[0] * x.shape[2], x.size, threads)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, float_of, load, store
 from kspike.ops.cpu.neuron import charge, reset, usual_charge
-from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, fold, parallel_for, places_per_row, tile
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, fold, parallel_for
 
 
 @functools.partial(compiled, fastmath={"contract"})
@@ -239,16 +239,15 @@ def fire_backward(
         slope: (detach_reset, index into `cpu/norm_lif.SURROGATES`, alpha).
         summed: whether the first two sums are wanted.
     """
-    channels, per_row = x.shape[-1], places_per_row(*x.shape[2:])
-    grad_output, x, grad_x = (fold(a, per_row) for a in (grad_output, x, grad_x))
-    rows_of = tuple(tile(a, per_row) for a in affine[:3])
-    neuron = (neuron[0], tile(neuron[1], per_row), *neuron[2:])
-    sums = np.zeros((MAX_CHUNKS, 3, channels))
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _fire_backward_chunks(grad_output, x, rows_of, neuron, slope, summed, grad_x, sums, bounds, first, last)
-
+    sums = np.zeros((MAX_CHUNKS, 3, x.shape[-1]))
+    tau, inverse_tau, *others = neuron
+    *norm, inverse = affine
+    (grad_output, x, grad_x), (*norm, inverse_tau) = fold((grad_output, x, grad_x), (*norm, inverse_tau))
+    neuron = (tau, inverse_tau, *others)
+    work = functools.partial(
+        _fire_backward_chunks, grad_output, x, tuple(norm), neuron, slope, summed, grad_x, sums
+    )  # fmt: skip
     parallel_for(work, x.shape[0] * x.shape[2], x.size, threads)
     found = sums.sum(0)
-    found[1] *= affine[3]
+    found[1] *= inverse
     return found

@@ -19,8 +19,8 @@ from kspike import surrogate as surrogates
 #: Surrogates with compiled derivatives, on a CPU and on a GPU: the index into this tuple is the kernels' enum. The
 #: formulas stand in `kspike.surrogate`; `tests/ops/test_surrogate_formulas.py` holds the kernels to them.
 SURROGATES = (
-    "sigmoid", "atan", "soft_sign", "super_spike", "fast_sigmoid", "erf", "piecewise_quadratic", "piecewise_exp",
-    "rectangular",
+    surrogates.Sigmoid, surrogates.ATan, surrogates.SoftSign, surrogates.SuperSpike, surrogates.FastSigmoid,
+    surrogates.Erf, surrogates.PiecewiseQuadratic, surrogates.PiecewiseExp, surrogates.Rectangular,
 )  # fmt: skip
 
 
@@ -109,11 +109,11 @@ def make_spec(
     batch: bool = False,
 ) -> NormLIFSpec | None:
     """The spec of a neuron and a normalisation; None where the surrogate has no compiled derivative."""
-    if surrogate.name not in SURROGATES or not surrogates.is_known(surrogate):
+    if type(surrogate) not in SURROGATES:
         return None
     return NormLIFSpec(
         1.0 if tau is None else float(tau), float(v_threshold), v_reset, bool(decay_input), bool(detach_reset),
-        SURROGATES.index(surrogate.name), float(surrogate.alpha), epsilon, normalised, batch,
+        SURROGATES.index(type(surrogate)), float(surrogate.alpha), epsilon, normalised, batch,
     )  # fmt: skip
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from keras import ops
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import array, kernels_for
+from kspike.ops.torch.calls import arrays, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
@@ -46,8 +45,9 @@ class _AttendOnCPU(torch.autograd.Function):
     def forward(ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(q, k, v)
         y = torch.empty((*q.shape[:3], q.shape[3] * q.shape[4]), dtype=torch.float32)
-        rows = (_rows(a) for a in (q, k, v))
-        norm_lif.attention().attend(*rows, *q.shape[2:], array(y).reshape(-1), torch.get_num_threads())
+        rows, strides = _rows(q, k, v)
+        *given, out = arrays(*rows, y.reshape(-1))
+        norm_lif.attention().attend(*zip(given, strides, strict=True), *q.shape[2:], out, torch.get_num_threads())
         return y
 
     @staticmethod
@@ -56,18 +56,22 @@ class _AttendOnCPU(torch.autograd.Function):
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         q, k, v = ctx.saved_tensors
         grads = tuple(torch.empty(q.shape, dtype=q.dtype) for _ in range(3))
-        rows, grad_rows = (_rows(a) for a in (q, k, v)), array(grad_output.float().contiguous()).reshape(-1)
-        flat = tuple(array(grad).reshape(-1) for grad in grads)
-        norm_lif.attention().attend_backward(*rows, *q.shape[2:], grad_rows, flat, torch.get_num_threads())
+        rows, strides = _rows(q, k, v)
+        given = arrays(*rows, *(a.reshape(-1) for a in (grad_output.float().contiguous(), *grads)))
+        spikes, grad_rows, flat = zip(given[:3], strides, strict=True), given[3], tuple(given[4:])
+        norm_lif.attention().attend_backward(*spikes, *q.shape[2:], grad_rows, flat, torch.get_num_threads())
         return grads
 
 
-def _rows(x: torch.Tensor) -> tuple[np.ndarray, int]:
-    """(batch, time, tokens, heads, head_dim) as a flat array, and the stride of its rows of channels."""
-    rows = x.detach().reshape(-1, x.shape[3] * x.shape[4])
-    rows = rows if rows.stride(1) == 1 else rows.contiguous()
-    stride, channels = rows.stride(0), rows.shape[1]
-    return array(rows.as_strided(((len(rows) - 1) * stride + channels,), (1,))), stride
+def _rows(*spikes: torch.Tensor) -> tuple[list[torch.Tensor], list[int]]:
+    """(batch, time, tokens, heads, head_dim), each as a flat tensor, and the strides of their rows of channels."""
+    flat, strides = [], []
+    for x in spikes:
+        rows = x.detach().reshape(-1, x.shape[3] * x.shape[4])
+        rows = rows if rows.stride(1) == 1 else rows.contiguous()
+        strides.append(rows.stride(0))
+        flat.append(rows.as_strided(((len(rows) - 1) * rows.stride(0) + rows.shape[1],), (1,)))
+    return flat, strides
 
 
 def attend(q: Any, k: Any, v: Any) -> torch.Tensor | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from keras import ops
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.torch import openmp
@@ -29,8 +28,9 @@ def kernels_for(x: Any) -> Any:
     return norm_lif.kernels()
 
 
-def float32(a: Any) -> torch.Tensor | None:
-    return None if a is None else ops.convert_to_tensor(a).float()
+def taken(x: Any, *others: torch.Tensor) -> list[np.ndarray] | None:
+    """x and others as the loops read them; None where the loops cannot take x."""
+    return None if kernels_for(x) is None else arrays(x, *others)
 
 
 def array(x: torch.Tensor | None) -> np.ndarray:
@@ -39,3 +39,8 @@ def array(x: torch.Tensor | None) -> np.ndarray:
         return np.empty(0, "float32")
     x = x.detach()
     return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def arrays(*tensors: torch.Tensor | None) -> list[np.ndarray]:
+    """`array` of each of them."""
+    return [array(x) for x in tensors]

@@ -11,7 +11,7 @@ from keras import ops
 from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import array, float32, kernels_for
+from kspike.ops.torch.calls import arrays, kernels_for
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
@@ -104,6 +104,10 @@ def _backward(
     return torch.stack(grads[::-1], 1)
 
 
+def _float32(a: Any) -> torch.Tensor | None:
+    return None if a is None else ops.convert_to_tensor(a).float()
+
+
 def _loops_take(x: Any, dtype: str) -> bool:
     """Whether the compiled loops take this tensor and write spikes of this dtype."""
     return kernels_for(x) is not None and x.numel() > 0 and dtype in ("float32", "bfloat16")
@@ -126,9 +130,10 @@ class _FusedLIF(torch.autograd.Function):
         spec: cpu_norm_lif.NormLIFSpec, dtype: torch.dtype,
     ) -> tuple:  # fmt: skip
         out = torch.empty(x.shape, dtype=dtype)
+        x_array, spikes, *given = arrays(x, out, gamma, beta, *moments, inverse_tau)
         # copied: an optimizer or a moving average may change these in place before backward
-        given = [array(a).copy() for a in (gamma, beta, *moments, inverse_tau)]
-        given[2:4] = cpu_norm_lif.forward(spec, array(x), *given, array(out), torch.get_num_threads())
+        given = [a.copy() for a in given]
+        given[2:4] = cpu_norm_lif.forward(spec, x_array, *given, spikes, torch.get_num_threads())
         ctx.save_for_backward(x)
         ctx.spec, ctx.given = spec, given
         mean, variance = (torch.from_numpy(a) for a in given[2:4])
@@ -144,8 +149,8 @@ class _FusedLIF(torch.autograd.Function):
             grad_output = grad_output.float()
         # float32 unless x itself is bfloat16: a bias' gradient is a sum of it over thousands of rows
         grad = torch.empty(x.shape, dtype=x.dtype)
-        arrays = array(grad_output.contiguous()), array(x)
-        found = cpu_norm_lif.backward(ctx.spec, *arrays, *ctx.given, array(grad), torch.get_num_threads())
+        above, x_array, grad_x = arrays(grad_output.contiguous(), x, grad)
+        found = cpu_norm_lif.backward(ctx.spec, above, x_array, *ctx.given, grad_x, torch.get_num_threads())
         wanted = zip(found, ctx.needs_input_grad[1:4], strict=True)
         return grad, *(torch.from_numpy(a) if needed else None for a, needed in wanted), None, None, None
 
@@ -159,16 +164,16 @@ def norm_lif(
     `moments` is (mean, variance) to normalise by, or None for the batch's own. A time mask is for compiled programs:
     eager code slices x.
     """
-    on_gpu = _kernels_take(x, dtype)
-    if time_mask is not None or not (on_gpu or _loops_take(x, dtype)):
+    on_cpu = _loops_take(x, dtype)
+    if time_mask is not None or not (on_cpu or _kernels_take(x, dtype)):
         return None
     spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if spec is None or any(a.dtype != torch.float32 for a in given):
         return None
     moments = tuple(given[2:]) or (None, None)
-    fused = autograd.fused if on_gpu else _FusedLIF.apply
-    return fused(x.contiguous(), *given[:2], float32(inverse_tau), moments, spec, getattr(torch, dtype))
+    fused = _FusedLIF.apply if on_cpu else autograd.fused
+    return fused(x.contiguous(), *given[:2], _float32(inverse_tau), moments, spec, getattr(torch, dtype))
 
 
 class _LIF(torch.autograd.Function):
@@ -198,11 +203,11 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
     None (the reference is the fallback) for a learned time constant where neither loops nor kernels take x, and inside
     torch.func's transforms.
     """
-    on_gpu = _kernels_take(x, dtype)
-    spec = cpu_norm_lif.make_spec(**neuron) if on_gpu or _loops_take(x, dtype) else None
+    on_cpu = _loops_take(x, dtype)
+    spec = cpu_norm_lif.make_spec(**neuron) if on_cpu or _kernels_take(x, dtype) else None
     if spec is not None:
-        given = float32(inverse_tau), (None, None), spec, getattr(torch, dtype)
-        return (autograd.fused if on_gpu else _FusedLIF.apply)(x.contiguous(), None, None, *given)[0]
+        given = _float32(inverse_tau), (None, None), spec, getattr(torch, dtype)
+        return (_FusedLIF.apply if on_cpu else autograd.fused)(x.contiguous(), None, None, *given)[0]
     if inverse_tau is not None or transformed():
         return None
     if x.dtype not in (torch.float32, torch.float64):
@@ -226,6 +231,7 @@ def lif_from(
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()
     out = torch.empty(x.shape, dtype=getattr(torch, dtype))
-    given = (array(float32(a)) for a in (gamma, beta, *moments, inverse_tau))
-    cpu_norm_lif.forward(spec, array(x.contiguous()), *given, array(out), torch.get_num_threads(), array(v), array(v))
+    constants = (_float32(a) for a in (gamma, beta, *moments, inverse_tau))
+    x_array, spikes, potentials, *given = arrays(x.contiguous(), out, v, *constants)
+    cpu_norm_lif.forward(spec, x_array, *given, spikes, torch.get_num_threads(), potentials, potentials)
     return out, v

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import array, kernels_for
+from kspike.ops.torch.calls import arrays, kernels_for
 from kspike.ops.torch.transforms import once_differentiable
 
 
@@ -21,7 +21,7 @@ class _MaxPool(torch.autograd.Function):
         n, height, width, channels = x.shape
         size = n, -(-height // 2), -(-width // 2), channels
         out, places = x.new_empty(size), torch.empty(size, dtype=torch.uint8)
-        pool.pool(array(x.contiguous()), array(out), places.numpy(), torch.get_num_threads())
+        pool.pool(*arrays(x.contiguous(), out, places), torch.get_num_threads())
         ctx.save_for_backward(places)
         ctx.size = x.shape
         return out
@@ -32,8 +32,7 @@ class _MaxPool(torch.autograd.Function):
         from kspike.ops.cpu import pool
 
         grad_x = grad_output.new_empty(ctx.size)
-        places = ctx.saved_tensors[0].numpy()
-        pool.gradient(array(grad_output.contiguous()), places, array(grad_x), torch.get_num_threads())
+        pool.gradient(*arrays(grad_output.contiguous(), *ctx.saved_tensors, grad_x), torch.get_num_threads())
         return grad_x
 
 

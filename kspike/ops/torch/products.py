@@ -11,26 +11,27 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import array, kernels_for
+from kspike.ops.torch.calls import arrays, taken
 from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Whether the sparse form takes these, and is faster than the dense one."""
-    if kernels_for(x) is None or kernel.dtype != x.dtype or (bias is not None and bias.dtype != x.dtype):
+    same = kernel.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
+    given = taken(x, kernel) if same else None
+    if given is None:
         return False
     from kspike.ops.cpu import sparse
 
-    return sparse.pays(array(x), array(kernel))
+    return sparse.pays(*given)
 
 
 def _sparse_product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    begin = None if bias is None else array(bias.float().contiguous())
-    given = array(x.contiguous()), array(kernel.contiguous()), array(y)
-    sparse.product(*given, torch.get_num_threads(), begin)
+    *given, begin = arrays(x.contiguous(), kernel.contiguous(), y, None if bias is None else bias.float().contiguous())
+    sparse.product(*given, torch.get_num_threads(), None if bias is None else begin)
     return y
 
 
@@ -38,15 +39,16 @@ def _sparse_convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse
 
     y = x.new_empty(*x.shape[:-1], kernel.shape[-1])
-    sparse.convolve(array(x.contiguous()), array(kernel.contiguous()), array(y), torch.get_num_threads())
+    sparse.convolve(*arrays(x.contiguous(), kernel.contiguous(), y), torch.get_num_threads())
     return y
 
 
 def _kernel_gradient(x: torch.Tensor, grad_output: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     from kspike.ops.cpu import sparse_gradient
 
-    given = array(x.contiguous()), array(grad_output.contiguous()), tuple(kernel.shape[:-2])
-    return torch.from_numpy(sparse_gradient.kernel_gradient(*given, torch.get_num_threads())).to(kernel.dtype)
+    given = arrays(x.contiguous(), grad_output.contiguous())
+    grad_kernel = sparse_gradient.kernel_gradient(*given, tuple(kernel.shape[:-2]), torch.get_num_threads())
+    return torch.from_numpy(grad_kernel).to(kernel.dtype)
 
 
 class _SparseProduct(torch.autograd.Function):
@@ -159,12 +161,12 @@ def product(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) ->
 def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
     """The sparse convolution, or that of bfloat16 in float32; None where PyTorch's own is as fast."""
     kernel = ops.convert_to_tensor(kernel)
-    if transformed():  # Keras asks for a memory layout, which vmap refuses
-        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
-        return y.permute(0, 2, 3, 1)
     odd = all(size % 2 for size in kernel.shape[:2])  # the padding is symmetric
     if odd and _pays(x, kernel, None):
         return _SparseConvolution.apply(x, kernel)
+    if transformed():  # Keras asks for a memory layout, which vmap refuses
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
+        return y.permute(0, 2, 3, 1)
     if not _widens(x) or kernel.dtype != x.dtype:
         return None
     return dense_convolution(x, kernel) if odd else reference.convolve(x.float(), kernel.float()).to(x.dtype)

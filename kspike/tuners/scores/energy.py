@@ -106,7 +106,7 @@ class _Untrained(Probe):
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
         recorder = Recorder(int(images.shape[0]), self.timesteps)
-        with recorder.hooked(self.places):
+        with recorder.hooked(self.places, marked=False):
             model(images, training=True)  # type: ignore[misc]
         self._signals[tuple(images.shape)] = tuple(recorder.signals)
         return recorder.packed()
