@@ -133,6 +133,14 @@ class ElasticComponent(keras.layers.Layer):
         """The layer of a part."""
         return self._by_name[name]
 
+    @property
+    def plain(self) -> bool:
+        """Whether costs can be measured here: one neuron, and no products but dense ones and 3x3 convolutions."""
+        for part in self.declared.values():
+            if isinstance(part, DepthwiseConv) or (isinstance(part, Conv) and (part.kernel, part.stride) != (3, 1)):
+                return False
+        return len(self.neurons) == 1
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, x: Signal, given: Pass) -> Signal:

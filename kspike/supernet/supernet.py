@@ -27,7 +27,7 @@ from kspike.supernet import sampling as policies
 from kspike.supernet.blocks import ElasticBlock, choices_of, place_of
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
-from kspike.supernet.places import Pass, stem_of
+from kspike.supernet.places import ElasticComponent, Pass, stem_of
 from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes, word_choices
 
 #: Share of a training batch's moments that enters the stored ones (PyTorch's momentum, as in Spikformer).
@@ -109,8 +109,6 @@ class Supernet(ImageModel, keras.Model):
         )
         self._genes.assign(space.encode(self._genome))
         self._forced: Statistics | None = None
-        #: Slot of a word gene -> index, while one program serves that choice alone; see `choosing_ahead`.
-        self.__dict__["_fixed_choices"] = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
 
@@ -185,7 +183,7 @@ class Supernet(ImageModel, keras.Model):
 
     def _active_view(self) -> View:
         if self.masked:
-            return MaskedView(self.space, ops.convert_to_tensor(self._genes), self._fixed_choices)
+            return MaskedView(self.space, ops.convert_to_tensor(self._genes))
         return SlicedView(self._genome.to_config(), word_choices(self.space, self._genome.indices))
 
     def _draw(self) -> Annotated[Array, "slots"]:
@@ -223,6 +221,15 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
         self._genes.assign(self.space.encode(genome))
         self._genome = genome
+
+    @property
+    def read_directly(self) -> bool:
+        """Whether costs are measured in the supernet itself: there is nothing to choose, and only plain products.
+
+        Else what is measured is the network taken out.
+        """
+        places = [self.stem, *(place for block in self.blocks for place in (block.attention, block.mlp))]
+        return all(isinstance(place, ElasticComponent) and place.plain for place in places)
 
     # -- normalisation statistics -------------------------------------------------------------------------------
 

@@ -101,16 +101,12 @@ class MaskedView:
     Args:
         space: the space.
         genes: one index a slot.
-        choices: slot of a word gene -> index as a plain number, where one program is to serve that choice alone.
     """
 
     numbers: None = None
 
-    def __init__(
-        self, space: SearchSpace, genes: Annotated[Array, "slots"], choices: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, space: SearchSpace, genes: Annotated[Array, "slots"]) -> None:
         self.space = space
-        self._fixed = choices or {}
         self.genes = genes
         self.largest = space.max_config()
         self._position = {slot.name: at for at, slot in enumerate(space.slots)}
@@ -139,8 +135,6 @@ class MaskedView:
     def choice(self, field: str, block: int | None = None) -> int | Scalar:
         """Which of the components to choose from, as an index tensor; a number where there is nothing to choose."""
         slot = slot_of(field, block)
-        if slot in self._fixed:
-            return self._fixed[slot]
         if slot not in self._position or len(self._gene[field].choices) == 1:
             return 0
         return self.genes[self._position[slot]]

@@ -71,6 +71,9 @@ def measure(
         raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
+    name = model.name
+    if is_supernet(model) and not model.read_directly:
+        model = model.extract()  # its active network: the layers of what was not chosen do not run
     probe = probe_of(model)
     probe.watch()
     config = config_of(model)
@@ -89,7 +92,7 @@ def measure(
     )
     timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
-        model=model.name,
+        model=name,
         convention=rule,
         images=statistics.images,
         timesteps=timesteps,
