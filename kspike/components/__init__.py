@@ -4,6 +4,9 @@
 `kspike.components.check` compares what a supernet makes of it with the plain network.
 """
 
+import importlib
+from typing import Any
+
 from kspike.components import parts
 from kspike.components.base import BLOCK_KINDS, KINDS, MLP, ROLES, Component, Mixer, Neuron, Stem
 from kspike.components.registry import describe, get, names, register
@@ -17,9 +20,19 @@ __all__ = [
     "Mixer",
     "Neuron",
     "Stem",
+    "check",
     "describe",
     "get",
     "names",
     "parts",
     "register",
 ]
+
+
+def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
+    """Compares a component under masks, on slices and in the plain network: `kspike.supernet.checking.check`.
+
+    Raises:
+        ValueError: what differs, and what to do.
+    """
+    return importlib.import_module("kspike.supernet.checking").check(component, role, seed)

@@ -147,7 +147,7 @@ class ElasticComponent(keras.layers.Layer):
         """`forward` of the component; what is inactive is zero."""
         view, made = given.view, _Made()
         calls: dict[str, Callable] = {}
-        following = [*list(self.declared.values())[1:], None]
+        following = [*self.declared.values(), None][1:]
         for (name, part), after in zip(self.declared.items(), following, strict=True):
             if isinstance(part, Norm):
                 calls[name] = made.keep(_Normalise(self, name, self._extent(part.channels, view), given))

@@ -6,6 +6,7 @@ import copy
 import os
 from typing import Any
 
+from kspike import components
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.ann import ann_twin
 from kspike.zoo import naming
@@ -43,14 +44,24 @@ def render(metadata: dict[str, Any], config: dict[str, Any]) -> str:
 def _summary(metadata: dict, config: dict) -> str:
     data = (metadata.get("data") or {}).get("name")
     found = "found by architecture search" if metadata.get("search") else "designed by hand"
-    neurons = {"lif": "LIF neurons", "plif": "LIF neurons with a learned time constant"}[config["neuron"]]
+    usual = {"lif": "LIF neurons", "plif": "LIF neurons with a learned time constant"}
+    neuron = components.get("neuron", config["neuron"])
+    neurons = usual.get(neuron.label, f"neurons {neuron.label}")
+    words = {role: config[role] for role in ("stem", "mixer", "mlp") if role in config}  # where not Spikformer's own
+    own = "".join(f", {role} {_labels(role, value)}" for role, value in words.items())
     return (
         f"A spiking transformer (Spikformer family) {found}{f' on {data}' if data else ''}: "
         f"{metadata['parameters']:,} parameters, "
         f"{config['timesteps']} time steps, {config['depth']} block{'s' if config['depth'] > 1 else ''} of width "
-        f"{config['embed_dim']}, {neurons}, "
+        f"{config['embed_dim']}{own}, {neurons}, "
         f"{config['residual']!r} shortcut."
     )
+
+
+def _labels(role: str, value: Any) -> str:
+    """One component a network, or one a block, as labels: `gate, ssa`."""
+    each = value if isinstance(value, list) else [value]
+    return ", ".join(dict.fromkeys(components.get(role, one).label for one in each))
 
 
 def _use(metadata: dict, name: str) -> str:
