@@ -24,7 +24,7 @@ from kspike.layers.stepping import Membrane, run
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.choosing import choose
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
-from kspike.supernet.view import Extent, View
+from kspike.supernet.view import Extent, MaskedView, View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,12 @@ class Pass:
     view: View
     statistics: Statistics
     active: Any = None
+
+    def within(self, genes: Annotated[Array, "slots"], block: int | None) -> Pass:
+        """The same inside a branch, of genes that are the branch's own."""
+        assert isinstance(self.view, MaskedView)
+        view = MaskedView(self.view.space, genes)
+        return Pass(view, self.statistics, None if self.active is None or block is None else view.active(block))
 
     @property
     def normalising(self) -> dict[str, Any]:
@@ -150,7 +156,7 @@ class ElasticComponent(keras.layers.Layer):
         following = [*self.declared.values(), None][1:]
         for (name, part), after in zip(self.declared.items(), following, strict=True):
             if isinstance(part, Norm):
-                calls[name] = made.keep(_Normalise(self, name, self._extent(part.channels, view), given))
+                calls[name] = made.keep(_Normalise(self, name, given))
             elif isinstance(part, kinds_of_part.Neuron):
                 calls[name] = made.keep(functools.partial(self._fire_part, name, part, given))
             elif isinstance(part, Dense):
@@ -208,22 +214,29 @@ class ElasticComponent(keras.layers.Layer):
         return Membrane(neuron, weights=spread, **values, **self.neuron_arguments)
 
     def _fire_part(self, name: str, part: kinds_of_part.Neuron, given: Pass, x: Signal, norm: Any = None) -> Signal:
-        extent, view = self._extent(part.channels, given.view), given.view
-        values = view.neuron(part.kind, self.block)
-
-        def one(neuron: components.Neuron, x: Signal) -> Signal:
+        def one(neuron: components.Neuron, given: Pass, norm: Any, x: Signal) -> Signal:
+            view, values = given.view, given.view.neuron(part.kind, self.block)
             if norm is not None and neuron.one_pass and "fire" not in self.__dict__:
                 spikes = norm.then_fire(x, self._membrane(name, neuron, values, x.shape[-1]), self.compute_dtype)
                 if spikes is not None:
                     return spikes
-            return self.fire(x if norm is None else norm(x), name, neuron, extent, values, view.time_mask)
+            x = x if norm is None else norm(x)
+            return self.fire(x, name, neuron, self._extent(part.channels, view), values, view.time_mask)
 
-        index = view.choice("neuron")
+        index = given.view.choice("neuron")
         if isinstance(index, int):
-            return one(self.neurons[index], x)
+            return one(self.neurons[index], given, norm, x)
+
+        def branch_of(neuron: components.Neuron) -> Callable:
+            def run(x: Signal, genes: Any) -> Signal:
+                inside = given.within(genes, self.block)
+                return one(neuron, inside, norm and norm.within(inside), x)
+
+            return run
+
         layers = [] if norm is None else [norm.layer]
         own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
-        return choose(index, [functools.partial(one, n) for n in self.neurons], x, layers, own)
+        return choose(index, [branch_of(n) for n in self.neurons], x, given.view.genes, layers, own)
 
     def fire(
         self, x: Signal, name: str, neuron: components.Neuron, extent: Extent, values: Mapping, time_mask: Any
@@ -252,6 +265,7 @@ class _Made:
         class Kept:
             layer = getattr(call, "layer", None)
             then_fire = getattr(call, "then_fire", None)
+            within = getattr(call, "within", None)
 
             def __call__(self, *args: Any, **kwargs: Any) -> Any:
                 made.last = call(*args, **kwargs)
@@ -263,8 +277,14 @@ class _Made:
 class _Normalise:
     """A normalisation, alone or with the neuron behind it."""
 
-    def __init__(self, owner: ElasticComponent, name: str, extent: Extent, given: Pass) -> None:
-        self.layer, self.how = owner.part(name), {"extent": extent, **given.normalising}
+    def __init__(self, owner: ElasticComponent, name: str, given: Pass) -> None:
+        self.owner, self.name, self.layer = owner, name, owner.part(name)
+        extent = given.view.extent(owner.declared[name].channels, owner.block)
+        self.how = {"extent": extent, **given.normalising}
+
+    def within(self, given: Pass) -> _Normalise:
+        """The same inside a branch."""
+        return _Normalise(self.owner, self.name, given)
 
     def __call__(self, x: Signal) -> Signal:
         return self.layer(x, **self.how)
@@ -339,18 +359,21 @@ def branch(place: Any, role: str, x: Tokens, given: Pass, block: int | None) -> 
     gate = None if given.active is None else ops.cast(given.active, x.dtype)
     gated = x if gate is None else x * gate
 
-    def after(option: ElasticComponent, x: Tokens) -> Tokens:
+    def after(option: ElasticComponent, given: Pass, x: Tokens) -> Tokens:
         y = option.run(x, given)
         return x + y if option.component.shortcut else y
+
+    def branch_of(option: ElasticComponent) -> Callable:
+        return lambda x, genes: after(option, given.within(genes, block), x)
 
     if len(options) == 1 and options[0].component.shortcut:
         y = options[0].run(gated, given)
         return x + (y if gate is None else gate * y)
     index = given.view.choice(role, block) if len(options) > 1 else 0
     if isinstance(index, int):
-        y = after(options[index], gated)
+        y = after(options[index], given, gated)
     else:
-        y = choose(index, [functools.partial(after, option) for option in options], gated, options, [])
+        y = choose(index, [branch_of(option) for option in options], gated, given.view.genes, options)
     return y if gate is None else ops.where(gate > 0, y, x)
 
 
@@ -361,4 +384,8 @@ def stem_of(place: Any, x: Maps, given: Pass) -> Tokens:
     x = ops.cast(x, options[0].compute_dtype)
     if isinstance(index, int):
         return options[index].run(x, given)
-    return choose(index, [functools.partial(option.run, given=given) for option in options], x, options, [])
+
+    def branch_of(option: ElasticComponent) -> Callable:
+        return lambda x, genes: option.run(x, given.within(genes, None))
+
+    return choose(index, [branch_of(option) for option in options], x, given.view.genes, options)
