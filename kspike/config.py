@@ -272,19 +272,25 @@ class SpikformerConfig:
                     f"{given!r}; leave it out."
                 )
             put(name, value)
-        for name in (size for part in self.stem_parts.values() for size in part.sizes):
-            dimension, fraction = components.parts.split(name)
-            if dimension.startswith("stem_"):
-                raise ValueError(
-                    f"{dimension} is a size of the stem 'sps' alone, named by {self.stem_component.label}."
-                )
-            if dimension == "width" and d % fraction:
-                raise ValueError(
-                    f"embed_dim must be a multiple of {fraction} for the stem {self.stem_component.label}, got {d}."
-                )
+        self._check_fractions(self.stem_component, self.stem_parts, {"width": d})
+
+    @staticmethod
+    def _check_fractions(made: Any, declared: Mapping[str, components.parts.Part], sizes: Mapping[str, int]) -> None:
+        """Refuses a size of which a part takes a fraction that is no whole number, and one that there is not here."""
+        for part in declared.values():
+            for name in part.sizes:
+                dimension, fraction = components.parts.split(name)
+                if dimension.startswith("stem_") and made.name != "sps":
+                    raise ValueError(f"{dimension} is a size of 'sps' alone, named by {made.role} {made.label}.")
+                if dimension in sizes and sizes[dimension] % fraction:
+                    field = {"width": "embed_dim", "heads": "num_heads", "hidden": "embed_dim * mlp_ratio"}[dimension]
+                    raise ValueError(
+                        f"{field} must be a multiple of {fraction} for the {made.role} {made.label}, got "
+                        f"{sizes[dimension]}."
+                    )
 
     def _check_blocks(self, put: Any) -> None:
-        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
         uses = {
             size: [m.uses(size, self.network) or p.uses(size, self.network) for m, p in self.blocks]
             for size in ("heads", "hidden")
@@ -306,6 +312,10 @@ class SpikformerConfig:
             if not _is_number(r) or not 0 < float(r) <= 64 or int(self.embed_dim * float(r)) < 1:
                 raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
         put("mlp_ratio", tuple(float(r) for r in ratios))
+        for block, branches in enumerate(self.blocks):
+            sizes = {"width": self.embed_dim, "heads": heads[block], "hidden": self.hidden_dims[block]}
+            for made in branches:
+                self._check_fractions(made, made.declared(self.network), sizes)
 
     def _check_neurons(self, put: Any) -> None:
         put("surrogate", surrogates.get(self.surrogate))

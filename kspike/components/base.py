@@ -73,12 +73,12 @@ class _Made(Component):
     #: Whether the block adds what came in to what comes out.
     shortcut: ClassVar[bool] = True
 
-    def parts(self) -> dict[str, Part]:
+    def parts(self, *args: Any, **network: Any) -> dict[str, Part]:
         """Name -> part, in running order. Names are paths in the model and rows of every cost table."""
         raise NotImplementedError
 
-    def forward(self, part: Any, x: Any, sizes: Any) -> Any:
-        """Runs the parts, `part.name(x)`; see `kspike.components`."""
+    def forward(self, *args: Any, **network: Any) -> Any:
+        """`forward(part, x, sizes)`: runs the parts, `part.name(x)`, on x; see `kspike.components`."""
         raise NotImplementedError
 
     def given(self, network: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Neuron(Component):
         """Learned weights, one number a group of channels: name -> start, for a neuron of that tau."""
         return {}
 
-    def inverse_tau(self, **weights: Any) -> Any:
+    def inverse_tau(self, *args: Any, **weights: Any) -> Any:
         """1 / tau out of the learned weights, or None where tau is the config's."""
         return None
 

@@ -228,7 +228,8 @@ class Sizes:
     def to_grid(self, x: Tokens) -> Maps:
         """`(batch, time, tokens, channels)` -> `(batch, time, height, width, channels)`, row by row."""
         time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
-        return ops.reshape(x, (-1, time, *self.grid, x.shape[-1]))  # type: ignore[misc]
+        height, width = self.grid or (None, None)
+        return ops.reshape(x, (-1, time, height, width, x.shape[-1]))
 
     def to_tokens(self, x: Maps) -> Tokens:
         """`(batch, time, height, width, channels)` -> `(batch, time, tokens, channels)`, row by row."""
@@ -311,11 +312,11 @@ class Component(ComponentLayer):
 
     def _grid(self, input_shape: tuple) -> tuple[int, int] | None:
         if self.role == "stem":
-            return tuple(input_shape[2:4])  # type: ignore[return-value]
+            return tuple(input_shape[2:4])
         side = math.isqrt(input_shape[2] or 0)
         if self.grid is None and side * side == input_shape[2]:
             return (side, side)
-        return self.grid  # type: ignore[return-value]
+        return self.grid
 
     def build(self, input_shape: tuple) -> None:
         if len(input_shape) != (5 if self.role == "stem" else 4) or input_shape[-1] is None:
@@ -343,7 +344,7 @@ class Component(ComponentLayer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         if self.role != "stem":
             return tuple(input_shape)
-        height, width = geometry.last(self.declared, tuple(input_shape[2:4]))  # type: ignore[arg-type]
+        height, width = geometry.last(self.declared, tuple(input_shape[2:4]))
         return (*input_shape[:2], height * width, self.embed_dim)
 
     def get_config(self) -> dict[str, Any]:

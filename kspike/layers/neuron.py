@@ -65,7 +65,7 @@ class SpikingNeuron(keras.layers.Layer):
     def resume(self, states: tuple[Any, ...] | None) -> None:
         """Makes the next call start from these states and keep those after it; None: as ever."""
         # into the instance's own dict: a traced tensor is nothing for Keras to track
-        vars(self)["potentials"] = None if states is None else states[0]
+        self.__dict__["potentials"] = None if states is None else states[0]
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
@@ -87,7 +87,7 @@ class SpikingNeuron(keras.layers.Layer):
         if self.potentials is None:
             return found
         # into the instance's own dict: a traced tensor is nothing for Keras to track
-        spikes, vars(self)["potentials"] = found
+        spikes, self.__dict__["potentials"] = found
         return spikes
 
     def fired(self, spikes: Spikes) -> None:
@@ -173,7 +173,7 @@ class Neuron(SpikingNeuron):
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
         if self.potentials is not None:
-            vars(self)["potentials"] = states
+            self.__dict__["potentials"] = states
         if self.listener is not None:
             self.listener(spikes)
         return spikes
@@ -187,7 +187,7 @@ class Neuron(SpikingNeuron):
         return self.potentials
 
     def resume(self, states: tuple[Any, ...] | None) -> None:
-        vars(self)["potentials"] = states
+        self.__dict__["potentials"] = states
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -80,7 +80,7 @@ class SPS(ComponentLayer):
 
     def build(self, input_shape: tuple) -> None:
         known_sizes(self, input_shape, self.axes, ("height", "width", "channels"))
-        self.build_parts(input_shape, tuple(input_shape[2:4]))  # type: ignore[arg-type]
+        self.build_parts(input_shape, tuple(input_shape[2:4]))
 
     def call(self, inputs: Maps, training: bool | None = None) -> Tokens:
         return self.run(inputs, Sizes(self, self.sizes(inputs.shape), None), training)

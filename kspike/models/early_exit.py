@@ -143,7 +143,8 @@ class _Stepper:
             kept = _filled(at, len(rows))
             if len(kept) < len(rows):
                 rows, at, index = rows[kept], np.arange(len(at)), ops.convert_to_tensor(kept)
-                total, *potentials = (ops.take(a, index, axis=0) for a in (total, *potentials))
+                total = ops.take(total, index, axis=0)
+                potentials = tuple(ops.take(v, index, axis=0) for v in potentials)
                 still = None if still is None else ops.take(still, index, axis=0)
 
 
@@ -168,5 +169,5 @@ def _stepper(model: Spikformer) -> _Stepper:
     stepper = vars(model).get("_kspike_stepper")
     current = [id(v) for v in model.variables]
     if stepper is None or [id(v) for v in stepper.variables] != current:
-        stepper = vars(model)["_kspike_stepper"] = _Stepper(model)
+        stepper = model.__dict__["_kspike_stepper"] = _Stepper(model)
     return stepper

@@ -74,7 +74,7 @@ class Spikformer(ImageModel, keras.Model):
             x = DirectEncoding(config.timesteps, dtype=policy, name="encoding")(x)
         shared_stem = {"tau": config.tau.stem, "v_threshold": config.v_threshold.stem, "name": "stem", **shared}
         if config.stem == "sps":
-            pools = {"pool": config.stem_pool, "pool_after": config.pool_after}
+            pools: dict[str, Any] = {"pool": config.stem_pool, "pool_after": config.pool_after}
             x = SPS(config.embed_dim, channels=config.stem_channels, **pools, **shared_stem)(x)
         else:
             x = Component(config.stem, role="stem", embed_dim=config.embed_dim, **shared_stem)(x)

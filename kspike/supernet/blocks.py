@@ -59,7 +59,7 @@ def place_of(
 class ElasticBlock(keras.layers.Layer):
     """A mixer, then an MLP, each added to the stream; adds nothing where the genome is shallower."""
 
-    def __init__(self, attention: Any, mlp: Any, block: int, **kwargs: Any) -> None:
+    def __init__(self, block: int, *, attention: Any, mlp: Any, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         self.block = block
         self.attention, self.mlp = attention, mlp

@@ -41,6 +41,12 @@ class Pass:
     statistics: Statistics
     active: Any = None
 
+    @property
+    def genes(self) -> Annotated[Array, "slots"]:
+        """The genome as a tensor, under masks."""
+        assert isinstance(self.view, MaskedView)
+        return self.view.genes
+
     def within(self, genes: Annotated[Array, "slots"], block: int | None) -> Pass:
         """The same inside a branch, of genes that are the branch's own."""
         assert isinstance(self.view, MaskedView)
@@ -197,6 +203,7 @@ class ElasticComponent(keras.layers.Layer):
             grid = geometry.last(self.declared, self.grid) if self.component.role == "stem" else self.grid
         if view.numbers is not None:
             return SlicedSizes(self, view.numbers.sizes(self.block), grid, view)
+        assert isinstance(view, MaskedView)
         return MaskedSizes(self, grid, view)
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, heads: Any) -> Tokens:
@@ -236,7 +243,7 @@ class ElasticComponent(keras.layers.Layer):
 
         layers = [] if norm is None else [norm.layer]
         own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
-        return choose(index, [branch_of(n) for n in self.neurons], x, given.view.genes, layers, own)
+        return choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own)
 
     def fire(
         self, x: Signal, name: str, neuron: components.Neuron, extent: Extent, values: Mapping, time_mask: Any
@@ -311,7 +318,7 @@ class SlicedSizes(PlainSizes):
 class MaskedSizes(PlainSizes):
     """The dimensions under masks: width, hidden and heads are extents; what works by them is done with tables."""
 
-    def __init__(self, owner: ElasticComponent, grid: Any, view: View) -> None:
+    def __init__(self, owner: ElasticComponent, grid: Any, view: MaskedView) -> None:
         block = owner.block
         super().__init__(owner, {"tokens": owner.config.tokens}, grid)
         self._view, self._block = view, block
@@ -373,7 +380,7 @@ def branch(place: Any, role: str, x: Tokens, given: Pass, block: int | None) -> 
     if isinstance(index, int):
         y = after(options[index], given, gated)
     else:
-        y = choose(index, [branch_of(option) for option in options], gated, given.view.genes, options)
+        y = choose(index, [branch_of(option) for option in options], gated, given.genes, options)
     return y if gate is None else ops.where(gate > 0, y, x)
 
 
@@ -388,4 +395,4 @@ def stem_of(place: Any, x: Maps, given: Pass) -> Tokens:
     def branch_of(option: ElasticComponent) -> Callable:
         return lambda x, genes: option.run(x, given.within(genes, None))
 
-    return choose(index, [branch_of(option) for option in options], x, given.view.genes, options)
+    return choose(index, [branch_of(option) for option in options], x, given.genes, options)

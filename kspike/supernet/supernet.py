@@ -91,13 +91,13 @@ class Supernet(ImageModel, keras.Model):
         self.stem = place_of("stem", stems, grid=largest.image_shape[:2], name="stem", **how)
         self.blocks = [
             ElasticBlock(
-                *(
-                    place_of(role, choices_of(space, role, i), block=i, grid=largest.grid, name=name, **how)
-                    for role, name in (("mixer", "attention"), ("mlp", "mlp"))
-                ),
-                block=i,
+                i,
                 dtype=policy,
                 name=f"block_{i}",
+                **{
+                    name: place_of(role, choices_of(space, role, i), block=i, grid=largest.grid, name=name, **how)
+                    for role, name in (("mixer", "attention"), ("mlp", "mlp"))
+                },
             )
             for i in range(space.max_depth)
         ]

@@ -25,7 +25,8 @@ class SPS(Stem):
     residuals = ("add", "membrane")
 
     def parts(self, *, residual: str, stem_pool: tuple, pool_after: str) -> dict[str, Any]:
-        membrane, before, out = residual == "membrane", "image", {}
+        membrane, before = residual == "membrane", "image"
+        out: dict[str, Part] = {}
         for i, pool in enumerate(stem_pool):
             after = f"stem_{i}" if i < 3 else "width"
             fires: dict[str, Part] = {} if membrane and i == 3 else {f"neuron_{i}": Neuron("stem", after)}
