@@ -34,12 +34,14 @@ def run(script: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.shared
 def test_pages_show_the_scripts_themselves():
     """A page takes a script in by name, so that what it shows is the file that is run here."""
     shown = {name for page in PAGES for name in re.findall(r'--8<-- "([^"]+)"', page.read_text())}
     assert {path.name for path in EXAMPLES} <= shown
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda path: path.name)
 def test_code_on_pages_is_python(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
@@ -54,6 +56,7 @@ def blocks(page: str) -> list[str]:
     return [re.sub(r'--8<-- "([^"]+)"', script, block) for block in found]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
@@ -65,12 +68,14 @@ def test_code_of_a_page_runs_in_order(page, tmp_path):
     run(script, tmp_path)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
     assert (tmp_path / "mine.keras").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_firing(tmp_path):
     run(ROOT / "docs" / "examples" / "firing.py", tmp_path)
@@ -108,6 +113,7 @@ def test_training_free(tmp_path):
     assert shown.startswith("13060693980\n") and "11,864,764" in shown and "shortlist 20/20" in shown
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_energy(tmp_path):
     script = tmp_path / "page.py"
@@ -117,11 +123,13 @@ def test_energy(tmp_path):
     assert (tmp_path / "energy.csv").is_file() and (tmp_path / "energy.html").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_zoo(tmp_path):
     assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_convert(tmp_path):
     tensors = reference.official(reference.network(seed=0, dim=48, depth=1, hidden=96, classes=10))
@@ -130,6 +138,7 @@ def test_convert(tmp_path):
     assert (tmp_path / "spikformer.keras").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_readme(number, tmp_path):

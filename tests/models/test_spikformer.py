@@ -94,7 +94,7 @@ def test_features_then_head_are_the_logits():
 @pytest.mark.parametrize(
     ("policy", "arguments"),
     [
-        ("float32", {}),
+        pytest.param("float32", {}, marks=pytest.mark.shared),
         ("mixed_bfloat16", {"residual": "membrane", "neuron": "plif", "surrogate": ATan(alpha=3.0), "v_reset": None}),
     ],
     ids=["add", "membrane_mixed_bfloat16"],

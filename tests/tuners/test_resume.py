@@ -23,6 +23,8 @@ from tests.tuners.fakes import (
     zero_cost_search,
 )
 
+pytestmark = pytest.mark.shared
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
