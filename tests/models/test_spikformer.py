@@ -212,6 +212,27 @@ def test_a_config_is_wanted():
 
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="torch.compile is PyTorch's")
+@pytest.mark.parametrize("part", ["attention", "mlp"])
+def test_torch_compile_of_a_part(part, monkeypatch):
+    """What a whole network is made of, traced whole forwards and backwards; `make proof` takes the network and fit."""
+    import torch
+
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    layer = getattr(wake(Spikformer(SpikformerConfig(**TINY))).get_layer("block_0"), part)
+    spikes = (np.random.default_rng(0).random((4, 2, 4, 16)) < 0.4).astype("float32")
+    found = []
+    for call in (layer, torch.compile(layer, backend="aot_eager", fullgraph=True)):
+        x = torch.tensor(spikes, requires_grad=True)
+        y = call(x, training=True)
+        (y * torch.arange(y.numel()).reshape(y.shape)).sum().backward()
+        found.append((to_numpy(y), to_numpy(x.grad)))
+    assert 0 < found[0][0].mean() < 1 and np.abs(found[0][1]).max() > 0
+    np.testing.assert_allclose(found[1][0], found[0][0], atol=1e-5)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.proof
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile is PyTorch's")
 def test_torch_compile(monkeypatch):
     """Traced whole, forwards and backwards; the code that is made of it (minutes of a C++ compiler) is PyTorch's."""
     import torch
