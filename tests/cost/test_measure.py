@@ -33,7 +33,7 @@ SMALL = kspike.SpikformerConfig(
 PRODUCTS = ("attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2")
 
 
-@pytest.fixture(scope="module", params=["spikformer_small", "membrane_small"])
+@pytest.fixture(scope="module", params=["membrane_small", pytest.param("spikformer_small", marks=pytest.mark.shared)])
 def golden(request):
     """A trained-like network whose neurons all fire, and six images: (model, images, SpikingJelly's firing rates)."""
     arrays = networks.load(request.param)

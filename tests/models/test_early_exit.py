@@ -112,6 +112,7 @@ def test_the_spikes_of_a_neuron_cut_in_two_are_those_of_the_whole():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(cut), keras.ops.convert_to_numpy(whole))
 
 
+@pytest.mark.shared
 def test_the_curve_is_what_early_exit_does(plain, tmp_path):
     x = images(plain, 40)
     labels = np.random.default_rng(1).integers(0, 4, 40)

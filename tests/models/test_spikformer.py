@@ -46,6 +46,7 @@ def without_values():
     keras.utils.clear_session()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_trainable_parameters(name, without_values):
     arguments, published = PUBLISHED[name]
@@ -170,6 +171,7 @@ def test_images_do_not_see_each_other():
     np.testing.assert_allclose(run(model, x[2:3]), run(model, x)[2:3], atol=1e-5)
 
 
+@pytest.mark.shared
 def test_every_block_has_its_own_heads_ratio_and_neurons():
     config = SpikformerConfig(
         **{
@@ -204,6 +206,7 @@ def test_wrong_time_is_refused():
         model.predict(np.zeros((2, 3, 8, 8, 1), "float32"), verbose=0)
 
 
+@pytest.mark.shared
 def test_a_config_is_wanted():
     with pytest.raises(ValueError, match="SpikformerConfig, got int"):
         Spikformer(384)

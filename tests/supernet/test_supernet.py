@@ -172,6 +172,7 @@ def test_statistics_do_not_depend_on_what_was_calibrated_before(supernet, images
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.shared
 def test_arrays_calibrate_as_batches_do(supernet, images):
     """As `fit` takes them: images, or (images, labels); 32 at a time."""
     labels = np.zeros(len(images), "int32")
@@ -277,6 +278,7 @@ def test_weights_travel_without_the_choice_of_a_network(supernet, images, tmp_pa
     np.testing.assert_allclose(other.predict(images, verbose=0), supernet.predict(images, verbose=0), atol=1e-6)
 
 
+@pytest.mark.shared
 def test_a_saved_supernet_loads_with_its_space(supernet, tmp_path):
     supernet.save(tmp_path / "s.keras")
     loaded = keras.models.load_model(tmp_path / "s.keras")
