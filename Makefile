@@ -23,7 +23,7 @@ help:
 	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
 	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn; PART=tests/layers for a part of them"
 	@echo "make fast   the quick tests on one backend: two minutes, for while you work"
-	@echo "make proof  the tests that take minutes each: whole searches on every backend"
+	@echo "make proof  the tests that take minutes each, and on every backend what make test runs on one; an hour and more"
 	@echo "make outside  compares counts with NeuroBench and SpikingJelly themselves, which it installs"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
 

@@ -29,6 +29,7 @@ def python(code: str, **environment: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_importing_adds_little_to_keras_and_changes_no_setting():
     code = """
@@ -59,6 +60,7 @@ def test_public_names_are_listed_and_resolve():
         assert getattr(kspike, name) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
     code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
@@ -94,6 +96,7 @@ def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
     assert python(code).splitlines()[-1] == "(None, 8)"
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_everything_that_can_be_saved_is_known_after_import():
     """Whatever any part of the package registers with Keras must be registered by `import kspike` alone."""

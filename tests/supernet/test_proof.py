@@ -26,7 +26,11 @@ FEW = ("autost_tiny", "kspike_c10_16")
 TRIED = ("auto_spikformer", "auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
 GENES = [pytest.param(name, marks=() if name in TRIED else pytest.mark.proof) for name in NAMES]
 #: (name, masked): slices cost least, masks are what the other backends have, and compile.
-EACH = [pytest.param(name, False, id=f"False-{name}") for name in NAMES if TORCH]
+EACH = [
+    pytest.param(name, False, id=f"False-{name}", marks=() if name in FEW else pytest.mark.slow)
+    for name in NAMES
+    if TORCH
+]
 MASKED = True if TORCH else None
 UNMARKED = FEW if TORCH else ()
 EACH += [
