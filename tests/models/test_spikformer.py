@@ -216,11 +216,10 @@ def test_a_config_is_wanted():
 @pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="torch.compile is PyTorch's")
 @pytest.mark.parametrize("part", ["attention", "mlp"])
-def test_torch_compile_of_a_part(part, monkeypatch):
+def test_torch_compile_of_a_part(part):
     """What a whole network is made of, traced whole forwards and backwards; `make proof` takes the network and fit."""
     import torch
 
-    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
     layer = getattr(wake(Spikformer(SpikformerConfig(**TINY))).get_layer("block_0"), part)
     spikes = (np.random.default_rng(0).random((4, 2, 4, 16)) < 0.4).astype("float32")
     found = []
