@@ -23,7 +23,7 @@ help:
 	@echo "make demo   search, train, publish and load on handwritten digits, with one backend (minutes, on 2 cores)"
 	@echo "make test   lint, types and all tests, on torch, jax and tensorflow in turn; PART=tests/layers for a part of them"
 	@echo "make fast   the quick tests on one backend: two minutes, for while you work"
-	@echo "make proof  the tests that take minutes each: whole searches on every backend"
+	@echo "make proof  the tests that take minutes each, and on every backend what make test runs on one; an hour and more"
 	@echo "make outside  compares counts with NeuroBench and SpikingJelly themselves, which it installs"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
 
@@ -47,9 +47,13 @@ types:
 	@.ci/environment test
 	$(RUN) -m mypy
 
+# WHICH on the first backend, OTHERS on the rest. `shared` is of one code path on all backends: `make test` runs it on
+# the first alone, `make proof` on the others too. `once` shows nothing of the backend, and runs on the first alone.
 unit: WHICH := not slow and not proof
 slow: WHICH := slow and not proof
+unit slow: OTHERS = $(WHICH) and not shared and not once
 proof: WHICH := proof
+proof: OTHERS := (proof or shared) and not once
 # A file's small tests share what its first has made; large ones go wherever a process is free.
 unit: DIST := loadfile
 slow proof: DIST := worksteal
@@ -57,20 +61,22 @@ slow proof: DIST := worksteal
 # Where numbers are compared, XLA compiles as it does for users; elsewhere in half the time, which is most of a test's.
 # torch has no XLA: all its tests are one run, so that no process waits for the longest of a part.
 NUMBERS := tests/ops tests/layers tests/models/test_golden.py tests/convert
+# None of what is slow compares numbers: one run less, which takes as long to start as some parts to run.
+slow: APART :=
+unit proof: APART := $(NUMBERS)
 QUICKLY := XLA_FLAGS=--xla_backend_optimization_level=1
 
-# What shows nothing of the backend runs on the first of them alone.
 unit slow proof:
 	@.ci/environment test
 	@failed=; for backend in $(BACKENDS); do \
 		echo "== $@ tests on $$backend"; \
-		[ $$backend = $(firstword $(BACKENDS)) ] && which="$(WHICH)" || which="$(WHICH) and not once"; \
+		[ $$backend = $(firstword $(BACKENDS)) ] && which="$(WHICH)" || which="$(OTHERS)"; \
 		export KERAS_BACKEND=$$backend; \
 		if [ $$backend = torch ] || [ -n "$(PART)" ]; then \
 			$(PYTEST) --dist $(DIST) -m "$$which" $(PART) || [ $$? = 5 ] || failed="$$failed $$backend"; continue; \
 		fi; \
-		$(PYTEST) --dist $(DIST) -m "$$which" $(NUMBERS) || [ $$? = 5 ] || failed="$$failed $$backend"; \
-		$(QUICKLY) $(PYTEST) --dist $(DIST) -m "$$which" $(addprefix --ignore=,$(NUMBERS)) || failed="$$failed $$backend"; \
+		$(if $(APART),$(PYTEST) --dist $(DIST) -m "$$which" $(APART) || [ $$? = 5 ] || failed="$$failed $$backend";) \
+		$(QUICKLY) $(PYTEST) --dist $(DIST) -m "$$which" $(addprefix --ignore=,$(APART)) || failed="$$failed $$backend"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make $@: failed on$$failed"; exit 1; fi
 

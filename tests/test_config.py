@@ -8,6 +8,8 @@ import pytest
 from kspike.config import BLOCK_KINDS, KINDS, SpikformerConfig
 from kspike.surrogate import ATan
 
+pytestmark = pytest.mark.once
+
 
 def test_defaults_are_the_published_spikformer():
     config = SpikformerConfig()

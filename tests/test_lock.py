@@ -56,6 +56,7 @@ def refuse(monkeypatch):
     monkeypatch.setattr(fcntl, "flock", unknown)
 
 
+@pytest.mark.slow
 def test_another_process_is_named_and_when_it_ends_or_dies_the_folder_is_free(elsewhere, tmp_path):
     named = rf"held by process {elsewhere.pid} on {socket.gethostname()} \(search, since 20.*wait until it has ended"
     with pytest.raises(ValueError, match=named), _lock.held(tmp_path, "search"):

@@ -29,6 +29,8 @@ def python(code: str, **environment: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.shared
 def test_importing_adds_little_to_keras_and_changes_no_setting():
     code = """
 import json, sys
@@ -51,12 +53,15 @@ print(json.dumps([before, settings(), sorted(set(sys.modules) - modules)]))
     assert not parts & {"tuners", "zoo", "data", "training", "convert", "cli"}
 
 
+@pytest.mark.shared
 def test_public_names_are_listed_and_resolve():
     assert set(dir(kspike)) == set(kspike.__all__)
     for name in kspike.__all__:
         assert getattr(kspike, name) is not None
 
 
+@pytest.mark.slow
+@pytest.mark.shared
 def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
     code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
     assert python(code).splitlines()[-1] == "True True"
@@ -64,11 +69,13 @@ def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
         kspike.zoo.lode  # noqa: B018
 
 
+@pytest.mark.shared
 def test_an_unknown_name_is_an_attribute_error_that_names_the_known():
     with pytest.raises(AttributeError, match="no attribute 'Spikformers'.*SpikformerConfig"):
         kspike.Spikformers  # noqa: B018
 
 
+@pytest.mark.shared
 def test_type_checkers_see_every_public_name():
     import ast
 
@@ -89,6 +96,8 @@ def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
     assert python(code).splitlines()[-1] == "(None, 8)"
 
 
+@pytest.mark.slow
+@pytest.mark.shared
 def test_everything_that_can_be_saved_is_known_after_import():
     """Whatever any part of the package registers with Keras must be registered by `import kspike` alone."""
     code = """
@@ -110,6 +119,7 @@ print(json.dumps([before, known()]))
     assert before and before == after
 
 
+@pytest.mark.shared
 def test_without_a_backend_a_config_works_and_a_model_says_what_to_do():
     """Keras' default is tensorflow, which most users of this package do not have."""
     code = """
@@ -134,6 +144,7 @@ except ImportError as error:
     assert "'tensorflow'" in message and "KERAS_BACKEND" in message
 
 
+@pytest.mark.shared
 def test_a_backend_that_there_is_not_leaves_a_config_and_a_model_says_what_to_do():
     code = """
 import kspike
@@ -148,16 +159,19 @@ except ImportError as error:
     assert "'pytorch'" in message and "did you mean 'torch'" in message and "torch, jax or tensorflow" in message
 
 
+@pytest.mark.shared
 def test_published_folders_are_found_in_the_checkout():
     assert _resources.published("zoo") == ROOT / "zoo"
     assert _resources.published("spaces") == ROOT / "tuners" / "spaces"
 
 
+@pytest.mark.shared
 def test_an_unknown_published_folder_names_the_known():
     with pytest.raises(ValueError, match="'models'.*zoo, spaces"):
         _resources.published("models")
 
 
+@pytest.mark.shared
 def test_a_lost_folder_is_said_to_be_a_broken_installation(tmp_path, monkeypatch):
     # A stranger's zoo/ beside the installed package must not be taken for ours.
     (tmp_path / "zoo").mkdir()

@@ -82,7 +82,13 @@ def table(tmp_path):
     return tmp_path
 
 
-def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, capsys):
+@pytest.fixture
+def fewer_draws(proxies, monkeypatch):
+    """For the pages: what an interval is, is shown above with as many as the benchmark draws."""
+    monkeypatch.setattr(sys.modules["correlations"], "RESAMPLED", 100)
+
+
+def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, fewer_draws, capsys):
     proxies.main([str(table / "table.csv"), "--out", str(table / "proxies"), "--window", "8000", "14000"])
     page = (table / "proxies.md").read_text()
     assert "12 networks (12 with 2 seeds)" in page and "7 networks of 8,000 to 14,000 parameters" in page
@@ -99,7 +105,7 @@ def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, capsys):
     assert (table / "proxies.png").stat().st_size > 1000
 
 
-def test_a_table_of_few_networks_is_no_finding(proxies, table):
+def test_a_table_of_few_networks_is_no_finding(proxies, table, fewer_draws):
     rows = (table / "table.csv").read_text().splitlines()
     (table / "few.csv").write_text("\n".join(rows[:9]) + "\n")
     proxies.main([str(table / "few.csv"), "--out", str(table / "proxies")])

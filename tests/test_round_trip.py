@@ -11,6 +11,8 @@ import pytest
 import kspike
 from kspike import surrogate
 
+pytestmark = pytest.mark.shared
+
 #: Places that may define layers.
 PACKAGES = ("kspike.layers", "kspike.models", "kspike.supernet")
 

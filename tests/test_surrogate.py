@@ -33,6 +33,7 @@ def derivative(of, u):
     return to_numpy(of.derivative(keras.ops.convert_to_tensor(np.asarray(u, "float32"))))
 
 
+@pytest.mark.shared
 def test_names():
     assert sorted(STEPS) == surrogate.names()
     assert {"sigmoid", "atan"} < set(surrogate.names())
@@ -75,12 +76,14 @@ def test_an_object_carries_its_own_slope():
     np.testing.assert_allclose(narrow, 4.0 / (1.0 + (np.pi / 2 * 0.8) ** 2), rtol=1e-5)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("alpha", [0, -1.0, math.inf, math.nan, "4", True])
 def test_slope_out_of_range(alpha):
     with pytest.raises(ValueError, match="alpha of the sigmoid surrogate"):
         surrogate.Sigmoid(alpha=alpha)
 
 
+@pytest.mark.shared
 def test_unknown_name_names_the_known_and_the_nearest():
     with pytest.raises(ValueError, match=r"'attan'.*did you mean 'atan'.*known: atan, erf"):
         surrogate.get("attan")
@@ -90,6 +93,7 @@ def test_unknown_name_names_the_known_and_the_nearest():
         surrogate.get({"name": "atan", "slope": 2.0})
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", STEPS)
 def test_json_round_trip(name):
     default, other = surrogate.get(name), surrogate.get({"name": name, "alpha": 1.7})

@@ -34,12 +34,31 @@ def run(script: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+#: Searches as the page has them run in `make proof`; in `make test`, on torch, with fewer networks.
+FEWER = [pytest.param(False, marks=pytest.mark.proof, id="as it stands")]
+if BACKEND == "torch":  # elsewhere every network is compiled
+    FEWER.append(pytest.param(True, marks=pytest.mark.slow, id="fewer networks"))
+
+
+def with_fewer(script: Path, folder: Path, **changes: tuple[int, int]) -> Path:
+    """A copy of a script with some of its numbers changed."""
+    text = script.read_text()
+    for name, (old, new) in changes.items():
+        assert text.count(f"{name}={old},") == 1, f"{script.name} has no {name}={old}"
+        text = text.replace(f"{name}={old},", f"{name}={new},")
+    copy = folder / script.name
+    copy.write_text(text)
+    return copy
+
+
+@pytest.mark.shared
 def test_pages_show_the_scripts_themselves():
     """A page takes a script in by name, so that what it shows is the file that is run here."""
     shown = {name for page in PAGES for name in re.findall(r'--8<-- "([^"]+)"', page.read_text())}
     assert {path.name for path in EXAMPLES} <= shown
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda path: path.name)
 def test_code_on_pages_is_python(page):
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
@@ -54,6 +73,7 @@ def blocks(page: str) -> list[str]:
     return [re.sub(r'--8<-- "([^"]+)"', script, block) for block in found]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
@@ -65,12 +85,14 @@ def test_code_of_a_page_runs_in_order(page, tmp_path):
     run(script, tmp_path)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
     assert (tmp_path / "mine.keras").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_firing(tmp_path):
     run(ROOT / "docs" / "examples" / "firing.py", tmp_path)
@@ -82,9 +104,11 @@ def test_train(tmp_path):
     assert "accuracy" in run(ROOT / "docs" / "examples" / "train.py", tmp_path)
 
 
-@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof  # compiled for a minute, then all under masks
-def test_search_and_search_again(tmp_path):
+@pytest.mark.parametrize("fewer", FEWER)
+def test_search_and_search_again(fewer, tmp_path):
     script = ROOT / "docs" / "examples" / "search.py"
+    if fewer:
+        script = with_fewer(script, tmp_path, generations=(3, 1), population_size=(12, 4))
     first = run(script, tmp_path)
     front = [line for line in first.splitlines() if line.endswith(tuple("0123456789")) and " mJ  " in line]
     assert front, first[-2000:]
@@ -101,13 +125,17 @@ def test_supernet(tmp_path):
     assert (tmp_path / "mine.json").is_file()
 
 
-# on jax each of the shortlist's twenty networks is compiled
-@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof
-def test_training_free(tmp_path):
-    shown = run(ROOT / "docs" / "examples" / "training_free.py", tmp_path)
-    assert shown.startswith("13060693980\n") and "11,864,764" in shown and "shortlist 20/20" in shown
+@pytest.mark.parametrize("fewer", FEWER)
+def test_training_free(fewer, tmp_path):
+    script = ROOT / "docs" / "examples" / "training_free.py"
+    if fewer:
+        script = with_fewer(script, tmp_path, shortlist=(20, 4), max_trials=(5, 2))
+    shown = run(script, tmp_path)
+    assert shown.startswith("13060693980\n") and "11,864,764" in shown
+    assert ("shortlist 4/4" if fewer else "shortlist 20/20") in shown
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_energy(tmp_path):
     script = tmp_path / "page.py"
@@ -117,11 +145,13 @@ def test_energy(tmp_path):
     assert (tmp_path / "energy.csv").is_file() and (tmp_path / "energy.html").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_zoo(tmp_path):
     assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_convert(tmp_path):
     tensors = reference.official(reference.network(seed=0, dim=48, depth=1, hidden=96, classes=10))
@@ -130,6 +160,7 @@ def test_convert(tmp_path):
     assert (tmp_path / "spikformer.keras").is_file()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_readme(number, tmp_path):

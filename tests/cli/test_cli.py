@@ -50,6 +50,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "command", ["", "search", "train", "evaluate", "energy", "zoo", "zoo list", "zoo show", "zoo verify", "zoo publish"]
 )
@@ -79,6 +80,7 @@ def test_options_change_a_recipe_file(run, tmp_path):
     assert settings["recipe"] == recipe.replace(learning_rate=0.01).to_dict()
 
 
+@pytest.mark.shared
 def test_train_in_half_precision_says_so_and_publishes_so(run, tmp_path):
     folder = tmp_path / "half"
     arguments = ("train", run.parent / "net.json", "--epochs", 1, "--batch-size", 300, "--directory", folder)
@@ -107,6 +109,7 @@ def test_evaluate_agrees_with_keras(run):
     assert f"{100 * row['accuracy']:.2f} %" in shown
 
 
+@pytest.mark.shared
 def test_evaluate_takes_a_keras_file_of_ours_and_refuses_another(run, tmp_path):
     kspike.training.load(run).save(tmp_path / "net.keras")
     rows = [json.loads(kspike_command("evaluate", place, "--json").stdout) for place in (run, tmp_path / "net.keras")]
@@ -197,6 +200,7 @@ def test_search_leaves_what_the_next_command_takes(tmp_path):
     assert len(json.loads((tmp_path / "p" / "search.json").read_text())["trials"]) == 9
 
 
+@pytest.mark.shared
 def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_takes(tmp_path):
     window = ("--min-parameters", 11_000_000, "--max-parameters", 12_000_000)
     command = ("search", "autost_small", "--method", "zero-cost", *window, "--directory", tmp_path, "--project", "p")
@@ -217,6 +221,7 @@ def test_zero_cost_search_ranks_a_whole_space_and_leaves_what_the_next_command_t
     assert "did you mean 'zero-cost'" in fails("search", "digits", "--method", "zerocost")
 
 
+@pytest.mark.shared
 def test_zero_cost_search_measures_energy_where_it_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(shortlist, "evaluate", Untrained())
     options = ("--shortlist", 6, "--trials", 3, "--directory", tmp_path, "--project", "e")
@@ -239,6 +244,7 @@ def test_options_that_the_method_does_not_read_are_refused(tmp_path):
     assert "give --energy with it" in fails(*zero, "--shortlist", 9)
 
 
+@pytest.mark.shared
 def test_mistakes_are_named_in_one_line(run, tmp_path):
     assert "Did you mean 'cifar10'" in fails("evaluate", run, "--data", "cifar1O")
     assert "published:" in fails("search", "digit")
@@ -253,11 +259,13 @@ def test_mistakes_are_named_in_one_line(run, tmp_path):
     assert "no folder" in fails("zoo", "list", "--directory", tmp_path / "none")
 
 
+@pytest.mark.shared
 def test_a_wrong_option_exits_with_2_and_debug_shows_the_traceback(tmp_path):
     assert kspike_command("train", "x.json", "--epoch", "three").exit_code == 2
     assert isinstance(kspike_command("--debug", "search", "digit").exception, ValueError)
 
 
+@pytest.mark.shared
 def test_an_interrupt_exits_with_130(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt

@@ -8,6 +8,8 @@ import pytest
 import kspike
 from tests.cli.test_cli import fails, kspike_command
 
+pytestmark = pytest.mark.shared
+
 NAME = "auto_spikformer_digits"
 
 

@@ -140,7 +140,10 @@ def mutated(name, content, rng):
     return change(content[:end], rng) + content[end:]
 
 
-@pytest.mark.parametrize("count", [pytest.param(2000, marks=pytest.mark.proof), 200])
+COUNTS = [pytest.param(200, marks=pytest.mark.slow), pytest.param(2000, marks=pytest.mark.proof)]
+
+
+@pytest.mark.parametrize("count", COUNTS)
 def test_changed_files_are_refused_or_give_a_whole_model(tmp_path, files, monkeypatch, count):
     build = functools.lru_cache(converting.Spikformer)  # the same few networks come again and again
     monkeypatch.setattr(converting, "Spikformer", build)

@@ -15,6 +15,8 @@ from kspike.convert.checkpoint import read_checkpoint
 from tests.convert import reference
 from tests.helpers import to_numpy
 
+pytestmark = pytest.mark.shared
+
 ARGUMENTS = {"num_heads": 4, "input_shape": (16, 16, 3)}
 
 

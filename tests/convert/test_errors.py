@@ -6,6 +6,8 @@ import pytest
 from kspike.convert import from_spikformer
 from tests.convert import reference
 
+pytestmark = pytest.mark.shared
+
 ARGUMENTS = {"num_heads": 4, "input_shape": (16, 16, 3)}
 
 

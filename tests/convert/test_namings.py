@@ -21,6 +21,7 @@ def predict(model, images):
     return model.predict(np.asarray(images, "float32"), verbose=0)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("names", "net", "arguments", "expected"),
     [
@@ -101,6 +102,7 @@ def test_spikingjelly_models_compute_the_same_logits(name):
     assert model.config.neuron == ("plif" if "tau" in name else "lif")
 
 
+@pytest.mark.shared
 def test_spikingjelly_pools_before_the_neuron_and_the_official_code_after_it():
     with np.load(DATA / "spikingjelly_images.npz") as data:
         fixture = dict(data)
@@ -109,6 +111,7 @@ def test_spikingjelly_pools_before_the_neuron_and_the_official_code_after_it():
     assert np.abs(predict(model, fixture["images"]) - fixture["logits"]).max() > 0.1
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("shape", "sides"), [((32, 32, 3), (False, False, True, True)), ((224, 224, 3), ALL), ((4, 128, 128, 3), ALL)]
 )
@@ -118,6 +121,7 @@ def test_spikingjelly_pools_follow_the_image_size(shape, sides):
     assert from_spikformer(tensors, input_shape=shape, num_heads=4).config.stem_pool == sides
 
 
+@pytest.mark.shared
 def test_spikingjelly_asks_for_what_its_tensors_do_not_say():
     with np.load(DATA / "spikingjelly_images.npz") as data:
         tensors = {key[2:]: value for key, value in data.items() if key.startswith("w/")}
@@ -127,6 +131,7 @@ def test_spikingjelly_asks_for_what_its_tensors_do_not_say():
         from_spikformer(tensors, num_heads=4, input_shape=(64, 64, 3))
 
 
+@pytest.mark.shared
 def test_learned_time_constants_of_official_names_reach_q_k_and_v():
     net = reference.network(1, depth=1)
     tensors = reference.official(net)

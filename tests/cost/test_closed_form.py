@@ -25,6 +25,7 @@ IMAGENET = {
 }
 
 
+@pytest.mark.shared
 def test_parameters_are_the_published_ones():
     events = {"input_shape": (16, 128, 128, 2), "timesteps": 16, "stem_pool": (True,) * 4, "qkv_bias": False}
     expected = {
@@ -39,11 +40,13 @@ def test_parameters_are_the_published_ones():
     assert [cost.parameters(config) for config in expected] == list(expected.values())
 
 
+@pytest.mark.shared
 def test_syops_are_the_published_ones():
     assert cost.flops(SpikformerConfig()) == 3_703_607_040
     assert cost.flops(SpikformerConfig(residual="membrane", neuron="plif"), counting="syops") == 3_703_115_520
 
 
+@pytest.mark.shared
 def test_operations_of_the_layers_add_up():
     config = random_config(1)
     for counting in cost.COUNTINGS:
@@ -52,6 +55,7 @@ def test_operations_of_the_layers_add_up():
         cost.table(config)[0].flops("macs")
 
 
+@pytest.mark.shared
 def test_multiply_accumulates_of_spikformer_4_384_layer_by_layer():
     rows = {row.name: row for row in cost.table(SpikformerConfig())}
     assert [rows[f"stem/conv_{i}"].macs for i in range(4)] == [1_327_104, 42_467_328, 169_869_312, 169_869_312]
@@ -74,6 +78,7 @@ def built(request):
     return config, kspike.Spikformer(config)
 
 
+@pytest.mark.shared
 def test_parameters_equal_the_built_model(built):
     config, model = built
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
@@ -132,6 +137,7 @@ def test_operations_equal_counting_on_the_built_model(built, monkeypatch):
     assert sum(row.steps * row.neurons for row in cost.table(config)) == count["neuron"]
 
 
+@pytest.mark.shared
 def test_a_population_is_counted_as_its_configs_are():
     names = [n for n in SearchSpace.names() if n in ("digits", "auto_spikformer_small_model_2_timestep", "autost_tiny")]
     base = SpikformerConfig(input_shape=(8, 8, 1), stem_pool=(False,) * 4, residual="membrane", neuron="plif")
@@ -147,6 +153,7 @@ def test_a_population_is_counted_as_its_configs_are():
             np.testing.assert_array_equal(cost.flops(sizes, counting), cost.flops(configs, counting))
 
 
+@pytest.mark.shared
 def test_genomes_and_models_count_as_their_configs():
     space = SearchSpace(SpikformerConfig(), depth=(1, 2))
     genome = space.sample(seed=0)
@@ -154,6 +161,7 @@ def test_genomes_and_models_count_as_their_configs():
     assert cost.parameters([genome, SpikformerConfig()]).tolist() == [cost.parameters(genome), 9_324_730]
 
 
+@pytest.mark.shared
 def test_large_populations_are_counted_piece_by_piece():
     space = SearchSpace(SpikformerConfig(), depth=(1, 2, 3), embed_dim=(192, 384))
     indices = np.random.default_rng(0).integers(0, space.cardinalities, (10_000, len(space.slots)))
@@ -163,6 +171,7 @@ def test_large_populations_are_counted_piece_by_piece():
     np.testing.assert_array_equal(counts[9_990:], cost.parameters(sizes[9_990:]))
 
 
+@pytest.mark.shared
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="did you mean 'syops'"):
         cost.flops(SpikformerConfig(), counting="syop")
@@ -175,6 +184,7 @@ def test_mistakes_are_named():
         cost.Sizes.of_space(space, [[2]])
 
 
+@pytest.mark.shared
 def test_imagenet_rows_of_the_paper_follow_from_operations_and_config():
     """power = 0.9 pJ * SOPs + 4.6 pJ * T * first convolution; for all widths the paper used that of width 512."""
     first = cost.table(SpikformerConfig(**IMAGENET, embed_dim=512, depth=8))[0]

@@ -12,6 +12,8 @@ import pytest
 from kspike import cost
 from kspike.cost.conventions import base as registry
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture
 def own_registry(monkeypatch):

@@ -64,6 +64,7 @@ def test_two_layers_and_a_head(two_layers):
     assert high - low == pytest.approx(2 * 1.96 * deviation / np.sqrt(2), rel=1e-4)
 
 
+@pytest.mark.shared
 def test_an_integer_input_is_added_by_its_mean_or_multiplied(two_layers):
     counts = np.array(TWO_IMAGES) * 3.0  # 21 on 24 inputs, largest 3
     by = {name: rows_of(measured(two_layers, counts, convention=name))["a"] for name in cost.conventions()}
@@ -75,6 +76,7 @@ def test_an_integer_input_is_added_by_its_mean_or_multiplied(two_layers):
     assert many.rows[0].active == pytest.approx(7 / 24)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("change", [-1.0, 0.5])
 def test_one_number_that_is_no_count_makes_a_product_multiply(two_layers, change):
     images = np.array(TWO_IMAGES, "float32")
@@ -83,6 +85,7 @@ def test_one_number_that_is_no_count_makes_a_product_multiply(two_layers, change
     assert (row.acs, row.macs) == (0.0, 24.0)
 
 
+@pytest.mark.shared
 def test_a_still_image_is_multiplied_at_every_step_even_where_its_pixels_are_whole():
     inputs = keras.Input((2, 2, 1))
     x = DirectEncoding(3, name="encoding")(inputs)
@@ -122,6 +125,7 @@ def test_attention_is_charged_in_the_stated_order(attention):
     assert (rows["ssa/proj"].dense, rows["ssa/proj"].acs) == (12, pytest.approx(4.0))
 
 
+@pytest.mark.shared
 def test_attention_is_charged_keys_and_values_first_by_spikingformer(attention):
     rows = rows_of(measured(attention, [[[[1, 0], [1, 1], [0, 0]]]], convention="spikingformer"))
     # tokens * channels * head_dim = 3 * 2 * 2 = 12: times rate(q) = 1/2, and times min(rate(k), rate(v)) = 1/3
@@ -129,6 +133,7 @@ def test_attention_is_charged_keys_and_values_first_by_spikingformer(attention):
     assert rows["ssa/av"].acs == pytest.approx(4.0)
 
 
+@pytest.mark.shared
 def test_a_layer_used_twice_is_counted_twice():
     inputs = keras.Input((2, 3))
     shared = keras.layers.Dense(3, use_bias=False, name="shared")
@@ -142,6 +147,7 @@ def test_a_layer_used_twice_is_counted_twice():
     ]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("layer", "shape", "macs"),
     [

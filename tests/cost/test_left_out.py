@@ -104,6 +104,7 @@ def test_a_mapped_product_counts_once_whatever_the_batch(images):
     assert note == "mine (Mine) runs 1 product that this report does not count: 256 multiply-accumulates an image."
 
 
+@pytest.mark.shared
 def test_products_are_named_where_they_run_layer_by_layer():
     """The same layer's products twice, inside another, and as an operation of the functional model that is no layer."""
     inputs = keras.Input((4, 8))
@@ -149,6 +150,7 @@ def test_what_a_subclass_multiplies_beyond_its_row_is_named():
     assert measured(model, np.ones((2, 2, 4, 32))).notes == ()
 
 
+@pytest.mark.shared
 def test_lora_and_several_batch_shapes_make_no_false_alarm():
     model = behind_a_dense(keras.layers.Dense(6, name="second"))
     model.get_layer("second").enable_lora(2)
@@ -158,6 +160,7 @@ def test_lora_and_several_batch_shapes_make_no_false_alarm():
     assert measured(wake(kspike.Spikformer(config)), images(config, 3)).notes == ()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "fires",
     [
@@ -208,6 +211,7 @@ class Around(keras.layers.Layer):
         return self.neuron(2 * x)
 
 
+@pytest.mark.shared
 def test_layers_that_pass_spikes_on_are_no_neurons():
     model = behind_a_dense(Around(name="around"), Passes(), keras.layers.Lambda(lambda x: x), keras.layers.Dense(3))
     report = measured(model, 9 * np.random.default_rng(0).normal(size=(8, 4, 8)))
@@ -215,6 +219,7 @@ def test_layers_that_pass_spikes_on_are_no_neurons():
     assert report.firing_rate > 0
 
 
+@pytest.mark.shared
 def test_neurobench_says_what_it_leaves_out():
     with pytest.warns(UserWarning, match=r"mine \(Mine\) runs 2 products"):
         cost.neurobench(behind_a_dense(Mine("matmul", name="mine")), np.ones((2, 4, 8)), progress=False)

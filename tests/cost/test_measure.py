@@ -33,7 +33,7 @@ SMALL = kspike.SpikformerConfig(
 PRODUCTS = ("attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2")
 
 
-@pytest.fixture(scope="module", params=["spikformer_small", "membrane_small"])
+@pytest.fixture(scope="module", params=["membrane_small", pytest.param("spikformer_small", marks=pytest.mark.shared)])
 def golden(request):
     """A trained-like network whose neurons all fire, and six images: (model, images, SpikingJelly's firing rates)."""
     arrays = networks.load(request.param)
@@ -243,6 +243,7 @@ def test_sums_of_half_precision_models_are_exact():
     assert report.rows[1].acs == 2 * 4 * 9999
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("residual", ["membrane", pytest.param("add", marks=pytest.mark.slow)])
 def test_a_supernet_is_measured_as_the_network_active_in_it(residual):
     space = SearchSpace(
@@ -278,6 +279,7 @@ def test_a_supernet_is_measured_as_the_network_active_in_it(residual):
         assert sum(row.silent for row in report.rows) <= 2  # the network is alive, or this would say nothing
 
 
+@pytest.mark.shared
 def test_mistakes_are_named(small):
     model, x = small
     with pytest.raises(ValueError, match="did you mean 'spikformer'"):
@@ -300,6 +302,7 @@ def test_mistakes_are_named(small):
         measured(model, Dataset())
 
 
+@pytest.mark.shared
 def test_diverged_weights_are_reported_and_not_measured():
     model = keras.Sequential(
         [keras.Input((2, 3)), keras.layers.Dense(4, name="first"), keras.layers.Dense(2, name="second")]
@@ -309,6 +312,7 @@ def test_diverged_weights_are_reported_and_not_measured():
         measured(model, np.ones((2, 2, 3)))
 
 
+@pytest.mark.shared
 def test_a_layer_that_does_not_have_the_batch_first_is_refused():
     inputs = keras.Input((4, 8))
     x = keras.layers.Lambda(lambda x: keras.ops.sum(x, axis=0), output_shape=lambda s: s[1:])(inputs)

@@ -44,6 +44,7 @@ def test_syops_charges_modules(small):
     assert (real.acs, real.macs) == (9.0, 12.0 + 12.0)
 
 
+@pytest.mark.shared
 def test_syops_counts_what_the_closed_form_counts():
     for seed in range({"torch": 4, "tensorflow": 2, "jax": 1}[BACKEND]):
         config = random_config(seed)
@@ -129,6 +130,7 @@ def test_every_convention_charges_time_steps_and_images_alike(small):
     assert row.accesses == pytest.approx(row.acs + 2 * 6)
 
 
+@pytest.mark.shared
 def test_a_supernet_is_charged_as_the_network_in_it():
     """Its inactive channels are there as zeros: nothing of them may enter sizes, fan-outs, pools or normalisations."""
     base = kspike.SpikformerConfig(

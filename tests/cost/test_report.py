@@ -16,6 +16,8 @@ import pytest
 from kspike import cost
 from kspike.layers import LIF
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture(scope="module")
 def report():

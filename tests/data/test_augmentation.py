@@ -10,6 +10,8 @@ from kspike import data
 from kspike.data import policy, transforms
 from kspike.data.named_augmentations import as_augmentation
 
+pytestmark = pytest.mark.once
+
 BLACK = np.zeros(3, np.uint8)
 
 

@@ -9,6 +9,8 @@ import pytest
 from kspike import data
 from kspike.data import digits, partition, published
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture(scope="module")
 def dataset():

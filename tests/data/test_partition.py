@@ -5,6 +5,8 @@ import pytest
 
 from kspike.data import partition, published
 
+pytestmark = pytest.mark.once
+
 IDS = np.array([f"train_{i:05d}" for i in range(1000)])
 LABELS = np.array([0] * 700 + [1] * 200 + [2] * 100)
 

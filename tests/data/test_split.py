@@ -24,6 +24,7 @@ def classifier():
     return model
 
 
+@pytest.mark.shared
 def test_order_and_augmentation_follow_seed_and_epoch_alone():
     def batches(seed, epoch):
         train = data.load("digits", seed=seed, augment="shift").train
@@ -35,6 +36,7 @@ def test_order_and_augmentation_follow_seed_and_epoch_alone():
     assert not same(batches(3, 5), batches(4, 5))
 
 
+@pytest.mark.shared
 def test_an_epoch_shows_each_image_at_most_once_and_in_time_all():
     train = data.load("digits", batch_size=100).train  # 1,152 images: 11 batches, 52 images over
     seen = set()
@@ -49,6 +51,7 @@ def test_an_epoch_shows_each_image_at_most_once_and_in_time_all():
     assert len(seen) == 1152
 
 
+@pytest.mark.shared
 def test_batches_read_in_any_order_are_the_same():
     train = data.load("digits", augment="standard").train
     forwards = [train[i] for i in range(len(train))]
@@ -91,6 +94,7 @@ def test_fit_learns_and_a_resumed_run_ends_where_an_unbroken_one_does():
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+@pytest.mark.shared
 def test_validation_and_test_keep_their_last_batch_and_their_order():
     dataset = data.load("digits", augment="standard")
     for part in (dataset.validation, dataset.test):
@@ -100,6 +104,7 @@ def test_validation_and_test_keep_their_last_batch_and_their_order():
         np.testing.assert_array_equal(images_of(part), dataset.normalize(part.images))
 
 
+@pytest.mark.shared
 def test_training_batches_have_one_size_and_a_small_set_still_has_one():
     dataset = data.load("digits", batch_size=1000)
     assert [len(labels) for _, labels in dataset.train] == [1000]
@@ -107,6 +112,7 @@ def test_training_batches_have_one_size_and_a_small_set_still_has_one():
     assert [len(labels) for _, labels in dataset.train.rebatch(1000, drop_remainder=False)] == [1000, 152]
 
 
+@pytest.mark.shared
 def test_without_augmentation_gives_the_same_images_as_they_are_in_a_fixed_order():
     dataset = data.load("digits", augment="standard")
     plain = dataset.train.without_augmentation()
@@ -119,6 +125,7 @@ def test_without_augmentation_gives_the_same_images_as_they_are_in_a_fixed_order
     assert (np.bincount(plain[0][1], minlength=10) >= 6).all()  # the first batch is a fair sample
 
 
+@pytest.mark.shared
 def test_halves_are_fixed_disjoint_and_complete():
     validation = data.load("digits", seed=0).validation
     first, second = validation.halves()
@@ -127,6 +134,7 @@ def test_halves_are_fixed_disjoint_and_complete():
     assert [half.hash for half in data.load("digits", seed=3).validation.halves()] == [first.hash, second.hash]
 
 
+@pytest.mark.shared
 def test_subsets_are_nested_and_balanced():
     train = data.load("digits").train
     few, many = train.subset(50), train.subset(100)
@@ -135,6 +143,7 @@ def test_subsets_are_nested_and_balanced():
         train.subset(2000)
 
 
+@pytest.mark.shared
 def test_soft_labels_come_with_mixup_or_on_request():
     dataset = data.load("digits", augment=data.Augmentation(mixup=0.5))
     _, labels = dataset.train[0]
@@ -146,6 +155,7 @@ def test_soft_labels_come_with_mixup_or_on_request():
     assert dataset.train.without_augmentation()[0][1].shape == (64,)
 
 
+@pytest.mark.shared
 def test_a_view_keeps_the_epoch_and_goes_its_own_way():
     train = data.load("digits").train
     train.set_epoch(4)
@@ -155,6 +165,7 @@ def test_a_view_keeps_the_epoch_and_goes_its_own_way():
     assert train.epoch == 4
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -53,7 +53,11 @@ def by_hand(readings, confidence):
     return np.stack(logits), np.array(steps)
 
 
-@pytest.mark.parametrize("case", CASES)
+#: One case with everything that a cut has to carry on; the others compile five programs each for the same claim.
+EACH = [case if case.startswith("membrane") else pytest.param(case, marks=pytest.mark.shared) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EACH)
 def test_each_image_is_answered_as_the_full_run_reads_it(case):
     model = network(**CASES[case])
     x = images(model)
@@ -108,6 +112,7 @@ def test_the_spikes_of_a_neuron_cut_in_two_are_those_of_the_whole():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(cut), keras.ops.convert_to_numpy(whole))
 
 
+@pytest.mark.shared
 def test_the_curve_is_what_early_exit_does(plain, tmp_path):
     x = images(plain, 40)
     labels = np.random.default_rng(1).integers(0, 4, 40)

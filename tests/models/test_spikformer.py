@@ -46,6 +46,7 @@ def without_values():
     keras.utils.clear_session()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_trainable_parameters(name, without_values):
     arguments, published = PUBLISHED[name]
@@ -94,7 +95,7 @@ def test_features_then_head_are_the_logits():
 @pytest.mark.parametrize(
     ("policy", "arguments"),
     [
-        ("float32", {}),
+        pytest.param("float32", {}, marks=pytest.mark.shared),
         ("mixed_bfloat16", {"residual": "membrane", "neuron": "plif", "surrogate": ATan(alpha=3.0), "v_reset": None}),
     ],
     ids=["add", "membrane_mixed_bfloat16"],
@@ -170,6 +171,7 @@ def test_images_do_not_see_each_other():
     np.testing.assert_allclose(run(model, x[2:3]), run(model, x)[2:3], atol=1e-5)
 
 
+@pytest.mark.shared
 def test_every_block_has_its_own_heads_ratio_and_neurons():
     config = SpikformerConfig(
         **{
@@ -204,6 +206,7 @@ def test_wrong_time_is_refused():
         model.predict(np.zeros((2, 3, 8, 8, 1), "float32"), verbose=0)
 
 
+@pytest.mark.shared
 def test_a_config_is_wanted():
     with pytest.raises(ValueError, match="SpikformerConfig, got int"):
         Spikformer(384)
@@ -211,6 +214,26 @@ def test_a_config_is_wanted():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile is PyTorch's")
+@pytest.mark.parametrize("part", ["attention", "mlp"])
+def test_torch_compile_of_a_part(part):
+    """What a whole network is made of, traced whole forwards and backwards; `make proof` takes the network and fit."""
+    import torch
+
+    layer = getattr(wake(Spikformer(SpikformerConfig(**TINY))).get_layer("block_0"), part)
+    spikes = (np.random.default_rng(0).random((4, 2, 4, 16)) < 0.4).astype("float32")
+    found = []
+    for call in (layer, torch.compile(layer, backend="aot_eager", fullgraph=True)):
+        x = torch.tensor(spikes, requires_grad=True)
+        y = call(x, training=True)
+        (y * torch.arange(y.numel()).reshape(y.shape)).sum().backward()
+        found.append((to_numpy(y), to_numpy(x.grad)))
+    assert 0 < found[0][0].mean() < 1 and np.abs(found[0][1]).max() > 0
+    np.testing.assert_allclose(found[1][0], found[0][0], atol=1e-5)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.proof
 @pytest.mark.skipif(BACKEND != "torch", reason="torch.compile is PyTorch's")
 def test_torch_compile(monkeypatch):
     """Traced whole, forwards and backwards; the code that is made of it (minutes of a C++ compiler) is PyTorch's."""

@@ -5,6 +5,8 @@ import pytest
 from kspike import cost
 from kspike.space import SearchSpace
 
+pytestmark = pytest.mark.once
+
 SIZES = {
     "auto_spikformer_small_model_1": 6_192,
     "auto_spikformer_small_model_2_timestep": 24_768,

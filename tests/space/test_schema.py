@@ -11,6 +11,8 @@ from kspike.space import SearchSpace
 from kspike.space.gene import FIELDS
 from kspike.space.storage import KEYS
 
+pytestmark = pytest.mark.once
+
 
 def test_the_schema_names_every_field_gene_and_kind_of_the_code():
     schema = SearchSpace.schema()

@@ -8,6 +8,8 @@ import pytest
 from kspike.config import SpikformerConfig
 from kspike.space import Genome, SearchSpace
 
+pytestmark = pytest.mark.once
+
 BASE = SpikformerConfig(input_shape=(8, 8, 1), num_classes=10, stem_pool=(False, False, False, True))
 
 

@@ -1,8 +1,9 @@
 """The supernet's proof on every published space: a subnet is the network taken out of it, and every gene acts.
 
-In `make test` each space at an eighth of its width: trained under torch; where each is compiled anew, one network of
-it, calibrated alone. `make proof` trains there too and takes the spaces whole, and where KSPIKE_PROOF names a CSV file
-adds a row a space to it.
+In `make test` under torch each space at an eighth of its width, trained, on slices; under masks the few spaces that
+have between them every kind of gene and of network. On the other backends, which compile each anew, those few alone,
+calibrated and not trained. `make proof` takes all of them in every way, and the spaces whole; where KSPIKE_PROOF names
+a CSV file it adds a row a space to it.
 """
 
 import csv
@@ -19,12 +20,24 @@ from tests.supernet import proof
 
 TORCH = BACKEND == "torch"
 NAMES = SearchSpace.names()
-#: Where each space is compiled anew, training them all belongs to `make proof`.
-QUICK = NAMES if TORCH else ()
+#: Between them: both shortcuts and neurons, genes of width, stem, depth, T, heads, ratio, tau and threshold by kind.
+FEW = ("autost_tiny", "kspike_c10_16")
 #: Spaces whose genes are tried one by one in `make test`.
 TRIED = ("auto_spikformer", "auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
 GENES = [pytest.param(name, marks=() if name in TRIED else pytest.mark.proof) for name in NAMES]
-EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.proof) for name in NAMES]
+#: (name, masked): slices cost least, masks are what the other backends have, and compile.
+EACH = [
+    pytest.param(name, False, id=f"False-{name}", marks=() if name in FEW else pytest.mark.slow)
+    for name in NAMES
+    if TORCH
+]
+MASKED = True if TORCH else None
+UNMARKED = FEW if TORCH else ()
+EACH += [
+    pytest.param(name, MASKED, id=f"{MASKED}-{name}", marks=() if name in UNMARKED else pytest.mark.proof)
+    for name in NAMES
+]
+SPACES = [pytest.param(name, marks=() if name in FEW else pytest.mark.shared) for name in NAMES]
 
 
 @functools.lru_cache(maxsize=1)
@@ -53,8 +66,7 @@ def living(space):
     return space.decode([0 if at in eager else index for at, index in enumerate(space.largest().indices)])
 
 
-@pytest.mark.parametrize("name", EACH)
-@pytest.mark.parametrize("masked", [False, True] if TORCH else [None])
+@pytest.mark.parametrize("name, masked", EACH)
 def test_a_subnet_is_the_network_taken_out(name, masked):
     supernet, images = small(name, masked)
     genomes = [supernet.space.sample(seed=seed) for seed in range(2 if masked is None else 3)]
@@ -62,7 +74,7 @@ def test_a_subnet_is_the_network_taken_out(name, masked):
 
 
 @pytest.mark.skipif(TORCH, reason="under torch all are trained")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SPACES)
 def test_a_subnet_of_every_space_is_the_network_taken_out(name):
     """Shapes, genes and masks of each space, without its training to compile."""
     space = proof.shrunk(SearchSpace.load(name), most=2)

@@ -115,6 +115,7 @@ def test_accumulated_gradients_of_a_deep_network_survive_a_shallow_one(data):
         np.testing.assert_allclose(c, (a + b) / 2, atol=2e-5)
 
 
+@pytest.mark.shared
 def test_the_sandwich_holds_the_largest_and_the_smallest():
     policy = Sandwich(networks=2)
     drawn = SPACE.encode(SPACE.sample(seed=1))
@@ -132,12 +133,14 @@ def test_training_draws_every_value_of_every_gene_equally_often():
         assert share == pytest.approx(1 / slot.cardinality, abs=0.1), slot.name
 
 
+@pytest.mark.shared
 def test_a_supernet_keeps_its_policy():
     supernet = Supernet(SPACE, sampling=Sandwich(networks=1, temperature=2.0))
     assert Supernet.from_config(supernet.get_config()).sampling == Sandwich(networks=1, temperature=2.0)
     assert Supernet(SPACE).sampling == SinglePath()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "make, message",
     [
@@ -154,6 +157,7 @@ def test_what_is_no_policy_is_refused(make, message):
         make()
 
 
+@pytest.mark.shared
 def test_validation_looks_at_the_same_networks_each_epoch_and_disturbs_nothing(data):
     images, labels = data
     batches = [(images[:8], labels[:8]), (images[8:], labels[8:])]

@@ -106,6 +106,7 @@ def test_damaged_or_missing_settings_are_named(content, tmp_path):
         train_in(tmp_path, RECIPE)
 
 
+@pytest.mark.slow
 def test_only_what_a_killed_process_left_is_cleared(tmp_path):
     mine = [".epoch_backup", ".epoch_00002.123", ".mine.history.csv"]
     for name in mine:

@@ -62,6 +62,7 @@ def test_the_penalty_is_the_distance_of_the_rate_from_its_range(arguments, rate,
     assert FiringRate.from_config(penalty.get_config()).get_config() == penalty.get_config()
 
 
+@pytest.mark.shared
 def test_what_is_no_range_of_rates_is_refused():
     for wrong in ({"weight": -1.0}, {"upper": 1.5}, {"lower": True}, {"weight": float("nan")}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -161,6 +162,7 @@ def test_training_with_the_penalty_fires_less_and_both_are_seen(digits, tmp_path
         loaded.evaluate(*digits, batch_size=64, verbose=0)
 
 
+@pytest.mark.shared
 def test_the_metric_names_layers_it_does_not_find():
     model = network()
     with pytest.raises(ValueError, match="no neuron layer 'stem/neurone_0'.*stem/neuron_0"):
@@ -169,6 +171,7 @@ def test_the_metric_names_layers_it_does_not_find():
         kspike.metrics.FiringRate(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
 
 
+@pytest.mark.shared
 def test_the_callback_warns_once_of_silent_layers(digits):
     inputs = keras.Input((2, 64))
     x = keras.layers.Dense(4, kernel_initializer="zeros", name="none")(inputs)
@@ -180,6 +183,7 @@ def test_the_callback_warns_once_of_silent_layers(digits):
     assert sum("quiet" in str(warning.message) for warning in seen) == 1
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("arguments", [{"images": 0}, {"every": 0}, {"every": 1.5}, {"convention": "spikeformer"}])
 def test_the_callback_refuses_what_it_cannot_do(arguments, digits):
     with pytest.raises(ValueError):

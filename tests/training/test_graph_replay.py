@@ -9,6 +9,8 @@ import pytest
 import kspike
 from kspike.training import Recipe, graph_replay, loop, train
 
+pytestmark = pytest.mark.shared
+
 CONFIG = kspike.SpikformerConfig(
     input_shape=(8, 8, 1), num_classes=10, timesteps=1, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1.0,
     stem_pool=(False, False, True, True), tau=1.25, v_threshold=0.6,

@@ -5,6 +5,8 @@ import pytest
 from kspike.data import Augmentation
 from kspike.training import Recipe
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("augment", [None, "standard", Augmentation(flip=0.5, mixup=0.2, mixup_until=3)])
 def test_a_recipe_comes_back_from_its_file(tmp_path, augment):

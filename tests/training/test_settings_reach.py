@@ -66,6 +66,7 @@ def test_distorted_and_mixed_arrays_are_those_of_the_data_set_to_a_grey_level(di
     assert (even.min(), even.max()) == pytest.approx((digits[1].min(), digits[1].max()), abs=1e-5)
 
 
+@pytest.mark.shared
 def test_training_on_arrays_ends_where_training_on_the_data_set_does(digits):
     def trained(data, recipe):
         keras.utils.set_random_seed(0)
@@ -131,6 +132,7 @@ def test_what_would_do_nothing_is_refused_before_work_starts(data, validation, r
     np.testing.assert_array_equal(before, model.get_weights()[0])
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("data", "validation", "recipe"),
     [

@@ -61,6 +61,7 @@ def fresh():
     return kspike.Spikformer(CONFIG)
 
 
+@pytest.mark.shared
 def test_an_interrupted_run_ends_with_the_same_weights(model, tmp_path):
     whole = weights(train(model, RECIPE.load_data("digits"), RECIPE, directory=tmp_path / "whole", verbose=0))
     for epoch in (0, 2):  # before anything is kept, and after two epochs
@@ -81,6 +82,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(model, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 def test_a_killed_process_goes_on(model, tmp_path):
@@ -126,6 +128,7 @@ def test_other_settings_and_damaged_files_are_refused(model, tmp_path, capsys):
     assert len(read_history(tmp_path)) == 1 and (tmp_path / "mine.txt").read_text() == "kept"
 
 
+@pytest.mark.shared
 def test_a_loss_that_is_no_number_stops_with_the_reason(model, tmp_path):
     recipe = RECIPE.replace(clip_norm=None, epochs=2)
     model.get_layer("head").bias.assign(np.full(10, np.nan, "float32"))
@@ -182,6 +185,7 @@ def test_a_weight_that_is_no_number_stops_before_its_epoch_is_kept(model, tmp_pa
     assert [path.name for path in tmp_path.glob("epoch_*")] == ["epoch_00001"]
 
 
+@pytest.mark.shared
 def test_arrays_and_smoothed_labels(model, tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(24, 8, 8, 1)).astype("float32"), np.arange(24) % 10
@@ -190,6 +194,7 @@ def test_arrays_and_smoothed_labels(model, tmp_path):
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= set(read_history(tmp_path)[0])
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -203,6 +208,7 @@ def test_a_recipe_that_does_not_describe_the_data_is_refused(model, change, mess
         train(model, RECIPE.load_data("digits"), RECIPE.replace(**change), verbose=0)
 
 
+@pytest.mark.shared
 def test_wrong_images_labels_and_data_are_refused(model):
     images, labels = np.zeros((8, 8, 8, 1), "float32"), np.zeros(8, "int32")
     recipe = Recipe(epochs=1, batch_size=8)

@@ -10,6 +10,8 @@ from kspike.tuners.hypermodel import genome_of, hyperparameters, values_of
 from tests.helpers import BACKEND
 from tests.tuners.fakes import SPACE, arrays
 
+pytestmark = pytest.mark.shared
+
 
 def test_genomes_and_hyperparameters_are_two_forms_of_one():
     for name in ("digits", "kspike_c10_small", "auto_spikformer"):

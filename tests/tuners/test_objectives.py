@@ -5,6 +5,8 @@ import pytest
 
 from kspike.tuners import AEB, FunctionObjective, objectives
 
+pytestmark = pytest.mark.once
+
 
 def test_aeb_is_accuracy_times_a_power_of_relative_energy():
     reference = {"energy_mj": 0.2}

@@ -5,6 +5,8 @@ import pytest
 from tests.tuners.fakes import FakeSearch
 from tests.tuners.test_resume import Interrupt
 
+pytestmark = pytest.mark.shared
+
 
 def test_the_report_is_written_at_any_time(tmp_path):
     tuner = FakeSearch(tmp_path)

@@ -23,6 +23,8 @@ from tests.tuners.fakes import (
     zero_cost_search,
 )
 
+pytestmark = pytest.mark.shared
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,6 +49,7 @@ FakeSearch(sys.argv[1], Dying(7)).run()
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900
@@ -80,6 +83,7 @@ zero_cost_search(sys.argv[1]).search(arrays())
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_most(tmp_path, monkeypatch):
     done = subprocess.run(
         [sys.executable, "-c", FREE_CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900

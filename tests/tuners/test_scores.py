@@ -137,6 +137,7 @@ def test_a_network_that_cannot_fire_is_silent(batch):
     assert values["silent"].values == (1.0,)
 
 
+@pytest.mark.shared
 def test_a_network_that_fires_more_has_more_synops_and_no_more_flops():
     eager = CONFIG.replace(v_threshold={"stem": 0.4, "qkv": 0.4, "proj": 0.4, "fc1": 0.4, "fc2": 0.4})
     lazy, eager = (scores.evaluate(c, arrays(12), ["flops", "synops"], seeds=1, images=12) for c in (CONFIG, eager))
@@ -144,6 +145,7 @@ def test_a_network_that_fires_more_has_more_synops_and_no_more_flops():
     assert scores.get("synops").direction == "max"
 
 
+@pytest.mark.shared
 def test_a_score_is_taken_for_every_initialisation_and_repeats(batch):
     first = scores.evaluate(CONFIG, arrays(12), ["params", "naswot"], seeds=2, images=12)
     again = scores.evaluate(CONFIG, arrays(12), ["naswot"], seeds=1, images=12, first_seed=1)
@@ -152,6 +154,7 @@ def test_a_score_is_taken_for_every_initialisation_and_repeats(batch):
     assert again["naswot"].values[0] == pytest.approx(first["naswot"].values[1], abs=1e-3)
 
 
+@pytest.mark.shared
 def test_counted_scores_need_no_data_and_measured_ones_say_so():
     assert scores.evaluate(CONFIG, scores=["flops"])["flops"].mean == cost.flops(CONFIG)
     with pytest.raises(ValueError, match="data is missing"):
@@ -160,6 +163,7 @@ def test_counted_scores_need_no_data_and_measured_ones_say_so():
         scores.evaluate(CONFIG, scores=["naswott"])
 
 
+@pytest.mark.shared
 def test_a_score_of_ones_own_is_registered_by_name():
     class Depth(scores.Score):
         name, source, counted = "depth_of_test", "this test", True

@@ -59,6 +59,7 @@ def test_the_best_model_is_an_ordinary_spikformer_that_does_what_was_recorded(se
     assert abs(found["accuracy"] - recorded) <= 1 / 16 + 1e-6  # at most one spike within rounding of its threshold
 
 
+@pytest.mark.shared
 def test_a_new_process_finds_the_best_model_without_data(searched):
     tuner, folder, _ = searched
     again = tuners.EvolutionSearch(
@@ -77,6 +78,7 @@ def test_a_new_process_finds_the_best_model_without_data(searched):
         again.train_supernet(Batches(images, labels, 32, 0), epochs=2, learning_rate=1e-2)
 
 
+@pytest.mark.shared
 def test_altered_weights_are_refused(searched, tmp_path):
     import shutil
 
@@ -94,6 +96,7 @@ def test_altered_weights_are_refused(searched, tmp_path):
         _ = tuner.supernet
 
 
+@pytest.mark.shared
 def test_retraining_improves_and_is_kept(searched):
     tuner, *_ = searched
     model = tuner.get_best_models()[0]

@@ -14,6 +14,8 @@ from kspike.tuners.engine import Journal
 from kspike.tuners.project import data as project_data
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, measure
 
+pytestmark = pytest.mark.shared
+
 
 def test_a_search_gives_candidates_front_models_and_hyperparameters(tmp_path):
     tuner = FakeSearch(tmp_path, finalists=2).run()

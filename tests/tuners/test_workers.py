@@ -15,7 +15,7 @@ from tests.tuners.fakes import FakeSearch, Untrained, arrays, essence, zero_cost
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: worker2 dies in its first trial; until then the others hold theirs, or a late start would leave it none.
+#: The doomed worker dies in its first trial; until then the others hold theirs, or a late start would leave it none.
 SCRIPT = """
 import os, pathlib, sys, time
 from tests.tuners.fakes import Evaluator, FakeSearch
@@ -36,7 +36,7 @@ class Doomed(Dying):
         return super().__call__(genome)
 
 name = os.environ["KERASTUNER_TUNER_ID"]
-evaluator = {"chief": Evaluator(), "worker2": Doomed(0)}.get(name) or Patient()
+evaluator = {"chief": Evaluator(), "doomed": Doomed(0)}.get(name) or Patient()
 FakeSearch(sys.argv[1], evaluator, lease=10.0).run()
 """
 
@@ -78,11 +78,12 @@ def distributed(script, folder, workers):
     return {name: process.returncode for name, process in running.items()}, ends
 
 
-@pytest.mark.slow
 @pytest.mark.once
-def test_three_workers_one_of_them_killed_find_what_one_finds(tmp_path):
-    codes, ends = distributed(SCRIPT, tmp_path / "many", ("worker0", "worker1", "worker2"))
-    assert codes == {"chief": 0, "worker0": 0, "worker1": 0, "worker2": -signal.SIGKILL}, ends
+@pytest.mark.parametrize("alive", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.proof)])
+def test_workers_one_of_them_killed_find_what_one_finds(alive, tmp_path):
+    living = [f"worker{i}" for i in range(alive)]
+    codes, ends = distributed(SCRIPT, tmp_path / "many", (*living, "doomed"))
+    assert codes == {"chief": 0, **dict.fromkeys(living, 0), "doomed": -signal.SIGKILL}, ends
     many, one = FakeSearch(tmp_path / "many"), FakeSearch(tmp_path / "one").run()
     assert essence(many) == essence(one)
     assert [c.genome for c in many.pareto_front()] == [c.genome for c in one.pareto_front()]

@@ -12,6 +12,8 @@ from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
 from tests.tuners.fakes import zero_cost_search as search
 
+pytestmark = pytest.mark.shared
+
 MOST = max(cost.flops(genome) for genome in SPACE.genomes())
 
 

@@ -1,9 +1,12 @@
 import json
 
 import numpy as np
+import pytest
 
 import kspike
 from kspike.space import Genome, SearchSpace
+
+pytestmark = pytest.mark.shared
 
 
 class Tuner:

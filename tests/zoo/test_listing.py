@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 import kspike
 from kspike.cli import app
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.fixture(scope="module")
 def zoo(released, model, tmp_path_factory):

@@ -23,6 +23,7 @@ def test_a_loaded_model_says_what_the_published_one_said(released, model, digits
     np.testing.assert_array_equal(_says(loaded, images), _says(model, images))
 
 
+@pytest.mark.shared
 def test_a_name_a_folder_and_the_folder_without_version_are_one_entry(released):
     parent = released.parent
     ways = [
@@ -35,6 +36,7 @@ def test_a_name_a_folder_and_the_folder_without_version_are_one_entry(released):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.shared
 def test_without_weights_it_is_the_architecture_fresh(released, model):
     fresh = kspike.zoo.load(released, weights=False)
     assert fresh.config == model.config
@@ -49,6 +51,7 @@ def test_a_new_head_keeps_the_rest(released, model):
     assert loaded.get_layer("head").kernel.shape == (16, 3)
 
 
+@pytest.mark.shared
 def test_a_new_head_of_the_same_size_is_new_all_the_same(released, model):
     kernel = kspike.zoo.load(released, num_classes=10).get_layer("head").kernel
     assert np.any(keras.ops.convert_to_numpy(kernel) != keras.ops.convert_to_numpy(model.get_layer("head").kernel))
@@ -73,6 +76,7 @@ def _equal_but_head(loaded, model):
     assert compared == len(model.weights) - 2
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "options", [{"num_classes": 0}, {"num_classes": 2.5}, {"num_classes": 3, "include_top": False}]
 )

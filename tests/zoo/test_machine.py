@@ -5,6 +5,8 @@ import pytest
 
 from kspike.zoo import machine
 
+pytestmark = pytest.mark.shared
+
 
 @pytest.mark.parametrize(
     ("argv", "said"),

@@ -5,6 +5,8 @@ import pytest
 import kspike
 from kspike.zoo import strict_json
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     ("change", "message"),

@@ -3,6 +3,8 @@ import pytest
 import kspike
 from kspike.zoo import naming
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize(
     "name",

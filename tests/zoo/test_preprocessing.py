@@ -9,6 +9,7 @@ def raw():
     return np.random.default_rng(0).integers(0, 17, (5, 8, 8, 1)).astype("uint8")
 
 
+@pytest.mark.shared
 def test_images_are_normalised_as_in_training(released, raw):
     card = kspike.zoo.card(released)["input"]
     made = kspike.zoo.preprocess(raw, released)
@@ -18,6 +19,7 @@ def test_images_are_normalised_as_in_training(released, raw):
         np.testing.assert_array_equal(kspike.zoo.preprocess(other, released), made)
 
 
+@pytest.mark.shared
 def test_the_test_images_come_out_as_the_data_set_gives_them(released, digits):
     raw = np.asarray(digits.test.images)
     if raw.dtype != np.uint8:
@@ -33,10 +35,12 @@ def test_tensors_of_the_backend_are_taken(released, raw):
     np.testing.assert_array_equal(made, kspike.zoo.preprocess(raw, released))
 
 
+@pytest.mark.shared
 def test_no_images_are_none(released):
     assert kspike.zoo.preprocess(np.zeros((0, 8, 8, 1), "uint8"), released).shape == (0, 8, 8, 1)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -59,6 +63,7 @@ def test_images_it_was_not_made_for_are_refused(released, images, message):
         kspike.zoo.preprocess(images, released)
 
 
+@pytest.mark.shared
 def test_an_entry_without_data_cannot_preprocess(model, tmp_path, raw):
     path = kspike.zoo.publish(model, "bare", directory=tmp_path, license="cc0-1.0")
     with pytest.raises(ValueError, match="published without data"):
@@ -66,6 +71,7 @@ def test_an_entry_without_data_cannot_preprocess(model, tmp_path, raw):
     assert kspike.zoo.decode_predictions(np.eye(10)[3:4], path, top=1)[0][0][:2] == (3, "3")
 
 
+@pytest.mark.shared
 def test_predictions_are_named_and_ordered(released):
     logits = np.log(np.maximum([[0.1, 0.2, 0.7, *[0.0] * 7], [0.5, 0.5, *[0.0] * 8]], 1e-20))
     first, second = kspike.zoo.decode_predictions(logits, released, top=3)
@@ -75,11 +81,13 @@ def test_predictions_are_named_and_ordered(released):
     assert all(type(value) is kind for value, kind in zip(first[0], (int, str, float), strict=True))
 
 
+@pytest.mark.shared
 def test_top_larger_than_the_classes_gives_all_and_they_sum_to_one(released):
     (found,) = kspike.zoo.decode_predictions(np.linspace(-1000, 1000, 10)[None], released, top=50)
     assert len(found) == 10 and np.isclose(sum(p for *_, p in found), 1.0)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("logits", "top", "message"),
     [

@@ -49,6 +49,7 @@ def test_an_entry_holds_four_files_and_their_hashes(released):
     assert stated == files.sha256(text.encode("utf-8"))
 
 
+@pytest.mark.shared
 def test_publishing_again_makes_the_next_version_and_leaves_the_first(publish):
     first = publish()
     before = _everything(first)
@@ -59,6 +60,7 @@ def test_publishing_again_makes_the_next_version_and_leaves_the_first(publish):
     assert kspike.zoo.card(second.parent / "net")["version"] == 2
 
 
+@pytest.mark.shared
 def test_a_version_that_exists_is_refused(publish, tmp_path):
     before = _everything(publish("net.v3"))
     with pytest.raises(ValueError, match="publish 'net' to make version 4"):
@@ -67,6 +69,7 @@ def test_a_version_that_exists_is_refused(publish, tmp_path):
     assert publish().name == "net.v4"
 
 
+@pytest.mark.shared
 def test_somebody_publishing_at_the_same_time_is_not_overwritten(publish, tmp_path, monkeypatch):
     rename = os.rename
 
@@ -82,6 +85,7 @@ def test_somebody_publishing_at_the_same_time_is_not_overwritten(publish, tmp_pa
     assert kspike.zoo.card(tmp_path / "zoo" / "net.v2")["version"] == 2
 
 
+@pytest.mark.shared
 def test_the_model_is_not_changed_and_its_optimiser_not_published(config, publish):
     model = kspike.Spikformer(config)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -108,6 +112,7 @@ def test_a_model_of_half_precision_is_published_in_float32(config, publish):
 # What is wrong with the arguments is said before anything is written.
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -132,6 +137,7 @@ def test_wrong_arguments_leave_no_trace(publish, tmp_path, change, message):
     assert not (tmp_path / "zoo").exists()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "license", ["foo bar", "Apache 2.0", " mit", "mit ", "MIT or Apache-2.0", "MIT OR", "(MIT", "x/y"]
 )
@@ -141,6 +147,7 @@ def test_a_licence_that_is_no_spdx_expression_is_refused(publish, tmp_path, lice
     assert not (tmp_path / "zoo").exists()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "license",
     [
@@ -155,11 +162,13 @@ def test_a_licence_is_a_name_or_an_expression_of_names(license):
     assert kspike.zoo.facts._is_license(license)
 
 
+@pytest.mark.shared
 def test_a_licence_is_needed(model, tmp_path):
     with pytest.raises(ValueError, match="license"):
         kspike.zoo.publish(model, "net", directory=tmp_path, license=None)
 
 
+@pytest.mark.shared
 def test_only_whole_spikformers_are_published(config, publish):
     with pytest.raises(ValueError, match="Expected a kspike.Spikformer"):
         publish(model=keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
@@ -167,12 +176,14 @@ def test_only_whole_spikformers_are_published(config, publish):
         publish(model=kspike.Spikformer(config, include_top=False))
 
 
+@pytest.mark.shared
 def test_data_of_another_shape_is_refused(config, digits, publish, tmp_path):
     with pytest.raises(ValueError, match="received 'digits'"):
         publish(model=kspike.Spikformer(config.replace(num_classes=7)), data=digits)
     assert not (tmp_path / "zoo").exists()
 
 
+@pytest.mark.shared
 def test_a_diverged_model_is_refused(config, publish, tmp_path):
     model = kspike.Spikformer(config)
     model.get_layer("head").bias.assign(np.full(10, np.nan))
@@ -201,6 +212,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("fault", "error"), [(_full_disk, OSError), (_interrupted, KeyboardInterrupt)])
 @pytest.mark.parametrize("moment", FAULTS)
 def test_a_fault_leaves_nothing_behind_and_the_old_entry_whole(publish, entry, monkeypatch, moment, fault, error):
@@ -212,6 +224,7 @@ def test_a_fault_leaves_nothing_behind_and_the_old_entry_whole(publish, entry, m
     assert [path.name for path in entry.parent.iterdir()] == [entry.name]
 
 
+@pytest.mark.shared
 def test_a_disk_that_fills_up_in_the_middle_of_a_file(publish, entry, monkeypatch):
     before, write, left = _everything(entry.parent), files.write_synced, iter([0, 1])
 
@@ -227,6 +240,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_file(publish, entry, monkeypatc
     assert _everything(entry.parent) == before
 
 
+@pytest.mark.shared
 def test_a_disk_that_is_full_is_seen_before_work_starts(publish, entry, monkeypatch):
     before = _everything(entry.parent)
     monkeypatch.setattr(storage, "write", lambda *args: pytest.fail("work started"))
@@ -237,6 +251,7 @@ def test_a_disk_that_is_full_is_seen_before_work_starts(publish, entry, monkeypa
     assert _everything(entry.parent) == before and len(list(entry.parent.iterdir())) == 1
 
 
+@pytest.mark.shared
 def test_space_is_reserved_for_what_is_written(released, tmp_path):
     files.reserve(tmp_path / "space", 5_000_000)
     status = (tmp_path / "space").stat()
@@ -246,6 +261,7 @@ def test_space_is_reserved_for_what_is_written(released, tmp_path):
     assert written < 4 * kspike.zoo.card(released)["parameters"] + kspike.zoo.publishing._SPARE_BYTES
 
 
+@pytest.mark.shared
 def test_a_folder_that_cannot_be_written_is_seen_before_work_starts(publish, entry, monkeypatch):
     def read_only(path, mode=0o777):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
@@ -258,12 +274,14 @@ def test_a_folder_that_cannot_be_written_is_seen_before_work_starts(publish, ent
     assert _everything(entry.parent) == before
 
 
+@pytest.mark.shared
 def test_a_file_in_place_of_the_folder_is_told(publish, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="cannot be written into"):
         publish(zoo=tmp_path / "file")
 
 
+@pytest.mark.shared
 def test_the_zoo_inside_an_installed_package_is_not_published_into(model, tmp_path, monkeypatch):
     inside = tmp_path / "kspike" / "_data" / "zoo"
     inside.mkdir(parents=True)
@@ -272,6 +290,7 @@ def test_the_zoo_inside_an_installed_package_is_not_published_into(model, tmp_pa
         kspike.zoo.publish(model, "net", license="cc0-1.0")
 
 
+@pytest.mark.shared
 def test_half_stores_kernels_in_half_the_bytes_and_measures_what_it_stores(publish, model, digits, released):
     entry = publish(half=True, data=digits)
     kernels = 4 * sum(w.size for w in model.get_weights() if w.ndim > 1)
@@ -288,6 +307,7 @@ def test_half_stores_kernels_in_half_the_bytes_and_measures_what_it_stores(publi
     assert kspike.zoo.verify(entry, data=digits).ok
 
 
+@pytest.mark.shared
 def test_half_refuses_weights_that_it_cannot_hold(publish, model, config, tmp_path):
     large = kspike.Spikformer(config)
     large.set_weights(model.get_weights())

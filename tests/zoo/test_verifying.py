@@ -26,6 +26,7 @@ def test_an_entry_agrees_with_its_card_whatever_the_session_computes_in(released
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
 
 
+@pytest.mark.shared
 def test_a_card_that_promises_too_much_is_found(entry, rewrite, digits):
     card = kspike.zoo.card(entry)
     stored = np.frombuffer(base64.b64decode(card["predictions"]["base64"]), "<u1").copy()
@@ -49,17 +50,20 @@ class Changed:
         return self.changes[name] if name in self.changes else getattr(self.digits, name)
 
 
+@pytest.mark.shared
 def test_other_test_images_are_not_compared_image_by_image(entry, digits):
     report = kspike.zoo.verify(entry, Changed(digits, test=[digits.test[0]]))
     assert not report.ok and report.disagreements is None and report.accuracy is not None
     assert [check.what for check in report.checks if check.ok is False] == ["test images"]
 
 
+@pytest.mark.shared
 def test_images_normalised_otherwise_are_refused(entry, digits):
     with pytest.raises(ValueError, match="Load it with mean="):
         kspike.zoo.verify(entry, Changed(digits, mean=(0.5,)))
 
 
+@pytest.mark.shared
 def test_an_entry_without_data_is_checked_by_its_hashes_alone(model, tmp_path):
     path = kspike.zoo.publish(model, "bare", directory=tmp_path, license="cc0-1.0")
     report = kspike.zoo.verify(path)
@@ -69,12 +73,14 @@ def test_an_entry_without_data_is_checked_by_its_hashes_alone(model, tmp_path):
     ]
 
 
+@pytest.mark.shared
 def test_an_altered_entry_is_not_measured(entry):
     (entry / "model.weights.h5").write_bytes(b"")
     with pytest.raises(ValueError, match="truncated"):
         kspike.zoo.verify(entry)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "record",
     [

@@ -14,6 +14,8 @@ from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.tuners.engine.spaces import SPACES
 
+pytestmark = pytest.mark.once
+
 ALL = tuple(QUANTITIES)
 
 

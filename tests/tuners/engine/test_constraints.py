@@ -11,6 +11,8 @@ from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.constraints import EXACT, counted
 from kspike.tuners.engine.ranking.cells import CostCells
 
+pytestmark = pytest.mark.once
+
 
 def test_what_is_kept_before_evaluation_is_exactly_inside():
     space = SearchSpace.load("digits")

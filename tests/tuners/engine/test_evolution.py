@@ -7,6 +7,8 @@ from kspike import cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine import NSGA2, Archive, Candidate, Constraints, Evolution, Proposal, SearchState
 
+pytestmark = pytest.mark.once
+
 DIGITS = SearchSpace.load("digits")
 
 

@@ -9,6 +9,8 @@ from kspike.tuners.engine import Evolution, Proposal, SearchState
 from kspike.tuners.engine.fingerprint import differences, fingerprint, refuse
 from kspike.tuners.engine.report import export
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def state():

@@ -4,6 +4,8 @@ import pytest
 
 from kspike.tuners.engine import Journal
 
+pytestmark = pytest.mark.once
+
 
 def test_records_come_back_in_order(tmp_path):
     journal = Journal(tmp_path / "j")

@@ -6,6 +6,8 @@ import pytest
 from kspike.space import SearchSpace
 from kspike.tuners.engine import Crossover, Mutation
 
+pytestmark = pytest.mark.once
+
 SPACE = SearchSpace(
     depth=(1, 2, 3, 4), timesteps=(1, 2, 3, 4), mlp_ratio=(1, 2, 3, 4), v_threshold={"stem": (0.5, 1.0)}
 )

@@ -12,6 +12,8 @@ from kspike.tuners.engine.evolution.selection import front
 from kspike.tuners.engine.report.importance import histogram, importance
 from kspike.tuners.engine.report.page import as_page
 
+pytestmark = pytest.mark.once
+
 SPACE = SearchSpace(embed_dim=(192, 384), depth=(1, 2), num_heads=(6, 12), mlp_ratio=(1, 2, 4))
 
 

@@ -5,6 +5,8 @@ import pytest
 
 from kspike.tuners.engine.evolution import pareto
 
+pytestmark = pytest.mark.once
+
 
 def test_fronts_peel_off_one_after_the_other():
     points = np.array([[1, 5], [2, 2], [5, 1], [3, 3], [6, 6], [2, 2]])

@@ -13,6 +13,8 @@ from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS, Ranking
 from kspike.tuners.engine.ranking.sample import DRAWN, Sample
 from tests.tuners.engine.spaces import SPACES
 
+pytestmark = pytest.mark.once
+
 
 def brute(space, score, tie_break, constraints):
     """(key, genome) of every network inside the constraints, best key first."""

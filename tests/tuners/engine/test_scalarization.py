@@ -5,6 +5,8 @@ import pytest
 
 from kspike.tuners.engine.ranking.scalarization import Scalarization
 
+pytestmark = pytest.mark.once
+
 SCORES, ENERGIES = [4e9, 3e9, 2e9, 1e9], [8.0, 3.0, 2.5, 1.0]
 
 

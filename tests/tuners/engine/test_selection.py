@@ -8,6 +8,8 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine import NSGA2, Archive, ByScore, Candidate, Proposal
 from kspike.tuners.engine.archive import hypervolume
 
+pytestmark = pytest.mark.once
+
 SPACE = SearchSpace(depth=(1, 2, 3, 4), mlp_ratio=(1, 2, 3, 4))
 
 

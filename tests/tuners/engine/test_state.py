@@ -10,6 +10,8 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine import Constraints, Evolution, Journal, Proposal, SearchState
 from kspike.tuners.engine.state import AllFailed, NoProposal
 
+pytestmark = pytest.mark.once
+
 SPACE = SearchSpace.load("digits")
 
 
