@@ -39,7 +39,8 @@ def test_in_every_table(formula, tmp_path, monkeypatch):
         setattr(row, field.name, getattr(row, field.name, formula if field.name == "layer" else -1.0))
     report = types.SimpleNamespace(rows=[row], model=formula)
     EnergyReport.to_csv(report, tmp_path / "energy.csv", report)
-    genome = types.SimpleNamespace(values={"neuron": formula, "tau": (-1.0, 2.0)}, depth=2)
+    genes = (types.SimpleNamespace(name="neuron", scope="network", word=True),)
+    genome = types.SimpleNamespace(space=types.SimpleNamespace(genes=genes), labels=lambda gene: (formula,))
     candidate = types.SimpleNamespace(
         number=0, generation=0, score=-1.0, feasible=True, violation=0.0, seconds=1.0, message=formula,
         metrics={formula: -3.0}, genome=genome, proposal=types.SimpleNamespace(parents=(), operator=formula),

@@ -16,7 +16,7 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
-from kspike.layers.norm import BatchNorm
+from kspike.layers.norm import BatchNorm, Fire, Normalise
 from kspike.layers.products import Conv2D, DepthwiseConv2D
 from kspike.layers.products import Dense as DenseLayer
 from kspike.ops import attend, max_pool
@@ -104,7 +104,7 @@ class ComponentLayer(SpikingComposite):
             channels = number_of(size, part.sizes[0]) * (1 if isinstance(part, Dense) else getattr(part, "copies", 1))
             if isinstance(part, (Conv, DepthwiseConv)):
                 self.part(name).build((None, *where[name][0], channels))
-            elif len(input_shape) == 5:
+            elif name in where:
                 self.part(name).build((*lead, *where[name][1], channels))
             else:
                 self.part(name).build((*input_shape[:-1], channels))
@@ -117,9 +117,9 @@ class ComponentLayer(SpikingComposite):
         calls: dict[str, Any] = {}
         for name, part in self.declared.items():
             if isinstance(part, Norm):
-                calls[name] = _Normalise(self.part(name), training)
+                calls[name] = Normalise(self.part(name), training)
             elif isinstance(part, kinds_of_part.Neuron):
-                calls[name] = _Fire(self.part(name), training)
+                calls[name] = Fire(self.part(name), training)
             elif isinstance(part, (Conv, DepthwiseConv)):
                 calls[name] = _Frames(self.part(name))
             elif isinstance(part, Pool):
@@ -149,22 +149,6 @@ class Parts:
 
     def __getitem__(self, name: str) -> Any:
         return vars(self)[name]
-
-
-class _Normalise:
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal) -> Signal:
-        return self.layer(x, training=self.training)
-
-
-class _Fire:
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal, norm: Any = None) -> Signal:
-        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
 
 
 class _Frames:

@@ -40,7 +40,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self) and not watched(neuron):
+        if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
                 inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
@@ -65,7 +65,31 @@ class BatchNorm(keras.layers.BatchNormalization):
             moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
 
 
-def watched(layer: keras.layers.Layer) -> bool:
-    """Whether somebody has put a function in place of the layer's own call, or hooked it (torch)."""
-    hooks = (getattr(layer, name, None) for name in ("_forward_hooks", "_forward_pre_hooks"))
-    return "call" in vars(layer) or any(hooks)
+class Normalise:
+    """A normalisation as a component calls it."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal) -> Signal:
+        return self.layer(x, training=self.training)
+
+
+class Fire:
+    """Neurons as a component calls them: alone, or with the normalisation before them in one pass."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal, norm: Any = None) -> Signal:
+        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
+
+
+def watched(*layers: keras.layers.Layer) -> bool:
+    """Whether somebody has put a function in place of a layer's own call, or hooked it (torch)."""
+    return any(
+        "call" in vars(layer)
+        or bool(getattr(layer, "_forward_hooks", None))
+        or bool(getattr(layer, "_forward_pre_hooks", None))
+        for layer in layers
+    )

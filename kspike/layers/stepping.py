@@ -41,7 +41,7 @@ class Membrane:
     @property
     def fused(self) -> dict[str, Any]:
         """The same as arguments of `kspike.ops.lif`, for a component that it computes."""
-        inverse = self.component.inverse_tau(**self.weights)
+        inverse = self.component.inverse_tau(**self.weights) if self.weights else None
         tau = {"tau": self.tau} if inverse is None else {"inverse_tau": inverse}
         names = ("v_threshold", "v_reset", "decay_input", "detach_reset", "surrogate")
         return {**tau, **{name: getattr(self, name) for name in names}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -23,16 +24,19 @@ def infer(
 
     At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
     """
-    if not all(indifferent(layer) for layer in model._flatten_layers(include_self=False)):
+    if not indifferent(*model._flatten_layers(include_self=False)):
         return forward(images)
     return by_parts(forward, images, largest(config), dtype)
 
 
-def indifferent(layer: Any) -> bool:
-    """Whether it makes no difference to a layer, and to those who listen to it, how many images come at once."""
-    return not watched(layer) and getattr(layer, "listener", None) is None and layer.activity_regularizer is None
+def indifferent(*layers: keras.layers.Layer) -> bool:
+    """Whether it makes no difference to layers, and to those who listen to them, how many images come at once."""
+    return not watched(*layers) and all(
+        getattr(layer, "listener", None) is None and layer.activity_regularizer is None for layer in layers
+    )
 
 
+@functools.lru_cache(maxsize=256)
 def largest(config: SpikformerConfig) -> int:
     """How many numbers the largest tensor inside the network holds for one image, over all its time steps."""
     where = geometry.grids(config.stem_parts, config.image_shape[:2])

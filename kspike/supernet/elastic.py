@@ -177,7 +177,8 @@ class ElasticNorm(keras.layers.Layer):
         return extent.mask(spikes)
 
     def _taken(self, extent: Extent) -> tuple[Array, ...]:
-        return tuple(ops.reshape(extent.take(ops.convert_to_tensor(v), 1), (-1,)) for v in self._variables())
+        whole = [ops.convert_to_tensor(v) for v in self._variables()]
+        return tuple(ops.reshape(v, (-1,)) for v in extent.take_each(whole, 1))
 
     def _variables(self) -> tuple[keras.Variable, ...]:
         return self.gamma, self.beta, self.moving_mean, self.moving_variance

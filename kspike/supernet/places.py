@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Maps, Signal, Tokens
+from kspike._types import Array, Maps, PerStep, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool
@@ -201,9 +201,8 @@ class ElasticComponent(keras.layers.Layer):
         grid = None
         if self.grid is not None:
             grid = geometry.last(self.declared, self.grid) if self.component.role == "stem" else self.grid
-        if view.numbers is not None:
-            return SlicedSizes(self, view.numbers.sizes(self.block), grid, view)
-        assert isinstance(view, MaskedView)
+        if not isinstance(view, MaskedView):
+            return SlicedSizes(self, view.sizes(self.block), grid, view)
         return MaskedSizes(self, grid, view)
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, heads: Any) -> Tokens:
@@ -216,9 +215,11 @@ class ElasticComponent(keras.layers.Layer):
     # -- neurons ------------------------------------------------------------------------------------------------
 
     def _membrane(self, name: str, neuron: components.Neuron, values: Mapping, channels: int) -> Membrane:
-        weights = {weight: self.learned[name, neuron, weight] for weight in neuron.weights(2.0)}
-        spread = learned_weights(weights, channels)
-        return Membrane(neuron, weights=spread, **values, **self.neuron_arguments)
+        weights: dict[str, Any] = {}
+        if self.learned:
+            own = {weight: v for (part, of, weight), v in self.learned.items() if part == name and of is neuron}
+            weights = learned_weights(own, channels)
+        return Membrane(neuron, weights=weights, **values, **self.neuron_arguments)
 
     def _fire_part(self, name: str, part: kinds_of_part.Neuron, given: Pass, x: Signal, norm: Any = None) -> Signal:
         def one(neuron: components.Neuron, given: Pass, norm: Any, x: Signal) -> Signal:
@@ -235,7 +236,7 @@ class ElasticComponent(keras.layers.Layer):
             return one(self.neurons[index], given, norm, x)
 
         def branch_of(neuron: components.Neuron) -> Callable:
-            def run(x: Signal, genes: Any) -> Signal:
+            def run(x: Signal, genes: Annotated[Array, "slots"]) -> Signal:
                 inside = given.within(genes, self.block)
                 return one(neuron, inside, norm and norm.within(inside), x)
 
@@ -246,7 +247,13 @@ class ElasticComponent(keras.layers.Layer):
         return choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own)
 
     def fire(
-        self, x: Signal, name: str, neuron: components.Neuron, extent: Extent, values: Mapping, time_mask: Any
+        self,
+        x: Signal,
+        name: str,
+        neuron: components.Neuron,
+        extent: Extent,
+        values: Mapping,
+        time_mask: PerStep | None,
     ) -> Signal:
         """Spikes of one neuron part, zero in inactive channels and time steps."""
         membrane = self._membrane(name, neuron, values, x.shape[-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -34,6 +34,10 @@ class Leading:
             return x
         return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
 
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The active part of several weights."""
+        return [self.take(x, axis) for x in weights]
+
     def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
         """Activations hold active channels alone."""
         return x
@@ -48,6 +52,10 @@ class Masked:
     def take(self, x: Array, axis: int) -> Array:
         """Weights stay whole: what they multiply is zero beyond the active channels."""
         return x
+
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The same of several weights."""
+        return list(weights)
 
     def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
         """Sets inactive channels (last axis, once or several times side by side) to zero."""
@@ -68,15 +76,25 @@ class SlicedView:
     time_mask: None = None
 
     def __init__(self, config: SpikformerConfig, choices: Mapping[str, int] | None = None) -> None:
-        self.config = self.numbers = config
+        self.config = config
         self.timesteps = config.timesteps
         self.embed = Leading(config.embed_dim)
         self._choices = choices or {}
+        self._sizes: dict[int | None, dict[str, int]] = {}
+
+    def sizes(self, block: int | None = None) -> dict[str, int]:
+        """The dimensions that parts name, of a block or of the stem."""
+        if block not in self._sizes:
+            self._sizes[block] = self.config.sizes(block)
+        return self._sizes[block]
 
     def extent(self, size: str, block: int | None = None) -> Leading:
         """The channels of a dimension, by its name in `kspike.components.parts`."""
+        sizes = self.sizes(block)
+        if size in sizes:
+            return Leading(sizes[size])
         dimension, fraction = split(size)
-        return Leading(self.config.sizes(block)[dimension] // fraction)
+        return Leading(sizes[dimension] // fraction)
 
     def choice(self, field: str, block: int | None = None) -> int:
         """Which of the components to choose from."""
@@ -102,8 +120,6 @@ class MaskedView:
         space: the space.
         genes: one index a slot.
     """
-
-    numbers: None = None
 
     def __init__(self, space: SearchSpace, genes: Annotated[Array, "slots"]) -> None:
         self.space = space
@@ -234,7 +250,7 @@ def largest_sizes(space: SearchSpace) -> dict[str, int]:
     }
 
 
-def word_choices(space: SearchSpace, indices: Any) -> dict[str, int]:
+def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarray, "slots"]) -> dict[str, int]:
     """Slot of a word gene -> which of its choices a genome of these indices takes."""
     at = enumerate(space.slots)
     return {slot.name: int(indices[i]) for i, slot in at if slot.gene.field in ("stem", "mixer", "mlp", "neuron")}

@@ -167,7 +167,7 @@ def test_the_metric_names_layers_it_does_not_find():
     model = network()
     with pytest.raises(ValueError, match="no neuron layer 'stem/neurone_0'.*stem/neuron_0"):
         kspike.metrics.FiringRate(model, layers=["stem/neurone_0"])
-    with pytest.raises(ValueError, match="no LIF"):
+    with pytest.raises(ValueError, match="no neuron layer"):
         kspike.metrics.FiringRate(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
 
 

@@ -45,14 +45,14 @@ class SPS(Stem):
     def forward(self, part: Any, x: Any, sizes: Any, *, residual: str, stem_pool: tuple, pool_after: str) -> Any:
         membrane = residual == "membrane"
         for i, pool in enumerate(stem_pool):
-            x = part[f"conv_{i}"](x)
-            norm, fires = part[f"norm_{i}"], not (membrane and i == 3)
+            x = getattr(part, f"conv_{i}")(x)
+            norm, fires = getattr(part, f"norm_{i}"), not (membrane and i == 3)
             if pool and pool_after == "norm":
-                x = part[f"pool_{i}"](norm(x))
-                x = part[f"neuron_{i}"](x) if fires else x
+                x = getattr(part, f"pool_{i}")(norm(x))
+                x = getattr(part, f"neuron_{i}")(x) if fires else x
                 continue
-            x = part[f"neuron_{i}"](x, norm=norm) if fires else norm(x)
-            x = part[f"pool_{i}"](x) if pool else x
+            x = getattr(part, f"neuron_{i}")(x, norm=norm) if fires else norm(x)
+            x = getattr(part, f"pool_{i}")(x) if pool else x
         position = part.rpe_conv(x)
         position = part.rpe_norm(position) if membrane else part.rpe_neuron(position, norm=part.rpe_norm)
         return sizes.to_tokens(x + position)
