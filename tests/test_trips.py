@@ -43,14 +43,14 @@ def test_a_neuron_takes_all_its_arrays_in_one_call(trips, model):
     assert neurons == 15
     assert trip.ways["ops/torch/neuron.py", "ops/torch/calls.py"] <= 2 * neurons
     assert trip.ways["ops/cpu/neuron.py", "ops/cpu/threads.py"] <= 2 * neurons
-    assert trip.moves <= 440
+    assert trip.moves <= 500
 
 
 def test_measured_costs_mark_no_place_that_nobody_watches(trips, model):
     images = np.random.default_rng(0).random((2, 8, 8, 1), "float32")
     trip = counted(trips, lambda: kspike.cost.measure(model, images, progress=False))
     assert trip.ways["cost/measured/recorder.py", "ops/dispatch.py"] == 0
-    assert trip.moves <= 900
+    assert trip.moves <= 1100
 
 
 def test_a_layer_is_asked_once_a_batch_whether_it_is_watched(trips, model):
