@@ -1,5 +1,8 @@
-"""The page on components says all that the code has: its tables are held to it."""
+"""The page on components says all that the code has, and the examples of their docstrings run."""
 
+import doctest
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -52,3 +55,11 @@ def test_what_a_step_may_name_and_what_that_covers():
     covers = {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in step.items()}
     assert covers == {name: set(fields) for name, fields in base.COVERS.items()}
     assert all(f"`{name}`" in PAGE for name in (*base.NETWORK, *base.STEM))
+
+
+MODULES = [found.name for found in pkgutil.walk_packages(components.__path__, "kspike.components.")]
+
+
+@pytest.mark.parametrize("name", ["kspike.components", *MODULES, "kspike.supernet.checking"])
+def test_examples_of_docstrings_run(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
