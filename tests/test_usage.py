@@ -77,7 +77,12 @@ def blocks(page: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    ["layers.md", pytest.param("neuron.md", marks=pytest.mark.skipif(BACKEND != "torch", reason="shows torch.func"))],
+    [
+        "layers.md",
+        pytest.param("neuron.md", marks=pytest.mark.skipif(BACKEND != "torch", reason="shows torch.func")),
+        # elsewhere each components.check compiles several networks
+        pytest.param("components.md", marks=[] if BACKEND == "torch" else [pytest.mark.proof]),
+    ],
 )
 def test_code_of_a_page_runs_in_order(page, tmp_path):
     script = tmp_path / "page.py"
@@ -162,10 +167,10 @@ def test_convert(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_readme(number, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     script = tmp_path / "readme.py"
     script.write_text(blocks[number])
     run(script, tmp_path)

@@ -11,6 +11,11 @@ def grids(declared: Mapping[str, Part], size: tuple[int, int]) -> dict[str, tupl
     """Part -> (height, width) of its input and of its output; each takes what the part before it gives, or `of` says.
 
     A stride divides a side and rounds it up. The last part's output is what the component gives.
+
+    Example:
+        >>> from kspike import components
+        >>> grids(components.get("stem", "single_conv").declared({"residual": "add"}), (9, 8))["conv"]
+        ((9, 8), (5, 4))
     """
     found: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
     at = size

@@ -24,7 +24,12 @@ FRACTIONS = (2, 4, 8)
 
 
 def split(size: str) -> tuple[str, int]:
-    """A size's dimension and what it is divided by: "width/8" is ("width", 8)."""
+    """A size's dimension and what it is divided by: "width/8" is ("width", 8).
+
+    Example:
+        >>> split("width/8"), split("heads")
+        (('width', 8), ('heads', 1))
+    """
     name, _, fraction = size.partition("/")
     return name, int(fraction) if fraction else 1
 

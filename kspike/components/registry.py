@@ -34,6 +34,8 @@ def register(role: str, name: str) -> Callable[[C], C]:
     Raises:
         ValueError: an unknown role, a class of another role, a name that another class has, or parts that no reader
             could read.
+
+    Example: see docs/components.md.
     """
     if role not in ROLES:
         raise unknown("role", role, ROLES)
@@ -73,7 +75,12 @@ def _load(role: str) -> None:
 
 
 def names(role: str) -> list[str]:
-    """Names of all components of a role, sorted."""
+    """Names of all components of a role, sorted.
+
+    Example:
+        >>> {"identity", "ssa", "token_qk"} <= set(names("mixer"))
+        True
+    """
     if role not in ROLES:
         raise unknown("role", role, ROLES)
     _load(role)
@@ -85,6 +92,10 @@ def get(role: str, value: Any) -> Any:
 
     Raises:
         ValueError: an unknown name, a setting it does not have, or a component of another role.
+
+    Example:
+        >>> get("stem", {"name": "single_conv", "stride": 4}).label
+        'single_conv(stride=4)'
     """
     if isinstance(value, Component):
         if value.role != role:
@@ -116,7 +127,12 @@ def get(role: str, value: Any) -> Any:
 
 
 def describe(component: Component | str) -> Any:
-    """A component as plain JSON: its name, or `{"name": ..., settings}`; `get` reads it back."""
+    """A component as plain JSON: its name, or `{"name": ..., settings}`; `get` reads it back.
+
+    Example:
+        >>> describe(get("stem", {"name": "single_conv", "kernel": 3, "stride": 4}))
+        {'name': 'single_conv', 'stride': 4}
+    """
     if isinstance(component, str):
         return component
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in component.settings.items()}
