@@ -96,16 +96,38 @@ def test_alif_by_hand():
     assert run(neuron, x).ravel().tolist() == [1, 1, 0, 1, 0]
 
 
-@pytest.mark.parametrize("neuron", ["written_alif", "written_plif"])
+def counted(function, calls):
+    def call(*args, **kwargs):
+        calls.append(args)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize("neuron", ["written_alif", "written_plif", "written_stateless"])
 def test_a_long_time_is_a_scan_of_the_same_numbers(neuron, monkeypatch):
-    x = currents(2, stepping.WRITTEN_OUT + 8, 6)
+    monkeypatch.setattr(stepping, "WRITTEN_OUT", 8)  # XLA takes long over forty steps written out
+    x = currents(2, 12, 6)
     upstream = np.random.default_rng(1).normal(size=x.shape).astype("float32")
+    scans = []
+    monkeypatch.setattr(keras.ops, "scan", counted(keras.ops.scan, scans))
     scanned = input_gradient(layers.Neuron(neuron, tau=3.0), x, upstream)
+    assert scans
+    scans.clear()
     monkeypatch.setattr(stepping, "WRITTEN_OUT", x.shape[1])
     written = input_gradient(layers.Neuron(neuron, tau=3.0), x, upstream)
+    assert not scans
     np.testing.assert_array_equal(scanned[0], written[0])
     np.testing.assert_allclose(scanned[1], written[1], rtol=1e-5, atol=1e-6)
     assert 0.05 < scanned[0].mean() < 0.95
+
+
+def test_more_steps_than_are_written_out_are_scanned(monkeypatch):
+    scans = []
+    monkeypatch.setattr(keras.ops, "scan", counted(keras.ops.scan, scans))
+    for steps in (stepping.WRITTEN_OUT, stepping.WRITTEN_OUT + 1):
+        run(layers.Neuron("written_stateless"), currents(1, steps, 2))
+    assert len(scans) == 1
 
 
 def test_time_may_be_unknown_when_the_model_is_made():
@@ -154,15 +176,22 @@ def test_anytime_reads_the_shorter_networks(network):
         np.testing.assert_allclose(found[:, steps - 1], shorter.predict(x, verbose=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("neuron, returned", [("written_forgetful", "it returned 1"), ("written_bare", "no tuple")])
-def test_other_states_than_declared_are_refused(neuron, returned):
-    message = f"step of neuron {neuron} must return .* the states it declares, .*{returned}"
+@pytest.mark.parametrize(
+    "neuron, message",
+    [
+        ("written_forgetful", r"must return .* the states it declares, \('v', 'a'\), as a tuple; it returned 1"),
+        ("written_bare", r"must return .* the states it declares, \('v',\), as a tuple; it returned no tuple"),
+        ("written_mean", r"must give the shape it takes: for \(2, 3\), v came as \(2, 1\)"),
+    ],
+)
+def test_other_states_than_declared_are_refused_where_a_layer_is_made(neuron, message):
     for make in (
-        lambda: layers.Neuron(neuron)(np.zeros((1, 2, 3), "float32")),
+        lambda: layers.Neuron(neuron),
         lambda: kspike.Spikformer(config(neuron=neuron)),
         lambda: kspike.Supernet(kspike.tuners.SearchSpace(config(), neuron=("lif", neuron), depth=(1,))),
+        lambda: kspike.Supernet(kspike.tuners.SearchSpace(config(neuron=neuron), depth=(1,))),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"The step of neuron {neuron} {message}"):
             make()
 
 

@@ -95,3 +95,24 @@ class Bare(components.Neuron):
     def step(self, x, v, *, charge, v_threshold, spike):
         h = charge(v, x)
         return spike(h - v_threshold), h
+
+
+@components.register("neuron", "written_mean")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mean(components.Neuron):
+    """Keeps one number of all channels."""
+
+    def step(self, x, v, *, charge, v_threshold, spike):
+        h = charge(v, x)
+        return spike(h - v_threshold), (keras.ops.mean(h, axis=-1, keepdims=True),)
+
+
+@components.register("neuron", "written_stateless")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stateless(components.Neuron):
+    """A threshold, without a membrane."""
+
+    states = {}
+
+    def step(self, x, *, v_threshold, spike):
+        return spike(x - v_threshold), ()
