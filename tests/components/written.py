@@ -32,11 +32,22 @@ class Gate(components.Mixer):
 @components.register("mixer", "written_wrong_gate")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WrongGate(Gate):
-    """Takes the mean over channels by itself: under masks inactive ones are counted."""
+    """Right on slices alone: under masks there are zeros beside what is active, and heads are no number."""
+
+    how: str = "channels"
+
+    def parts(self):
+        by_heads = {"gate_neuron": parts.Neuron("attention", "heads")} if self.how == "heads" else {}
+        return {**super().parts(), **by_heads}
 
     def forward(self, part, x, sizes):
-        gate = keras.ops.mean(x, axis=-1, keepdims=True)
-        return part.proj_neuron(part.proj(x), norm=part.proj_norm) * gate
+        y = part.proj_neuron(part.proj(1.0 - x if self.how == "one minus" else x), norm=part.proj_norm)
+        if self.how == "heads":
+            by_heads = keras.ops.reshape(x, (*x.shape[:-1], sizes.heads, x.shape[-1] // sizes.heads))
+            gate = keras.ops.max(part.gate_neuron(keras.ops.sum(by_heads, -1)), axis=-1, keepdims=True)
+        else:
+            gate = keras.ops.mean(x, axis={"channels": -1, "time": 1, "one minus": 2}[self.how], keepdims=True)
+        return y * gate
 
 
 @components.register("neuron", "written_alif")
