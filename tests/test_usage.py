@@ -108,6 +108,13 @@ def test_training_free(tmp_path):
     assert shown.startswith("13060693980\n") and "11,864,764" in shown and "shortlist 20/20" in shown
 
 
+@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof  # a supernet with words, and each network, is compiled
+def test_components(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "components.py", tmp_path)
+    assert "block_0/attention/gate_neuron" in shown and "block_1/attention/qkv" in shown
+    assert "mixer" in shown and (tmp_path / "my_zoo" / "my_gate_digits.v1" / "model.weights.h5").is_file()
+
+
 @pytest.mark.slow
 def test_energy(tmp_path):
     script = tmp_path / "page.py"

@@ -32,7 +32,9 @@ SPACES = {
         stem=("sps", PATCH),
         **NUMBERS,
     ),
-    "small": SearchSpace(BASE, mixer=("token_qk", "dwconv3"), neuron=("lif", ALIF(beta=0.3)), **NUMBERS),
+    "small": SearchSpace(
+        BASE.replace(stem=PATCH), mixer=("token_qk", "dwconv3"), neuron=("lif", ALIF(beta=0.3)), **NUMBERS
+    ),
 }
 #: Networks that together have every choice of every word, in every block where that is told apart.
 WORDS = {
