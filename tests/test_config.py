@@ -1,10 +1,13 @@
 """One architecture as data: what it accepts, what it makes of it, what it refuses and how it says so."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kspike import components
 from kspike.config import BLOCK_KINDS, KINDS, SpikformerConfig
 from kspike.surrogate import ATan
 
@@ -113,6 +116,52 @@ def test_round_trip_through_json(name):
     back = SpikformerConfig.from_dict(json.loads(text))
     assert back == config
     assert json.dumps(back.to_dict()) == text
+
+
+#: SHA-256 of configs as JSON, written down before stems, mixers and MLPs were fields: ids, fingerprints and the
+#: settings of runs are made of this text.
+WRITTEN_DOWN = {
+    "e71803f654a31c56671d5adeaa5fdd89a5e23267f968a01690fe11eabcdad415": {},
+    "98269fca9b55888d60cc67ebe3a332d6dc9f590b9b2980178254f10be8926347": {
+        "neuron": "plif", "residual": "membrane", "depth": 2, "num_heads": (2, 4), "embed_dim": 64,
+    },
+    "c9c4dcb47963c3971682a6c73a5a00258cbac109d704cb8fffaffccbe9ccf821": {
+        "input_shape": (8, 8, 1), "timesteps": 2, "embed_dim": 16, "depth": 1, "num_heads": 2, "residual": "membrane",
+        "neuron": "plif", "tau": 3.0, "v_threshold": {"qkv": 0.5}, "v_reset": None,
+    },
+}  # fmt: skip
+ZOO = sorted((Path(__file__).resolve().parents[1] / "zoo").glob("*/config.json"))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("digest", WRITTEN_DOWN)
+@pytest.mark.parametrize("said", [False, True], ids=["as before", "by name"])
+def test_a_config_is_written_as_it_was(digest, said):
+    fields = WRITTEN_DOWN[digest]
+    words = {"stem": "sps", "mixer": components.get("mixer", "ssa"), "mlp": "spiking"} if said else {}
+    config = SpikformerConfig(**fields, **words)
+    text = json.dumps(config.to_dict())
+    assert hashlib.sha256(text.encode()).hexdigest() == digest
+    assert len(json.loads(text)) == 22
+    assert SpikformerConfig.from_dict(json.loads(text)) == config == SpikformerConfig(**fields)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("path", ZOO, ids=lambda path: path.parent.name)
+def test_a_published_config_reads_and_writes_as_it_lies_there(path):
+    text = path.read_text()
+    assert json.dumps(SpikformerConfig.from_dict(json.loads(text)).to_dict()) == json.dumps(json.loads(text))
+
+
+@pytest.mark.once
+def test_components_are_words_where_their_settings_are_defaults():
+    config = SpikformerConfig(mixer=components.get("mixer", "ssa"), neuron=components.get("neuron", "lif"), stem="sps")
+    assert (config.mixer, config.neuron, config.stem) == (("ssa",) * 4, "lif", "sps")
+    other = SpikformerConfig(mixer=("ssa", "token_qk"), depth=2, neuron="if", stem={"name": "single_conv", "stride": 4})
+    data = other.to_dict()
+    assert list(data)[22:] == ["stem", "mixer"]  # what is not as ever, after the 22
+    assert data["neuron"] == "if" and data["mixer"] == ["ssa", "token_qk"]
+    assert data["stem"] == {"name": "single_conv", "stride": 4}
 
 
 def test_numpy_numbers_are_numbers():

@@ -12,7 +12,7 @@ from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Spikes
-from kspike.layers.stepping import Membrane, run
+from kspike.layers.stepping import Membrane, check_step, run
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
 
@@ -142,6 +142,7 @@ class Neuron(SpikingNeuron):
     def __init__(self, neuron: Any = "lif", *, tau: float = 2.0, groups: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.component = components.get("neuron", neuron)
+        check_step(self.component)
         self.tau = checks.check_tau(tau)
         if not isinstance(groups, int) or groups < 1:
             raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 from keras import ops
 
 from kspike import components
+from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
 from kspike.components.base import named
 from kspike.ops import dispatch, reference, spike
@@ -99,20 +101,59 @@ def run(
     given = {name: offered[name] for name in named(type(component).step)}
 
     def step(states: tuple, x_t: Any) -> tuple[tuple, Any]:
-        s, after = component.step(x_t, *states, **given)
-        if not isinstance(after, tuple) or len(after) != len(states):
-            count = len(after) if isinstance(after, tuple) else "no tuple"
-            raise ValueError(
-                f"The step of neuron {component.label} must return (spikes, states) with the states it declares, "
-                f"{tuple(component.states)}, as a tuple; it returned {count}."
-            )
-        return after, s
+        return _stepped(component, component.step(x_t, *states, **given))
 
     if x.shape[1] is None or x.shape[1] > WRITTEN_OUT:
-        states, spikes = ops.scan(step, states, ops.swapaxes(x, 0, 1))
-        return ops.cast(ops.swapaxes(spikes, 0, 1), dtype), tuple(states)
+        after, spikes = _scan(step, states, x)
+        return ops.cast(spikes, dtype), after
     out = []
     for t in range(x.shape[1]):
         states, s = step(states, x[:, t])
         out.append(s)
     return ops.cast(ops.stack(out, axis=1), dtype), states
+
+
+def _scan(step: Any, states: tuple, x: Currents) -> tuple[tuple, Spikes]:
+    """(states after the last step, spikes) by one program's loop over axis 1."""
+    # Keras' scan on TensorFlow stores what a step gives by the structure of what it carries: the two are the same here.
+    carried = states or (ops.zeros_like(x[:, 0]),)
+
+    def body(carried: tuple, x_t: Any) -> tuple[tuple, tuple]:
+        after, s = step(tuple(carried[: len(states)]), x_t)
+        return after or carried, (s,) * len(carried)
+
+    after, spikes = ops.scan(body, carried, ops.swapaxes(x, 0, 1))
+    return tuple(after[: len(states)]), ops.swapaxes(spikes[0], 0, 1)
+
+
+def _stepped(component: components.Neuron, returned: Any) -> tuple[tuple, Any]:
+    """(states, spikes) of what a step returned; refuses other states than it declares, by ValueError."""
+    pair = returned if isinstance(returned, tuple) and len(returned) == 2 else (None, None)
+    spikes, after = pair
+    if not isinstance(after, tuple) or len(after) != len(component.states):
+        count = len(after) if isinstance(after, tuple) else "no tuple"
+        raise ValueError(
+            f"The step of neuron {component.label} must return (spikes, states) with the states it declares, "
+            f"{tuple(component.states)}, as a tuple; it returned {count}."
+        )
+    return after, spikes
+
+
+@functools.lru_cache(maxsize=256)
+def check_step(component: components.Neuron) -> None:
+    """Runs a neuron for one step on zeros: a mistake in it is named where a layer is made, not in training.
+
+    Raises:
+        ValueError: the step returns other states than the component declares, or gives another shape than it takes.
+    """
+    weights = {name: ops.convert_to_tensor([start], "float32") for name, start in component.weights(2.0).items()}
+    membrane = Membrane(component, 2.0, 1.0, 0.0, True, True, surrogates.get("sigmoid"), weights)
+    spikes, states = run(membrane, ops.zeros((2, 1, 3), "float32"), None, "float32")
+    shapes = {"spikes": spikes.shape, **dict(zip(component.states, (s.shape for s in states), strict=True))}
+    for name, shape in shapes.items():
+        expected = (2, 1, 3) if name == "spikes" else (2, 3)
+        if tuple(shape) != expected:
+            raise ValueError(
+                f"The step of neuron {component.label} must give the shape it takes: for (2, 3), {name} came as "
+                f"{tuple(shape)[:1] + tuple(shape)[2:] if name == 'spikes' else tuple(shape)}."
+            )

@@ -79,18 +79,22 @@ def _compare(component: Any, supernet: Supernet, genomes: list[Genome], slices: 
     shape = (_IMAGES, *supernet.space.base.input_shape)
     images = np.random.default_rng(seed).normal(0.3, 1.0, shape).astype("float32")
     what, worst = f"{component.role} {component.label}", 0.0
+    how = "on slices" if slices else "under masks"
     for genome in genomes:
-        supernet.activate(genome)
-        supernet.calibrate([images])
-        plain = supernet.extract()
-        inside, outside = (
-            ops.convert_to_numpy(model.predict_on_batch(images)).astype("float64") for model in (supernet, plain)
-        )
+        try:
+            supernet.activate(genome)
+            supernet.calibrate([images])
+            inside = ops.convert_to_numpy(supernet.predict_on_batch(images)).astype("float64")
+        except Exception as error:
+            raise ValueError(
+                f"{what}: {how} it does not run ({genome}): {error}\nUnder masks width and heads are no numbers: use "
+                "`sizes` (sizes.attend, sum_heads, to_channels, mean)."
+            ) from error
+        outside = ops.convert_to_numpy(supernet.extract().predict_on_batch(images)).astype("float64")
         if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
             raise ValueError(f"{what} gives numbers that are not finite on images that are.")
         off = np.abs(inside - outside).max(axis=1)
         if (off > TOLERANCE).mean() > FLIPPED:
-            how = "on slices" if slices else "under masks"
             raise ValueError(
                 f"{what}: {how} its network is off by {off.max():.2g} from the plain one ({genome}). Reduce over "
                 "channels, heads and time by `sizes` alone (sizes.attend, sum_heads, to_channels, mean): beside what "

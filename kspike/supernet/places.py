@@ -20,7 +20,7 @@ from kspike.layers._parts import fold_time, unfold_time
 from kspike.layers.component import Parts, number_of, pool_in_place
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
-from kspike.layers.stepping import Membrane, run
+from kspike.layers.stepping import Membrane, check_step, run
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.choosing import choose
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
@@ -81,6 +81,9 @@ class ElasticComponent(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
+        for neuron in neurons:
+            if not neuron.one_pass:
+                check_step(neuron)
         own = self.__dict__  # past Keras, which would track and wrap
         own["component"], own["config"], own["block"] = component, config, block
         own["network"] = config.stem_settings if component.role == "stem" else config.network

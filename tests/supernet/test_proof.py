@@ -97,7 +97,8 @@ def test_every_gene_acts_alone(name):
     base = living(space)
     reference = logits(base)
     alone = supernet.extract()
-    assert all(spikes.any() for _, spikes in traced(alone, proof.neurons(alone), images)[1].values())
+    layers = {name: layer for name, (layer, _) in proof.neurons(alone).items()}
+    assert all(spikes.any() for _, spikes in traced(alone, layers, images)[1].values())
     for at, slot in enumerate(space.slots):
         for other in {(base.indices[at] + 1) % slot.cardinality} - {base.indices[at]}:
             changed = space.decode([*base.indices[:at], other, *base.indices[at + 1 :]])

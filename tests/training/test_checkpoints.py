@@ -1,5 +1,6 @@
 """A run's folder: what a run kept is counted as numbers, and what else lies there is left alone."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+import kspike
 from kspike import _lock, training
 from kspike.data import cache
 from kspike.data.sources import Images
@@ -92,6 +94,20 @@ def test_a_missing_or_truncated_record_of_an_epoch_is_named(content, tmp_path):
             read(tmp_path, model())
     records.forget(tmp_path)
     assert names(tmp_path) == []
+
+
+def test_the_settings_of_a_run_hold_its_network_as_they_did(tmp_path):
+    """Written down before stems, mixers and MLPs were fields: a run begun then goes on."""
+    config = kspike.SpikformerConfig(
+        input_shape=(8, 8, 1), timesteps=2, embed_dim=16, depth=1, num_heads=2, residual="membrane", neuron="plif",
+        tau=3.0, v_threshold={"qkv": 0.5}, v_reset=None,
+    )  # fmt: skip
+    images = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype("float32")
+    train(kspike.Spikformer(config), (images, np.zeros(8, "int32")), RECIPE, directory=tmp_path, verbose=0)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert set(settings) == {"recipe", "model", "parameters", "images"}
+    digest = hashlib.sha256(json.dumps(settings["model"]).encode()).hexdigest()
+    assert digest == "c9c4dcb47963c3971682a6c73a5a00258cbac109d704cb8fffaffccbe9ccf821"
 
 
 @pytest.mark.parametrize("content", [b"", b'{"recipe": {', b"[]", b"[" * 100_000])
