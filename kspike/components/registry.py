@@ -53,11 +53,11 @@ def register(role: str, name: str) -> Callable[[C], C]:
         if not cls.__module__.startswith(f"{_OWN}."):
             _load(role)  # kspike's own keep their names, whoever comes first
         known = _REGISTRY[role].get(name)
-        if known is not None and _place(known) == _place(cls):
-            _REGISTRY[role].add(name, cls, replace=True)  # the same file, run again (a notebook's cell)
-        cls.name = name
-        check_declaration(cls)
-        _REGISTRY[role].add(name, cls)
+        again = known is not None and _place(known) == _place(cls)  # the same file, run again (a notebook's cell)
+        if known is None or again:
+            cls.name = name
+            check_declaration(cls)
+        _REGISTRY[role].add(name, cls, replace=again)
         _DEFAULTS.pop((role, name), None)
         return cls
 

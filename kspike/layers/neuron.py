@@ -12,6 +12,7 @@ from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Spikes
+from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.stepping import Membrane, run
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
@@ -161,6 +162,9 @@ class Neuron(SpikingNeuron):
                 autocast=False,
             )
             setattr(self, name, weight)
+        # Keras asks for shapes alone where a network is made, and would run no step before training
+        step = lambda x: run(self.membrane(x.shape[-1]), x, None, self.compute_dtype)[0]
+        check_once(self.component, lambda: Shapes(step).of((1, 1, 2, 2 * self.groups), "float32"))
 
     def membrane(self, channels: int | None) -> Membrane:
         """The neuron and its parameters, as `kspike.layers.stepping.run` takes them."""

@@ -99,13 +99,23 @@ def run(
     given = {name: offered[name] for name in named(type(component).step)}
 
     def step(states: tuple, x_t: Any) -> tuple[tuple, Any]:
-        s, after = component.step(x_t, *states, **given)
+        returned = component.step(x_t, *states, **given)
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            what = f"a tuple of {len(returned)}" if isinstance(returned, tuple) else type(returned).__name__
+            raise ValueError(f"The step of neuron {component.label} must return (spikes, states), it returned {what}.")
+        s, after = returned
         if not isinstance(after, tuple) or len(after) != len(states):
             count = len(after) if isinstance(after, tuple) else "no tuple"
             raise ValueError(
                 f"The step of neuron {component.label} must return (spikes, states) with the states it declares, "
                 f"{tuple(component.states)}, as a tuple; it returned {count}."
             )
+        for name, y in zip(("spikes", *component.states), (s, *after), strict=True):
+            if tuple(y.shape) != tuple(x_t.shape):
+                raise ValueError(
+                    f"The step of neuron {component.label} must return {name} of the shape it takes, "
+                    f"{tuple(x_t.shape)}; it returned {tuple(y.shape)}."
+                )
         return after, s
 
     if x.shape[1] is None or x.shape[1] > WRITTEN_OUT:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import keras
 from keras import ops
 
-from kspike.components import geometry
 from kspike.components.parts import Neuron
 from kspike.config import SpikformerConfig
+from kspike.layers._shapes import Shapes, check_once
+from kspike.layers.component import number_of, refused_shape
 from kspike.space.parameters import of_neuron, parameters
 from kspike.supernet.elastic import Statistics
 from kspike.supernet.places import ElasticComponent, ElasticPlace, Pass
-from kspike.supernet.view import SlicedView, largest_sizes
+from kspike.supernet.view import Leading, MaskedView, SlicedView, View, largest_sizes
 
 
 def check_made(supernet: Any, largest: SpikformerConfig) -> None:
@@ -28,13 +29,12 @@ def check_made(supernet: Any, largest: SpikformerConfig) -> None:
     Raises:
         ValueError: trainable numbers that differ, or another shape: where, and which component.
     """
-    shaped = set()
     for path, place in _places(supernet):
         for component in place.options if isinstance(place, ElasticPlace) else [place]:
             _check_numbers(path, component)
-            if component.component not in shaped:  # the same in every block
-                shaped.add(component.component)
-                _check_shape(path, component, largest)
+            key = ("elastic", component.component, *map(_frozen, (component.network, component.largest)), component.neurons,
+                   largest.image_shape, largest.timesteps, supernet.masked)  # fmt: skip
+            check_once(key, functools.partial(_check_shape, path, component, supernet, largest))
     width, classes = largest_sizes(supernet.space)["width"], largest.num_classes
     _compare("head", "the classifier", width * classes + classes, _numbers(supernet.head))
 
@@ -44,6 +44,10 @@ def _places(supernet: Any) -> Iterator[tuple[str, Any]]:
     for i, block in enumerate(supernet.blocks):
         yield f"block_{i}/attention", block.attention
         yield f"block_{i}/mlp", block.mlp
+
+
+def _frozen(settings: Mapping[str, Any]) -> tuple:
+    return tuple(sorted(settings.items()))
 
 
 def _check_numbers(path: str, made: ElasticComponent) -> None:
@@ -65,3 +69,39 @@ def _compare(path: str, what: str, expected: int, found: int) -> None:
 def _numbers(layer: Any) -> int:
     own = sum(math.prod(v.shape) for v in layer._trainable_variables)
     return own + sum(_numbers(inner) for inner in layer._layers)
+
+
+def _check_shape(path: str, made: ElasticComponent, supernet: Any, largest: SpikformerConfig) -> None:
+    """Runs a component on shapes alone."""
+    sizes, stem = made.largest, made.component.role == "stem"
+    lead = (1, largest.timesteps)
+    inputs = (*lead, *largest.image_shape) if stem else (*lead, sizes["tokens"], sizes["width"])
+    expected = (*lead, sizes["tokens"], sizes["width"])
+    for view in _views(supernet, largest, sizes, len(made.neurons)):
+        found = Shapes(functools.partial(made.run, given=Pass(view, Statistics()))).of(inputs, made.compute_dtype)
+        if found != expected:
+            raise ValueError(refused_shape(made.component, expected, found, f" ({path})"))
+
+
+def _views(supernet: Any, largest: SpikformerConfig, sizes: Mapping[str, int], count: int) -> list[View]:
+    """The largest sizes as the supernet runs them: one view under masks, which holds all neurons, one a neuron else."""
+    if supernet.masked:
+        return [MaskedView(supernet.space, ops.zeros((len(supernet.space.slots),), dtype="int32"))]
+    return [_Whole(largest, sizes, neuron) for neuron in range(count)]
+
+
+class _Whole(SlicedView):
+    """All of the shared weights, whether one network of the space has all of them or not."""
+
+    def __init__(self, config: SpikformerConfig, sizes: Mapping[str, int], neuron: int) -> None:
+        super().__init__(config, {"neuron": neuron})
+        self.numbers, self._sizes = self, sizes
+
+    def sizes(self, block: int | None = None) -> Mapping[str, int]:
+        return self._sizes
+
+    def extent(self, size: str, block: int | None = None) -> Leading:
+        return Leading(number_of(self._sizes, size))
+
+    def heads(self, block: int) -> int:
+        return self._sizes["heads"]
