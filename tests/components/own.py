@@ -75,6 +75,14 @@ def forget():
     return back
 
 
+def unregister(name):
+    """Makes the components of the module of `write` unknown, and the module not imported."""
+    registry._REGISTRY["mixer"]._things.pop(f"{name}_gate")
+    registry._REGISTRY["neuron"]._things.pop(f"{name}_alif")
+    registry._DEFAULTS.clear()
+    sys.modules.pop(name)
+
+
 @pytest.fixture
 def temporary():
     """What a test registers is gone after it."""

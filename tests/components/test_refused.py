@@ -160,7 +160,8 @@ def test_a_taken_name_is_refused_and_the_first_stays():
 @pytest.mark.once
 def test_a_name_of_ours_is_taken_before_anything_of_ours_is_looked_up():
     code = (
-        "import dataclasses\n"
+        "import dataclasses, sys\n"
+        "sys.argv = ['kspike']\n"  # which starts without a backend
         "from kspike import components\n"
         "@components.register('mixer', 'ssa')\n"
         "@dataclasses.dataclass(frozen=True, kw_only=True)\n"
