@@ -14,6 +14,8 @@ import typer
 from kspike import _start
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
 def import_all(names: Iterable[str]) -> None:
     """Imports modules by name, from the Python path or the working folder.
 

@@ -63,7 +63,8 @@ def check_known(raw: Mapping[str, Any], what: str) -> None:
                 try:
                     registry.get(role, name)
                 except ValueError as error:
-                    raise ValueError(f"{what} needs the {role} {name!r}, which is not registered here. {error}") from None
+                    needs = f"{what} needs the {role} {name!r}, which is not registered here."
+                    raise ValueError(f"{needs} {error}") from None
 
 
 def path() -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import keras
+
+from kspike._types import Signal
 
 #: What was found sound: tracing takes TensorFlow up to a second, and blocks, networks and supernets are alike.
 _SOUND: dict[Hashable, None] = {}
@@ -39,7 +40,7 @@ class Shapes(keras.Operation):
                 raise
             raise self.refused from None
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Signal) -> Signal:
         try:
             return self.function(x)
         except ValueError as error:

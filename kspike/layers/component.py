@@ -338,14 +338,16 @@ class Component(ComponentLayer):
             setattr(self, f"part_{name}", layer)
         self.build_parts(input_shape, grid)
         if None not in input_shape[2:]:  # Keras asks for shapes alone where a network is made, and would run no forward
-            key = (self.component, tuple(self.network.items()), tuple(size.items()), grid, input_shape[1:])
-            check_once(("plain", *key), lambda: Shapes(self.call).of((1, input_shape[1] or 1, *input_shape[2:]), "float32"))
+            one = (1, input_shape[1] or 1, *input_shape[2:])
+            key = ("plain", self.component, *self.network.items(), *size.items(), grid, one)
+            check_once(key, lambda: Shapes(self.call).of(one, "float32"))
 
     def call(self, inputs: Signal, training: bool | None = None) -> Tokens:
         sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)))
         outputs = self.run(inputs, sizes, training)
         expected, found = self.compute_output_shape(tuple(inputs.shape)), tuple(outputs.shape)
-        if len(found) != len(expected) or any(None not in (a, b) and a != b for a, b in zip(found, expected, strict=True)):
+        known = [(a, b) for a, b in zip(found, expected, strict=False) if None not in (a, b)]
+        if len(found) != len(expected) or any(a != b for a, b in known):
             raise ValueError(refused_shape(self.component, expected, found))
         return outputs
 

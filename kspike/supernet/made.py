@@ -32,8 +32,8 @@ def check_made(supernet: Any, largest: SpikformerConfig) -> None:
     for path, place in _places(supernet):
         for component in place.options if isinstance(place, ElasticPlace) else [place]:
             _check_numbers(path, component)
-            key = ("elastic", component.component, *map(_frozen, (component.network, component.largest)), component.neurons,
-                   largest.image_shape, largest.timesteps, supernet.masked)  # fmt: skip
+            settings = (*component.network.items(), *component.largest.items(), largest.image_shape, largest.timesteps)
+            key = ("elastic", component.component, component.neurons, supernet.masked, *settings)
             check_once(key, functools.partial(_check_shape, path, component, supernet, largest))
     width, classes = largest_sizes(supernet.space)["width"], largest.num_classes
     _compare("head", "the classifier", width * classes + classes, _numbers(supernet.head))
@@ -44,10 +44,6 @@ def _places(supernet: Any) -> Iterator[tuple[str, Any]]:
     for i, block in enumerate(supernet.blocks):
         yield f"block_{i}/attention", block.attention
         yield f"block_{i}/mlp", block.mlp
-
-
-def _frozen(settings: Mapping[str, Any]) -> tuple:
-    return tuple(sorted(settings.items()))
 
 
 def _check_numbers(path: str, made: ElasticComponent) -> None:

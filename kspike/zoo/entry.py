@@ -80,7 +80,7 @@ class Entry:
         return config
 
     def check_components(self) -> None:
-        """Raises ValueError where a component that the config names is not registered here; other faults `config` tells."""
+        """Raises ValueError where a component of the config is not registered here; of other faults `config` tells."""
         what = str(self.folder / CONFIG)
         try:
             raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)

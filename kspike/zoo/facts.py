@@ -156,9 +156,7 @@ def measure(
     name = naming.full_name(metadata["name"], metadata["version"])
     rows = {
         here: evaluating.agreement(measured, measured),
-        **cross_backend.measure_on(
-            cross_backend.others(backends), folder, name, data.test, measured, modules
-        ),
+        **cross_backend.measure_on(cross_backend.others(backends), folder, name, data.test, measured, modules),
     }
     evaluation = {
         "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,

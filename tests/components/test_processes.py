@@ -133,6 +133,8 @@ def test_a_module_that_cannot_be_imported_is_told_in_one_line(tmp_path, monkeypa
             assert result.stderr.startswith(f"error: --import {name}: ") and said in result.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.once
 def test_the_command_trains_what_a_module_of_the_working_folder_knows(module, tmp_path, monkeypatch):
     file = tmp_path / "gate.json"
     file.write_text(json.dumps(config(module).to_dict()))

@@ -36,10 +36,8 @@ def both(match, **fields):
     """Neither a network nor a supernet of this can be made, be it alone or a choice."""
     with pytest.raises(ValueError, match=match):
         kspike.Spikformer(config(**fields))
-    field = {name: value for name, value in fields.items() if name != "neuron"}
-    genes = {name: ("ssa" if name == "mixer" else "sps" if name == "stem" else "spiking", v) for name, v in field.items()}
-    if "neuron" in fields:
-        genes["neuron"] = ("lif", fields["neuron"])
+    usual = {"mixer": "ssa", "mlp": "spiking", "stem": "sps", "neuron": "lif"}
+    genes = {name: (usual[name], value) for name, value in fields.items()}
     with pytest.raises(ValueError, match=match):
         kspike.Supernet(SearchSpace(config(), **genes))
     with pytest.raises(ValueError, match=match):
@@ -48,7 +46,7 @@ def both(match, **fields):
 
 def test_a_component_of_another_role_is_refused():
     for fields in ({"mixer": "plif"}, {"neuron": "ssa"}, {"stem": "spiking"}, {"mlp": "sps"}):
-        (role, name), = fields.items()
+        ((role, name),) = fields.items()
         with pytest.raises(ValueError, match=f"{role} '{name}'"):
             config(**fields)
     token_qk = components.get("mixer", "token_qk")
@@ -111,11 +109,12 @@ def test_a_forward_that_gives_another_shape_is_refused_where_the_network_is_made
 
 
 def test_a_stem_that_gives_other_tokens_is_refused_where_the_network_is_made():
-    conv = {"conv": parts.Conv("image", "width", 3, 4)}
-    maps = made("stem", "own", components.Stem, parts=lambda self: conv, forward=lambda self, part, x, sizes: part.conv(x))
-    both("stem own.*: forward must give .batch, time, tokens, width.", stem=maps())
+    conv = lambda self: {"conv": parts.Conv("image", "width", 3, 4)}
+    maps = lambda self, part, x, sizes: part.conv(x)
     half = lambda self, part, x, sizes: sizes.to_tokens(part.conv(x))[:, :, ::2]
-    both("stem own.*: forward must give", stem=made("stem", "own", components.Stem, parts=lambda self: conv, forward=half)())
+    for forward in (maps, half):
+        own = made("stem", "own", components.Stem, parts=conv, forward=forward)
+        both("stem own.*: forward must give .batch, time, tokens, width.", stem=own())
 
 
 @pytest.mark.parametrize(
