@@ -12,6 +12,7 @@ from kspike import _lazy, _start
 
 if TYPE_CHECKING:
     from kspike import (
+        components,
         convert,
         cost,
         data,
@@ -38,6 +39,7 @@ __all__ = [
     "SpikformerConfig",
     "Supernet",
     "__version__",
+    "components",
     "convert",
     "cost",
     "data",

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from kspike.cli.evaluate import SplitName
+from kspike.cli.importing import Modules
 from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
 
 
@@ -28,6 +29,7 @@ def energy(
     html: Annotated[Path | None, typer.Option(help="Write a page with charts here.", show_default=False)] = None,
     csv: Annotated[Path | None, typer.Option(help="Write one line a product here.", show_default=False)] = None,
     as_json: AsJson = False,
+    modules: Modules = None,
 ) -> None:
     """Measure where the energy goes, layer by layer.
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kspike.cli.importing import Modules
 from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
 
 
@@ -34,6 +35,7 @@ def evaluate(
     batch_size: BatchSize = 64,
     convention: Annotated[str, typer.Option(help="How energy is charged.")] = "spikformer",
     as_json: AsJson = False,
+    modules: Modules = None,
 ) -> None:
     """Measure accuracy and energy of a trained model.
 

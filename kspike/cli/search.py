@@ -9,6 +9,7 @@ import typer
 
 from kspike._registry import unknown
 from kspike.cli import zero_cost
+from kspike.cli.importing import Modules
 from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
 from kspike.cli.results import write_results
 
@@ -60,6 +61,7 @@ def search(
     shortlist: Annotated[int, typer.Option(help="zero-cost: how many are measured, if anything is.")] = 64,
     tie_break: Annotated[str, typer.Option(help="zero-cost: attention, params, a score, or none.")] = "attention",
     trials: Annotated[int, typer.Option(help="zero-cost: how many networks are handed out.")] = 10,
+    modules: Modules = None,
 ) -> None:
     """Search a space of spiking transformers, balancing accuracy against energy.
 

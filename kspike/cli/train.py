@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kspike import _names
+from kspike.cli.importing import Modules
 from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def train(
     weights: Annotated[bool, typer.Option("--weights", help="Start from the entry's weights, not from fresh.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew, removing the run that is there.")] = False,
     bar: Annotated[bool, typer.Option("--bar", help="Show a progress bar in each epoch.")] = False,
+    modules: Modules = None,
 ) -> None:
     """Train an architecture on a data set by a recipe.
 

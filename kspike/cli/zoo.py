@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kspike.cli.importing import Modules
 from kspike.cli.options import AsJson, Data, DataDir, Download, is_run, open_data, read_json
 from kspike.cli.wording import Command
 
@@ -26,6 +27,7 @@ def list_(
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Older versions too.")] = False,
     directory: Directory = None,
     as_json: AsJson = False,
+    modules: Modules = None,
 ) -> None:
     """List published models. Damaged entries stand below, and why on stderr; of --json, in "damaged" (else null).
 
@@ -38,7 +40,7 @@ def list_(
     import kspike
 
     with warnings.catch_warnings():  # said below, without a place in this file
-        warnings.filterwarnings("ignore", message="The entry .* is damaged", category=UserWarning)
+        warnings.filterwarnings("ignore", message="The entry .* is (damaged|unavailable)", category=UserWarning)
         table = kspike.zoo.list_models(
             pattern, data_set, max_parameters, directory=directory, all_versions=all_versions
         )
@@ -47,11 +49,11 @@ def list_(
         return
     _print(table)
     for row in table.damaged:
-        typer.echo(f"damaged: {row['name']}: {row['error']}", err=True)
+        typer.echo(f"{row.get('state', 'damaged')}: {row['name']}: {row['error']}", err=True)
 
 
 @zoo.command(cls=Command, no_args_is_help=True)
-def show(name: Name, directory: Directory = None, as_json: AsJson = False) -> None:
+def show(name: Name, directory: Directory = None, as_json: AsJson = False, modules: Modules = None) -> None:
     """Show an entry's card: what it is, what was measured, how to reproduce it.
 
     [bold]Examples[/bold]
@@ -76,6 +78,7 @@ def verify(
     data_dir: DataDir = None,
     download: Download = False,
     directory: Directory = None,
+    modules: Modules = None,
 ) -> None:
     """Check an entry's hashes, measure it again, and compare with its card. Exit code 1 where they differ.
 
@@ -115,6 +118,7 @@ def publish(
         list[str] | None, typer.Option(help="Measure there too (torch, jax, tensorflow); may be repeated.")
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Store kernels in float16: half the bytes.")] = False,
+    modules: Modules = None,
 ) -> None:
     """Publish a trained model as a folder: weights, config, and a card with what was measured.
 

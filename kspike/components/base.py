@@ -189,7 +189,13 @@ class Neuron(Component):
 def _parts_of(component: _Made, given: tuple) -> dict[str, Part]:
     """Made once for each component and network: a search asks for them a thousand times. Nobody changes it."""
     known = dict(given)
-    return dict(component.parts(**{name: known[name] for name in named(type(component).parts)}))
+    declared = component.parts(**{name: known[name] for name in named(type(component).parts)})
+    if not isinstance(declared, Mapping):
+        raise ValueError(
+            f"{component.role} {component.name!r}: parts() must give a dict from name to part, got "
+            f"{type(declared).__name__}."
+        )
+    return dict(declared)
 
 
 @functools.cache
@@ -218,11 +224,11 @@ def check_declaration(cls: type[Component]) -> None:
                 raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {listed}.")
         return
     offered = STEM if cls.role == "stem" else NETWORK
-    for method in (cls.parts, cls.forward):  # type: ignore[attr-defined]
-        for name in named(method):
+    for method in ("parts", "forward"):
+        for name in named(getattr(cls, method)):
             if name not in offered:
                 raise ValueError(
-                    f"{what}: {method.__name__} names {name!r}{nearest(name, offered)}; known: {', '.join(offered)}."
+                    f"{what}: {method} names {name!r}{nearest(name, offered)}; known: {', '.join(offered)}."
                 )
     made = cls()
     for residual in made.residuals:  # type: ignore[attr-defined]
@@ -237,8 +243,6 @@ _USUAL = {
 
 def check_parts(what: str, declared: Mapping[str, Part]) -> None:
     """Refuses parts that name a size or a neuron kind that there is not, by ValueError."""
-    if not isinstance(declared, Mapping):
-        raise ValueError(f"{what}: parts() must give a dict from name to part, got {type(declared).__name__}.")
     for name, part in declared.items():
         if not isinstance(part, Part):
             raise ValueError(f"{what}: {name} must be a part of kspike.components.parts, got {type(part).__name__}.")

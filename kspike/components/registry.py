@@ -14,10 +14,15 @@ from kspike.components.base import ROLES, Component, check_declaration
 
 C = TypeVar("C", bound=type)
 
+_OWN = __name__.rpartition(".")[0]
 #: Role -> the folder that holds kspike's own.
 FOLDERS = {"stem": "stems", "mixer": "mixers", "mlp": "mlps", "neuron": "neurons"}
 _REGISTRY: dict[str, Registry[type]] = {
-    role: Registry(role, more="; kspike.components.register makes one known, when its module is imported")
+    role: Registry(
+        role,
+        more=f". A {role} of your own is known once its module is imported, which registers it (on the command line: "
+        "--import MODULE)",
+    )
     for role in ROLES
 }
 #: (role, name) -> the component with all its settings at their defaults: frozen, so that one serves all.
@@ -47,12 +52,14 @@ def register(role: str, name: str) -> Callable[[C], C]:
             raise ValueError(
                 f"register({role!r}, {name!r}) expects a subclass of kspike.components.{_base(role)}, got {cls!r}."
             )
+        if not cls.__module__.startswith(f"{_OWN}."):
+            _load(role)  # kspike's own keep their names, whoever comes first
         known = _REGISTRY[role].get(name)
-        if known is not None and _place(known) == _place(cls):
-            _REGISTRY[role].add(name, cls, replace=True)  # the same file, run again (a notebook's cell)
-        cls.name = name
-        check_declaration(cls)
-        _REGISTRY[role].add(name, cls)
+        again = known is not None and _place(known) == _place(cls)  # the same file, run again (a notebook's cell)
+        if known is None or again:
+            cls.name = name
+            check_declaration(cls)
+        _REGISTRY[role].add(name, cls, replace=again)
         _DEFAULTS.pop((role, name), None)
         return cls
 
@@ -69,7 +76,7 @@ def _place(cls: type) -> tuple[str, str]:
 
 @functools.cache
 def _load(role: str) -> None:
-    folder = importlib.import_module(f"kspike.components.{FOLDERS[role]}")
+    folder = importlib.import_module(f"{_OWN}.{FOLDERS[role]}")
     for module in pkgutil.iter_modules(folder.__path__):
         importlib.import_module(f"{folder.__name__}.{module.name}")
 

@@ -16,6 +16,7 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
+from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.norm import BatchNorm, Fire, Normalise
 from kspike.layers.products import Conv2D, DepthwiseConv2D
 from kspike.layers.products import Dense as DenseLayer
@@ -104,7 +105,7 @@ class ComponentLayer(SpikingComposite):
             channels = number_of(size, part.sizes[0]) * (1 if isinstance(part, Dense) else getattr(part, "copies", 1))
             if isinstance(part, (Conv, DepthwiseConv)):
                 self.part(name).build((None, *where[name][0], channels))
-            elif name in where:
+            elif len(input_shape) == 5 and name in where:
                 self.part(name).build((*lead, *where[name][1], channels))
             else:
                 self.part(name).build((*input_shape[:-1], channels))
@@ -133,6 +134,12 @@ class ComponentLayer(SpikingComposite):
     #: max-pool of stride 2 of (frames, height, width, channels). Costs hook them where they are.
     attend: Any = _WhereDeclared(MatMul, attend)
     downsample: Any = _WhereDeclared(Pool, max_pool)
+
+
+def refused_shape(component: Any, expected: tuple, found: tuple, where: str = "") -> str:
+    """What to say of a forward that gives another shape."""
+    what = "(batch, time, tokens, width) of its last part" if component.role == "stem" else "the shape it takes"
+    return f"{component.role} {component.label}{where}: forward must give {what}, {expected}; it gave {found}."
 
 
 def number_of(size: Mapping[str, Any], name: str) -> Any:
@@ -314,15 +321,18 @@ class Component(ComponentLayer):
         for name, layer in self.made(products=True, size=size).items():
             setattr(self, f"part_{name}", layer)
         self.build_parts(input_shape, grid)
+        if None not in input_shape[2:]:  # Keras asks for shapes alone where a network is made, and would run no forward
+            one = (1, input_shape[1] or 1, *input_shape[2:])
+            key = ("plain", self.component, *self.network.items(), *size.items(), grid, one)
+            check_once(key, lambda: Shapes(self.call).of(one, "float32"))
 
     def call(self, inputs: Signal, training: bool | None = None) -> Tokens:
         sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)))
         outputs = self.run(inputs, sizes, training)
-        if self.role != "stem" and tuple(outputs.shape) != tuple(inputs.shape):
-            raise ValueError(
-                f"{self.component.label}: forward must give the shape it takes, {tuple(inputs.shape)}; it gave "
-                f"{tuple(outputs.shape)}."
-            )
+        expected, found = self.compute_output_shape(tuple(inputs.shape)), tuple(outputs.shape)
+        known = [(a, b) for a, b in zip(found, expected, strict=False) if None not in (a, b)]
+        if len(found) != len(expected) or any(a != b for a, b in known):
+            raise ValueError(refused_shape(self.component, expected, found))
         return outputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -17,7 +17,7 @@ from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
-from kspike.layers.component import Parts, number_of, pool_in_place
+from kspike.layers.component import Parts, number_of, pool_in_place, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
 from kspike.layers.stepping import Membrane, check_step, run
@@ -184,10 +184,7 @@ class ElasticComponent(keras.layers.Layer):
                 calls[name] = _over_frames(max_pool if part.stride == 2 else pool_in_place, view)
         y = self.component.run(Parts(calls), x, self._sizes(view), self.network)
         if self.component.role != "stem" and tuple(y.shape) != tuple(x.shape):
-            raise ValueError(
-                f"{self.component.role} {self.component.label}: forward must give the shape it takes, "
-                f"{tuple(x.shape)}; it gave {tuple(y.shape)}."
-            )
+            raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
         return y if made.last is y else view.extent("width", self.block).mask(y)
 
     def _extent(self, size: str, view: View) -> Extent:

@@ -27,6 +27,7 @@ from kspike.supernet import sampling as policies
 from kspike.supernet.blocks import ElasticBlock, choices_of, place_of
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
+from kspike.supernet.made import check_made
 from kspike.supernet.places import ElasticComponent, Pass, stem_of
 from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes, word_choices
 
@@ -56,6 +57,10 @@ class Supernet(ImageModel, keras.Model):
         seed: of the networks drawn in training.
         masked: None for the backend's way; on torch, True runs the masked form (for tests).
         sampling: "single_path", "sandwich", or an object: `SinglePath(networks)`, `Sandwich(networks, temperature)`.
+
+    Raises:
+        ValueError: a component whose weights are not those of its parts, or whose forward gives another shape than it
+            takes; or an argument that does not fit.
 
     Input shape: as the space's base. Output shape: logits `(batch, num_classes)`.
 
@@ -111,6 +116,7 @@ class Supernet(ImageModel, keras.Model):
         self._forced: Statistics | None = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
+        check_made(self, largest)
 
     def build(self, input_shape: tuple) -> None:
         layers: list[keras.layers.Layer] = [self.stem, *self.blocks, self.head]

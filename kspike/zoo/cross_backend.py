@@ -6,6 +6,7 @@ same checks as any user, and measures the same images as the publisher.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from kspike._files import private_folder
+from kspike.components import elsewhere
 from kspike.zoo import evaluating
 from kspike.zoo import weights as storage
 from kspike.zoo.entry import Entry
@@ -42,22 +44,53 @@ def check_backends(backends: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(backends))
 
 
-def measure_on(backends: Sequence[str], folder: Path, name: str, test: Any, reference: Measured) -> dict[str, dict]:
-    """An entry's folder and test batches -> for each backend, the result of `evaluating.agreement`."""
+def modules_for(backends: Sequence[str], config: Any) -> tuple[str, ...]:
+    """Modules that a process on another of the backends has to import first: those of the user's own components.
+
+    Raises:
+        ValueError: such a component lies where another process cannot import it.
+    """
+    if not others(backends):
+        return ()
+    try:
+        return elsewhere.modules(elsewhere.of_config(config))
+    except ValueError as error:
+        raise ValueError(f"{error} Or publish without backends=.") from None
+
+
+def others(backends: Sequence[str]) -> list[str]:
+    """The backends that are not this process's own."""
+    import keras
+
+    return [name for name in backends if name != keras.backend.backend()]
+
+
+def measure_on(
+    backends: Sequence[str],
+    folder: Path,
+    name: str,
+    test: Any,
+    reference: Measured,
+    modules: Sequence[str] = (),
+) -> dict[str, dict]:
+    """An entry's folder and test batches -> for each backend, the result of `evaluating.agreement`.
+
+    `modules` are imported there first: they register the user's own components.
+    """
     if not backends:
         return {}
     with private_folder() as private:
         arrays = private / "test.npz"
         images = np.concatenate([batch for batch, _ in evaluating.batches(test)])
         np.savez(arrays, images=images, labels=reference.labels, logits=reference.logits)
-        return {backend: _run(backend, folder, name, arrays) for backend in backends}
+        return {backend: _run(backend, folder, name, arrays, modules) for backend in backends}
 
 
-def _run(backend: str, folder: Path, name: str, arrays: Path) -> dict:
+def _run(backend: str, folder: Path, name: str, arrays: Path, modules: Sequence[str]) -> dict:
     package = str(Path(__file__).resolve().parents[2])
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [package, *filter(None, [elsewhere.path() if modules else os.environ.get("PYTHONPATH")])]
     finished = subprocess.run(
-        [sys.executable, "-m", __spec__.name if __spec__ else __name__, str(folder), name, str(arrays)],
+        [sys.executable, "-m", __spec__.name if __spec__ else __name__, str(folder), name, str(arrays), *modules],
         env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -70,10 +103,15 @@ def _run(backend: str, folder: Path, name: str, arrays: Path) -> dict:
     return json.loads(finished.stdout.strip().splitlines()[-1])
 
 
-def main(folder: str, name: str, arrays: str) -> None:
-    """Loads the entry on this process's backend and prints the comparison as one line of JSON."""
+def main(folder: str, name: str, arrays: str, *modules: str) -> None:
+    """Loads the entry on this process's backend and prints the comparison as one line of JSON.
+
+    `modules` are the publisher's, from its command line: nothing that the entry says is imported.
+    """
     from kspike.zoo import machine
 
+    for module in modules:
+        importlib.import_module(module)
     entry = Entry.read(Path(folder), name=name)
     model = storage.build(entry.config(), dtype="float32")
     storage.fill(model, entry.weights(), entry.name)

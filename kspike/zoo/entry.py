@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kspike.components import elsewhere
 from kspike.zoo import bounds, files, naming, schema, sealing, strict_json
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Entry:
         raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
         bounds.check_config(raw, what)
         weight_bytes = self._check_weight_size()
+        elsewhere.check_known(raw, self.name)
         config = SpikformerConfig.from_dict(raw)
         parameters = int(cost.parameters(config))
         bounds.check_parameters(parameters, config.depth, weight_bytes, self.name)
@@ -76,6 +78,16 @@ class Entry:
             )
         self._check_against_card(config)
         return config
+
+    def check_components(self) -> None:
+        """Raises ValueError where a component of the config is not registered here; of other faults `config` tells."""
+        what = str(self.folder / CONFIG)
+        try:
+            raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
+            bounds.check_config(raw, what)
+        except (ValueError, OSError):
+            return
+        elsewhere.check_known(raw, self.name)
 
     def weights(self) -> bytes:
         """The bytes of the weight file, whose size and SHA-256 are the recorded ones."""

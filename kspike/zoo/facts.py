@@ -16,7 +16,11 @@ _ORIGIN = ("name", "version", "split_hash", "source", "license", "citation")
 
 
 def check_model(model: Any) -> SpikformerConfig:
-    """A model -> its config; ValueError unless it is a whole Spikformer whose config `load` will take."""
+    """A model -> its config; ValueError unless it is a whole Spikformer whose config `load` will take.
+
+    The closed form must count what is built: the card's parameters and operations are the closed form's.
+    """
+    from kspike.cost.analytic.built import check_built
     from kspike.models import Spikformer
 
     if not isinstance(model, Spikformer):
@@ -34,6 +38,7 @@ def check_model(model: Any) -> SpikformerConfig:
         raise ValueError(
             "Expected a config that JSON keeps; received one that comes back changed. Use a named surrogate."
         )
+    check_built(model)
     return model.config
 
 
@@ -132,18 +137,26 @@ def environment() -> dict:
 
 
 def measure(
-    model: Any, data: Any, folder: Path, metadata: dict, backends: Sequence[str], convention: str | None
+    model: Any,
+    data: Any,
+    folder: Path,
+    metadata: dict,
+    backends: Sequence[str],
+    convention: str | None,
+    modules: Sequence[str] = (),
 ) -> dict:
-    """The entry as read back, and its data -> accuracy, energy and predictions; all None without data."""
+    """The entry as read back, and its data -> accuracy, energy and predictions; all None without data.
+
+    `modules` are imported in the processes of other backends.
+    """
     if data is None:
         return {"accuracy": None, "evaluation": None, "energy_mj": None, "energy": None, "predictions": None}
     measured = evaluating.measure(model, data.test)
     here = metadata["versions"]["backend"]
-    others = [name for name in backends if name != here]
     name = naming.full_name(metadata["name"], metadata["version"])
     rows = {
         here: evaluating.agreement(measured, measured),
-        **cross_backend.measure_on(others, folder, name, data.test, measured),
+        **cross_backend.measure_on(cross_backend.others(backends), folder, name, data.test, measured, modules),
     }
     evaluation = {
         "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Metadata keys of a row, besides the entry's name and data set.
 FACTS = ("accuracy", "energy_mj", "parameters", "license")
 COLUMNS = ("name", "data_set", *FACTS)
+#: State of an entry that is whole, and needs a component that is not registered here.
+UNAVAILABLE = "unavailable"
 
 
 class ModelTable(Sequence):
@@ -26,7 +28,8 @@ class ModelTable(Sequence):
 
     A bare name is in it when any version is. `rows` holds one dict an entry: name, data_set, accuracy, energy_mj,
     parameters, license. Damaged entries are not in the sequence: the printed table shows them below the others, and
-    `damaged` holds one dict for each: name, error.
+    `damaged` holds one dict for each: name, error. So does one whose component is not registered here: it is whole, and
+    its state is "unavailable".
     """
 
     def __init__(self, rows: Sequence[dict], damaged: Sequence[dict] = ()) -> None:
@@ -75,7 +78,7 @@ class ModelTable(Sequence):
             cells = (row["name"], row["data_set"] or "-", _percent(row["accuracy"]), _number(row["energy_mj"]))
             table.add_row(*(Text(cell) for cell in (*cells, f"{row['parameters']:,}", row["license"])))
         for row in self.damaged:
-            table.add_row(*(Text(cell) for cell in (row["name"], "damaged", "-", "-", "-", "-")))
+            table.add_row(*(Text(cell) for cell in (row["name"], row.get("state", "damaged"), "-", "-", "-", "-")))
         return table
 
     def __str__(self) -> str:
@@ -115,7 +118,7 @@ def list_models(
 
     Returns:
         A `ModelTable`. Of a damaged entry a warning says what is wrong; it is no model of the table, which shows it as
-        damaged.
+        damaged, or as unavailable where a component of its is not registered here.
 
     Example:
         >>> import kspike
@@ -139,10 +142,17 @@ def list_models(
                 try:
                     if problem := naming.lacks_metadata(folder / full):
                         raise ValueError(problem)
-                    rows.append(_row(full, folder))
+                    entry = Entry.open(full, folder)
                 except (ValueError, OSError) as error:  # also one that may not be read
                     damaged.append({"name": full, "error": str(error)})
                     warnings.warn(f"The entry {full} is damaged: {error}", stacklevel=2)
+                    continue
+                try:
+                    entry.check_components()
+                    rows.append(_row(full, entry))
+                except ValueError as error:
+                    damaged.append({"name": full, "error": str(error), "state": UNAVAILABLE})
+                    warnings.warn(f"The entry {full} is {UNAVAILABLE} here: {error}", stacklevel=2)
     return ModelTable(
         [
             row
@@ -154,7 +164,7 @@ def list_models(
     )
 
 
-def _row(full: str, folder: os.PathLike) -> dict:
-    metadata = Entry.open(full, folder).metadata
+def _row(full: str, entry: Entry) -> dict:
+    metadata = entry.metadata
     row = {key: metadata[key] for key in FACTS}
     return {"name": full, "data_set": (metadata["data"] or {}).get("name"), **row}

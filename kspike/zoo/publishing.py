@@ -13,7 +13,7 @@ from kspike import _names
 from kspike._files import folder_aside, remove_leftovers, sync
 from kspike.zoo import cards, facts, files, naming, schema, sealing, strict_json
 from kspike.zoo import weights as storage
-from kspike.zoo.cross_backend import check_backends
+from kspike.zoo.cross_backend import check_backends, modules_for
 from kspike.zoo.entry import CARD, CONFIG, MAX_METADATA_BYTES, METADATA, WEIGHTS, Entry
 
 # The card, the search record and what HDF5 adds to the weights.
@@ -63,7 +63,8 @@ def publish(
         runs: accuracy over seeds, `{"n": ..., "mean": ..., "std": ...}` in shares, where several runs were made.
         reproduce: the command that makes this model again; by default the script that is running.
         backends: other backends on which the entry is loaded and measured, image by image, in subprocesses, before it
-            is published.
+            is published. The modules of your own components are imported there, so they must be modules: of a class in
+            the script that runs nobody else can import anything.
         convention: of energy, a name out of `kspike.cost.conventions()`; None is `kspike.cost.measure`'s default.
         half: store the kernels of the products in float16: half the bytes. They are rounded before anything is
             measured; the loaded model is float32.
@@ -84,6 +85,7 @@ def publish(
     backends = check_backends(backends)
     if backends and data is None:
         raise ValueError(f"Expected data= to measure on {', '.join(backends)}; received none.")
+    modules = modules_for(backends, config)
     facts.check_convention(convention)
     if convention is not None and data is None:
         raise ValueError(f"Expected data= to measure energy by convention={convention!r}; received none.")
@@ -102,7 +104,8 @@ def publish(
             metadata["weights_dtype"] = "float16"
         metadata["created"] = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
         _write_metadata(aside, metadata, config)
-        metadata |= facts.measure(_read_back(aside, metadata, fresh), data, aside, metadata, backends, convention)
+        read = _read_back(aside, metadata, fresh)
+        metadata |= facts.measure(read, data, aside, metadata, backends, convention, modules)
 
         def place() -> Path:
             number = version or naming.next_version(parent, bare)

@@ -11,7 +11,9 @@ import numpy as np
 from keras import ops
 
 from kspike.cost.measured.recorder import replaced
-from kspike.layers import LIF, PLIF, SPS, SSA, SpikformerBlock
+from kspike.layers import SpikformerBlock
+from kspike.layers.component import ComponentLayer
+from kspike.layers.neuron import SpikingNeuron
 from kspike.layers.norm import BatchNorm
 from kspike.ops import gradients
 from kspike.tuners.scores.base import Bound, Score, layers_of
@@ -70,9 +72,11 @@ def _linear(model: keras.Model, scales: list) -> list[tuple[keras.Layer, str, Ca
     """Replacement methods that make a Spikformer linear; `scales` collects the constants that divide its stream."""
     same = lambda x, *args, **kwargs: x
     calls: list[tuple[keras.Layer, str, Callable]] = []
-    calls += [(layer, "call", same) for layer in layers_of(model, LIF, PLIF, BatchNorm)]
-    calls += [(layer, "attend", _mean_value) for layer in layers_of(model, SSA)]
-    calls += [(layer, "call", _scaled(layer.call, scales)) for layer in layers_of(model, SPS, SpikformerBlock)]
+    calls += [(layer, "call", same) for layer in layers_of(model, SpikingNeuron, BatchNorm)]
+    components = layers_of(model, ComponentLayer)
+    calls += [(layer, "attend", _mean_value) for layer in components if hasattr(layer, "attend")]
+    stream = [layer for layer in components if layer.component.role == "stem"] + layers_of(model, SpikformerBlock)
+    calls += [(layer, "call", _scaled(layer.call, scales)) for layer in stream]
     return calls
 
 
