@@ -13,7 +13,7 @@ _SOUND: dict[Hashable, None] = {}
 _KEPT = 1000
 
 
-def check_once(key: Hashable, check: Callable[[], None]) -> None:
+def check_once(key: Hashable, check: Callable[[], object]) -> None:
     """Runs a check, which raises; one of the same key that passed is not run again."""
     if key in _SOUND:
         return

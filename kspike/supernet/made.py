@@ -91,7 +91,8 @@ class _Whole(SlicedView):
 
     def __init__(self, config: SpikformerConfig, sizes: Mapping[str, int], neuron: int) -> None:
         super().__init__(config, {"neuron": neuron})
-        self.numbers, self._sizes = self, sizes
+        self._sizes = sizes
+        self.numbers = self  # type: ignore[assignment]  # of the config, its sizes alone are asked for
 
     def sizes(self, block: int | None = None) -> Mapping[str, int]:
         return self._sizes
