@@ -144,7 +144,7 @@ def measured(w):
 
 
 def every_step(w):
-    answers = keras.ops.convert_to_numpy(kspike.models.anytime(w.model)(w.images))
+    answers = keras.ops.convert_to_numpy(kspike.models.anytime(w.model).predict_on_batch(w.images))
     assert answers.shape == (32, 2, 4)
     assert np.median(np.abs(answers[:, -1] - logits(w.model, w)).max(axis=1)) < 1e-5
 
