@@ -144,7 +144,7 @@ def measured(w):
 
 
 def every_step(w):
-    answers = keras.ops.convert_to_numpy(kspike.models.anytime(w.model)(w.images))
+    answers = keras.ops.convert_to_numpy(kspike.models.anytime(w.model).predict_on_batch(w.images))
     assert answers.shape == (32, 2, 4)
     assert np.median(np.abs(answers[:, -1] - logits(w.model, w)).max(axis=1)) < 1e-5
 
@@ -358,6 +358,13 @@ def test_every_public_function_that_takes_a_network_is_called_here():
     assert not [path for path in (*CALLS, *EXCEPTIONS) if path not in found()]
 
 
-@pytest.mark.parametrize("path", sorted({call: path for path, call in reversed(CALLS.items())}.values()))
+#: Those that train or search: seconds each where a backend compiles.
+SLOW = {evolved, free, trained, measured, extracted}
+ONE_A_CALL = sorted({call: path for path, call in reversed(CALLS.items())}.values())
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=pytest.mark.slow) if CALLS[p] in SLOW else p for p in ONE_A_CALL]
+)
 def test_it_knows_a_component_of_the_users(world, path):
     CALLS[path](world)
