@@ -82,9 +82,7 @@ def tasks(folder: Path) -> dict[str, Callable[[], Any]]:
         "a training step": lambda: trained.train_on_batch(images, labels),
         "an energy measurement": lambda: kspike.cost.measure(model, images),
         "one candidate": lambda: evaluate(space.smallest()),
-        "publish with data": lambda: kspike.zoo.publish(
-            model, "mine", data=data, directory=folder, license="CC0-1.0"
-        ),
+        "publish with data": lambda: kspike.zoo.publish(model, "mine", data=data, directory=folder, license="CC0-1.0"),
     }
 
 

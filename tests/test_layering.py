@@ -60,7 +60,11 @@ ONLY_IN = {
     "tensorflow": ["ops/*"],
     "triton": ["ops/*"],
     "keras_tuner": [
-        "tuners/evolution/*", "tuners/zero_cost/*", "tuners/project/*", "tuners/objectives.py", "tuners/hypermodel.py",
+        "tuners/evolution/*",
+        "tuners/zero_cost/*",
+        "tuners/project/*",
+        "tuners/objectives.py",
+        "tuners/hypermodel.py",
     ],  # fmt: skip
     "tensorflow_datasets": ["data/*"],
     "array_record": ["data/*"],

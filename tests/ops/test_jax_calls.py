@@ -60,9 +60,7 @@ def test_what_a_function_raises_is_an_error_of_the_program():
         raise KeyError("so it is")
 
     with pytest.raises(Exception, match="KeyError: 'so it is'"):
-        jax.jit(lambda x: calls.call(failing, "test", (x,), [((1,), "float32")])[0])(
-            jnp.ones(1)
-        ).block_until_ready()
+        jax.jit(lambda x: calls.call(failing, "test", (x,), [((1,), "float32")])[0])(jnp.ones(1)).block_until_ready()
     assert double(jnp.ones(2))[0].tolist() == [2, 2]
 
 

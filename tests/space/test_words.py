@@ -76,9 +76,7 @@ def test_a_word_or_an_object_alone_is_one_choice():
 
 def test_the_network_has_the_words_of_its_blocks_and_defaults_where_they_have_no_use():
     space = SPACES["mixers"]
-    genome = space.genome(
-        depth=2, embed_dim=32, num_heads=(4, 2), mlp_ratio=(1, 2), mixer=(Gate(bias=False), "ssa")
-    )
+    genome = space.genome(depth=2, embed_dim=32, num_heads=(4, 2), mlp_ratio=(1, 2), mixer=(Gate(bias=False), "ssa"))
     config = genome.to_config()
     assert config.mixer == (Gate(bias=False), "ssa") and config.num_heads == (SpikformerConfig().num_heads[0], 2)
     shown = "embed_dim=32 depth=2 mixer=words_gate(bias=False),ssa num_heads=-,2 mlp_ratio=1,2"
@@ -110,8 +108,12 @@ def test_another_stem_has_none_of_the_settings_of_the_first():
 
 def test_the_largest_has_the_word_with_most_parameters_the_first_of_equals():
     space = SearchSpace(
-        BASE, depth=2, mixer=("words_none", "words_gate", "ssa", {"name": "ssa", "scale": 0.5}),
-        mlp=("words_flat", "spiking"), neuron=("words_if", "lif", "plif"), stem=("words_patch", "sps"),
+        BASE,
+        depth=2,
+        mixer=("words_none", "words_gate", "ssa", {"name": "ssa", "scale": 0.5}),
+        mlp=("words_flat", "spiking"),
+        neuron=("words_if", "lif", "plif"),
+        stem=("words_patch", "sps"),
     )
     large, small = space.largest().values, space.smallest().values
     assert (large["mixer"][0], large["mlp"][0], large["neuron"], large["stem"]) == ("ssa", "spiking", "plif", "sps")

@@ -103,9 +103,7 @@ class EvolutionResults(Project):
 
     def search_record(self) -> dict[str, Any]:
         """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
-        return text.record(
-            self._oracle.objective, self.state, self.best_candidates(1), self._record("supernet") or {}
-        )
+        return text.record(self._oracle.objective, self.state, self.best_candidates(1), self._record("supernet") or {})
 
     def to_csv(self, path: str | Path) -> Path:
         """Writes every candidate as a row of a CSV file."""

@@ -302,9 +302,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         if all(p.number in self.state.archive for p in self.state.current()):
             history = self.history()
             self._say(
-                text.generation_line(
-                    history[-1], self._oracle.evolution.generations, self._oracle.objective.name
-                )
+                text.generation_line(history[-1], self._oracle.evolution.generations, self._oracle.objective.name)
             )
             self._write_scalars(history)
 
