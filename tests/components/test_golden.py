@@ -40,9 +40,7 @@ def run(name, training):
     inner = {neuron: layer for neuron, (layer, part, _) in table.items() if part == 0}
     y, seen = traced(layer_of(name), inner, golden_tokens(name, "x"), training=training)
     by_layer = {id(layer): seen[neuron][1] for neuron, layer in inner.items()}
-    return y, {
-        neuron: np.split(by_layer[id(layer)], of, axis=-1)[part] for neuron, (layer, part, of) in table.items()
-    }
+    return y, {neuron: np.split(by_layer[id(layer)], of, axis=-1)[part] for neuron, (layer, part, of) in table.items()}
 
 
 @functools.cache
