@@ -148,6 +148,7 @@ def check_step(component: components.Neuron) -> None:
     """
     weights = {name: ops.convert_to_tensor([start], "float32") for name, start in component.weights(2.0).items()}
     membrane = Membrane(component, 2.0, 1.0, 0.0, True, True, surrogates.get("sigmoid"), weights)
+    states: tuple[Any, ...]
     spikes, states = run(membrane, ops.zeros((2, 1, 3), "float32"), None, "float32")
     shapes = {"spikes": spikes.shape, **dict(zip(component.states, (s.shape for s in states), strict=True))}
     for name, shape in shapes.items():
