@@ -42,6 +42,7 @@ test:
 lint:
 	@.ci/environment test
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 
 types:
 	@.ci/environment test
