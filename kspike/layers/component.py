@@ -212,6 +212,10 @@ class Sizes:
         """A number a head to each of its channels: `(..., heads)` -> `(..., width)`."""
         return ops.repeat(x, self.width // self.heads, axis=-1)
 
+    def sum(self, x: Tokens, over: str) -> Signal:
+        """The sum over "tokens" (axis 2), which is kept with length 1."""
+        return ops.sum(x, axis={"tokens": 2}[over], keepdims=True)
+
     def mean(self, x: Signal, over: str) -> Signal:
         """The mean over "time" (axis 1) or "width" (the last axis), which is kept with length 1."""
         return ops.mean(x, axis={"time": 1, "width": -1}[over], keepdims=True)

@@ -1,4 +1,7 @@
-"""Mixers against the official code of QKFormer and Max-Former: spikes, outputs, gradients, running statistics."""
+"""Components against the official code of QKFormer, Max-Former, Spikingformer and the Spike-driven Transformer.
+
+Spikes, outputs, gradients, running statistics.
+"""
 
 import functools
 
@@ -36,9 +39,9 @@ def golden_tokens(name, key):
 @functools.cache
 def run(name, training):
     """(outputs, golden neuron -> its spikes)."""
-    table = parts.neurons(layer_of(name))
+    table = parts.neurons(layer_of(name), name)
     inner = {neuron: layer for neuron, (layer, part, _) in table.items() if part == 0}
-    y, seen = traced(layer_of(name), inner, golden_tokens(name, "x"), training=training)
+    y, seen = traced(layer_of(name), inner, parts.inputs(name), training=training)
     by_layer = {id(layer): seen[neuron][1] for neuron, layer in inner.items()}
     return y, {neuron: np.split(by_layer[id(layer)], of, axis=-1)[part] for neuron, (layer, part, of) in table.items()}
 
@@ -46,7 +49,7 @@ def run(name, training):
 @functools.cache
 def gradients(name, training):
     """(outputs, gradient of x, gradients by id) of sum(y * upstream)."""
-    layer, x = layer_of(name), golden_tokens(name, "x")
+    layer, x = layer_of(name), parts.inputs(name)
     held = Held(layer, x)
     upstream = keras.ops.convert_to_tensor(golden_tokens(name, "upstream"))
     y, found = weight_gradients(held, np.zeros((), "float32"), lambda y: keras.ops.sum(y * upstream), training)
@@ -78,7 +81,7 @@ def test_outputs_and_gradient_of_the_input(name, training):
     y, grad_x, _ = gradients(name, training)
     for found in (y, run(name, training)[0]):
         np.testing.assert_allclose(found, golden_tokens(name, f"y_{mode}"), rtol=0, atol=1e-4)
-    assert close(grad_x, golden_tokens(name, f"grad_x_{mode}"), "x")
+    assert close(grad_x, parts.inputs(name, f"grad_x_{mode}"), "x")
 
 
 @pytest.mark.parametrize("name", parts.NAMES)
@@ -93,12 +96,12 @@ def test_gradients_of_weights(name):
 @pytest.mark.parametrize("name", parts.NAMES)
 def test_running_statistics(name):
     """kspike's variance is the biased one, as Keras'; the golden one is unbiased."""
-    layer, x = parts.layer_of(name), golden_tokens(name, "x")
+    layer, x = parts.layer_of(name), parts.inputs(name)
     before = parts.values(layer, name)
     layer(keras.ops.convert_to_tensor(x), training=True)
-    n = np.prod(x.shape[:3])
     for golden, (variable, after) in parts.values(layer, name, "after/").items():
         if golden.endswith("running_var"):
+            n = parts.count(layer, name, golden)
             kept = 0.9 * before[golden][1]
             after = kept + (after - kept) * (n - 1) / n
         np.testing.assert_allclose(to_numpy(variable), after, rtol=1e-5, atol=1e-6, err_msg=golden)

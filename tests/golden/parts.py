@@ -1,36 +1,193 @@
-"""Reads the golden mixers into layers: which of our variables and neurons each golden name is."""
+"""Reads the golden parts into layers: which of our variables and neurons each golden name is."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from kspike import layers
+from kspike.components import geometry
 from tests.golden import networks
 from tests.golden.networks import Entry
 
-NAMES = ("part_qk_token", "part_max_qk_token_membrane", "part_max_dwc3", "part_max_identity")
-_MIXER = {"part_max_qk_token_membrane": "token_qk", "part_max_dwc3": "dwconv3", "part_max_identity": "identity"}
+
+@dataclasses.dataclass(frozen=True)
+class Golden:
+    """How a golden part is one of our layers.
+
+    Args:
+        make: the golden config -> our layer.
+        products: golden name of a product -> ours; the normalisation behind it is found beside both.
+        neurons: golden name -> ours, in running order.
+        unused: golden weights of what never runs.
+    """
+
+    make: Callable[[dict[str, Any]], Any]
+    products: Mapping[str, str]
+    neurons: Mapping[str, str]
+    unused: tuple[str, ...] = ()
+
+
+class _Added(layers.Component):
+    """A mixer with its shortcut, as some golden parts have it."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return inputs + super().call(inputs, training=training)
+
+
+def _mixer(name: str, **settings: Any) -> Callable[[dict[str, Any]], Any]:
+    def make(given: dict[str, Any]) -> Any:
+        neuron = given.get("spike_mode", "lif")
+        made = _Added if settings else layers.Component
+        return made(name, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
+
+    return make
+
+
+def _block(mixer: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda given: layers.SpikformerBlock(
+        given.get("num_heads", 1), given["mlp_ratio"], mixer=mixer, qkv_bias=False, residual="membrane"
+    )
+
+
+def _stem(name: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda given: layers.Component(name, role="stem", embed_dim=given["embed_dims"], residual="membrane")
+
+
+def _letters(letters: str, ours: str, before: str = "", where: str = "") -> dict[str, str]:
+    """q, k and v are parts of one product, of one normalisation, of one neuron."""
+    return {f"{before}{c}": f"{where}{ours}:{i}/{len(letters)}" for i, c in enumerate(letters)}
+
+
+def _of_neurons(found: Mapping[str, str]) -> dict[str, str]:
+    return {f"{golden}_lif": ours.replace(":", "_neuron:") for golden, ours in found.items()}
+
+
+_MLP = {"mlp.fc1": "mlp/fc1", "mlp.fc2": "mlp/fc2"}
+_MLP_NEURONS = {"mlp.fc1_lif": "mlp/input_neuron", "mlp.fc2_lif": "mlp/fc1_neuron"}
+_IN_BLOCK = {"before": "attn.", "where": "attention/"}
+_QK, _QKV = _letters("qk", "qk"), _letters("qkv", "qkv")
+_BLOCK_QK, _BLOCK_QKV = _letters("qk", "qk", **_IN_BLOCK), _letters("qkv", "qkv", **_IN_BLOCK)
+_PROJ, _BLOCK_PROJ = {"proj": "proj"}, {"attn.proj": "attention/proj"}
+_CONV, _CONV_NEURON = {"mixer.conv": "attention/conv"}, {"mixer.conv_neuron": "attention/input_neuron"}
+_SDSA = {"shortcut_lif": "input_neuron", **_of_neurons(_QKV), "talking_heads_lif": "attention_neuron"}
+_DWC = {"products": {**_CONV, **_MLP}, "neurons": {**_CONV_NEURON, **_MLP_NEURONS}}
+
+PARTS = {
+    "part_qk_token": Golden(
+        _mixer("token_qk"),
+        {**_QK, **_PROJ},
+        {**_of_neurons(_QK), "attn_lif": "attention_neuron", "proj_lif": "proj_neuron"},
+    ),
+    "part_qk_channel": Golden(
+        _mixer("channel_qk"),
+        {**_QK, **_PROJ},
+        {**_of_neurons(_QK), "attn_lif": "attention_neuron", "proj_lif": "proj_neuron"},
+    ),
+    "part_qk_ssa_split": Golden(
+        _mixer("ssa"),
+        {**_QKV, **_PROJ},
+        {**_of_neurons(_QKV), "attn_lif": "attention_neuron", "proj_lif": "proj_neuron"},
+    ),
+    "part_max_qk_token_membrane": Golden(
+        _block("token_qk"),
+        {**_BLOCK_QK, **_BLOCK_PROJ, **_MLP},
+        {
+            "attn.proj_lif": "attention/input_neuron",  # named so, though it stands first
+            **_of_neurons(_BLOCK_QK),
+            "attn.attn_lif": "attention/attention_neuron",
+            **_MLP_NEURONS,
+        },
+    ),
+    "part_max_ssa": Golden(
+        _block("ssa"),
+        {**_BLOCK_QKV, **_BLOCK_PROJ, **_MLP},
+        {
+            "attn.x_lif": "attention/input_neuron",
+            **_of_neurons(_BLOCK_QKV),
+            "attn.attn_lif": "attention/attention_neuron",
+            **_MLP_NEURONS,
+        },
+    ),
+    "part_sf_block": Golden(
+        _block("ssa"),
+        {**_BLOCK_QKV, **_BLOCK_PROJ, "mlp.mlp1": "mlp/fc1", "mlp.mlp2": "mlp/fc2"},
+        {
+            "attn.proj_lif": "attention/input_neuron",
+            **_of_neurons(_BLOCK_QKV),
+            "attn.attn_lif": "attention/attention_neuron",
+            "mlp.mlp1_lif": "mlp/input_neuron",
+            "mlp.mlp2_lif": "mlp/fc1_neuron",
+        },
+        unused=("norm1.", "norm2."),
+    ),
+    "part_max_dwc3": Golden(_block("dwconv3"), **_DWC),
+    "part_max_dwc5": Golden(_block("dwconv5"), **_DWC),
+    "part_max_dwc7": Golden(  # whose convolution its code names as that of dwc5
+        _block("dwconv7"),
+        {"mixer.conv5": "attention/conv", **_MLP},
+        {"mixer.conv5_neuron": "attention/input_neuron", **_MLP_NEURONS},
+    ),
+    "part_max_identity": Golden(_block("identity"), _MLP, _MLP_NEURONS),
+    "part_max_pool_mixer": Golden(_block("max_pool"), _MLP, _MLP_NEURONS),
+    "part_sdsa1": Golden(_mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.",)),
+    "part_sdsa1_plif": Golden(
+        _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.", "attn_lif.")
+    ),
+    "part_sdt_block": Golden(
+        _block("sdsa1"),
+        {**_BLOCK_QKV, **_BLOCK_PROJ, **_MLP},
+        {
+            "attn.shortcut_lif": "attention/input_neuron",
+            **_of_neurons(_BLOCK_QKV),
+            "attn.talking_heads_lif": "attention/attention_neuron",
+            **_MLP_NEURONS,
+        },
+        unused=("attn.talking_heads.",),
+    ),
+    "part_sdt_mlp_equal": Golden(
+        lambda given: layers.Component("two_shortcuts", role="mlp", residual="membrane"),
+        {"fc1": "fc1", "fc2": "fc2"},
+        {"fc1_lif": "input_neuron", "fc2_lif": "fc1_neuron"},
+    ),
+    "part_sdt_sps": Golden(
+        _stem("sdt"),
+        {"proj": "conv_0", "proj1": "conv_1", "proj2": "conv_2", "proj3": "conv_3", "rpe": "rpe_conv"},
+        {"proj_lif": "neuron_0", "proj_lif1": "neuron_1", "proj_lif2": "neuron_2", "proj_lif3": "neuron_3"},
+    ),
+    "part_sf_tokenizer": Golden(
+        _stem("spikingformer"),
+        {f"block{i}": f"conv_{i}" for i in range(5)},
+        {f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
+    ),
+}
+NAMES = tuple(PARTS)
 
 
 def layer_of(name: str) -> keras.layers.Layer:
-    """The golden part as one of our layers, built: a mixer, or a block with its MLP and shortcuts."""
-    given = json.loads(str(networks.load(name)["config"]))
-    common = {"num_heads": given.get("num_heads", 1), "qkv_bias": False}
-    if name == "part_qk_token":
-        layer = layers.Component("token_qk", **common)
-    else:
-        layer = layers.SpikformerBlock(
-            mlp_ratio=given["mlp_ratio"], residual="membrane", mixer=_MIXER[name], **common
-        )  # fmt: skip
-    layer.build(tokens(networks.load(name)["x"]).shape)
+    """The golden part as one of our layers, built and filled: a component, or a block with its shortcuts."""
+    layer = PARTS[name].make(json.loads(str(networks.load(name)["config"])))
+    layer.build(inputs(name).shape)
     for variable, value in values(layer, name).values():
         variable.assign(value)
     return layer
+
+
+def is_stem(name: str) -> bool:
+    """Whether it takes images."""
+    return any(ours.startswith("conv_") for ours in PARTS[name].products.values())
+
+
+def inputs(name: str, key: str = "x") -> np.ndarray:
+    """A golden array of the shape of the input, as we have it."""
+    x = networks.load(name)[key]
+    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if is_stem(name) else tokens(x)
 
 
 def tokens(x: np.ndarray) -> np.ndarray:
@@ -38,41 +195,61 @@ def tokens(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x.reshape(*x.shape[:3], -1).transpose(1, 0, 3, 2))
 
 
-def _halves(layer: Any) -> tuple[Any, Any]:
-    """(mixer, MLP): the latter None of a mixer alone."""
-    return (layer.attention, layer.mlp) if isinstance(layer, layers.SpikformerBlock) else (layer, None)
+def _part(layer: Any, path: str) -> Any:
+    """Our layer behind a path: "attention/proj" of a block, "proj" of a component."""
+    where, _, name = path.rpartition("/")
+    return (getattr(layer, where) if where else layer).part(name)
 
 
-def _dense(w: np.ndarray) -> np.ndarray:
-    return w.reshape(w.shape[:2]).T
+def _split(ours: str) -> tuple[str, int, int]:
+    """(path, which part of it, of how many): "qkv:1/3" is ("qkv", 1, 3)."""
+    path, _, share = ours.partition(":")
+    part, _, of = share.partition("/")
+    return path, int(part or 0), int(of or 1)
+
+
+def _norm_path(product: str) -> str:
+    where, slash, name = product.rpartition("/")
+    own = name.replace("conv_", "norm_") if name.startswith("conv_") else f"{name.removesuffix('_conv')}_norm"
+    return f"{where}{slash}{own if name != 'conv' else 'conv_norm'}"
 
 
 def _depthwise(w: np.ndarray) -> np.ndarray:
     return w.transpose(2, 3, 0, 1)
 
 
-def _product(name: str, product: Any, norm: Any, part: int = 0, parts: int = 1) -> list[Entry]:
-    depthwise = isinstance(product, keras.layers.DepthwiseConv2D)
-    layout, weight = (_depthwise, f"{name}.weight") if depthwise else (_dense, f"{name}_conv.weight")
-    found = [Entry(weight, product.kernel, layout, part, parts)]
+def _dense(w: np.ndarray) -> np.ndarray:
+    return w.reshape(w.shape[:2]).T
+
+
+def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]:
+    path, part, of = _split(ours)
+    product, norm = _part(layer, path), _part(layer, _norm_path(path))
+    layout: Callable = _dense
+    if isinstance(product, keras.layers.DepthwiseConv2D):
+        layout = _depthwise
+    elif isinstance(product, keras.layers.Conv2D):
+        layout = networks._conv
+    stem, number = golden.rstrip("0123456789"), golden[len(golden.rstrip("0123456789")) :]
+    names = (f"{golden}_conv", golden, f"{stem}_conv{number}")
+    name = next(each for each in names if f"{each}.weight" in known)
+    norms = (f"{golden}_bn", f"{stem}_bn{number}")
+    norm_name = next(each for each in norms if f"{each}.weight" in known)
+    found = [Entry(f"{name}.weight", product.kernel, layout, part, of)]
     if product.use_bias:
-        found.append(Entry(weight.replace("weight", "bias"), product.bias, networks._same, part, parts))
-    return found + networks._norm(f"{name}_bn", norm, part, parts)
+        found.append(Entry(f"{name}.bias", product.bias, networks._same, part, of))
+    return found + networks._norm(norm_name, norm, part, of)
 
 
-def entries(layer: Any) -> list[Entry]:
+def entries(layer: Any, name: str) -> list[Entry]:
     """Every weight of the layer, by its golden name."""
-    mixer, mlp = _halves(layer)
-    before = "" if mlp is None else "attn."
-    found: list[Entry] = []
-    if "qk" in mixer.declared:
-        for i, letter in enumerate("qk"):
-            found += _product(f"{before}{letter}", mixer.part("qk"), mixer.part("qk_norm"), i, 2)
-        found += _product(f"{before}proj", mixer.part("proj"), mixer.part("proj_norm"))
-    if "conv" in mixer.declared:
-        found += _product("mixer.conv", mixer.part("conv"), mixer.part("conv_norm"))
-    for name in () if mlp is None else ("fc1", "fc2"):
-        found += _product(f"mlp.{name}", mlp.part(name), mlp.part(f"{name}_norm"))
+    golden, spec = networks.load(name), PARTS[name]
+    known = {key[2:] for key in golden if key.startswith("w/")}
+    found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
+    for g, ours in spec.neurons.items():
+        if f"{g}.w" in known:
+            path, part, of = _split(ours)
+            found.append(Entry(f"{g}.w", _part(layer, path).w, lambda w: w.reshape(1), part, of))
     return found
 
 
@@ -81,8 +258,9 @@ def values(layer: Any, name: str, keys: str = "w/") -> dict[str, tuple[Any, np.n
 
     Every golden array is used once, and every variable has a value.
     """
-    golden, table = networks.load(name), entries(layer)
+    golden, table = networks.load(name), entries(layer, name)
     known = {key[len(keys) :] for key in golden if key.startswith(keys)}
+    known = {key for key in known if not key.startswith(PARTS[name].unused)}
     table = [entry for entry in table if entry.name in known]
     assert sorted(entry.name for entry in table) == sorted(known)
     by_variable: dict[int, list[Entry]] = {}
@@ -98,30 +276,38 @@ def values(layer: Any, name: str, keys: str = "w/") -> dict[str, tuple[Any, np.n
     return found
 
 
-def neurons(layer: Any) -> dict[str, tuple[Any, int, int]]:
+def neurons(layer: Any, name: str) -> dict[str, tuple[Any, int, int]]:
     """Golden name -> (neuron layer, which part of its channels, of how many), in running order."""
-    mixer, mlp = _halves(layer)
-    before = "" if mlp is None else "attn."
-    found: dict[str, tuple[Any, int, int]] = {}
-    if "qk" in mixer.declared:
-        if mlp is not None:  # named so, though it stands first
-            found["attn.proj_lif"] = (mixer.part("input_neuron"), 0, 1)
-        found |= {f"{before}{letter}_lif": (mixer.part("qk_neuron"), i, 2) for i, letter in enumerate("qk")}
-        found[f"{before}attn_lif"] = (mixer.part("attention_neuron"), 0, 1)
-        if mlp is None:
-            found["proj_lif"] = (mixer.part("proj_neuron"), 0, 1)
-    if "conv" in mixer.declared:
-        found["mixer.conv_neuron"] = (mixer.part("input_neuron"), 0, 1)
-    if mlp is not None:
-        found |= {"mlp.fc1_lif": (mlp.part("input_neuron"), 0, 1), "mlp.fc2_lif": (mlp.part("fc1_neuron"), 0, 1)}
-    return found
+    split = {golden: _split(ours) for golden, ours in PARTS[name].neurons.items()}
+    return {golden: (_part(layer, path), part, of) for golden, (path, part, of) in split.items()}
+
+
+def count(layer: Any, name: str, golden: str) -> int:
+    """Numbers of a channel over which a normalisation averages: time x batch x tokens, or pixels where it stands."""
+    x = inputs(name)
+    if not is_stem(name):
+        return int(np.prod(x.shape[:3]))
+    where = geometry.grids(layer.declared, x.shape[2:4])
+    variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
+    norm = next(
+        n
+        for n in layer.declared
+        if n.endswith("norm") or n.startswith("norm")
+        if variable is not None and any(v is variable for v in layer.part(n).variables)
+    )
+    return int(np.prod(x.shape[:2]) * np.prod(where[norm][1]))
 
 
 def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
-    return tokens(flat.reshape(shape)).astype("float32")
+    time, batch = networks.load(name)["x"].shape[:2]
+    if len(shape) == 5 and shape[3] == 1:  # (time, batch, heads, 1, channels of a head)
+        shape = (time, batch, shape[2] * shape[4], 1)
+    flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
+    maps = is_stem(name) and len(shape) == 5
+    return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 
 def training_hash(name: str, neuron: str) -> str:
@@ -131,7 +317,8 @@ def training_hash(name: str, neuron: str) -> str:
 
 def hash_of(found: np.ndarray) -> str:
     """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), packed in the golden order."""
-    packed = np.packbits(found.transpose(1, 0, 3, 2).astype("uint8").reshape(-1))
+    axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
+    packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
 
 

@@ -1,9 +1,9 @@
-"""Depth-wise convolution as a mixer."""
+"""Depth-wise 3x3 convolution as a mixer."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from kspike.components.base import Mixer
 from kspike.components.parts import DepthwiseConv, Neuron, Norm
@@ -23,9 +23,11 @@ class DepthwiseConv3(Mixer):
 
     bias: bool = True
     residuals = ("add", "membrane")
+    #: Side of the convolution.
+    side: ClassVar[int] = 3
 
     def parts(self, *, residual: str) -> dict[str, Any]:
-        conv = {"conv": DepthwiseConv("width", kernel=3, bias=self.bias), "conv_norm": Norm("width")}
+        conv = {"conv": DepthwiseConv("width", kernel=self.side, bias=self.bias), "conv_norm": Norm("width")}
         if residual == "membrane":
             return {"input_neuron": Neuron("input", "width"), **conv}
         return {**conv, "conv_neuron": Neuron("proj", "width")}
