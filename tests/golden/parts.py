@@ -303,7 +303,7 @@ def spikes(name: str, neuron: str) -> np.ndarray:
     shape = _described(name)[neuron]["shape"]
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
-    if len(shape) == 5 and shape[3] == 1:  # (time, batch, heads, 1, channels of a head)
+    if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
     maps = is_stem(name) and len(shape) == 5
