@@ -36,6 +36,16 @@ COVERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@functools.cache
+def named(method: Callable) -> tuple[str, ...]:
+    """The keyword-only names of a method, and those behind its positional ones: what it asks to be told."""
+    return tuple(
+        p.name
+        for p in list(inspect.signature(method).parameters.values())[1:]
+        if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.name in (*NETWORK, *STEM))
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Component:
     """Base of all components; see `Mixer`, `MLP`, `Stem` and `Neuron`."""
@@ -72,6 +82,12 @@ class _Made(Component):
     residuals: ClassVar[tuple[str, ...]] = ("add",)
     #: Whether the block adds what came in to what comes out.
     shortcut: ClassVar[bool] = True
+    #: What `forward` names, looked up once: torch.compile traces no signature.
+    named_in_forward: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.named_in_forward = named(cls.forward)
 
     def parts(self, *args: Any, **network: Any) -> dict[str, Part]:
         """Name -> part, in running order. Names are paths in the model and rows of every cost table."""
@@ -113,7 +129,7 @@ class _Made(Component):
     def run(self, part: Any, x: Any, sizes: Any, network: Mapping[str, Any]) -> Any:
         """`forward`, told the settings of the network that it names."""
         given = self.given(network)
-        return self.forward(part, x, sizes, **{name: given[name] for name in named(type(self).forward)})
+        return self.forward(part, x, sizes, **{name: given[name] for name in self.named_in_forward})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,6 +172,12 @@ class Neuron(Component):
     states: ClassVar[Mapping[str, Any]] = {"v": "rest"}
     #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it. Not inherited.
     fused: ClassVar[bool] = False
+    #: What `step` names, looked up once.
+    named_in_step: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.named_in_step = named(cls.step)
 
     def weights(self, tau: float) -> dict[str, float]:
         """Learned weights, one number a group of channels: name -> start, for a neuron of that tau."""
@@ -177,7 +199,7 @@ class Neuron(Component):
     @property
     def reads(self) -> frozenset[str]:
         """Fields of the config that its step reads."""
-        return frozenset(field for name in named(type(self).step) for field in COVERS.get(name, ()))
+        return frozenset(field for name in self.named_in_step for field in COVERS.get(name, ()))
 
     @property
     def learns_tau(self) -> bool:
@@ -196,16 +218,6 @@ def _parts_of(component: _Made, given: tuple) -> dict[str, Part]:
             f"{type(declared).__name__}."
         )
     return dict(declared)
-
-
-@functools.cache
-def named(method: Callable) -> tuple[str, ...]:
-    """The keyword-only names of a method, and those behind its positional ones: what it asks to be told."""
-    return tuple(
-        p.name
-        for p in list(inspect.signature(method).parameters.values())[1:]
-        if p.kind is p.KEYWORD_ONLY or (p.kind is p.POSITIONAL_OR_KEYWORD and p.name in (*NETWORK, *STEM))
-    )
 
 
 def check_declaration(cls: type[Component]) -> None:

@@ -13,7 +13,6 @@ from keras import ops
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
-from kspike.components.base import named
 from kspike.ops import dispatch, reference, spike
 
 #: Steps up to which the loop is written out; beyond, it is one program's loop.
@@ -98,7 +97,7 @@ def run(
     first = x[:, 0]
     states = tuple(ops.full_like(first, v) if isinstance(v, float) else ops.cast(v, x.dtype) for v in states)
     offered = membrane.offered()
-    given = {name: offered[name] for name in named(type(component).step)}
+    given = {name: offered[name] for name in component.named_in_step}
 
     def step(states: tuple, x_t: Any) -> tuple[tuple, Any]:
         return _stepped(component, component.step(x_t, *states, **given))
