@@ -263,8 +263,8 @@ class SpikformerConfig:
     def _check_other_stem(self, put: Any) -> None:
         """Settings of "sps" say nothing of another stem: they stay at their defaults, and are refused otherwise."""
         d = self.embed_dim
-        usual = {"stem_channels": (d // 8, d // 4, d // 2), "stem_pool": (False, False, True, True)}
-        for name, value in {**usual, "pool_after": "neuron"}.items():
+        usual = {name: components.base.USUAL[name] for name in ("stem_pool", "pool_after")}
+        for name, value in {"stem_channels": (d // 8, d // 4, d // 2), **usual}.items():
             given = getattr(self, name)
             if given is not None and (tuple(given) if isinstance(given, list) else given) != value:
                 raise ValueError(

@@ -244,10 +244,11 @@ def check_declaration(cls: type[Component]) -> None:
                 )
     made = cls()
     for residual in made.residuals:  # type: ignore[attr-defined]
-        check_parts(what, made.declared({**_USUAL, "residual": residual}))  # type: ignore[attr-defined]
+        check_parts(what, made.declared({**USUAL, "residual": residual}))  # type: ignore[attr-defined]
 
 
-_USUAL = {
+#: What a network's settings are unless it says otherwise.
+USUAL = {
     "scale": 0.125, "qkv_bias": True, "proj_bias": True, "mlp_bias": True,
     "stem_pool": (False, False, True, True), "pool_after": "neuron",
 }  # fmt: skip

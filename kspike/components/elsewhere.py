@@ -59,7 +59,7 @@ def check_known(raw: Mapping[str, Any], what: str) -> None:
         words = raw.get(role)
         for word in words if isinstance(words, list) else [words]:
             name = word.get("name") if isinstance(word, Mapping) else word
-            if isinstance(name, str) and name not in registry.names(role):
+            if isinstance(name, str):
                 try:
                     registry.get(role, name)
                 except ValueError as error:

@@ -16,6 +16,7 @@ population) or an extent of shared weights (a supernet). Imports no Keras.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 #: Dimensions by name; each may be followed by "/2", "/4" or "/8".
@@ -34,6 +35,17 @@ def split(size: str) -> tuple[str, int]:
     return name, int(fraction) if fraction else 1
 
 
+def number_of(sizes: Mapping[str, Any], size: str) -> Any:
+    """The number behind a size's name, of dimension -> number.
+
+    Example:
+        >>> number_of({"width": 64}, "width/8")
+        8
+    """
+    dimension, fraction = split(size)
+    return sizes[dimension] // fraction
+
+
 def known(size: Any) -> bool:
     """Whether a size has a name that a reader knows."""
     if not isinstance(size, str):
@@ -48,8 +60,8 @@ class Part:
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """Every size that the part names."""
-        return ()
+        """Every size that the part names, what comes in first."""
+        return tuple(getattr(self, field) for field in ("inputs", "outputs", "channels") if hasattr(self, field))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +78,6 @@ class Dense(Part):
     outputs: str
     copies: int = 1
     bias: bool = True
-
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return self.inputs, self.outputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +99,6 @@ class Conv(Part):
     bias: bool = False
     of: str | None = None
 
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return self.inputs, self.outputs
-
 
 @dataclasses.dataclass(frozen=True)
 class DepthwiseConv(Part):
@@ -111,10 +115,6 @@ class DepthwiseConv(Part):
     bias: bool = False
     of: str | None = None
 
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return (self.channels,)
-
 
 @dataclasses.dataclass(frozen=True)
 class Norm(Part):
@@ -128,10 +128,6 @@ class Norm(Part):
 
     channels: str
     copies: int = 1
-
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return (self.channels,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,10 +146,6 @@ class Neuron(Part):
     copies: int = 1
     tokens: int | None = None
 
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return (self.channels,)
-
 
 @dataclasses.dataclass(frozen=True)
 class MatMul(Part):
@@ -171,7 +163,7 @@ class MatMul(Part):
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        return self.channels, "heads"
+        return *super().sizes, "heads"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,10 +180,6 @@ class Pool(Part):
     stride: int = 2
     of: str | None = None
 
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return (self.channels,)
-
 
 @dataclasses.dataclass(frozen=True)
 class Sum(Part):
@@ -203,11 +191,5 @@ class Sum(Part):
 
     channels: str
 
-    @property
-    def sizes(self) -> tuple[str, ...]:
-        return (self.channels,)
-
 
 PRODUCTS = (Dense, Conv, DepthwiseConv, MatMul)
-#: Parts that hold weights, or are called.
-LAYERS = (Dense, Conv, DepthwiseConv, Norm, Neuron, Pool)

@@ -119,9 +119,7 @@ def get(role: str, value: Any) -> Any:
     if not settings and isinstance(value, str) and (role, value) in _DEFAULTS:
         return _DEFAULTS[role, value]
     _load(role)
-    if not isinstance(value, str) or value not in _REGISTRY[role]:
-        raise unknown(role, value, sorted(_REGISTRY[role]), _REGISTRY[role]._more)
-    cls = _REGISTRY[role][value]
+    cls = _REGISTRY[role].find(value)
     fields = [field.name for field in dataclasses.fields(cls)]
     for name in settings:
         if name not in fields:

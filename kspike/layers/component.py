@@ -11,10 +11,10 @@ import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Frames, Heads, Maps, Signal, Tokens
+from kspike._types import Array, Heads, Maps, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool
+from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
 from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.norm import BatchNorm, Fire, Normalise
@@ -124,14 +124,14 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, (Conv, DepthwiseConv)):
                 calls[name] = _Frames(self.part(name))
             elif isinstance(part, Pool):
-                calls[name] = _Frames(self.downsample if part.stride == 2 else pool_in_place)
+                pool = self.downsample
+                calls[name] = _Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
-        outputs = self.component.run(Parts(calls), inputs, sizes, self.network)
-        return outputs
+        return self.component.run(Parts(calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
-    #: max-pool of stride 2 of (frames, height, width, channels). Costs hook them where they are.
+    #: max-pool, of stride 2 unless said, of (frames, height, width, channels). Costs hook them where they are.
     attend: Any = _WhereDeclared(MatMul, attend)
     downsample: Any = _WhereDeclared(Pool, max_pool)
 
@@ -140,12 +140,6 @@ def refused_shape(component: Any, expected: tuple, found: tuple, where: str = ""
     """What to say of a forward that gives another shape."""
     what = "(batch, time, tokens, width) of its last part" if component.role == "stem" else "the shape it takes"
     return f"{component.role} {component.label}{where}: forward must give {what}, {expected}; it gave {found}."
-
-
-def number_of(size: Mapping[str, Any], name: str) -> Any:
-    """The number behind a size's name."""
-    dimension, fraction = kinds_of_part.split(name)
-    return size[dimension] // fraction
 
 
 class Parts:
@@ -167,12 +161,6 @@ class _Frames:
     def __call__(self, x: Signal) -> Signal:
         timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return unfold_time(self.layer(fold_time(x)), timesteps)
-
-
-def pool_in_place(x: Frames) -> Frames:
-    """3x3 max-pool of stride 1, one pixel of padding."""
-    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
-    return ops.max_pool(x, 3, strides=1, padding="valid", data_format="channels_last")
 
 
 class Sizes:
@@ -289,7 +277,7 @@ class Component(ComponentLayer):
         self.qkv_bias, self.proj_bias, self.mlp_bias = bool(qkv_bias), bool(proj_bias), bool(mlp_bias)
         network = {name: getattr(self, name) for name in components.base.NETWORK}
         if role == "stem":
-            network |= {"stem_pool": (False, False, True, True), "pool_after": "neuron"}
+            network = {name: components.base.USUAL.get(name, self.residual) for name in components.base.STEM}
         self.hold(components.get(role, component), network)
         for name, layer in self.made(products=False).items():
             setattr(self, f"part_{name}", layer)

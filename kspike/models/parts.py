@@ -11,7 +11,7 @@ import keras
 
 from kspike._types import Array, Images
 from kspike.components import geometry
-from kspike.components.parts import Conv, Dense, DepthwiseConv, split
+from kspike.components.parts import Conv, Dense, DepthwiseConv, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
 from kspike.ops import by_parts
@@ -51,5 +51,4 @@ def _numbers(part: Any, sizes: Mapping[str, int]) -> int:
     """Numbers of a product's output, for one token or pixel; 0 of what is no product."""
     if not isinstance(part, (Dense, Conv, DepthwiseConv)):
         return 0
-    dimension, fraction = split(part.sizes[-1])
-    return sizes[dimension] // fraction * getattr(part, "copies", 1)
+    return number_of(sizes, part.sizes[-1]) * getattr(part, "copies", 1)

@@ -249,11 +249,14 @@ def batch_norm(x: Signal, gamma: PerChannel, beta: PerChannel, epsilon: float) -
     return reference.batch_norm(x, gamma, beta, epsilon)
 
 
-def max_pool(x: Frames) -> Frames:
-    """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
-    fast = _fast("max_pool")
+def max_pool(x: Frames, stride: int = 2) -> Frames:
+    """3x3 max-pool, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c).
+
+    Backends have a form of their own for stride 2.
+    """
+    fast = _fast("max_pool") if stride == 2 else None
     y = fast(x) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
-    return reference.max_pool(x) if y is None else y
+    return reference.max_pool(x, stride) if y is None else y
 
 
 def convolve(

@@ -151,11 +151,11 @@ def convolve(
     return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow gives an empty batch the input's channels
 
 
-def max_pool(x: Frames) -> Frames:
-    """3x3 max-pool, stride 2, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/2), ceil(w/2), c)."""
+def max_pool(x: Frames, stride: int = 2) -> Frames:
+    """3x3 max-pool, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c)."""
     drops = keras.backend.backend() == "tensorflow"
     if drops:  # TensorFlow's pool ignores nan, but not infinity, which stands for it inside
         x = ops.where(ops.isnan(x), float("inf"), x)
     x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=float("-inf"))
-    y = ops.max_pool(x, 3, strides=2, padding="valid", data_format="channels_last")
+    y = ops.max_pool(x, 3, strides=stride, padding="valid", data_format="channels_last")
     return ops.where(y == float("inf"), float("nan"), y) if drops else y

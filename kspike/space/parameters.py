@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,9 +21,7 @@ def parameters(declared: Mapping[str, parts.Part], sizes: Mapping[str, int], wei
 
 
 def _of_part(part: parts.Part, sizes: Mapping[str, int], weights: int) -> int:
-    def size(name: str) -> int:
-        dimension, fraction = parts.split(name)
-        return sizes[dimension] // fraction
+    size = functools.partial(parts.number_of, sizes)
 
     if isinstance(part, parts.Dense):
         return part.copies * size(part.outputs) * (size(part.inputs) + part.bias)

@@ -11,9 +11,8 @@ from keras import ops
 
 from kspike import components
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm
+from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, number_of
 from kspike.config import SpikformerConfig
-from kspike.layers.component import number_of
 from kspike.models import Spikformer
 from kspike.supernet.places import ElasticComponent, ElasticPlace
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from keras import ops
 
-from kspike.components.parts import Neuron
+from kspike.components.parts import Neuron, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers._shapes import Shapes, check_once
-from kspike.layers.component import number_of, refused_shape
+from kspike.layers.component import refused_shape
 from kspike.space.parameters import of_neuron, parameters
 from kspike.supernet.elastic import Statistics
 from kspike.supernet.places import ElasticComponent, ElasticPlace, Pass

@@ -14,10 +14,10 @@ from kspike import components
 from kspike._types import Array, Maps, PerStep, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool
+from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
-from kspike.layers.component import Parts, number_of, pool_in_place, refused_shape
+from kspike.layers.component import Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
 from kspike.layers.stepping import Membrane, check_step, run
@@ -165,9 +165,9 @@ class ElasticComponent(keras.layers.Layer):
         following = [*self.declared.values(), None][1:]
         for (name, part), after in zip(self.declared.items(), following, strict=True):
             if isinstance(part, Norm):
-                calls[name] = made.keep(_Normalise(self, name, given))
+                calls[name] = _Normalise(self, name, given, made)
             elif isinstance(part, kinds_of_part.Neuron):
-                calls[name] = made.keep(functools.partial(self._fire_part, name, part, given))
+                calls[name] = functools.partial(self._fire_part, name, part, given, made)
             elif isinstance(part, Dense):
                 call = functools.partial(
                     self.part(name), inputs=self._extent(part.inputs, view), outputs=self._extent(part.outputs, view)
@@ -181,7 +181,7 @@ class ElasticComponent(keras.layers.Layer):
                 call = functools.partial(self.part(name), extent=self._extent(part.channels, view))
                 calls[name] = self._masked(_over_frames(call, view), part, part.channels, after, view)
             elif isinstance(part, Pool):
-                calls[name] = _over_frames(max_pool if part.stride == 2 else pool_in_place, view)
+                calls[name] = _over_frames(functools.partial(max_pool, stride=part.stride), view)
         y = self.component.run(Parts(calls), x, self._sizes(view), self.network)
         if self.component.role != "stem" and tuple(y.shape) != tuple(x.shape):
             raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
@@ -202,7 +202,7 @@ class ElasticComponent(keras.layers.Layer):
         if self.grid is not None:
             grid = geometry.last(self.declared, self.grid) if self.component.role == "stem" else self.grid
         if not isinstance(view, MaskedView):
-            return SlicedSizes(self, view.sizes(self.block), grid, view)
+            return SlicedSizes(self, view.sizes(self.block), grid)
         return MaskedSizes(self, grid, view)
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, heads: Any) -> Tokens:
@@ -221,7 +221,9 @@ class ElasticComponent(keras.layers.Layer):
             weights = learned_weights(own, channels)
         return Membrane(neuron, weights=weights, **values, **self.neuron_arguments)
 
-    def _fire_part(self, name: str, part: kinds_of_part.Neuron, given: Pass, x: Signal, norm: Any = None) -> Signal:
+    def _fire_part(
+        self, name: str, part: kinds_of_part.Neuron, given: Pass, made: _Made, x: Signal, norm: Any = None
+    ) -> Signal:
         def one(neuron: components.Neuron, given: Pass, norm: Any, x: Signal) -> Signal:
             view, values = given.view, given.view.neuron(part.kind, self.block)
             if norm is not None and neuron.one_pass and "fire" not in self.__dict__:
@@ -233,7 +235,7 @@ class ElasticComponent(keras.layers.Layer):
 
         index = given.view.choice("neuron")
         if isinstance(index, int):
-            return one(self.neurons[index], given, norm, x)
+            return made.keep(one(self.neurons[index], given, norm, x))
 
         def branch_of(neuron: components.Neuron) -> Callable:
             def run(x: Signal, genes: Annotated[Array, "slots"]) -> Signal:
@@ -244,7 +246,7 @@ class ElasticComponent(keras.layers.Layer):
 
         layers = [] if norm is None else [norm.layer]
         own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
-        return choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own)
+        return made.keep(choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own))
 
     def fire(
         self,
@@ -273,35 +275,26 @@ class _Made:
 
     last: Any = None
 
-    def keep(self, call: Any) -> Any:
-        made = self
-
-        class Kept:
-            layer = getattr(call, "layer", None)
-            then_fire = getattr(call, "then_fire", None)
-            within = getattr(call, "within", None)
-
-            def __call__(self, *args: Any, **kwargs: Any) -> Any:
-                made.last = call(*args, **kwargs)
-                return made.last
-
-        return Kept()
+    def keep(self, made: Any) -> Any:
+        """What was made, kept."""
+        self.last = made
+        return made
 
 
 class _Normalise:
     """A normalisation, alone or with the neuron behind it."""
 
-    def __init__(self, owner: ElasticComponent, name: str, given: Pass) -> None:
-        self.owner, self.name, self.layer = owner, name, owner.part(name)
+    def __init__(self, owner: ElasticComponent, name: str, given: Pass, made: _Made) -> None:
+        self.owner, self.name, self.layer, self.made = owner, name, owner.part(name), made
         extent = given.view.extent(owner.declared[name].channels, owner.block)
         self.how = {"extent": extent, **given.normalising}
 
     def within(self, given: Pass) -> _Normalise:
         """The same inside a branch."""
-        return _Normalise(self.owner, self.name, given)
+        return _Normalise(self.owner, self.name, given, _Made())
 
     def __call__(self, x: Signal) -> Signal:
-        return self.layer(x, **self.how)
+        return self.made.keep(self.layer(x, **self.how))
 
     def then_fire(self, x: Signal, membrane: Membrane, dtype: str) -> Signal | None:
         return self.layer.then_fire(x, dtype=dtype, **self.how, **membrane.fused)
@@ -313,9 +306,6 @@ def _over_frames(call: Callable, view: View) -> Callable:
 
 class SlicedSizes(PlainSizes):
     """The dimensions of one network on slices."""
-
-    def __init__(self, owner: ElasticComponent, numbers: Mapping[str, int], grid: Any, view: View) -> None:
-        super().__init__(owner, numbers, grid)
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
         y = self._layer.attend(q, k, v, self.heads)

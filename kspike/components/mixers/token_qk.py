@@ -36,16 +36,23 @@ class TokenQK(Mixer):
             "qk": Dense("width", "width", 2, qkv_bias),
             "qk_norm": Norm("width", 2),
             "qk_neuron": Neuron("qkv", "width", 2),
-            "head_sum": Sum("width"),
-            "attention_neuron": Neuron("attention", "heads"),
+            **self.gate_parts(),
             "proj": Dense("width", "width", bias=proj_bias),
             "proj_norm": Norm("width"),
             **({} if membrane else {"proj_neuron": Neuron("proj", "width")}),
         }
 
+    def gate_parts(self) -> dict[str, Any]:
+        """What makes a of q."""
+        return {"head_sum": Sum("width"), "attention_neuron": Neuron("attention", "heads")}
+
+    def gate(self, part: Any, q: Any, sizes: Any) -> Any:
+        """a, spread over the channels."""
+        return sizes.to_channels(part.attention_neuron(sizes.sum_heads(q)))
+
     def forward(self, part: Any, x: Any, sizes: Any, *, residual: str) -> Any:
         membrane = residual == "membrane"
         x = part.input_neuron(x) if membrane else x
         q, k = sizes.split(part.qk_neuron(part.qk(x), norm=part.qk_norm), 2)
-        y = part.proj(sizes.to_channels(part.attention_neuron(sizes.sum_heads(q))) * k)
+        y = part.proj(self.gate(part, q, sizes) * k)
         return part.proj_norm(y) if membrane else part.proj_neuron(y, norm=part.proj_norm)
