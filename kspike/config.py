@@ -11,12 +11,12 @@ from typing import Any
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
-from kspike.components import BLOCK_KINDS, KINDS, geometry
+from kspike.components import BLOCK_KINDS, KINDS, SINGLE_KINDS, geometry
 
 #: Fields with one value a block.
 PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold", "mixer", "mlp")
 #: Fields that came after the first files were written: in a file only where they differ from their defaults.
-LATER = ("stem", "mixer", "mlp")
+LATER = ("stem", "mixer", "mlp", "head")
 _DEEPEST = 1024
 DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
@@ -35,6 +35,7 @@ class NeuronValues(Mapping):
     proj: tuple[float, ...]
     fc1: tuple[float, ...]
     fc2: tuple[float, ...]
+    head: float
 
     def __getitem__(self, kind: str) -> Any:
         if kind not in KINDS:
@@ -48,9 +49,9 @@ class NeuronValues(Mapping):
         return len(KINDS)
 
     def at(self, kind: str, block: int | None = None) -> float:
-        """The value of one neuron: `block` counts from 0 and is not given for the stem."""
+        """The value of one neuron: `block` counts from 0 and is not given for the stem and the head."""
         value = self[kind]
-        return value if kind == "stem" else value[block]
+        return value if kind in SINGLE_KINDS else value[block]
 
 
 def by_kind(value: Any, kinds: Sequence[str], defaults: Mapping[str, float], fallback: float, name: str) -> dict:
@@ -193,6 +194,7 @@ class SpikformerConfig:
     stem: Any = "sps"
     mixer: Any = "ssa"
     mlp: Any = "spiking"
+    head: Any = "mean"
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -230,11 +232,12 @@ class SpikformerConfig:
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
-        for role in ("neuron", "stem"):
+        for role in ("neuron", "stem", "head"):
             put(role, components.get(role, getattr(self, role)).word)
         for role in ("mixer", "mlp"):
             chosen = _per_block(getattr(self, role), self.depth, role)
             put(role, tuple(components.get(role, each).word for each in chosen))
+        self.head_component.declared({"residual": self.residual})
         for made in {*self.mixers, *self.mlps}:
             made.declared(self.network)  # refuses a shortcut that it is not made for
 
@@ -356,7 +359,9 @@ class SpikformerConfig:
         if not isinstance(value, Mapping):  # a plain value is the blocks' alone
             value = {kind: value for kind in BLOCK_KINDS if kind not in defaults}
         spread = by_kind(value, KINDS, defaults, fallback, name)
-        resolved: dict[str, Any] = {"stem": check(spread["stem"], f"{name} of the stem")}
+        if not self.head_component.kinds({"residual": self.residual}):
+            spread["head"] = fallback
+        resolved: dict[str, Any] = {kind: check(spread[kind], f"{name} of the {kind}") for kind in SINGLE_KINDS}
         for kind in BLOCK_KINDS:
             if not any(kind in present for present in self.kinds):
                 spread[kind] = defaults.get(kind, fallback)
@@ -388,6 +393,11 @@ class SpikformerConfig:
     def stem_component(self) -> components.Stem:
         """The stem as an object."""
         return components.get("stem", self.stem)
+
+    @functools.cached_property
+    def head_component(self) -> components.Head:
+        """The head as an object."""
+        return components.get("head", self.head)
 
     @functools.cached_property
     def mixers(self) -> tuple[components.Mixer, ...]:
@@ -488,7 +498,12 @@ class SpikformerConfig:
                 several = isinstance(value, tuple)
                 value = [components.describe(v) for v in value] if several else components.describe(value)
             elif isinstance(value, NeuronValues):
-                value = {kind: list(v) if isinstance(v, tuple) else v for kind, v in value.items()}
+                usual = {"tau": DEFAULT_TAU, "v_threshold": DEFAULT_THRESHOLD}[field.name]
+                value = {
+                    kind: list(v) if isinstance(v, tuple) else v
+                    for kind, v in value.items()
+                    if (kind, v) != ("head", usual)  # a kind that came later, as LATER
+                }
             elif field.name == "surrogate":
                 value = surrogates.serialize(value)
             elif isinstance(value, tuple):

@@ -10,6 +10,7 @@ import keras
 
 from kspike import ops
 from kspike._types import Array, Images
+from kspike.components import SINGLE_KINDS
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, Component, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
@@ -89,8 +90,8 @@ class Spikformer(ImageModel, keras.Model):
                 mixer=config.mixer[i],
                 mlp=config.mlp[i],
                 grid=config.grid,
-                tau={kind: v[i] for kind, v in config.tau.items() if kind != "stem"},
-                v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind != "stem"},
+                tau={kind: v[i] for kind, v in config.tau.items() if kind not in SINGLE_KINDS},
+                v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind not in SINGLE_KINDS},
                 name=f"block_{i}",
                 **shared,
             )(x)

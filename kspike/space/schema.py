@@ -76,6 +76,7 @@ def _base() -> dict[str, Any]:
         "stem": _word("stem"),
         "mixer": _value(_word("mixer")),
         "mlp": _value(_word("mlp")),
+        "head": _word("head"),
         "tau": {"anyOf": [*_value(above_one)["anyOf"], by_kind]},
         "v_threshold": {"anyOf": [*_value(above_zero)["anyOf"], by_kind]},
         "v_reset": {"type": ["number", "null"]},
