@@ -301,6 +301,12 @@ def check_parts(what: str, declared: Mapping[str, Part]) -> None:
                     f"{what}: {name} names the size {size!r}{nearest(size, parts_module.SIZES)}; "
                     f"known: {', '.join(parts_module.SIZES)}."
                 )
+        of, before = getattr(part, "of", None), list(declared)[: list(declared).index(name)]
+        if of and of not in before:
+            raise ValueError(
+                f"{what}: {name} is of {of!r}{nearest(of, before)}, which is no part before it; "
+                f"expected '' (the component's input){''.join(f', {each!r}' for each in before)}."
+            )
         if isinstance(part, parts_module.Neuron) and part.kind not in KINDS:
             raise ValueError(
                 f"{what}: {name} is of neuron kind {part.kind!r}{nearest(part.kind, KINDS)}; known: {', '.join(KINDS)}."

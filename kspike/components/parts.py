@@ -140,12 +140,14 @@ class Neuron(Part):
         channels: size of the last axis.
         copies: so many groups of channels side by side, each with learned weights of its own.
         tokens: how many tokens fire where that is not all of them: 1 where tokens are summed before.
+        of: as `Conv`.
     """
 
     kind: str
     channels: str
     copies: int = 1
     tokens: int | None = None
+    of: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -240,9 +240,13 @@ OWN = [
     for word in components.names(role)
     if type(components.get(role, word)).__module__.startswith("kspike.")  # other files of tests register theirs
 ]
+#: Those that a setting makes another computation of.
+FORMS = [("stem", {"name": "peds", "events": True}), ("stem", {"name": "embed_max", "events": True})]
 
 
-@pytest.mark.parametrize("role, word", [pytest.param(*each, marks=() if TORCH else pytest.mark.proof) for each in OWN])
+@pytest.mark.parametrize(
+    "role, word", [pytest.param(*each, marks=() if TORCH else pytest.mark.proof) for each in (*OWN, *FORMS)]
+)
 def test_components_of_kspike_are_checked(role, word):
     assert components.check(word, role) < 1e-4
 
