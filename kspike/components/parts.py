@@ -175,13 +175,24 @@ class Pool(Part):
 
     Args:
         channels: size.
-        stride: 1 or 2.
+        stride: 1 or 2; 1 with `heads`.
         of: as `Conv`.
+        heads: whether it pools `(batch, time, tokens, channels)` over tokens and the channels of a head, as if these
+            were height and width: `sizes.pool_heads(x)` runs it.
     """
 
     channels: str
     stride: int = 2
     of: str | None = None
+    heads: bool = False
+
+    def __post_init__(self) -> None:
+        if self.heads and self.stride != 1:
+            raise ValueError(f"A pool over heads keeps tokens and channels: stride must be 1, got {self.stride!r}.")
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return (*super().sizes, "heads") if self.heads else super().sizes
 
 
 @dataclasses.dataclass(frozen=True)

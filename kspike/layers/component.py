@@ -123,7 +123,7 @@ class ComponentLayer(SpikingComposite):
                 calls[name] = Fire(self.part(name), training)
             elif isinstance(part, (Conv, DepthwiseConv)):
                 calls[name] = _Frames(self.part(name))
-            elif isinstance(part, Pool):
+            elif isinstance(part, Pool) and not part.heads:
                 pool = self.downsample
                 calls[name] = _Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
             elif isinstance(part, Dense):
@@ -211,6 +211,16 @@ class Sizes:
     def to_channels(self, x: Annotated[Array, "... heads"]) -> Annotated[Array, "... width"]:
         """A number a head to each of its channels: `(..., heads)` -> `(..., width)`."""
         return ops.repeat(x, self.width // self.heads, axis=-1)
+
+    def pool_heads(self, x: Tokens) -> Tokens:
+        """The largest of 3x3 neighbours over tokens and the channels of a head: `(batch, time, tokens, channels)`."""
+        tall = ops.swapaxes(fold_time(self._by_heads(x)), 2, 3)  # (frames, tokens, head_dim, heads), as a pool takes it
+        time = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
+        y = unfold_time(ops.swapaxes(self._pool(tall), 2, 3), time)
+        return ops.reshape(y, (-1, time, y.shape[2], x.shape[-1]))
+
+    def _pool(self, x: Maps) -> Maps:
+        return self._layer.downsample(x, stride=1)
 
     def sum(self, x: Tokens, over: str) -> Signal:
         """The sum over "tokens" (axis 2), which is kept with length 1."""

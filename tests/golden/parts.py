@@ -47,7 +47,8 @@ def _mixer(name: str, **settings: Any) -> Callable[[dict[str, Any]], Any]:
     def make(given: dict[str, Any]) -> Any:
         neuron = given.get("spike_mode", "lif")
         made = _Added if settings else layers.Component
-        return made(name, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
+        said = {"name": name, "events": True} if given.get("dvs") else name
+        return made(said, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
 
     return make
 
@@ -144,6 +145,9 @@ PARTS = {
     "part_sdsa1": Golden(_mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.",)),
     "part_sdsa1_plif": Golden(
         _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.", "attn_lif.")
+    ),
+    "part_sdsa1_events": Golden(
+        _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.",)
     ),
     "part_sdt_block": Golden(
         _block("sdsa1"),

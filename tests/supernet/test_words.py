@@ -241,7 +241,9 @@ OWN = [
     if type(components.get(role, word)).__module__.startswith("kspike.")  # other files of tests register theirs
 ]
 #: Those that a setting makes another computation of.
-FORMS = [("stem", {"name": "peds", "events": True}), ("stem", {"name": "embed_max", "events": True})]
+FORMS = [
+    (role, {"name": n, "events": True}) for role, n in (("stem", "peds"), ("stem", "embed_max"), ("mixer", "sdsa1"))
+]
 
 
 @pytest.mark.parametrize(

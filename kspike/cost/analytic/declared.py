@@ -59,9 +59,7 @@ class Declared:
 
     def source(self, name: str) -> str | None:
         """The part whose output a part takes; None for the component's input."""
-        names = [known for known, _ in self.parts]
-        of = getattr(dict(self.parts)[name], "of", None)
-        return (names[names.index(name) - 1] if name != names[0] else None) if of is None else of or None
+        return geometry.source(dict(self.parts), name)
 
 
 @dataclasses.dataclass(frozen=True)
