@@ -110,6 +110,23 @@ class _Made(Component):
             name: value if getattr(self, name, None) is None else getattr(self, name) for name, value in network.items()
         }
 
+    @property
+    def together(self) -> int:
+        """Consecutive time steps that `forward` takes together: 1 where only neurons look at other steps."""
+        return 1
+
+    def check(self, timesteps: int, where: str = "") -> None:
+        """Refuses a T that it cannot work with; `where` is its place in the network, for the message.
+
+        Raises:
+            ValueError: T is no multiple of the steps that it takes together.
+        """
+        if timesteps % self.together:
+            raise ValueError(
+                f"{where or self.role}, {self.label!r}, takes {self.together} time steps together, which must divide "
+                f"timesteps, got timesteps {timesteps}; take another chunk, or a multiple of {self.together} steps."
+            )
+
     def declared(self, network: Mapping[str, Any]) -> dict[str, Part]:
         """`parts()`, told the settings of the network that it names.
 

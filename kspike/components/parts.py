@@ -158,11 +158,13 @@ class MatMul(Part):
         role: "qk" (scores) or "av" (what they weigh).
         channels: size of all heads together.
         scaled: whether its result is multiplied by a factor.
+        chunk: time steps whose tokens meet: every token meets those of so many steps.
     """
 
     role: str
     channels: str = "width"
     scaled: bool = False
+    chunk: int = 1
 
     @property
     def sizes(self) -> tuple[str, ...]:

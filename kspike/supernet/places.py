@@ -94,6 +94,9 @@ class ElasticComponent(keras.layers.Layer):
             name: getattr(config, name) for name in ("v_reset", "decay_input", "detach_reset", "surrogate")
         }
 
+    #: `attend` does not multiply by the scale itself.
+    scales = False
+
     # -- weights ------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: tuple | None = None) -> None:
@@ -320,9 +323,8 @@ class SlicedSizes(PlainSizes):
     def _pool(self, x: Maps) -> Maps:
         return max_pool(x, stride=1)
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        y = self._layer.attend(q, k, v, self.heads)
-        return y if scale == 1.0 else y * scale
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(q, k, v, self.heads)
 
 
 class MaskedSizes(PlainSizes):
@@ -336,9 +338,8 @@ class MaskedSizes(PlainSizes):
         if block is not None:
             self.hidden, self.heads = view.extent("hidden", block), view.extent("heads", block)
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        y = self._layer.attend(q, k, v, self._view.heads(self._block))
-        return y if scale == 1.0 else y * scale
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(q, k, v, self._view.heads(self._block))
 
     def pool_heads(self, x: Tokens) -> Tokens:
         widths, index = self._view.heads(self._block)

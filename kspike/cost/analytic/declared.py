@@ -193,9 +193,9 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         weights = size.times(part.channels, part.kernel**2)
         return _product(at, weights, size.times(part.channels, at.before), size[part.channels], part.bias)
     if isinstance(part, MatMul):
-        stream = size.times(part.channels, after)
-        sizes = {"elements": stream, "tokens": after, "head_dim": size[part.channels] // size["heads"]}
-        return {"macs": stream * after, **sizes, **({"additions": stream} if part.scaled else {})}
+        stream, met = size.times(part.channels, after), after * part.chunk
+        sizes = {"elements": stream, "tokens": met, "head_dim": size[part.channels] // size["heads"]}
+        return {"macs": stream * met, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
         normalised = size.times(part.channels, part.copies * after)
         return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}
