@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kspike._types import Array, Signal
-from kspike.layers.coding import check_places, mean_of_places
+from kspike.layers.coding import RateDecoding, check_places, mean_of_places
 from kspike.models.spikformer import Spikformer
 
 
@@ -36,6 +36,11 @@ def step_by_step(model: Any, name: str) -> None:
             f"{name} expects a network whose time steps look back alone; a mixer of this one takes {together(model)} "
             "steps together (its chunk)."
         )
+
+
+def over_time(model: Spikformer) -> RateDecoding:
+    """The layer that takes the mean over time."""
+    return model.get_layer("decoding" if model.config.head == "mean" else "averaging")
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -84,6 +89,7 @@ def anytime(model: Spikformer) -> keras.Model:
         (2, 3, 10)
     """
     step_by_step(model, "anytime")
-    decoding, head = model.get_layer("decoding"), model.get_layer("head")
-    features = AnytimeDecoding(dtype=decoding.dtype_policy, name="anytime_decoding")(decoding.input)
-    return keras.Model(model.input, head(features), name=f"{model.name}_anytime")
+    mean, head = over_time(model), model.get_layer("head")
+    reading = AnytimeDecoding(dtype=mean.dtype_policy, name="anytime_decoding")(mean.input)
+    logits = reading if model.config.averages_logits else head(reading)
+    return keras.Model(model.input, logits, name=f"{model.name}_anytime")

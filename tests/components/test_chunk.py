@@ -8,6 +8,7 @@ import kspike
 from kspike import components, layers
 from kspike.components.mixers.ssa import SSA
 from kspike.models import anytime, early_exit
+from kspike.space import SearchSpace
 from tests.helpers import to_numpy, traced
 
 FIELDS = {
@@ -85,9 +86,14 @@ def test_another_chunk_is_refused(chunk):
 
 def test_a_chunk_that_does_not_divide_t_is_refused_with_its_place():
     SSA(chunk=4).check(8)
-    match = r"^mixer of block 3, 'ssa\(chunk=4\)', takes 4 time steps together, .* got timesteps 6"
+    match = r"^mixer of block 1, 'ssa\(chunk=4\)', takes 4 time steps together, .* got timesteps 6"
+    fields = {**FIELDS, "timesteps": 6, "depth": 2}
     with pytest.raises(ValueError, match=match):
-        SSA(chunk=4).check(6, "mixer of block 3")
+        kspike.SpikformerConfig(**fields, mixer=("ssa", SSA(chunk=4)))
+    with pytest.raises(ValueError, match=match.replace("block 1", "block 1 of stage 1")):
+        kspike.SpikformerConfig(**{**fields, "embed_dim": (16, 32), "depth": (1, 1)}, mixer=("ssa", SSA(chunk=4)))
+    with pytest.raises(ValueError, match=r"^mixer of block 0, 'ssa\(chunk=2\)', .* got timesteps 1"):
+        SearchSpace(kspike.SpikformerConfig(**FIELDS), timesteps=(1, 4), mixer=("ssa", SSA(chunk=2)))
     with pytest.raises(ValueError, match=r"^mixer, 'ssa\(chunk=2\)', takes 2 .* got timesteps 3"):
         layers.Component(SSA(chunk=2), num_heads=2).build((1, 3, 16, 16))
 
