@@ -94,6 +94,9 @@ class ElasticComponent(keras.layers.Layer):
             name: getattr(config, name) for name in ("v_reset", "decay_input", "detach_reset", "surrogate")
         }
 
+    #: `attend` does not multiply by the scale itself.
+    scales = False
+
     # -- weights ------------------------------------------------------------------------------------------------
 
     def build(self, input_shape: tuple | None = None) -> None:
@@ -150,11 +153,21 @@ class ElasticComponent(keras.layers.Layer):
 
     @property
     def plain(self) -> bool:
-        """Whether costs can be measured here: one neuron, and no products but dense ones and 3x3 convolutions."""
-        for part in self.declared.values():
+        """Whether costs can be measured here: one neuron, no products but dense ones and 3x3 convolutions, and no pools
+        but of what is known to be one neuron's spikes, or to be no spikes."""
+        for name, part in self.declared.items():
             if isinstance(part, DepthwiseConv) or (isinstance(part, Conv) and (part.kernel, part.stride) != (3, 1)):
                 return False
+            if isinstance(part, Pool) and not self._tells(name):
+                return False
         return len(self.neurons) == 1
+
+    def _tells(self, pool: str) -> bool:
+        """Whether the declaration says what a pool takes: the spikes of a whole neuron, or potentials."""
+        source = self.declared.get(geometry.source(self.declared, pool) or "")
+        if isinstance(source, kinds_of_part.Neuron):
+            return source.copies == 1
+        return not isinstance(source, (kinds_of_part.Sum, Pool))
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -180,7 +193,7 @@ class ElasticComponent(keras.layers.Layer):
             elif isinstance(part, DepthwiseConv):
                 call = functools.partial(self.part(name), extent=self._extent(part.channels, view))
                 calls[name] = self._masked(_over_frames(call, view), part, part.channels, after, view)
-            elif isinstance(part, Pool):
+            elif isinstance(part, Pool) and not part.heads:
                 calls[name] = _over_frames(functools.partial(max_pool, stride=part.stride), view)
         y = self.component.run(Parts(calls), x, self._sizes(view), self.network)
         if self.component.role != "stem" and tuple(y.shape) != tuple(x.shape):
@@ -307,9 +320,11 @@ def _over_frames(call: Callable, view: View) -> Callable:
 class SlicedSizes(PlainSizes):
     """The dimensions of one network on slices."""
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        y = self._layer.attend(q, k, v, self.heads)
-        return y if scale == 1.0 else y * scale
+    def _pool(self, x: Maps) -> Maps:
+        return max_pool(x, stride=1)
+
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(q, k, v, self.heads)
 
 
 class MaskedSizes(PlainSizes):
@@ -323,9 +338,14 @@ class MaskedSizes(PlainSizes):
         if block is not None:
             self.hidden, self.heads = view.extent("hidden", block), view.extent("heads", block)
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        y = self._layer.attend(q, k, v, self._view.heads(self._block))
-        return y if scale == 1.0 else y * scale
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(q, k, v, self._view.heads(self._block))
+
+    def pool_heads(self, x: Tokens) -> Tokens:
+        widths, index = self._view.heads(self._block)
+        head = ops.arange(x.shape[-1], dtype="int32") // ops.take(ops.convert_to_tensor(widths, dtype="int32"), index)
+        # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
+        return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         return ops.matmul(x, ops.cast(self._view.membership(self._block), x.dtype))
@@ -341,6 +361,17 @@ class MaskedSizes(PlainSizes):
         shape[axis] = -1
         weights = ops.cast(ops.reshape(ones, shape), x.dtype)
         return ops.sum(x * weights, axis=axis, keepdims=True) / ops.cast(ops.sum(ones), x.dtype)
+
+
+def _largest_of_three(x: Tokens, axis: int, meet: Any = True) -> Tokens:
+    """The largest of each number and its two neighbours on an axis, which `meet` or do not; of equals the first."""
+    n = x.shape[axis]
+    low = ops.full_like(ops.take(x, [0], axis=axis), float("-inf"))
+    first, last = (ops.take(x, list(range(*ends)), axis=axis) for ends in ((0, n - 1), (1, n)))
+    before = ops.concatenate([low, ops.where(meet, first, float("-inf"))], axis=axis)
+    after = ops.concatenate([ops.where(meet, last, float("-inf")), low], axis=axis)
+    y = ops.where(before >= x, before, x)
+    return ops.where(y >= after, y, after)
 
 
 class ElasticPlace(keras.layers.Layer):

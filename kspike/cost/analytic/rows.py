@@ -29,7 +29,7 @@ class Row:
         steps: how often it runs for an image: T, or 1 for the head (T where the mean over time follows it).
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
             convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and
-            then A V: N * N * D each.
+            then A V: N * N * D each, times the time steps whose tokens meet.
         parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.
@@ -37,7 +37,7 @@ class Row:
         pooled: numbers that go into a max-pool.
         additions: operations not named above: biases, residual sums, the scaling of attention, the averages before the
             head.
-        tokens, head_dim: of an attention product: tokens, and channels of one head.
+        tokens, head_dim: of an attention product: tokens that each token meets, and channels of one head.
 
     Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """
