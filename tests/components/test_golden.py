@@ -71,7 +71,7 @@ def test_spikes(name):
     for neuron, spikes in found.items():
         np.testing.assert_array_equal(spikes, parts.spikes(name, neuron), err_msg=neuron)
     for neuron, spikes in run(name, True)[1].items():
-        assert parts.hash_of(spikes) == parts.training_hash(name, neuron), neuron
+        assert parts.hash_of(name, spikes) == parts.training_hash(name, neuron), neuron
 
 
 @pytest.mark.parametrize("name", parts.NAMES)

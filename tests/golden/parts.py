@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike import layers
+from kspike import components, layers
 from kspike.components import geometry
-from tests.golden import networks
+from tests.golden import networks, throwaway
 from tests.golden.networks import Entry
 
 
@@ -26,12 +26,14 @@ class Golden:
         products: golden name of a product -> ours; the normalisation behind it is found beside both.
         neurons: golden name -> ours, in running order.
         unused: golden weights of what never runs.
+        exact: golden name of a product or a normalisation -> ours, where the two are named each by itself.
     """
 
     make: Callable[[dict[str, Any]], Any]
     products: Mapping[str, str]
     neurons: Mapping[str, str]
     unused: tuple[str, ...] = ()
+    exact: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class _Added(layers.Component):
@@ -167,6 +169,51 @@ PARTS = {
         {f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
     ),
 }
+PARTS |= {
+    "part_v2_sepconv": Golden(
+        lambda given: layers.Component("sepconv", residual="membrane"),
+        {},
+        {"lif1": "input_neuron", "lif2": "pw1_neuron"},
+        exact={"pwconv1": "pw1", "bn1": "pw1_norm", "dwconv": "dw", "pwconv2": "pw2", "bn2": "pw2_norm"},
+    ),
+    "part_v2_convblock": Golden(
+        lambda given: layers.SpikformerBlock(
+            1, given["mlp_ratio"], mixer="sepconv", mlp="conv", residual="membrane"
+        ),
+        {},
+        {
+            "Conv.lif1": "attention/input_neuron",
+            "Conv.lif2": "attention/pw1_neuron",
+            "lif1": "mlp/input_neuron",
+            "lif2": "mlp/conv1_neuron",
+        },
+        exact={
+            **{f"Conv.pwconv{i}": f"attention/pw{i}" for i in (1, 2)},
+            **{f"Conv.bn{i}": f"attention/pw{i}_norm" for i in (1, 2)},
+            "Conv.dwconv": "attention/dw",
+            **{f"conv{i}": f"mlp/conv{i}" for i in (1, 2)},
+            **{f"bn{i}": f"mlp/conv{i}_norm" for i in (1, 2)},
+        },
+    ),
+    "part_v2_downsample": Golden(
+        lambda given: layers.Component(
+            "strided", role="downsample", embed_dim=given["embed_dims"], residual="membrane"
+        ),
+        {},
+        {"encode_lif": "neuron"},
+        exact={"encode_conv": "conv", "encode_bn": "norm"},
+    ),
+    "part_v3_sepconv": Golden(
+        lambda given: throwaway.layer("sepconv_spike", kernel=given["kernel_size"]),
+        {},
+        {"spike1": "input_neuron", "spike2": "pw1_neuron", "spike3": "dw_neuron"},
+        exact={
+            f"{golden}.{i}": f"{ours}{'_norm' * i}"
+            for golden, ours in (("pwconv1", "pw1"), ("dwconv", "dw"), ("pwconv2", "pw2"))
+            for i in (0, 1)
+        },
+    ),
+}
 NAMES = tuple(PARTS)
 
 
@@ -191,7 +238,11 @@ def inputs(name: str, key: str = "x") -> np.ndarray:
 
 
 def tokens(x: np.ndarray) -> np.ndarray:
-    """(time, batch, channels, ..., height, width) or (time, batch, channels, ..., tokens) as we have it."""
+    """(time, batch, channels, ..., height, width) or (time, batch, channels, ..., tokens) as we have it.
+
+    Spike-driven Transformer V3 and RepConv have no time: (batch, channels, height, width).
+    """
+    x = x[None] if x.ndim == 4 else x
     return np.ascontiguousarray(x.reshape(*x.shape[:3], -1).transpose(1, 0, 3, 2))
 
 
@@ -241,11 +292,24 @@ def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]
     return found + networks._norm(norm_name, norm, part, of)
 
 
+def _exact(golden: str, ours: Any) -> list[Entry]:
+    if hasattr(ours, "gamma"):
+        return networks._norm(golden, ours)
+    layout: Callable = _dense
+    if isinstance(ours, keras.layers.DepthwiseConv2D):
+        layout = _depthwise
+    elif isinstance(ours, keras.layers.Conv2D):
+        layout = networks._conv
+    found = [Entry(f"{golden}.weight", ours.kernel, layout)]
+    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same)] if ours.use_bias else found
+
+
 def entries(layer: Any, name: str) -> list[Entry]:
     """Every weight of the layer, by its golden name."""
     golden, spec = networks.load(name), PARTS[name]
     known = {key[2:] for key in golden if key.startswith("w/")}
     found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
+    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, _part(layer, ours))]
     for g, ours in spec.neurons.items():
         if f"{g}.w" in known:
             path, part, of = _split(ours)
@@ -285,8 +349,8 @@ def neurons(layer: Any, name: str) -> dict[str, tuple[Any, int, int]]:
 def count(layer: Any, name: str, golden: str) -> int:
     """Numbers of a channel over which a normalisation averages: time x batch x tokens, or pixels where it stands."""
     x = inputs(name)
-    if not is_stem(name):
-        return int(np.prod(x.shape[:3]))
+    if not is_stem(name):  # a downsampling gives fewer tokens
+        return int(np.prod(tokens(networks.load(name)["y_training"]).shape[:3]))
     where = geometry.grids(layer.declared, x.shape[2:4])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
@@ -301,12 +365,14 @@ def count(layer: Any, name: str, golden: str) -> int:
 def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
+    if _of_levels(name):
+        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / throwaway.LEVELS
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
-    maps = is_stem(name) and len(shape) == 5
+    maps = (is_stem(name) or name == "part_v2_downsample") and len(shape) == 5
     return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 
@@ -315,11 +381,18 @@ def training_hash(name: str, neuron: str) -> str:
     return _described(name)[neuron]["sha256_training"]
 
 
-def hash_of(found: np.ndarray) -> str:
-    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), packed in the golden order."""
+def hash_of(name: str, found: np.ndarray) -> str:
+    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), stored as the golden ones."""
     axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
+    if _of_levels(name):
+        return hashlib.sha256((found * throwaway.LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
     packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
+
+
+def _of_levels(name: str) -> bool:
+    """Whether its neurons are integer ones, whose levels are stored as they are."""
+    return name.startswith("part_v3_")
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -136,13 +136,14 @@ class Dimensions:
         return found
 
     def _size(self, size: str) -> Any:
-        name, fraction = split(size)
-        if name not in self._known:
+        named = split(size)
+        if named.dimension not in self._known:
             raise ValueError(
                 f"{self._label} names the size {size!r}, which it has not where it stands; there: "
                 f"{', '.join(self._known)}."
             )
-        return self._known[name] // fraction if fraction > 1 else self._known[name]
+        number = self._known[named.dimension]
+        return number if named.times == named.over else named.of(number)
 
 
 def kind(part: Part) -> str:
