@@ -18,6 +18,10 @@ from kspike.components.parts import Part
 
 #: What a component may be to a network.
 ROLES = ("stem", "downsample", "mixer", "mlp", "head", "neuron")
+#: Branches of a block in running order: the config's field -> the role of what it names.
+BRANCHES: Mapping[str, str] = {"local": "mixer", "mixer": "mixer", "mlp": "mlp"}
+#: What a branch is called in paths of the model; a mixer's is Spikformer's, whatever its name.
+PATHS: Mapping[str, str] = {"local": "local", "mixer": "attention", "mlp": "mlp"}
 #: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block; the neurons of a
 #: downsampling are of the stem's kind.
 BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")

@@ -17,7 +17,8 @@ C = TypeVar("C", bound=type)
 _OWN = __name__.rpartition(".")[0]
 #: Role -> the folder that holds kspike's own.
 FOLDERS = {
-    "stem": "stems", "downsample": "downsamples", "mixer": "mixers", "mlp": "mlps", "head": "heads", "neuron": "neurons",
+    "stem": "stems", "downsample": "downsamples", "mixer": "mixers", "mlp": "mlps", "head": "heads",
+    "neuron": "neurons",
 }  # fmt: skip
 _REGISTRY: dict[str, Registry[type]] = {
     role: Registry(

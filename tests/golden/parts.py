@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike import components, layers
+from kspike import layers
 from kspike.components import geometry
 from tests.golden import networks, throwaway
 from tests.golden.networks import Entry
@@ -177,9 +177,7 @@ PARTS |= {
         exact={"pwconv1": "pw1", "bn1": "pw1_norm", "dwconv": "dw", "pwconv2": "pw2", "bn2": "pw2_norm"},
     ),
     "part_v2_convblock": Golden(
-        lambda given: layers.SpikformerBlock(
-            1, given["mlp_ratio"], mixer="sepconv", mlp="conv", residual="membrane"
-        ),
+        lambda given: layers.SpikformerBlock(1, given["mlp_ratio"], mixer="sepconv", mlp="conv", residual="membrane"),
         {},
         {
             "Conv.lif1": "attention/input_neuron",

@@ -26,8 +26,8 @@ class SepConv(Mixer):
 
         output = BN(pw2(dw(LIF(BN(pw1(LIF(x)))))))          pw: token by token; dw: each channel by itself
 
-    No product has a bias, and neither a neuron nor a normalisation stands between dw and pw2, which therefore multiplies
-    real numbers. Source: Spike-driven Transformer V2 (Yao et al., 2024), its convolution blocks.
+    No product has a bias, and neither a neuron nor a normalisation stands between dw and pw2, which multiplies real
+    numbers. Source: Spike-driven Transformer V2 (Yao et al., 2024), its convolution blocks.
 
     Args:
         kernel: side of dw, odd.
