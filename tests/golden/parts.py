@@ -232,15 +232,20 @@ def is_stem(name: str) -> bool:
 def inputs(name: str, key: str = "x") -> np.ndarray:
     """A golden array of the shape of the input, as we have it."""
     x = networks.load(name)[key]
-    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if is_stem(name) else tokens(x)
+    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if is_stem(name) else outputs(name, key)
 
 
-def tokens(x: np.ndarray) -> np.ndarray:
-    """(time, batch, channels, ..., height, width) or (time, batch, channels, ..., tokens) as we have it.
+def outputs(name: str, key: str) -> np.ndarray:
+    """A golden array of the shape of the output, as we have it.
 
     Spike-driven Transformer V3 and RepConv have no time: (batch, channels, height, width).
     """
-    x = x[None] if x.ndim == 4 else x
+    x = networks.load(name)[key]
+    return tokens(x[None] if x.ndim == 4 else x)
+
+
+def tokens(x: np.ndarray) -> np.ndarray:
+    """(time, batch, channels, ..., height, width) or (time, batch, channels, ..., tokens) as we have it."""
     return np.ascontiguousarray(x.reshape(*x.shape[:3], -1).transpose(1, 0, 3, 2))
 
 
@@ -348,7 +353,7 @@ def count(layer: Any, name: str, golden: str) -> int:
     """Numbers of a channel over which a normalisation averages: time x batch x tokens, or pixels where it stands."""
     x = inputs(name)
     if not is_stem(name):  # a downsampling gives fewer tokens
-        return int(np.prod(tokens(networks.load(name)["y_training"]).shape[:3]))
+        return int(np.prod(outputs(name, "y_training").shape[:3]))
     where = geometry.grids(layer.declared, x.shape[2:4])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
