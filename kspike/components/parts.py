@@ -131,6 +131,7 @@ class DepthwiseConv(Part):
     Args:
         channels: size.
         kernel, stride, bias, of: as `Conv`.
+        padded: whether zeros are put around the image; else each side gets shorter by `kernel - 1`.
     """
 
     channels: str
@@ -138,6 +139,7 @@ class DepthwiseConv(Part):
     stride: int = 1
     bias: bool = False
     of: str | None = None
+    padded: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +154,14 @@ class Norm(Part):
 
     channels: str
     copies: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class BorderNorm(Norm):
+    """Batch normalisation, and a border around its result: what it makes of 0 by the moving statistics.
+
+    `(batch, time, height, width, channels)` -> `(batch, time, height + 2, width + 2, channels)`.
+    """
 
 
 @dataclasses.dataclass(frozen=True)

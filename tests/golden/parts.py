@@ -169,7 +169,35 @@ PARTS = {
         {f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
     ),
 }
+
+
+def _repconv(golden: str, ours: str) -> dict[str, str]:
+    return {
+        f"{golden}.body.0": f"{ours}_in",
+        f"{golden}.body.1.bn": f"{ours}_border",
+        f"{golden}.body.2.0": f"{ours}_dw",
+        f"{golden}.body.2.1": f"{ours}_out",
+        f"{golden}.body.2.2": f"{ours}_inner_norm",
+    }
+
+
 PARTS |= {
+    "part_repconv": Golden(
+        lambda given: throwaway.layer(throwaway.RepConv),
+        {},
+        {},
+        exact={golden.removeprefix("."): ours for golden, ours in _repconv("", "own").items()},
+    ),
+    "part_sdsa3": Golden(
+        lambda given: layers.Component("sdsa3", num_heads=given["num_heads"], residual="membrane"),
+        {},
+        {"head_lif": "input_neuron", **{f"{c}_lif": f"{c}_neuron" for c in "qkv"}, "attn_lif": "attention_neuron"},
+        exact={
+            golden: ours
+            for name in ("q", "k", "v", "proj")
+            for golden, ours in {**_repconv(f"{name}_conv.0", name), f"{name}_conv.1": f"{name}_norm"}.items()
+        },
+    ),
     "part_v2_sepconv": Golden(
         lambda given: layers.Component("sepconv", residual="membrane"),
         {},

@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from kspike import components, layers
+from kspike.components import repconv
 from tests.components import own
 
 #: Levels of the golden integer neuron.
@@ -26,11 +27,27 @@ class Levels(components.Neuron):
         return levels + (clipped - ops.stop_gradient(clipped)), ()
 
 
-def layer(mixer: str, residual: str = "membrane", num_heads: int = 1, **settings: Any) -> layers.Component:
-    """A mixer with integer neurons, as a layer."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RepConv(components.Mixer):
+    """A RepConv alone."""
+
+    residuals = ("membrane",)
+
+    def parts(self) -> dict[str, Any]:
+        return repconv.parts("own")
+
+    def forward(self, part: Any, x: Any, sizes: Any) -> Any:
+        return repconv.forward(part, "own", x, sizes)
+
+
+def layer(mixer: Any, num_heads: int = 1, **settings: Any) -> layers.Component:
+    """A mixer with integer neurons, by its name and settings or by a class of this file, as a layer."""
     back = own.forget()
     try:
+        if isinstance(mixer, type):
+            mixer = components.register("mixer", f"golden_{mixer.__name__.lower()}")(mixer).name
         neuron = components.register("neuron", "golden_levels")(Levels)()
-        return layers.Component({"name": mixer, **settings}, residual=residual, num_heads=num_heads, neuron=neuron)
+        how = {"num_heads": num_heads, "neuron": neuron, "residual": "membrane"}
+        return layers.Component({"name": mixer, **settings}, **how)
     finally:
         back()

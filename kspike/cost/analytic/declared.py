@@ -200,7 +200,7 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         sizes = {"elements": stream, "tokens": after, "head_dim": size[part.channels] // size["heads"]}
         return {"macs": stream * after, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
-        normalised = size.times(part.channels, part.copies * after)
+        normalised = size.times(part.channels, part.copies * at.before)  # a border around them is no more of them
         return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}
     if isinstance(part, Neuron):
         return {"neurons": updates(at, size)} | ({} if learned is None else {"parameters": part.copies * learned})
