@@ -315,7 +315,7 @@ class SpikformerConfig:
         """Refuses a size of which a part takes a fraction that is no whole number, and one that there is not here."""
         for part in declared.values():
             for name in part.sizes:
-                dimension, fraction = components.parts.split(name)
+                dimension, _, fraction = components.parts.split(name)
                 if dimension.startswith("stem_") and made.name != "sps":
                     raise ValueError(f"{dimension} is a size of 'sps' alone, named by {made.role} {made.label}.")
                 if dimension in sizes and sizes[dimension] % fraction:

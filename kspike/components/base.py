@@ -152,7 +152,7 @@ class _Made(Component):
 
     def uses(self, size: str, network: Mapping[str, Any]) -> bool:
         """Whether any part of it depends on a dimension: "heads", "hidden"."""
-        return any(parts_module.split(n)[0] == size for p in self.declared(network).values() for n in p.sizes)
+        return any(parts_module.split(n).dimension == size for p in self.declared(network).values() for n in p.sizes)
 
     def run(self, part: Any, x: Any, sizes: Any, network: Mapping[str, Any]) -> Any:
         """`forward`, told the settings of the network that it names."""
@@ -173,7 +173,10 @@ class Mixer(_Made):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MLP(_Made):
-    """Works on every token by itself: `(batch, time, tokens, width)` in and out; the block adds the shortcut."""
+    """Widens and narrows the channels, most of every token by itself: `(batch, time, tokens, width)` in and out.
+
+    The block adds the shortcut.
+    """
 
     role: ClassVar[str] = "mlp"
 
@@ -320,7 +323,8 @@ def check_parts(what: str, declared: Mapping[str, Part]) -> None:
             if not parts_module.known(size):
                 raise ValueError(
                     f"{what}: {name} names the size {size!r}{nearest(size, parts_module.SIZES)}; "
-                    f"known: {', '.join(parts_module.SIZES)}."
+                    f"known: {', '.join(parts_module.SIZES)}, each as it is, or by 2, 4 or 8 as in 'width/8' and "
+                    "'width*4'."
                 )
         of, before = getattr(part, "of", None), list(declared)[: list(declared).index(name)]
         if of and of not in before:

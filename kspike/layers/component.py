@@ -14,7 +14,8 @@ from kspike import components
 from kspike._types import Array, Heads, Maps, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
+from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
+from kspike.layers import border
 from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
 from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.norm import BatchNorm, Fire, Normalise
@@ -67,7 +68,7 @@ class ComponentLayer(SpikingComposite):
         """The layer of a part; sizes are needed for a product alone."""
         common = {"dtype": self.dtype_policy, "name": name}
         if isinstance(part, Norm):
-            return BatchNorm(**common)
+            return border.BorderNorm(**common) if isinstance(part, BorderNorm) else BatchNorm(**common)
         if isinstance(part, kinds_of_part.Neuron):
             return self.make_neuron(part.kind, name, groups=part.copies)
         number = functools.partial(number_of, size or {})
@@ -77,7 +78,7 @@ class ComponentLayer(SpikingComposite):
         assert isinstance(part, (Conv, DepthwiseConv))
         how: dict[str, Any] = {
             "strides": part.stride,
-            "padding": "same",
+            "padding": "same" if getattr(part, "padded", True) else "valid",
             "use_bias": part.bias,
             "data_format": "channels_last",
         }
@@ -105,6 +106,8 @@ class ComponentLayer(SpikingComposite):
             channels = number_of(size, part.sizes[0]) * (1 if isinstance(part, Dense) else getattr(part, "copies", 1))
             if isinstance(part, (Conv, DepthwiseConv)):
                 self.part(name).build((None, *where[name][0], channels))
+            elif isinstance(part, BorderNorm):
+                self.part(name).build((*lead, *where[name][0], channels))
             elif len(input_shape) == 5 and name in where:
                 self.part(name).build((*lead, *where[name][1], channels))
             else:
@@ -365,7 +368,8 @@ class Component(ComponentLayer):
             and size["width"] % self.num_heads
         ):
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels.")
-        if grid is None and any(isinstance(part, (Conv, DepthwiseConv, Pool)) for part in self.declared.values()):
+        on_grid = (BorderNorm, Conv, DepthwiseConv, Pool)
+        if grid is None and any(isinstance(part, on_grid) for part in self.declared.values()):
             raise ValueError(f"grid must be given: {input_shape[2]} tokens are no square, for {self.component.label}.")
         for name, layer in self.made(products=True, size=size).items():
             setattr(self, f"part_{name}", layer)

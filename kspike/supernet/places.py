@@ -14,7 +14,7 @@ from kspike import components
 from kspike._types import Array, Maps, PerStep, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
+from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers._parts import fold_time, unfold_time
 from kspike.layers.component import Parts, refused_shape
@@ -22,6 +22,7 @@ from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
 from kspike.layers.stepping import Membrane, check_step, run
 from kspike.ops import attend, attend_chosen, lif, max_pool
+from kspike.supernet.border import ElasticBorderNorm
 from kspike.supernet.choosing import choose
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
 from kspike.supernet.view import Extent, MaskedView, View
@@ -128,9 +129,10 @@ class ElasticComponent(keras.layers.Layer):
             sides = (part.kernel, part.stride, part.bias)
             return ElasticConv(number(part.inputs), number(part.outputs), *sides, **common)
         if isinstance(part, DepthwiseConv):
-            return ElasticDepthwise(number(part.channels), part.kernel, part.stride, part.bias, **common)
+            return ElasticDepthwise(number(part.channels), part.kernel, part.stride, part.bias, part.padded, **common)
         if isinstance(part, Norm):
-            return ElasticNorm(number(part.channels), part.copies, **common)
+            cls = ElasticBorderNorm if isinstance(part, BorderNorm) else ElasticNorm
+            return cls(number(part.channels), part.copies, **common)
         return None
 
     def _add_neuron(self, name: str, part: kinds_of_part.Neuron) -> None:

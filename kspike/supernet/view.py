@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from kspike._types import Array, PerStep, Scalar
-from kspike.components.parts import split
+from kspike.components.parts import Size, number_of, split
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.space.expression import spread
@@ -93,8 +93,7 @@ class SlicedView:
         sizes = self.sizes(block)
         if size in sizes:
             return Leading(sizes[size])
-        dimension, fraction = split(size)
-        return Leading(sizes[dimension] // fraction)
+        return Leading(number_of(sizes, size))
 
     def choice(self, field: str, block: int | None = None) -> int:
         """Which of the components to choose from."""
@@ -157,32 +156,33 @@ class MaskedView:
 
     def extent(self, size: str, block: int | None = None) -> Masked:
         """The channels of a dimension, by its name in `kspike.components.parts`, among the largest network's."""
-        dimension, fraction = split(size)
+        named = split(size)
+        dimension = named.dimension
         widths = self._choices("embed_dim", self.largest.embed_dim)
         if dimension == "width":
-            return self._extent([[d // fraction for d in widths]], ["embed_dim"])
+            return self._extent([[named.of(d) for d in widths]], ["embed_dim"])
         if dimension == "hidden":
             ratios = self._of_block("mlp_ratio", block)
-            sizes = [[int(d * ratio) // fraction for ratio in ratios] for d in widths]
-            largest = largest_sizes(self.space)["hidden"] // fraction
+            sizes = [[named.of(int(d * ratio)) for ratio in ratios] for d in widths]
+            largest = number_of(largest_sizes(self.space), size)
             table = (np.arange(largest) < np.array(sizes)[..., None]).astype("float32")
             return Masked(self._pick(table, ["embed_dim", f"mlp_ratio/{block}"]))
         if dimension == "heads":
-            counts = np.array(self._of_block("num_heads", block)) // fraction
-            table = (np.arange(largest_sizes(self.space)["heads"] // fraction) < counts[:, None]).astype("float32")
+            counts = named.of(np.array(self._of_block("num_heads", block)))
+            table = (np.arange(number_of(largest_sizes(self.space), size)) < counts[:, None]).astype("float32")
             return Masked(self._pick(table, [f"num_heads/{block}"]))
         if dimension.startswith("stem_"):
-            return self._stem(int(dimension[5:]), fraction)
-        return self._extent([[largest_sizes(self.space)[dimension] // fraction]], [""])
+            return self._stem(int(dimension[5:]), named)
+        return self._extent([[number_of(largest_sizes(self.space), size)]], [""])
 
-    def _stem(self, stage: int, fraction: int) -> Masked:
+    def _stem(self, stage: int, size: Size) -> Masked:
         name = f"stem_channels.{stage}"
         if name in self._gene:
-            return self._extent([[c // fraction for c in self._gene[name].choices]], [name])
+            return self._extent([[size.of(c) for c in self._gene[name].choices]], [name])
         if self.space.stem_follows_width:
             widths = self._choices("embed_dim", self.largest.embed_dim)
-            return self._extent([[(d >> (3 - stage)) // fraction for d in widths]], ["embed_dim"])
-        return self._extent([(self.space.base.stem_channels[stage] // fraction,)], [""])
+            return self._extent([[size.of(d >> (3 - stage)) for d in widths]], ["embed_dim"])
+        return self._extent([(size.of(self.space.base.stem_channels[stage]),)], [""])
 
     def _of_block(self, field: str, block: int | None) -> tuple:
         """The values that a field of a block may have: a gene's choices, or the base's own value."""

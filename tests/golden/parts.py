@@ -13,7 +13,7 @@ import numpy as np
 
 from kspike import layers
 from kspike.components import geometry
-from tests.golden import networks
+from tests.golden import networks, throwaway
 from tests.golden.networks import Entry
 
 
@@ -27,6 +27,7 @@ class Golden:
         neurons: golden name -> ours, in running order.
         unused: golden weights of what never runs.
         role: "stem" or "downsample", which work on images; "" of what works on tokens.
+        exact: golden name of a product or a normalisation -> ours, where the two are named each by itself.
     """
 
     make: Callable[[dict[str, Any]], Any]
@@ -34,6 +35,7 @@ class Golden:
     neurons: Mapping[str, str]
     unused: tuple[str, ...] = ()
     role: str = ""
+    exact: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class _Added(layers.Component):
@@ -230,6 +232,69 @@ PARTS = {
         **_images("downsample", "strided"), products={"encode": "conv"}, neurons={"encode_lif": "neuron"}
     ),
 }
+
+
+def _repconv(golden: str, ours: str) -> dict[str, str]:
+    return {
+        f"{golden}.body.0": f"{ours}_in",
+        f"{golden}.body.1.bn": f"{ours}_border",
+        f"{golden}.body.2.0": f"{ours}_dw",
+        f"{golden}.body.2.1": f"{ours}_out",
+        f"{golden}.body.2.2": f"{ours}_inner_norm",
+    }
+
+
+PARTS |= {
+    "part_repconv": Golden(
+        lambda given: throwaway.layer(throwaway.RepConv),
+        {},
+        {},
+        exact={golden.removeprefix("."): ours for golden, ours in _repconv("", "own").items()},
+    ),
+    "part_sdsa3": Golden(
+        lambda given: layers.Component("sdsa3", num_heads=given["num_heads"], residual="membrane"),
+        {},
+        {"head_lif": "input_neuron", **{f"{c}_lif": f"{c}_neuron" for c in "qkv"}, "attn_lif": "attention_neuron"},
+        exact={
+            golden: ours
+            for name in ("q", "k", "v", "proj")
+            for golden, ours in {**_repconv(f"{name}_conv.0", name), f"{name}_conv.1": f"{name}_norm"}.items()
+        },
+    ),
+    "part_v2_sepconv": Golden(
+        lambda given: layers.Component("sepconv", residual="membrane"),
+        {},
+        {"lif1": "input_neuron", "lif2": "pw1_neuron"},
+        exact={"pwconv1": "pw1", "bn1": "pw1_norm", "dwconv": "dw", "pwconv2": "pw2", "bn2": "pw2_norm"},
+    ),
+    "part_v2_convblock": Golden(
+        lambda given: layers.SpikformerBlock(1, given["mlp_ratio"], mixer="sepconv", mlp="conv", residual="membrane"),
+        {},
+        {
+            "Conv.lif1": "attention/input_neuron",
+            "Conv.lif2": "attention/pw1_neuron",
+            "lif1": "mlp/input_neuron",
+            "lif2": "mlp/conv1_neuron",
+        },
+        exact={
+            **{f"Conv.pwconv{i}": f"attention/pw{i}" for i in (1, 2)},
+            **{f"Conv.bn{i}": f"attention/pw{i}_norm" for i in (1, 2)},
+            "Conv.dwconv": "attention/dw",
+            **{f"conv{i}": f"mlp/conv{i}" for i in (1, 2)},
+            **{f"bn{i}": f"mlp/conv{i}_norm" for i in (1, 2)},
+        },
+    ),
+    "part_v3_sepconv": Golden(
+        lambda given: throwaway.layer("sepconv_spike", kernel=given["kernel_size"]),
+        {},
+        {"spike1": "input_neuron", "spike2": "pw1_neuron", "spike3": "dw_neuron"},
+        exact={
+            f"{golden}.{i}": f"{ours}{'_norm' * i}"
+            for golden, ours in (("pwconv1", "pw1"), ("dwconv", "dw"), ("pwconv2", "pw2"))
+            for i in (0, 1)
+        },
+    ),
+}
 NAMES = tuple(PARTS)
 
 
@@ -245,7 +310,16 @@ def layer_of(name: str) -> keras.layers.Layer:
 def inputs(name: str, key: str = "x") -> np.ndarray:
     """A golden array of the shape of the input, as we have it."""
     x = networks.load(name)[key]
-    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if PARTS[name].role == "stem" else tokens(x)
+    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if PARTS[name].role == "stem" else outputs(name, key)
+
+
+def outputs(name: str, key: str) -> np.ndarray:
+    """A golden array of the shape of the output, as we have it.
+
+    Spike-driven Transformer V3 and RepConv have no time: (batch, channels, height, width).
+    """
+    x = networks.load(name)[key]
+    return tokens(x[None] if x.ndim == 4 else x)
 
 
 def tokens(x: np.ndarray) -> np.ndarray:
@@ -300,11 +374,24 @@ def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]
     return found + networks._norm(norm_name, norm, part, of)
 
 
+def _exact(golden: str, ours: Any) -> list[Entry]:
+    if hasattr(ours, "gamma"):
+        return networks._norm(golden, ours)
+    layout: Callable = _dense
+    if isinstance(ours, keras.layers.DepthwiseConv2D):
+        layout = _depthwise
+    elif isinstance(ours, keras.layers.Conv2D):
+        layout = networks._conv
+    found = [Entry(f"{golden}.weight", ours.kernel, layout)]
+    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same)] if ours.use_bias else found
+
+
 def entries(layer: Any, name: str) -> list[Entry]:
     """Every weight of the layer, by its golden name."""
     golden, spec = networks.load(name), PARTS[name]
     known = {key[2:] for key in golden if key.startswith("w/")}
     found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
+    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, _part(layer, ours))]
     for g, ours in spec.neurons.items():
         if f"{g}.w" in known:
             path, part, of = _split(ours)
@@ -347,6 +434,9 @@ def count(layer: Any, name: str, golden: str) -> int:
     if not PARTS[name].role:
         return int(np.prod(x.shape[:3]))
     where = geometry.grids(layer.declared, networks.load(name)["x"].shape[-2:])
+    if not is_stem(name):  # a downsampling gives fewer tokens
+        return int(np.prod(outputs(name, "y_training").shape[:3]))
+    where = geometry.grids(layer.declared, x.shape[2:4])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
         n
@@ -360,12 +450,15 @@ def count(layer: Any, name: str, golden: str) -> int:
 def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
+    if _of_levels(name):
+        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / throwaway.LEVELS
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
     maps = bool(PARTS[name].role) and len(shape) == 5
+    maps = (is_stem(name) or name == "part_v2_downsample") and len(shape) == 5
     return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 
@@ -374,11 +467,18 @@ def training_hash(name: str, neuron: str) -> str:
     return _described(name)[neuron]["sha256_training"]
 
 
-def hash_of(found: np.ndarray) -> str:
-    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), packed in the golden order."""
+def hash_of(name: str, found: np.ndarray) -> str:
+    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), stored as the golden ones."""
     axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
+    if _of_levels(name):
+        return hashlib.sha256((found * throwaway.LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
     packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
+
+
+def _of_levels(name: str) -> bool:
+    """Whether its neurons are integer ones, whose levels are stored as they are."""
+    return name.startswith("part_v3_")
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -134,13 +134,14 @@ class Dimensions:
         return found
 
     def _size(self, size: str) -> Any:
-        name, fraction = split(size)
-        if name not in self._known:
+        named = split(size)
+        if named.dimension not in self._known:
             raise ValueError(
                 f"{self._label} names the size {size!r}, which it has not where it stands; there: "
                 f"{', '.join(self._known)}."
             )
-        return self._known[name] // fraction if fraction > 1 else self._known[name]
+        number = self._known[named.dimension]
+        return number if named.times == named.over else named.of(number)
 
 
 def kind(part: Part) -> str:
@@ -197,7 +198,7 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         sizes = {"elements": stream, "tokens": met, "head_dim": size[part.channels] // size["heads"]}
         return {"macs": stream * met, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
-        normalised = size.times(part.channels, part.copies * after)
+        normalised = size.times(part.channels, part.copies * at.before)  # a border around them is no more of them
         return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}
     if isinstance(part, Neuron):
         return {"neurons": updates(at, size)} | ({} if learned is None else {"parameters": part.copies * learned})
