@@ -434,9 +434,6 @@ def count(layer: Any, name: str, golden: str) -> int:
     if not PARTS[name].role:
         return int(np.prod(x.shape[:3]))
     where = geometry.grids(layer.declared, networks.load(name)["x"].shape[-2:])
-    if not is_stem(name):  # a downsampling gives fewer tokens
-        return int(np.prod(outputs(name, "y_training").shape[:3]))
-    where = geometry.grids(layer.declared, x.shape[2:4])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
         n
@@ -458,7 +455,6 @@ def spikes(name: str, neuron: str) -> np.ndarray:
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
     maps = bool(PARTS[name].role) and len(shape) == 5
-    maps = (is_stem(name) or name == "part_v2_downsample") and len(shape) == 5
     return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 
