@@ -427,6 +427,10 @@ class SpikformerConfig:
         """The settings that a stem may name."""
         return {name: getattr(self, name) for name in components.base.STEM}
 
+    def settings_of(self, role: str) -> dict[str, Any]:
+        """The settings that a component of a role may name."""
+        return {name: getattr(self, name) for name in components.base.OFFERED[role]}
+
     @functools.cached_property
     def neuron_component(self) -> components.Neuron:
         """The neuron as an object."""

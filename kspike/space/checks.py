@@ -104,7 +104,9 @@ def _build(space: SearchSpace) -> None:
     for end in (space.smallest(), space.largest()):
         changed: list[Mapping[str, int]] = [{}]
         changed += [{gene.name: i} for gene in words for i in range(len(gene.choices))]
-        changed += [space.conditions.where(at) or {} for at, table in enumerate(space.conditions.tables) if not table.all()]
+        changed += [
+            space.conditions.where(at) or {} for at, table in enumerate(space.conditions.tables) if not table.all()
+        ]
         for each in changed:
             made = _with(end, each)
             variants.setdefault(made.indices, made)

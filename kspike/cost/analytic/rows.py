@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kspike._stages import Place
 from kspike.cost.analytic.declared import Declared, Dimensions, count
-from kspike.cost.analytic.sizes import Place, Sizes
+from kspike.cost.analytic.sizes import Sizes
 
 
 @dataclasses.dataclass(frozen=True)
