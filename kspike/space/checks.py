@@ -104,7 +104,9 @@ def _build(space: SearchSpace) -> None:
     for end in (space.smallest(), space.largest()):
         changed: list[Mapping[str, int]] = [{}]
         changed += [{gene.name: i} for gene in words for i in range(len(gene.choices))]
-        changed += [space.conditions.where(at) or {} for at, table in enumerate(space.conditions.tables) if not table.all()]
+        changed += [
+            space.conditions.where(at) or {} for at, table in enumerate(space.conditions.tables) if not table.all()
+        ]
         for each in changed:
             made = _with(end, each)
             variants.setdefault(made.indices, made)
@@ -126,7 +128,7 @@ def _with(genome: Genome, words: Mapping[str, int]) -> Genome:
 
 
 def _check_grids(space: SearchSpace) -> None:
-    """What may stand in one place before a stage gives one grid of tokens, or blocks would differ by more than words."""
+    """Refuses stems, and downsamplings of one transition, that give different grids of tokens."""
     grid = _one_grid("stem", space.components("stem"), space, space.base.image_shape[:2], "strides or pools")
     for stage in range(1, space.stages):
         made = space.components("downsample", stage=stage)

@@ -78,7 +78,9 @@ class Conditions:
 
     def _table(self, gene: Gene, axes: Sequence[Place]) -> np.ndarray:
         choices = [self._words[axis] for axis in axes]
-        found = [_acts(gene, self._space.base, dict(zip(axes, each, strict=True))) for each in itertools.product(*choices)]
+        found = [
+            _acts(gene, self._space.base, dict(zip(axes, each, strict=True))) for each in itertools.product(*choices)
+        ]
         return np.array(found, bool).reshape([len(words) for words in choices])
 
     def acts(self, slot: int, chosen: Mapping[int, int]) -> bool:

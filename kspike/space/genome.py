@@ -85,9 +85,7 @@ class Genome:
             acts = self.space.conditions.mask(np.array([self.indices], int))[0]
             return tuple(i if there else -1 for i, there in zip(self.indices, acts, strict=True))
         blocks = {None, *self.blocks}
-        return tuple(
-            i if slot.block in blocks else -1 for slot, i in zip(self.space.slots, self.indices, strict=True)
-        )
+        return tuple(i if slot.block in blocks else -1 for slot, i in zip(self.space.slots, self.indices, strict=True))
 
     @functools.cached_property
     def id(self) -> str:
@@ -126,9 +124,7 @@ class Genome:
         if gene.scope == "network" or gene.stage is not None:
             return between.join(shown)
         ends = [sum(self.depths[: stage + 1]) for stage in range(len(self.depths))]
-        return "|".join(
-            between.join(shown[end - depth : end]) for end, depth in zip(ends, self.depths, strict=True)
-        )
+        return "|".join(between.join(shown[end - depth : end]) for end, depth in zip(ends, self.depths, strict=True))
 
     def _places(self, gene: Gene) -> list[int]:
         """Of a gene, its indices in expressed blocks."""
