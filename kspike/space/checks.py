@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kspike.components import BRANCHES, geometry
+from kspike.config import SpikformerConfig
 from kspike.space.gene import NEURON_FIELDS, Gene, reads, settings_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def _check_widths(space: SearchSpace, stage: int) -> None:
     widths = space.choices("embed_dim", stage=stage)
     here = f" of stage {stage}" if space.stages > 1 else ""
     heads = _heads(space, stage)
+    block = space.starts[stage]
+    fixed = space.gene("num_heads", block) is None
+    usual = SpikformerConfig.num_heads
+    hint = f" They are the base's, {usual} where its own mixers have none: give num_heads." if fixed else ""
     gene = space.gene("mlp_ratio", stage=stage)
     ratios = () if gene is None else gene.choices
     for width in widths:
@@ -40,7 +45,7 @@ def _check_widths(space: SearchSpace, stage: int) -> None:
             if h < 1 or width % h:
                 raise ValueError(
                     f"num_heads must divide embed_dim for every pair of choices: {h} heads do not divide "
-                    f"width {width}{here}; heads {sorted(set(heads))}, widths {list(widths)}."
+                    f"width {width}{here}; heads {sorted(set(heads))}, widths {list(widths)}.{hint}"
                 )
         if len({int(width * r) for r in ratios}) < len(ratios):
             raise ValueError(
@@ -128,19 +133,16 @@ def _with(genome: Genome, words: Mapping[str, int]) -> Genome:
 
 
 def _check_grids(space: SearchSpace) -> None:
-    """What may stand in one place before a stage gives one grid of tokens, or blocks would differ by more than words."""
-    grid = _one_grid("stem", space.components("stem"), space, space.base.image_shape[:2], "strides or pools")
-    for stage in range(1, space.stages):
-        made = space.components("downsample", stage=stage)
-        grid = _one_grid(f"downsample.{stage}", made, space, grid, "strides")
-
-
-def _one_grid(
-    name: str, choices: Sequence[Any], space: SearchSpace, size: tuple[int, int], what: str
-) -> tuple[int, int]:
-    grids = [geometry.last(made.declared(settings_of(space.base, made)), size) for made in choices]
-    if len(set(grids)) > 1:
-        sizes = zip(choices, grids, strict=True)
-        shown = ", ".join(f"{made.label} gives {height}x{width}" for made, (height, width) in sizes)
-        raise ValueError(f"{name}: all choices must give the same grid of tokens: {shown}; change their {what}.")
-    return grids[0]
+    """Refuses stems, and downsamplings of one transition, that give different grids of tokens."""
+    before = space.base.image_shape[:2]
+    for stage, grid in enumerate(space.grids):
+        name = f"downsample.{stage}" if stage else "stem"
+        choices = space.components("downsample", stage=stage) if stage else space.components("stem")
+        grids = [geometry.last(made.declared(settings_of(space.base, made)), before) for made in choices]
+        if len(set(grids)) > 1:
+            sizes = zip(choices, grids, strict=True)
+            shown = ", ".join(f"{made.label} gives {height}x{width}" for made, (height, width) in sizes)
+            raise ValueError(
+                f"{name}: all choices must give the same grid of tokens: {shown}; change their strides or pools."
+            )
+        before = grid

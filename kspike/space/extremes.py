@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def largest_sizes(space: SearchSpace, stage: int) -> Mapping[str, int]:
         "width": width,
         "hidden": int(width * ratio),
         "heads": max(max(space.choices("num_heads", block)) for block in blocks),
-        "tokens": base.grids[stage][0] * base.grids[stage][1],
+        "tokens": math.prod(space.grids[stage]),
         "image": base.image_shape[2],
     }
     if stage:

@@ -175,6 +175,8 @@ def choices(values: Any, name: str, whole: bool) -> tuple[Any, ...]:
             raise ValueError(f"{name} must list numbers, got {v!r} among {listed}.")
         if whole and not float(v).is_integer():
             raise ValueError(f"{name} must list whole numbers, got {v!r} among {listed}.")
+        if whole and v < 1:
+            raise ValueError(f"{name} must list whole numbers of at least 1, got {v!r} among {listed}.")
     kept = sorted(int(float(v)) if whole else float(v) for v in listed)
     if len(set(kept)) != len(kept):
         raise ValueError(f"{name} lists a choice twice: {listed}; list each once.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kspike import _names, _stages, components
-from kspike.components import BRANCHES
+from kspike.components import BRANCHES, geometry
 from kspike.config import SpikformerConfig
 from kspike.space import parse, storage
 from kspike.space import schema as schema_module
@@ -20,7 +20,7 @@ from kspike.space.checks import check
 from kspike.space.conditions import Conditions
 from kspike.space.expression import express, spread
 from kspike.space.extremes import extreme
-from kspike.space.gene import BY_STAGE, NEURON_FIELDS, STAGED, Gene, Slot
+from kspike.space.gene import BY_STAGE, NEURON_FIELDS, STAGED, Gene, Slot, settings_of
 from kspike.space.genome import Genome
 
 
@@ -97,6 +97,15 @@ class SearchSpace:
     def stage(self, block: int) -> int:
         """The stage of a block slot; slots are numbered through all stages."""
         return _stages.stage_of(block, self.max_depths)
+
+    @functools.cached_property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the token grid of every stage, the same in all networks."""
+        choices = [self.components("stem"), *(self.components("downsample", stage=s) for s in range(1, self.stages))]
+        found = [self.base.image_shape[:2]]
+        for made in (each[0] for each in choices):
+            found.append(geometry.last(made.declared(settings_of(self.base, made)), found[-1]))
+        return tuple(found[1:])
 
     @property
     def max_timesteps(self) -> int:
