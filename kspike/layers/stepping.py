@@ -13,7 +13,7 @@ from keras import ops
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
-from kspike.ops import dispatch, reference, spike
+from kspike.ops import charge, lif, over, reset, spike
 
 #: Steps up to which the loop is written out; beyond, it is one program's loop.
 WRITTEN_OUT = 32
@@ -45,23 +45,21 @@ class Membrane:
         inverse = self.component.inverse_tau(**self.weights) if self.weights else None
         tau = {"tau": self.tau} if inverse is None else {"inverse_tau": inverse}
         names = ("v_threshold", "v_reset", "decay_input", "detach_reset", "surrogate")
-        return {**tau, **{name: getattr(self, name) for name in names}}
+        return {**tau, **{name: getattr(self, name) for name in names}, **self.component.constants}
 
     def offered(self) -> dict[str, Any]:
         """All that a step may name."""
         inverse = self.component.inverse_tau(**self.weights)
-        if inverse is None:
-            scale = lambda y: dispatch.backend.divide(y, self.tau)
-        else:
-            scale = lambda y: y * inverse
-        held = ops.stop_gradient if self.detach_reset else (lambda s: s)
+        time = {"tau": self.tau} if inverse is None else {"inverse_tau": inverse}
+        charged = {**time, "v_reset": self.v_reset, "decay_input": self.decay_input}
+        after = {"v_threshold": self.v_threshold, "v_reset": self.v_reset, "detach_reset": self.detach_reset}
         return {
-            "tau": _TimeConstant(scale),
+            "tau": _TimeConstant(over(**time)),
             "v_threshold": self.v_threshold,
             "v_reset": self.v_reset,
             "spike": lambda u: spike(u, self.surrogate),
-            "charge": lambda v, x: reference.charge(v, x, scale, self.v_reset, self.decay_input),
-            "reset": lambda h, s: reference.reset(h, held(s), self.v_threshold, self.v_reset),
+            "charge": lambda v, x: charge(v, x, **charged),
+            "reset": lambda h, s: reset(h, s, **after),
             **self.weights,
         }
 
@@ -94,7 +92,9 @@ def run(
         states = tuple(rest if value == "rest" else float(value) for value in component.states.values())
     if x.shape[1] == 0:
         return ops.cast(x, dtype), states
-    first = x[:, 0]
+    # all steps at once: the gradient of a step taken by an index is as large as x, once a step
+    steps = ops.unstack(x, axis=1) if x.shape[1] is not None and x.shape[1] <= WRITTEN_OUT else None
+    first = x[:, 0] if steps is None else steps[0]
     states = tuple(ops.full_like(first, v) if isinstance(v, float) else ops.cast(v, x.dtype) for v in states)
     offered = membrane.offered()
     given = {name: offered[name] for name in component.named_in_step}
@@ -102,12 +102,12 @@ def run(
     def step(states: tuple, x_t: Any) -> tuple[tuple, Any]:
         return _stepped(component, component.step(x_t, *states, **given))
 
-    if x.shape[1] is None or x.shape[1] > WRITTEN_OUT:
+    if steps is None:
         after, spikes = _scan(step, states, x)
         return ops.cast(spikes, dtype), after
     out = []
-    for t in range(x.shape[1]):
-        states, s = step(states, x[:, t])
+    for x_t in steps:
+        states, s = step(states, x_t)
         out.append(s)
     return ops.cast(ops.stack(out, axis=1), dtype), states
 
@@ -158,3 +158,20 @@ def check_step(component: components.Neuron) -> None:
                 f"The step of neuron {component.label} must give the shape it takes: for (2, 3), {name} came as "
                 f"{tuple(shape)}."
             )
+
+
+def check_fused(component: components.Neuron) -> None:
+    """Compares the fused pass that a neuron names with its step, on currents of which a third meet the threshold.
+
+    Raises:
+        ValueError: other spikes.
+    """
+    weights = {name: ops.convert_to_tensor([start], "float32") for name, start in component.weights(3.0).items()}
+    membrane = Membrane(component, 3.0, 1.0, 0.0, True, True, surrogates.get("sigmoid"), weights)
+    x = ops.cast(ops.reshape(ops.arange(-96, 288) % 29, (4, 8, 12)), "float32") / 8.0 - 0.75
+    stepped, _ = run(membrane, x, None, "float32")
+    if bool(ops.any(stepped != lif(x, **membrane.fused))):
+        raise ValueError(
+            f"The step of neuron {component.label} gives other spikes than the fused pass, which it says computes it "
+            f"(fused = {type(component).fused!r}): leave `fused` out."
+        )
