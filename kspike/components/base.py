@@ -205,6 +205,19 @@ class Neuron(Component):
         return dict(self.fused) if self.one_pass and self.fused is not True else {}  # type: ignore[arg-type]
 
     @property
+    def at_once(self) -> int:
+        """How many time steps a call of `step` takes: `(batch, at_once, ...)` if above 1, for a neuron without states.
+
+        T has to be a multiple. Its spikes depend on the mean of these steps alone.
+        """
+        return 1
+
+    @property
+    def binary(self) -> Neuron | None:
+        """The neuron that fires its levels as `at_once` binary steps each; None for one that fires 0 and 1 itself."""
+        return None
+
+    @property
     def reads(self) -> frozenset[str]:
         """Fields of the config that its step reads."""
         return frozenset(field for name in self.named_in_step for field in COVERS.get(name, ()))

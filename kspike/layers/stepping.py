@@ -92,6 +92,8 @@ def run(
         states = tuple(rest if value == "rest" else float(value) for value in component.states.values())
     if x.shape[1] == 0:
         return ops.cast(x, dtype), states
+    if not component.states:
+        return ops.cast(_at_once(component, membrane, x), dtype), ()
     # all steps at once: the gradient of a step taken by an index is as large as x, once a step
     steps = ops.unstack(x, axis=1) if x.shape[1] is not None and x.shape[1] <= WRITTEN_OUT else None
     first = x[:, 0] if steps is None else steps[0]
@@ -110,6 +112,27 @@ def run(
         states, s = step(states, x_t)
         out.append(s)
     return ops.cast(ops.stack(out, axis=1), dtype), states
+
+
+def _at_once(component: components.Neuron, membrane: Membrane, x: Currents) -> Spikes:
+    """Spikes of a neuron without states: nothing passes from step to step, so that time is folded into the batch."""
+    n, known, running = component.at_once, x.shape, ops.shape(x)
+    if known[1] is not None and known[1] % n:
+        raise ValueError(
+            f"The neuron {component.label} takes {n} time steps at once: T must be a multiple of {n}, got {known[1]}."
+        )
+    size = [running[i] if known[i] is None else known[i] for i in range(1, len(known))]
+    flat = ops.reshape(x, (-1, *([n] if n > 1 else []), *size[1:]))
+    offered = membrane.offered()
+    given = {name: offered[name] for name in component.named_in_step}
+    _, spikes = _stepped(component, component.step(flat, **given))
+    if tuple(spikes.shape) != tuple(flat.shape):
+        raise ValueError(_other_shape(component, tuple(flat.shape), "spikes", tuple(spikes.shape)))
+    return ops.reshape(spikes, (-1, *size))
+
+
+def _other_shape(component: components.Neuron, expected: tuple, name: str, found: tuple) -> str:
+    return f"The step of neuron {component.label} must give the shape it takes: for {expected}, {name} came as {found}."
 
 
 def _scan(step: Any, states: tuple, x: Currents) -> tuple[tuple, Spikes]:
@@ -147,17 +170,14 @@ def check_step(component: components.Neuron) -> None:
     """
     weights = {name: ops.convert_to_tensor([start], "float32") for name, start in component.weights(2.0).items()}
     membrane = Membrane(component, 2.0, 1.0, 0.0, True, True, surrogates.get("sigmoid"), weights)
-    spikes, states = run(membrane, ops.zeros((2, 1, 3), "float32"), None, "float32")
+    spikes, states = run(membrane, ops.zeros((2, component.at_once, 3), "float32"), None, "float32")
     shapes = {
         "spikes": ops.shape(spikes[:, 0]),
         **{n: ops.shape(s) for n, s in zip(component.states, states, strict=True)},
     }
     for name, shape in shapes.items():
         if tuple(shape) != (2, 3):
-            raise ValueError(
-                f"The step of neuron {component.label} must give the shape it takes: for (2, 3), {name} came as "
-                f"{tuple(shape)}."
-            )
+            raise ValueError(_other_shape(component, (2, 3), name, tuple(shape)))
 
 
 def check_fused(component: components.Neuron) -> None:

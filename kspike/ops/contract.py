@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 
-from kspike._types import Array, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
+from kspike._types import Array, Currents, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
 from kspike.ops.watching import Ran
 from kspike.surrogate import Surrogate
 
@@ -42,6 +42,7 @@ class Backend:
 
     Fast forms:
         charge, reset: a time step's potential before its spikes and after them.
+        level: the integer neuron.
         lif: neurons over time. lif_from: the same from given potentials; it returns the last ones too.
         norm_lif: normalisation and neurons in one pass forward and one backward.
         batch_norm: normalisation by the batch's own moments.
@@ -70,6 +71,7 @@ class Backend:
 
     charge: Fast[Potentials] = None
     reset: Fast[Potentials] = None
+    level: Fast[Currents] = None
     lif: Fast[Spikes] = None
     lif_from: Fast[tuple[Spikes, Potentials]] = None
     norm_lif: Fast[tuple[Spikes, PerChannel, PerChannel]] = None

@@ -178,6 +178,16 @@ def lif(
     return spikes if v is None else (spikes, last)
 
 
+def level(x: Currents, levels: int) -> Currents:
+    """The integer neuron: round(clip(x, 0, levels)) / levels, half to even, of a float tensor of any shape.
+
+    Its gradient is 1 / levels in [0, levels], both ends included, and 0 outside.
+    """
+    fast = _fast("level")
+    y = fast(x, levels) if fast is not None and _is_concrete(x) else None
+    return reference.level(x, levels, backend.divide) if y is None else y
+
+
 def norm_lif(
     x: Signal,
     gamma: PerChannel,

@@ -86,7 +86,7 @@ def test_a_step_that_is_not_the_fused_pass_it_names_is_refused(temporary):
     @components.register("neuron", "no_lif")
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class NoLIF(SteppedLIF):
-        fused = {"tau": 3.0}
+        fused = {"tau": 5.0}
 
     with pytest.raises(ValueError, match="no_lif.*fused"):
         components.check(NoLIF())

@@ -7,7 +7,7 @@ from kspike.ops.torch.norm import batch_norm
 from kspike.ops.torch.pool import max_pool
 from kspike.ops.torch.products import convolve, linear
 from kspike.ops.torch.runtime import accelerated, by_parts, clip_each, gradients, jit, recorded
-from kspike.ops.torch.steps import charge, reset, spike
+from kspike.ops.torch.steps import charge, level, reset, spike
 from kspike.ops.torch.transforms import substituted
 from kspike.ops.torch.watching import place, watched
 
@@ -23,6 +23,7 @@ BACKEND = Backend(
     watched=watched,
     charge=charge,
     reset=reset,
+    level=level,
     lif=lif,
     lif_from=lif_from,
     norm_lif=norm_lif,

@@ -13,7 +13,7 @@ import torch
 from keras import ops
 
 from kspike import surrogate as surrogates
-from kspike.ops.torch.transforms import transformed
+from kspike.ops.torch.transforms import once_differentiable, transformed
 
 
 def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
@@ -139,3 +139,27 @@ def reset(h: Any, s: Any, v_threshold: Any, v_reset: float | None) -> torch.Tens
     if (v_reset is None and not isinstance(v_threshold, (int, float))) or not _alike(h, s):
         return None
     return _Reset.apply(h, s.detach(), v_threshold, v_reset)
+
+
+class _Level(torch.autograd.Function):
+    """`reference.level`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, levels: int) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        ctx.levels = levels
+        return x.clamp(0.0, levels).round_().div_(levels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
+        (x,) = ctx.saved_tensors
+        inside = x.clamp(0.0, ctx.levels)
+        return torch.eq(x, inside, out=inside).mul_(grad_output).div_(ctx.levels), None
+
+
+def level(x: torch.Tensor, levels: int) -> torch.Tensor | None:
+    """The integer neuron; None under torch.func, and where torch.compile traces it."""
+    if torch.compiler.is_compiling() or transformed():
+        return None
+    return _Level.apply(x, levels)
