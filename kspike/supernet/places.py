@@ -84,6 +84,11 @@ class ElasticComponent(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         for neuron in neurons:
+            if neuron.at_once > 1:
+                raise ValueError(
+                    f"A supernet takes no neuron of several steps at once, got {neuron.label}: search over levels, and "
+                    "unroll what is found (kspike.models.unroll)."
+                )
             if not neuron.one_pass:
                 check_step(neuron)
         own = self.__dict__  # past Keras, which would track and wrap
@@ -96,8 +101,8 @@ class ElasticComponent(keras.layers.Layer):
             name: getattr(config, name) for name in ("v_reset", "decay_input", "detach_reset", "surrogate")
         }
 
-    #: `attend` does not multiply by the scale itself.
-    scales = False
+    #: `attend` does not multiply by the scale itself, and takes time steps as they are.
+    scales, at_once = False, 1
 
     # -- weights ------------------------------------------------------------------------------------------------
 
