@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Heads, Maps, Signal, Tokens
+from kspike._types import Array, Heads, Maps, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
@@ -202,10 +202,14 @@ class Sizes:
         time, tokens = (running[i] if known[i] is None else known[i] for i in (1, 2))
         return ops.reshape(x, (-1, time, tokens, self.heads, known[-1] // self.heads))
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each."""
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0) -> Tokens:
+        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each; v may be wider."""
         y = self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
         return y if scale == 1.0 or self._layer.scales else y * scale
+
+    def of_head(self, function: Callable[[int], float]) -> float | Scalar:
+        """A number that follows from the channels of a head: `function(width // heads)`; a tensor under masks."""
+        return function(self.width // self.heads)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""

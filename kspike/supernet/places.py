@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Maps, PerStep, Signal, Tokens
+from kspike._types import Array, Maps, PerStep, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
@@ -211,8 +211,7 @@ class ElasticComponent(keras.layers.Layer):
         """q k^T v of spikes, head by head, in float32; `heads` is a number, or a masked view's widths and which."""
         if not isinstance(heads, int):
             return attend_chosen(q, k, v, *heads)
-        shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
-        return attend(*(ops.reshape(a, shape) for a in (q, k, v)))
+        return attend(*(ops.reshape(a, (-1, *a.shape[1:3], heads, a.shape[3] // heads)) for a in (q, k, v)))
 
     # -- neurons ------------------------------------------------------------------------------------------------
 
@@ -325,9 +324,13 @@ class MaskedSizes(PlainSizes):
         if block is not None:
             self.hidden, self.heads = view.extent("hidden", block), view.extent("heads", block)
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0) -> Tokens:
         y = self._layer.attend(q, k, v, self._view.heads(self._block))
-        return y if scale == 1.0 else y * scale
+        return y if isinstance(scale, float) and scale == 1.0 else y * scale
+
+    def of_head(self, function: Callable[[int], float]) -> Scalar:
+        known, index = self._view.heads(self._block)
+        return ops.take(ops.convert_to_tensor([function(dim) for dim in known], dtype="float32"), index)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         return ops.matmul(x, ops.cast(self._view.membership(self._block), x.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -229,6 +230,22 @@ PARTS |= {
         {"encode_lif": "neuron"},
         exact={"encode_conv": "conv", "encode_bn": "norm"},
     ),
+    "part_v3_attention": Golden(
+        lambda given: throwaway.layer("v3_attention", num_heads=given["num_heads"], expansion=given["lamda_ratio"]),
+        {},
+        {
+            "head_spike": "input_neuron",
+            "q_spike": "query_key_neuron:0/2",
+            "k_spike": "query_key_neuron:1/2",
+            "v_spike": "value_neuron",
+            "attn_spike": "attention_neuron",
+        },
+        exact={
+            f"{golden}_conv.{i}": re.sub(r"^\w+", rf"\g<0>{'_norm' * i}", ours)
+            for golden, ours in {"q": "query_key:0/2", "k": "query_key:1/2", "v": "value", "proj": "proj"}.items()
+            for i in (0, 1)
+        },
+    ),
     "part_v3_sepconv": Golden(
         lambda given: throwaway.layer("sepconv_spike", kernel=given["kernel_size"]),
         {},
@@ -323,16 +340,18 @@ def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]
     return found + networks._norm(norm_name, norm, part, of)
 
 
-def _exact(golden: str, ours: Any) -> list[Entry]:
+def _exact(golden: str, path: str, layer: Any) -> list[Entry]:
+    path, part, of = _split(path)
+    ours = _part(layer, path)
     if hasattr(ours, "gamma"):
-        return networks._norm(golden, ours)
+        return networks._norm(golden, ours, part, of)
     layout: Callable = _dense
     if isinstance(ours, keras.layers.DepthwiseConv2D):
         layout = _depthwise
     elif isinstance(ours, keras.layers.Conv2D):
         layout = networks._conv
-    found = [Entry(f"{golden}.weight", ours.kernel, layout)]
-    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same)] if ours.use_bias else found
+    found = [Entry(f"{golden}.weight", ours.kernel, layout, part, of)]
+    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same, part, of)] if ours.use_bias else found
 
 
 def entries(layer: Any, name: str) -> list[Entry]:
@@ -340,7 +359,7 @@ def entries(layer: Any, name: str) -> list[Entry]:
     golden, spec = networks.load(name), PARTS[name]
     known = {key[2:] for key in golden if key.startswith("w/")}
     found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
-    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, _part(layer, ours))]
+    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, ours, layer)]
     for g, ours in spec.neurons.items():
         if f"{g}.w" in known:
             path, part, of = _split(ours)
