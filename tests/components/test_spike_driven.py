@@ -67,6 +67,13 @@ def test_settings_that_there_are_not_are_refused(name):
         kspike.SpikformerConfig(**{**FIELDS, "residual": "add"}, mixer=name)
 
 
+@pytest.mark.once
+def test_values_of_another_width_are_refused():
+    for expansion in (3, 8, True, "4"):
+        with pytest.raises(ValueError, match="expansion of the mixer 'v3_attention' must be 1, 2 or 4"):
+            components.get("mixer", {"name": "v3_attention", "expansion": expansion})
+
+
 def plain(x, training):
     """(result, moving statistics) of a BorderNorm whose statistics and weights are none of the defaults."""
     layer = BorderNorm()
