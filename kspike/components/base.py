@@ -45,6 +45,8 @@ COVERS: Mapping[str, tuple[str, ...]] = {
     "v_reset": ("v_reset",),
     "spike": ("surrogate",),
 }
+#: Constants that a neuron of the fused pass may have in place of the config's.
+FUSED = ("tau", "v_threshold", "v_reset", "decay_input")
 
 
 @functools.cache
@@ -211,8 +213,9 @@ class Neuron(Component):
     role: ClassVar[str] = "neuron"
     #: State -> what it starts from in every call: a number, or "rest" (v_reset, 0 for a soft reset).
     states: ClassVar[Mapping[str, Any]] = {"v": "rest"}
-    #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it. Not inherited.
-    fused: ClassVar[bool] = False
+    #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it: True, or the constants that it
+    #: computes it with in place of the config's, of tau, v_threshold, v_reset, decay_input. Not inherited.
+    fused: ClassVar[bool | Mapping[str, Any]] = False
     #: What `step` names, looked up once.
     named_in_step: ClassVar[tuple[str, ...]] = ()
 
@@ -235,7 +238,25 @@ class Neuron(Component):
     @property
     def one_pass(self) -> bool:
         """Whether the fused pass computes it; a subclass that changes its step has none."""
-        return bool(vars(type(self)).get("fused", False))
+        return vars(type(self)).get("fused", False) is not False
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What the fused pass takes in place of the config's constants."""
+        return dict(self.fused) if self.one_pass and self.fused is not True else {}  # type: ignore[arg-type]
+
+    @property
+    def at_once(self) -> int:
+        """How many time steps a call of `step` takes: `(batch, at_once, ...)` if above 1, for a neuron without states.
+
+        T has to be a multiple. Its spikes depend on the mean of these steps alone.
+        """
+        return 1
+
+    @property
+    def binary(self) -> Neuron | None:
+        """The neuron that fires its levels as `at_once` binary steps each; None for one that fires 0 and 1 itself."""
+        return None
 
     @property
     def reads(self) -> frozenset[str]:
@@ -275,6 +296,12 @@ def check_declaration(cls: type[Component]) -> None:
             if name not in known:
                 listed = ", ".join(sorted(known))
                 raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {listed}.")
+        made = cls()
+        for name in made.constants:
+            if name not in FUSED:
+                raise ValueError(f"{what}: fused names {name!r}{nearest(name, FUSED)}; known: {', '.join(FUSED)}.")
+        if made.one_pass and dict(cls.states) != {"v": "rest"}:
+            raise ValueError(f"{what}: the fused pass has the one state {{'v': 'rest'}}, got {dict(cls.states)}.")
         return
     offered = OFFERED[cls.role]
     for method in ("parts", "forward"):
@@ -283,9 +310,8 @@ def check_declaration(cls: type[Component]) -> None:
                 raise ValueError(
                     f"{what}: {method} names {name!r}{nearest(name, offered)}; known: {', '.join(offered)}."
                 )
-    made = cls()
-    for residual in made.residuals:  # type: ignore[attr-defined]
-        check_parts(what, made.declared({**USUAL, "residual": residual}))  # type: ignore[attr-defined]
+    for residual in cls.residuals:  # type: ignore[attr-defined]
+        check_parts(what, cls().declared({**USUAL, "residual": residual}))  # type: ignore[attr-defined]
 
 
 #: What a network's settings are unless it says otherwise.

@@ -114,11 +114,17 @@ class ComponentLayer(SpikingComposite):
                 self.part(name).build((*input_shape[:-1], channels))
         self.settle()
 
+    @property
+    def at_once(self) -> int:
+        """How many binary steps stand for a time step: of an unrolled integer neuron its levels, else 1."""
+        return components.get("neuron", self.neuron).at_once
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, inputs: Signal, sizes: Sizes, training: bool | None) -> Signal:
         """`forward` of the component."""
         calls: dict[str, Any] = {}
+        before: Part | None = None
         for name, part in self.declared.items():
             if isinstance(part, Norm):
                 calls[name] = Normalise(self.part(name), training)
@@ -129,8 +135,11 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, Pool):
                 pool = self.downsample
                 calls[name] = _Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
+                if self.at_once > 1 and not isinstance(before, kinds_of_part.Neuron):
+                    calls[name] = functools.partial(_of_the_mean, calls[name], self.at_once)
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
+            before = part
         return self.component.run(Parts(calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
@@ -178,6 +187,20 @@ class _Frames:
         return unfold_time(self.layer(fold_time(x)), timesteps)
 
 
+def summed(x: Signal, n: int) -> Signal:
+    """The sum over each n time steps, at every one of them: `(batch, time, ...)` in and out."""
+    known, running = x.shape, ops.shape(x)
+    size = [running[i] if known[i] is None else known[i] for i in range(1, len(known))]
+    by_group = ops.reshape(x, (-1, n, *size[1:]))
+    whole = ops.broadcast_to(ops.sum(by_group, axis=1, keepdims=True), ops.shape(by_group))
+    return ops.reshape(whole, (-1, *size))
+
+
+def _of_the_mean(call: Any, n: int, x: Signal) -> Signal:
+    """A function that is not linear, of real numbers: of the mean of each n steps, at every one of them."""
+    return call(summed(x, n) / float(n))
+
+
 class Sizes:
     """The dimensions of one network, as `forward` gets them: numbers, and what is done by heads, channels and time.
 
@@ -204,7 +227,11 @@ class Sizes:
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0) -> Tokens:
         """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each; v may be wider."""
+        n = self._layer.at_once
+        if n > 1:  # a product of moving factors: q fires step by step, k and v are held as how often they fire in all
+            k, v = (summed(a, n) for a in (k, v))
         y = self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
+        y = y if n == 1 else y / float(n * n)
         return y if scale == 1.0 or self._layer.scales else y * scale
 
     def of_head(self, function: Callable[[int], float]) -> float | Scalar:

@@ -44,7 +44,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
                 inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
-                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
+                **neuron.fused(inputs.shape[-1]),
             )  # fmt: skip
             if done is not None:
                 found, mean, variance = done

@@ -79,6 +79,15 @@ def lif(
     return ops.stack(spikes, axis=1), potentials
 
 
+def level(x: Currents, levels: int, divide: Callable) -> Currents:
+    """round(clip(x, 0, levels)) / levels; the gradient is 1 / levels in [0, levels], the ends too, else 0."""
+    inside = ops.logical_and(x >= 0.0, x <= float(levels))
+    clipped = ops.stop_gradient(ops.clip(x, 0.0, float(levels)))
+    held = ops.where(inside, x, clipped)
+    # exact: a number and the whole number next to it are within a factor of two, or that one is 0
+    return divide(held + (ops.round(clipped) - ops.stop_gradient(held)), float(levels))
+
+
 def linear(
     x: Annotated[Array, "... inputs"],
     kernel: Annotated[Array, "inputs outputs"],

@@ -10,6 +10,7 @@ from keras import ops
 
 from kspike import components
 from kspike.config import SpikformerConfig
+from kspike.layers.stepping import check_fused
 from kspike.space import Genome, SearchSpace
 from kspike.supernet.supernet import Supernet
 
@@ -43,6 +44,8 @@ def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
     """
     role = getattr(component, "role", role)
     component = components.get(role, component)
+    if component.role == "neuron" and component.one_pass:
+        check_fused(component)
     worst = 0.0
     for residual in getattr(component, "residuals", ("add",)):
         space = _space(component, residual)

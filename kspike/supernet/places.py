@@ -83,6 +83,11 @@ class ElasticComponent(keras.layers.Layer):
     ) -> None:
         super().__init__(autocast=False, **kwargs)
         for neuron in neurons:
+            if neuron.at_once > 1:
+                raise ValueError(
+                    f"A supernet takes no neuron of several steps at once, got {neuron.label}: search over levels, and "
+                    "unroll what is found (kspike.models.unroll)."
+                )
             if not neuron.one_pass:
                 check_step(neuron)
         own = self.__dict__  # past Keras, which would track and wrap
