@@ -182,9 +182,12 @@ def _repconv(golden: str, ours: str) -> dict[str, str]:
     }
 
 
+#: Levels of the golden integer neurons.
+LEVELS = 4
+_V3 = {"residual": "membrane", "neuron": "integer"}
 PARTS |= {
     "part_repconv": Golden(
-        lambda given: throwaway.layer(throwaway.RepConv),
+        lambda given: throwaway.layer(),
         {},
         {},
         exact={golden.removeprefix("."): ours for golden, ours in _repconv("", "own").items()},
@@ -231,7 +234,9 @@ PARTS |= {
         exact={"encode_conv": "conv", "encode_bn": "norm"},
     ),
     "part_v3_attention": Golden(
-        lambda given: throwaway.layer("v3_attention", num_heads=given["num_heads"], expansion=given["lamda_ratio"]),
+        lambda given: layers.Component(
+            {"name": "v3_attention", "expansion": given["lamda_ratio"]}, num_heads=given["num_heads"], **_V3
+        ),
         {},
         {
             "head_spike": "input_neuron",
@@ -247,7 +252,7 @@ PARTS |= {
         },
     ),
     "part_v3_sepconv": Golden(
-        lambda given: throwaway.layer("sepconv_spike", kernel=given["kernel_size"]),
+        lambda given: layers.Component({"name": "sepconv_spike", "kernel": given["kernel_size"]}, **_V3),
         {},
         {"spike1": "input_neuron", "spike2": "pw1_neuron", "spike3": "dw_neuron"},
         exact={
@@ -416,7 +421,7 @@ def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
     if _of_levels(name):
-        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / throwaway.LEVELS
+        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / LEVELS
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
@@ -435,7 +440,7 @@ def hash_of(name: str, found: np.ndarray) -> str:
     """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), stored as the golden ones."""
     axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
     if _of_levels(name):
-        return hashlib.sha256((found * throwaway.LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
+        return hashlib.sha256((found * LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
     packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
 
