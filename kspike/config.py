@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kspike import _stages, components
+from kspike import _named, _stages, components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
 from kspike.components import BLOCK_KINDS, BRANCHES, KINDS, SINGLE_KINDS, geometry
@@ -627,6 +627,20 @@ class SpikformerConfig:
                 raise unknown("config field", name, known)
         return cls(**data)
 
+    @classmethod
+    def named(cls, name: str) -> SpikformerConfig:
+        """A published architecture; `kspike.models.architectures` lists them.
+
+        Raises:
+            ValueError: an unknown name.
+
+        Example:
+            >>> import kspike
+            >>> kspike.SpikformerConfig.named("qkformer_c10").mixer
+            ('token_qk', 'token_qk', 'ssa', 'ssa')
+        """
+        return cls.from_dict(_named.read(name)["config"])
+
     def replace(self, **changes: Any) -> SpikformerConfig:
         """A copy with other values. With another depth, what is the same in every block of a stage is so in new ones.
 
@@ -646,6 +660,8 @@ class SpikformerConfig:
         if depths != self.depths:
             kept = [name for name in PER_BLOCK if name not in changes]
             changes = {name: self._of_every_block(name, depths) for name in kept} | changes
+        if "stem_channels" not in changes and components.get("stem", changes.get("stem", self.stem)).name != "sps":
+            changes["stem_channels"] = None  # of another stem they say nothing, and follow the width
         own = self.stem_component.downsample
         if "downsample" not in changes and (len(depths) != self.stages or "stem" in changes):
             if all(word == own for word in self.downsample):
