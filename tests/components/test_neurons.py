@@ -11,7 +11,7 @@ import kspike
 from kspike import components, layers
 from kspike.layers import stepping
 from kspike.models import anytime, early_exit
-from tests.components.own import temporary  # noqa: F401, F811
+from tests.components.own import temporary  # noqa: F401
 from tests.components.written import ALIF, SteppedLIF, SteppedPLIF
 from tests.helpers import input_gradient, run, to_numpy, wake, weight_gradients
 
