@@ -25,7 +25,7 @@ def test_the_space_that_users_write_counts_its_networks():
     assert [gene.stage for gene in space.genes] == [1, 2, 2, None, None]
     largest = space.largest().to_config()
     assert (largest.widths, largest.depths, set(largest.mlp_ratio)) == ((32, 64, 128), (1, 1, 2), {4.0})
-    assert cost.parameters(largest) == max(cost.parameters(space.sample(seed=s).to_config()) for s in range(20)) or True
+    assert cost.parameters(largest) >= max(cost.parameters(space.sample(seed=s).to_config()) for s in range(20))
     assert space.smallest().to_config().widths == (32, 32, 64)
 
 
@@ -61,9 +61,7 @@ def test_genes_of_a_stage_act_there_alone_and_elsewhere_the_base_holds():
 
 def test_values_of_blocks_are_given_for_blocks_slots_or_stages():
     space = SPACES["widths_and_depths"]
-    made = lambda ratios: (
-        space.genome(embed_dim={0: 8, 2: 16}, depth={1: 1, 2: 3}, mlp_ratio=ratios).to_config().mlp_ratio
-    )
+    made = lambda r: space.genome(embed_dim={0: 8, 2: 16}, depth={1: 1, 2: 3}, mlp_ratio=r).to_config().mlp_ratio
     assert made((1, 2, 1)) == made((1, 2, 1, 1, 1)) == made((1, 2, 2, 1, 1, 1)) == (1.0, 2.0, 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="one value, 3 \\(one a stage\\), 5 values \\(depth\\) or 6 .*got 4"):
         made((1, 2, 1, 1))
@@ -77,9 +75,8 @@ def test_what_stands_around_blocks_is_a_gene():
     assert (config.head, config.downsample, config.stem) == ("neuron", (Down(fires=False),), "staged_plain")
     assert config.v_threshold.head == 0.5 and config.tau.head == 2.0
     assert "v_threshold.stem" not in str(genome)  # no neuron of that kind is left
-    loud = space.genome(
-        **{**quiet, "downsample": {1: "staged_down"}}, head="mean", neuron="lif", v_threshold={"stem": 0.6}
-    )
+    quiet["downsample"] = {1: "staged_down"}
+    loud = space.genome(**quiet, head="mean", neuron="lif", v_threshold={"stem": 0.6})
     assert loud.to_config().v_threshold.stem == 0.6
 
 
@@ -132,7 +129,7 @@ def test_spaces_with_stages_are_told_apart_and_read_back(tmp_path):
         ({"depth": {}}, "depth names no stage"),
         ({"embed_dim": {1: ()}}, "embed_dim.1 has no choices"),
         ({"depth": {1: (1, 1.5)}}, "depth.1 must list whole numbers"),
-        ({"depth": {1: (0, 1)}}, "depth must be a whole number from 1"),
+        ({"depth": {1: (0, 1)}}, "depth.1 must list whole numbers of at least 1, got 0"),
         ({"mixer": {2: ("ssa", "sa")}}, "mixer.2: .*'sa'.*did you mean 'ssa'"),
         ({"local": {1: ("ssa", {"name": "ssa", "scale": 0.125})}}, "local.1: ssa and .* build the same network"),
         ({"embed_dim": {1: (16, 21)}}, "2 heads do not divide width 21 of stage 1"),
