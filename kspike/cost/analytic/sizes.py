@@ -6,11 +6,12 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kspike import components
+from kspike._stages import Place
 from kspike.components import BRANCHES, PATHS
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declarations, Declared
@@ -18,20 +19,6 @@ from kspike.space.gene import stem_settings
 
 #: Fields of a config that place components in a network -> their role.
 FIELDS = {"stem": "stem", "downsample": "downsample", **BRANCHES, "head": "head"}
-
-
-class Place(NamedTuple):
-    """Where a component stands.
-
-    Args:
-        field: of the config.
-        index: block, or downsampling, counted from 0.
-        path: of its layer in the model.
-    """
-
-    field: str
-    index: int
-    path: str
 
 
 @dataclasses.dataclass(frozen=True)
