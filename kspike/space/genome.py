@@ -135,14 +135,18 @@ class Genome:
             if slot.gene.name == gene.name and slot.block in blocks
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gene name -> value as plain JSON, what is not expressed included."""
+    def to_dict(self, expressed: bool = False) -> dict[str, Any]:
+        """Gene name -> value as plain JSON, which `from_dict` reads back.
+
+        Args:
+            expressed: leaves out the blocks beyond the depth of their stage.
+        """
         out: dict[str, Any] = {}
         for slot, i in zip(self.space.slots, self.indices, strict=True):
             value = slot.gene.plain[i]
             if slot.block is None:
                 out[slot.gene.name] = value
-            else:
+            elif not expressed or slot.block in self.blocks:
                 out.setdefault(slot.gene.name, []).append(value)
         return out
 

@@ -39,6 +39,8 @@ def test_slots_have_room_for_each_stages_own_largest_depth():
     assert (config.widths, config.depths) == ((8, 16, 24), (1, 1, 3))
     assert config.mlp_ratio == (1.0, 2.0, 1.0, 2.0, 2.0)  # block slot 2 is not expressed
     assert [genome.values["mlp_ratio"][slot] for slot in genome.blocks] == list(config.mlp_ratio)
+    assert genome.to_dict(expressed=True)["mlp_ratio"] == list(config.mlp_ratio)
+    assert Genome.from_dict(genome.to_dict(expressed=True), space) == genome
     one = SearchSpace(SpikformerConfig(num_heads=4), depth=(1, 3)).genome(depth=1)
     assert (one.depths, one.blocks, one.space.max_depths, one.space.starts) == ((1,), (0,), (3,), (0,))
 

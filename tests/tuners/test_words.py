@@ -12,7 +12,8 @@ from kspike.tuners.engine.candidate import Proposal
 from kspike.tuners.engine.evolution.operators import Crossover, Mutation
 from kspike.tuners.engine.report.data import chosen_values
 from kspike.tuners.engine.report.export import to_csv
-from kspike.tuners.engine.report.importance import importance
+from kspike.tuners.engine.report.importance import by_choice, importance
+from kspike.tuners.engine.report.page import as_page
 from kspike.tuners.hypermodel import genome_of, hyperparameters, values_of
 from kspike.tuners.project.text import genes
 from tests.space import staged
@@ -135,6 +136,21 @@ def test_importance_sees_which_stage_matters():
     assert shares["depth.2"] == pytest.approx(1.0) and shares["depth.1"] < 0.2 and shares["embed_dim.0"] < 0.2
     found = dict(chosen_values(space, [candidates(space, lambda genome: 0.5)]))
     assert [label for label, _ in found["embed_dim.2"]] == ["16", "24"]
+
+
+def test_choices_that_help_and_harm_are_told_apart():
+    space = staged.SPACES["mixers"]
+    scored = lambda genome: genome.to_config().mixer.count("ssa") / genome.depth
+    some = candidates(space, scored)
+    shares = by_choice(some, lambda c: c.accuracy)
+    assert list(shares) == [("mixer", label) for label in ("ssa", "words_none", "words_gate")]  # words alone
+    assert shares["mixer", "ssa"] == pytest.approx(1.0)
+    assert shares["mixer", "words_none"] < -0.2 and shares["mixer", "words_gate"] < -0.2
+    assert set(by_choice(candidates(space, lambda genome: 0.1), lambda c: c.accuracy).values()) == {0.0}
+    page = as_page("Search", [], some, some[:2], [], some[:2], {})
+    assert "Choices that matter" in page and "+1.00" in page
+    numbers = SearchSpace(BASE, depth=(1, 2))
+    assert "Choices that matter" not in as_page("Search", [], candidates(numbers, lambda genome: 0.5), [], [], [], {})
 
 
 def test_csv_holds_labels(tmp_path):
