@@ -209,7 +209,7 @@ class Genome:
 
 def _in_slots(gene: Gene, value: Any, space: SearchSpace, depths: tuple[int, ...]) -> list[int]:
     """Indices in all block slots of a gene; 0 in those that were not given."""
-    slots = [slot.block for slot in space.slots if slot.gene.name == gene.name]
+    slots = [slot.block for slot in space.slots if slot.gene.name == gene.name and slot.block is not None]
     if not isinstance(value, (list, tuple)):
         return [gene.index(value)] * len(slots)
     there = [slot for slot in slots if slot in blocks_of(space, depths)]

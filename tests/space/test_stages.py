@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import numpy as np
 import pytest
 
 from kspike import SpikformerConfig, cost
@@ -182,3 +183,56 @@ def test_a_large_space_of_stages_is_counted_by_hand():
     ways = lambda depths: sum(4**depth for depth in depths)
     assert space.size() == ways((1, 4)) * ways((2, 10)) * ways((1, 20))
     assert all(g.to_config() for g in itertools.islice(space.genomes(), 5))
+
+
+def drawn(rng):
+    """A random space of one to three stages, small enough to be walked through."""
+    stages = int(rng.integers(1, 4))
+    base = SpikformerConfig(
+        **{**SMALL, "downsample": "staged_down" if stages > 1 else None},
+        embed_dim=tuple(int(w) for w in rng.choice((8, 16), stages)), depth=tuple([1] * stages),
+        mixer=str(rng.choice(("ssa", "words_gate"))), head=str(rng.choice(("mean", "neuron"))),
+    )  # fmt: skip
+    some = lambda of: tuple(of[i] for i in sorted(rng.permutation(len(of))[: rng.integers(1, len(of) + 1)]))
+    offered = {
+        "stem": ("sps", "staged_plain"), "downsample": ("staged_down", Down(fires=False)), "head": ("mean", "neuron"),
+        "neuron": ("lif", "words_if"), "local": ("identity", "words_gate"),
+        "mixer": ("words_none", "ssa", "words_gate"), "mlp": ("spiking", "words_flat"),
+        "embed_dim": (8, 16), "depth": (1, 2), "num_heads": (1, 2, 4),
+        "mlp_ratio": (1, 2),
+    }  # fmt: skip
+    genes = {}
+    for field in rng.permutation(list(offered))[:5]:
+        staged = range(1 if field == "downsample" else 0, stages)
+        if field in ("stem", "head", "neuron") or (field not in ("embed_dim", "depth") and rng.random() < 0.5):
+            genes[field] = some(offered[field])
+        elif staged:
+            genes[field] = {
+                s: some(offered[field]) for s in rng.permutation(staged)[: rng.integers(1, len(staged) + 1)]
+            }
+    genes |= {"num_heads": (1, 2)} if "num_heads" not in genes or "mixer" in genes else {}
+    return base, genes, {"v_threshold": {str(rng.choice(("stem", "head", "qkv", "attention", "fc2"))): (0.25, 0.6)}}
+
+
+@pytest.mark.parametrize("seeds", [range(20), pytest.param(range(200), marks=pytest.mark.proof)])
+def test_random_spaces_hold_what_they_count(seeds):
+    made = 0
+    for seed in seeds:
+        base, genes, neurons = drawn(np.random.default_rng(seed))
+        try:
+            space = SearchSpace(base, **genes, **neurons)
+        except ValueError:  # a gene that could not act in this one
+            continue
+        if space.size() > 200:
+            continue
+        made += 1
+        configs = {genome.to_config(): genome for genome in space.genomes()}
+        assert space.size() == len(configs)
+        for genome in (space.sample(seed=i) for i in range(20)):
+            assert configs[genome.to_config()] == genome
+            assert Genome.from_dict(json.loads(json.dumps(genome.to_dict())), space).indices == genome.indices
+        counted = list(configs)[:50]
+        sizes = cost.Sizes.of_space(space, np.array([configs[config].indices for config in counted]))
+        for count in (cost.parameters, cost.flops):
+            np.testing.assert_array_equal(count(sizes), count(counted))
+    assert made >= len(seeds) / 5

@@ -58,7 +58,7 @@ def by_choice(candidates: Sequence[Candidate], quantity: Callable[[Candidate], f
     if len(completed) < 3:
         return {}
     y = np.array([quantity(c) for c in completed], dtype=float)
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for gene in completed[0].genome.space.genes:
         if gene.word and len(gene.choices) > 1:
             shares = np.array([histogram([c], gene) for c in completed])
