@@ -76,6 +76,21 @@ def test_mutation_and_crossover_give_genomes_of_the_space():
     assert len(words) > 4
 
 
+def test_children_keep_what_a_parent_has_for_a_stage_in_that_stage():
+    """Block slots of a stage are its own: another depth before it moves nothing."""
+    space, rng = staged.SPACES["by_stage"], np.random.default_rng(0)
+    first, second, depths = space.sample(rng=rng), space.sample(rng=rng), set()
+    for _ in range(60):
+        child = Crossover()(Mutation()(first, rng), second, rng)
+        config = child.to_config()
+        depths.add(child.depths)
+        for block, slot in enumerate(child.blocks):
+            if space.stage(slot) == 1:
+                assert config.mixer[block] == child.values["mixer.1"][slot - space.starts[1]]
+                assert config.mlp_ratio[block] == child.values["mlp_ratio.1"][slot - space.starts[1]]
+    assert depths == {(1, 1), (1, 2)}
+
+
 def candidates(space, score, n=60):
     made = []
     for number in range(n):
