@@ -189,19 +189,31 @@ class MatMul(Part):
 
     Args:
         role: "qk" (scores) or "av" (what they weigh).
-        channels: size of all heads together.
+        channels: size of all heads of q, and of k, together.
         scaled: whether its result is multiplied by a factor.
         chunk: time steps whose tokens meet: every token meets those of so many steps.
+        values: size of all heads of v together, where that is another.
     """
 
     role: str
     channels: str = "width"
     scaled: bool = False
     chunk: int = 1
+    values: str | None = None
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        return *super().sizes, "heads"
+        return self.own, self.other, "heads"
+
+    @property
+    def own(self) -> str:
+        """Size of what goes in beside the scores: of q and k, or of v."""
+        return self.channels if self.role == "qk" else self.values or self.channels
+
+    @property
+    def other(self) -> str:
+        """Size of what the product beside it takes."""
+        return self.values or self.channels if self.role == "qk" else self.channels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Heads, Maps, Signal, Tokens
+from kspike._types import Array, Heads, Maps, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
@@ -223,8 +223,8 @@ class Sizes:
     def _by_heads(self, x: Tokens) -> Heads:
         return ops.reshape(x, (-1, *_known(x, 1, 2), self.heads, x.shape[-1] // self.heads))
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0, chunk: int = 1) -> Tokens:
-        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each.
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0, chunk: int = 1) -> Tokens:
+        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each; v may be wider.
 
         Tokens meet those of their `chunk` time steps, which must divide T.
         """
@@ -234,12 +234,16 @@ class Sizes:
                 raise ValueError(f"Attention of {chunk} time steps together is not unrolled into binary steps.")
             k, v = (summed(a, n) for a in (k, v))
         y = self._attend(*((q, k, v) if chunk == 1 else (_together(a, chunk) for a in (q, k, v))))
-        y = y if chunk == 1 else ops.reshape(y, (-1, *_known(q, 1, 2), q.shape[-1]))
+        y = y if chunk == 1 else ops.reshape(y, (-1, *_known(q, 1, 2), v.shape[-1]))
         y = y if n == 1 else y / float(n * n)
-        return y if scale == 1.0 or self._layer.scales else y * scale
+        return y if self._layer.scales or (isinstance(scale, float) and scale == 1.0) else y * scale
 
     def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
         return self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
+
+    def of_head(self, function: Callable[[int], float]) -> float | Scalar:
+        """A number that follows from the channels of a head: `function(width // heads)`; a tensor under masks."""
+        return function(self.width // self.heads)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""

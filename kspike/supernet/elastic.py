@@ -94,7 +94,7 @@ class ElasticDepthwise(keras.layers.Layer):
         if self.stride == 1 and self.padded:
             y = ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
         else:
-            strides = [self.stride, self.stride]
+            strides = (self.stride, self.stride)  # a tuple: TensorFlow puts ones around it
             x = around(x, (self.side, self.side)) if self.padded else x
             y = ops.depthwise_conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
         return y if self.bias is None else y + ops.cast(extent.take(self.bias, 0), y.dtype)

@@ -12,7 +12,7 @@ from keras import ops
 
 from kspike import components
 from kspike._stages import Place
-from kspike._types import Array, Maps, PerStep, Signal, Tokens
+from kspike._types import Array, Maps, PerStep, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
@@ -230,8 +230,7 @@ class ElasticComponent(keras.layers.Layer):
         """q k^T v of spikes, head by head, in float32; `heads` is a number, or a masked view's widths and which."""
         if not isinstance(heads, int):
             return attend_chosen(q, k, v, *heads)
-        shape = (-1, *q.shape[1:3], heads, q.shape[3] // heads)
-        return attend(*(ops.reshape(a, shape) for a in (q, k, v)))
+        return attend(*(ops.reshape(a, (-1, *a.shape[1:3], heads, a.shape[3] // heads)) for a in (q, k, v)))
 
     # -- neurons ------------------------------------------------------------------------------------------------
 
@@ -350,6 +349,10 @@ class MaskedSizes(PlainSizes):
 
     def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
         return self._layer.attend(q, k, v, self._view.heads(self._at))
+
+    def of_head(self, function: Callable[[int], float]) -> Scalar:
+        known, index = self._view.heads(self._at)
+        return ops.take(ops.convert_to_tensor([function(dim) for dim in known], dtype="float32"), index)
 
     def pool_heads(self, x: Tokens) -> Tokens:
         widths, index = self._view.heads(self._at)

@@ -12,7 +12,8 @@ from kspike.layers.border import BorderNorm
 from kspike.supernet.border import ElasticBorderNorm
 from kspike.supernet.elastic import Statistics
 from kspike.supernet.view import Leading, Masked
-from tests.helpers import to_numpy
+from kspike.tuners.engine.ranking.quantities import QUANTITIES
+from tests.helpers import to_numpy, traced
 
 FIELDS = {
     "input_shape": (16, 16, 1), "num_classes": 3, "timesteps": 2, "embed_dim": 16, "depth": 1, "num_heads": 2,
@@ -23,6 +24,8 @@ WORDS = [
     {"mixer": {"name": "sepconv", "kernel": 5, "expansion": 4}},
     {"mixer": "sepconv_spike"},
     {"mixer": "sdsa3"},
+    {"mixer": "v3_attention"},
+    {"mixer": {"name": "v3_attention", "expansion": 2}},
     {"mlp": "conv"},
 ]
 
@@ -62,6 +65,13 @@ def test_settings_that_there_are_not_are_refused(name):
             components.get("mixer", {"name": name, **settings})
     with pytest.raises(ValueError, match=f"mixer '{name}' is made for residual 'membrane', got 'add'"):
         kspike.SpikformerConfig(**{**FIELDS, "residual": "add"}, mixer=name)
+
+
+@pytest.mark.once
+def test_values_of_another_width_are_refused():
+    for expansion in (3, 8, True, "4"):
+        with pytest.raises(ValueError, match="expansion of the mixer 'v3_attention' must be 1, 2 or 4"):
+            components.get("mixer", {"name": "v3_attention", "expansion": expansion})
 
 
 def plain(x, training):
@@ -117,3 +127,37 @@ def test_the_border_is_the_same_on_slices_and_under_masks(training):
     np.testing.assert_allclose(y[:, :3, ..., :6], expected, rtol=1e-5, atol=1e-5)
     assert not y[..., 6:].any()
     np.testing.assert_allclose(kept, moved, rtol=1e-5, atol=1e-6)
+
+
+def test_measured_attention_knows_that_values_are_wider():
+    """Means and sizes of q, k and v each by their own numbers; K^T V and Q (K^T V) have the same operations."""
+    config = kspike.SpikformerConfig(**FIELDS, mixer="v3_attention")
+    keras.utils.set_random_seed(0)
+    model = kspike.Spikformer(config)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if variable.name == "beta":
+            variable.assign(rng.uniform(0.5, 3.0, variable.shape).astype("float32"))
+    images = rng.normal(0.5, 1.0, (3, 16, 16, 1)).astype("float32")
+    attention = model.get_layer("block_0").attention
+    inner = {name: attention.part(f"{name}_neuron") for name in ("query_key", "value")}
+    _, seen = traced(model, inner, images)
+    q, k = np.split(seen["query_key"][1], 2, axis=-1)
+    v = seen["value"][1]
+    assert q.shape == (3, 2, 16, 16) and v.shape == (3, 2, 16, 64) and min(a.mean() for a in (q, k, v)) > 0.1
+    found = kspike.cost.measure(model, images, convention="spikingformer", progress=False)
+    by_name = {product.activity.name: product.activity for product in found.products}
+    qk, av = (by_name[f"block_0/attention/{name}"] for name in ("qk", "av"))
+    for each in (qk, av):
+        assert each.attention is not None
+        np.testing.assert_allclose([getattr(each.attention, of) for of in "qkv"], [a.mean() for a in (q, k, v)])
+    tokens, heads, steps = 16, 2, 2
+    scores = tokens * tokens * heads
+    assert (qk.dense, qk.geometry.inputs) == (tokens * tokens * 16 * steps, tokens * 16 * steps)
+    assert (av.dense, av.geometry.inputs) == (tokens * tokens * 64 * steps, tokens * 64 * steps)
+    assert (qk.geometry.outputs, av.geometry.weights) == (scores * steps, scores)
+    order = tokens * 16 * (64 // heads) * steps
+    acs = {row.name: row.acs for row in found.rows}
+    np.testing.assert_allclose(acs["block_0/attention/qk"], order * q.mean(), rtol=1e-6)
+    np.testing.assert_allclose(acs["block_0/attention/av"], order * min(k.mean(), v.mean()), rtol=1e-6)
+    assert QUANTITIES["attention"].count(kspike.cost.Sizes.of_configs([config])).tolist() == [2 * order]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -244,9 +245,12 @@ def _repconv(golden: str, ours: str) -> dict[str, str]:
     }
 
 
+#: Levels of the golden integer neurons.
+LEVELS = 4
+_V3 = {"residual": "membrane", "neuron": "integer"}
 PARTS |= {
     "part_repconv": Golden(
-        lambda given: throwaway.layer(throwaway.RepConv),
+        lambda given: throwaway.layer(),
         {},
         {},
         exact={golden.removeprefix("."): ours for golden, ours in _repconv("", "own").items()},
@@ -284,8 +288,26 @@ PARTS |= {
             **{f"bn{i}": f"mlp/conv{i}_norm" for i in (1, 2)},
         },
     ),
+    "part_v3_attention": Golden(
+        lambda given: layers.Component(
+            {"name": "v3_attention", "expansion": given["lamda_ratio"]}, num_heads=given["num_heads"], **_V3
+        ),
+        {},
+        {
+            "head_spike": "input_neuron",
+            "q_spike": "query_key_neuron:0/2",
+            "k_spike": "query_key_neuron:1/2",
+            "v_spike": "value_neuron",
+            "attn_spike": "attention_neuron",
+        },
+        exact={
+            f"{golden}_conv.{i}": re.sub(r"^\w+", rf"\g<0>{'_norm' * i}", ours)
+            for golden, ours in {"q": "query_key:0/2", "k": "query_key:1/2", "v": "value", "proj": "proj"}.items()
+            for i in (0, 1)
+        },
+    ),
     "part_v3_sepconv": Golden(
-        lambda given: throwaway.layer("sepconv_spike", kernel=given["kernel_size"]),
+        lambda given: layers.Component({"name": "sepconv_spike", "kernel": given["kernel_size"]}, **_V3),
         {},
         {"spike1": "input_neuron", "spike2": "pw1_neuron", "spike3": "dw_neuron"},
         exact={
@@ -374,16 +396,18 @@ def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]
     return found + networks._norm(norm_name, norm, part, of)
 
 
-def _exact(golden: str, ours: Any) -> list[Entry]:
+def _exact(golden: str, path: str, layer: Any) -> list[Entry]:
+    path, part, of = _split(path)
+    ours = _part(layer, path)
     if hasattr(ours, "gamma"):
-        return networks._norm(golden, ours)
+        return networks._norm(golden, ours, part, of)
     layout: Callable = _dense
     if isinstance(ours, keras.layers.DepthwiseConv2D):
         layout = _depthwise
     elif isinstance(ours, keras.layers.Conv2D):
         layout = networks._conv
-    found = [Entry(f"{golden}.weight", ours.kernel, layout)]
-    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same)] if ours.use_bias else found
+    found = [Entry(f"{golden}.weight", ours.kernel, layout, part, of)]
+    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same, part, of)] if ours.use_bias else found
 
 
 def entries(layer: Any, name: str) -> list[Entry]:
@@ -391,7 +415,7 @@ def entries(layer: Any, name: str) -> list[Entry]:
     golden, spec = networks.load(name), PARTS[name]
     known = {key[2:] for key in golden if key.startswith("w/")}
     found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
-    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, _part(layer, ours))]
+    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, ours, layer)]
     for g, ours in spec.neurons.items():
         if f"{g}.w" in known:
             path, part, of = _split(ours)
@@ -448,7 +472,7 @@ def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
     if _of_levels(name):
-        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / throwaway.LEVELS
+        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / LEVELS
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
@@ -467,7 +491,7 @@ def hash_of(name: str, found: np.ndarray) -> str:
     """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), stored as the golden ones."""
     axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
     if _of_levels(name):
-        return hashlib.sha256((found * throwaway.LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
+        return hashlib.sha256((found * LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
     packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
 

@@ -1,35 +1,18 @@
-"""Components that golden parts need and kspike has not, known while a layer of them is made."""
+"""A RepConv alone, which golden values have and kspike has not: known while a layer of it is made."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-from keras import ops
-
 from kspike import components, layers
 from kspike.components import repconv
 from tests.components import own
 
-#: Levels of the golden integer neuron.
-LEVELS = 4
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Levels(components.Neuron):
-    """round(clip(x, 0, D)) / D, half to even; its gradient is 1 / D from 0 to D, 0 elsewhere."""
-
-    states = {}
-
-    def step(self, x: Any) -> tuple[Any, tuple]:
-        clipped = ops.clip(x, 0.0, float(LEVELS)) / LEVELS
-        levels = ops.round(ops.stop_gradient(clipped) * LEVELS) / LEVELS
-        return levels + (clipped - ops.stop_gradient(clipped)), ()
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RepConv(components.Mixer):
-    """A RepConv alone."""
+    """A RepConv as a mixer."""
 
     residuals = ("membrane",)
 
@@ -40,14 +23,10 @@ class RepConv(components.Mixer):
         return repconv.forward(part, "own", x, sizes)
 
 
-def layer(mixer: Any, num_heads: int = 1, **settings: Any) -> layers.Component:
-    """A mixer with integer neurons, by its name and settings or by a class of this file, as a layer."""
+def layer() -> layers.Component:
+    """It as a layer."""
     back = own.forget()
     try:
-        if isinstance(mixer, type):
-            mixer = components.register("mixer", f"golden_{mixer.__name__.lower()}")(mixer).name
-        neuron = components.register("neuron", "golden_levels")(Levels)()
-        how = {"num_heads": num_heads, "neuron": neuron, "residual": "membrane"}
-        return layers.Component({"name": mixer, **settings}, **how)
+        return layers.Component(components.register("mixer", "golden_repconv")(RepConv)(), residual="membrane")
     finally:
         back()

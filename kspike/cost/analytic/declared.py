@@ -194,8 +194,8 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         weights = size.times(part.channels, part.kernel**2)
         return _product(at, weights, size.times(part.channels, at.before), size[part.channels], part.bias)
     if isinstance(part, MatMul):
-        stream, met = size.times(part.channels, after), after * part.chunk
-        sizes = {"elements": stream, "tokens": met, "head_dim": size[part.channels] // size["heads"]}
+        stream, met = size.times(part.own, after), after * part.chunk
+        sizes = {"elements": stream, "tokens": met, "head_dim": size[part.other] // size["heads"]}
         return {"macs": stream * met, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
         normalised = size.times(part.channels, part.copies * at.before)  # a border around them is no more of them

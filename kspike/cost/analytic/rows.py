@@ -38,7 +38,9 @@ class Row:
         pooled: numbers that go into a max-pool.
         additions: operations not named above: biases, residual sums, the scaling of attention, the averages before the
             head.
-        tokens, head_dim: of an attention product: tokens that each token meets, and channels of one head.
+        tokens, head_dim: of an attention product: tokens that each token meets, and channels of one head of what the
+            product beside it takes (of v for "qk", of q and k for "av"), so that elements * head_dim are the operations
+            of K^T V, and of Q (K^T V).
 
     Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """
