@@ -341,9 +341,9 @@ class SpikformerConfig:
         for block, h in enumerate(heads):
             width = self.width(block)
             if uses["heads"][block] and width % h:
-                stage = f" of stage {self.stage(block)}" if self.stages > 1 else ""
                 raise ValueError(
-                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim {width}{stage}; "
+                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim "
+                    f"{width}{self._within(block)}; "
                     f"possible: {[n for n in range(1, min(width, 64) + 1) if width % n == 0]}."
                 )
         put("num_heads", heads)
@@ -355,13 +355,16 @@ class SpikformerConfig:
         put("mlp_ratio", tuple(float(r) for r in ratios))
         for block, branches in enumerate(self.blocks):
             sizes = {"width": self.width(block), "heads": heads[block], "hidden": self.hidden_dims[block]}
-            stage = f" of stage {self.stage(block)}" if self.stages > 1 else ""
             for field, made in branches.items():
-                made.check(self.timesteps, f"{field} of block {block}{stage}")
+                made.check(self.timesteps, f"{field} of block {block}{self._within(block)}")
                 self._check_fractions(made, made.declared(self.network), sizes)
         for stage, made in enumerate(self.downsamples, 1):
             declared = made.declared({"residual": self.residual})
             self._check_fractions(made, declared, {"before": self.widths[stage - 1], "width": self.widths[stage]})
+
+    def _within(self, block: int) -> str:
+        """The stage of a block, for a message; nothing where there is one stage."""
+        return f" of stage {self.stage(block)}" if self.stages > 1 else ""
 
     def _check_neurons(self, put: Any) -> None:
         put("surrogate", surrogates.get(self.surrogate))
