@@ -355,7 +355,9 @@ class SpikformerConfig:
         put("mlp_ratio", tuple(float(r) for r in ratios))
         for block, branches in enumerate(self.blocks):
             sizes = {"width": self.width(block), "heads": heads[block], "hidden": self.hidden_dims[block]}
-            for made in branches.values():
+            stage = f" of stage {self.stage(block)}" if self.stages > 1 else ""
+            for field, made in branches.items():
+                made.check(self.timesteps, f"{field} of block {block}{stage}")
                 self._check_fractions(made, made.declared(self.network), sizes)
         for stage, made in enumerate(self.downsamples, 1):
             declared = made.declared({"residual": self.residual})
@@ -424,6 +426,10 @@ class SpikformerConfig:
     def stem_settings(self) -> dict[str, Any]:
         """The settings that a stem may name."""
         return {name: getattr(self, name) for name in components.base.STEM}
+
+    def settings_of(self, role: str) -> dict[str, Any]:
+        """The settings that a component of a role may name."""
+        return {name: getattr(self, name) for name in components.base.OFFERED[role]}
 
     @functools.cached_property
     def neuron_component(self) -> components.Neuron:

@@ -116,6 +116,23 @@ class _Made(Component):
             name: value if getattr(self, name, None) is None else getattr(self, name) for name, value in network.items()
         }
 
+    @property
+    def together(self) -> int:
+        """Consecutive time steps that `forward` takes together: 1 where only neurons look at other steps."""
+        return 1
+
+    def check(self, timesteps: int, where: str = "") -> None:
+        """Refuses a T that it cannot work with; `where` is its place in the network, for the message.
+
+        Raises:
+            ValueError: T is no multiple of the steps that it takes together.
+        """
+        if timesteps % self.together:
+            raise ValueError(
+                f"{where or self.role}, {self.label!r}, takes {self.together} time steps together, which must divide "
+                f"timesteps, got timesteps {timesteps}; take another chunk, or a multiple of {self.together} steps."
+            )
+
     def declared(self, network: Mapping[str, Any]) -> dict[str, Part]:
         """`parts()`, told the settings of the network that it names.
 
@@ -335,6 +352,12 @@ def check_parts(what: str, declared: Mapping[str, Part]) -> None:
                     f"known: {', '.join(parts_module.SIZES)}, each as it is, or by 2, 4 or 8 as in 'width/8' and "
                     "'width*4'."
                 )
+        of, before = getattr(part, "of", None), list(declared)[: list(declared).index(name)]
+        if of and of not in before:
+            raise ValueError(
+                f"{what}: {name} is of {of!r}{nearest(of, before)}, which is no part before it; "
+                f"expected '' (the component's input){''.join(f', {each!r}' for each in before)}."
+            )
         if isinstance(part, parts_module.Neuron) and part.kind not in KINDS:
             raise ValueError(
                 f"{what}: {name} is of neuron kind {part.kind!r}{nearest(part.kind, KINDS)}; known: {', '.join(KINDS)}."

@@ -32,6 +32,15 @@ def grids(declared: Mapping[str, Part], size: tuple[int, int]) -> dict[str, tupl
     return found
 
 
+def source(declared: Mapping[str, Part], name: str) -> str | None:
+    """The part whose output a part takes; None for the component's input."""
+    of = getattr(declared[name], "of", None)
+    if of is not None:
+        return of or None
+    before = list(declared)[: list(declared).index(name)]
+    return before[-1] if before else None
+
+
 def last(declared: Mapping[str, Part], size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of what comes out of the last part."""
     found = grids(declared, size)

@@ -173,12 +173,14 @@ class Neuron(Part):
         channels: size of the last axis.
         copies: so many groups of channels side by side, each with learned weights of its own.
         tokens: how many tokens fire where that is not all of them: 1 where tokens are summed before.
+        of: as `Conv`.
     """
 
     kind: str
     channels: str
     copies: int = 1
     tokens: int | None = None
+    of: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,12 +191,14 @@ class MatMul(Part):
         role: "qk" (scores) or "av" (what they weigh).
         channels: size of all heads of q, and of k, together.
         scaled: whether its result is multiplied by a factor.
+        chunk: time steps whose tokens meet: every token meets those of so many steps.
         values: size of all heads of v together, where that is another.
     """
 
     role: str
     channels: str = "width"
     scaled: bool = False
+    chunk: int = 1
     values: str | None = None
 
     @property
@@ -218,13 +222,24 @@ class Pool(Part):
 
     Args:
         channels: size.
-        stride: 1 or 2.
+        stride: 1 or 2; 1 with `heads`.
         of: as `Conv`.
+        heads: whether it pools `(batch, time, tokens, channels)` over tokens and the channels of a head, as if these
+            were height and width: `sizes.pool_heads(x)` runs it.
     """
 
     channels: str
     stride: int = 2
     of: str | None = None
+    heads: bool = False
+
+    def __post_init__(self) -> None:
+        if self.heads and self.stride != 1:
+            raise ValueError(f"A pool over heads keeps tokens and channels: stride must be 1, got {self.stride!r}.")
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return (*super().sizes, "heads") if self.heads else super().sizes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,7 +57,8 @@ def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
 
 def _space(component: Any, residual: str) -> SearchSpace:
     base = SpikformerConfig(input_shape=(16, 16, 1), num_classes=3, residual=residual, **{component.role: component})
-    genes: dict[str, Any] = {"embed_dim": (16, 32), "depth": (1,), "timesteps": (1, 2)}
+    steps = getattr(component, "together", 1)
+    genes: dict[str, Any] = {"embed_dim": (16, 32), "depth": (1,), "timesteps": (steps, 2 * steps)}
     branches = base.blocks[0].values()
     if any(made.uses("heads", base.network) for made in branches):
         genes["num_heads"] = (1, 2)

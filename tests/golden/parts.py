@@ -27,6 +27,7 @@ class Golden:
         products: golden name of a product -> ours; the normalisation behind it is found beside both.
         neurons: golden name -> ours, in running order.
         unused: golden weights of what never runs.
+        role: "stem" or "downsample", which work on images; "" of what works on tokens.
         exact: golden name of a product or a normalisation -> ours, where the two are named each by itself.
     """
 
@@ -34,6 +35,7 @@ class Golden:
     products: Mapping[str, str]
     neurons: Mapping[str, str]
     unused: tuple[str, ...] = ()
+    role: str = ""
     exact: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -48,7 +50,8 @@ def _mixer(name: str, **settings: Any) -> Callable[[dict[str, Any]], Any]:
     def make(given: dict[str, Any]) -> Any:
         neuron = given.get("spike_mode", "lif")
         made = _Added if settings else layers.Component
-        return made(name, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
+        said = {"name": name, "events": True} if given.get("dvs") else name
+        return made(said, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
 
     return make
 
@@ -59,8 +62,11 @@ def _block(mixer: str) -> Callable[[dict[str, Any]], Any]:
     )
 
 
-def _stem(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda given: layers.Component(name, role="stem", embed_dim=given["embed_dims"], residual="membrane")
+def _images(role: str, name: str, residual: str = "membrane", **settings: Any) -> dict[str, Any]:
+    """`make` and `role` of a stem or a downsampling."""
+    said = {"name": name, **settings}
+    make = lambda given: layers.Component(said, role=role, embed_dim=given["embed_dims"], residual=residual)
+    return {"make": make, "role": role}
 
 
 def _letters(letters: str, ours: str, before: str = "", where: str = "") -> dict[str, str]:
@@ -143,6 +149,9 @@ PARTS = {
     "part_sdsa1_plif": Golden(
         _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.", "attn_lif.")
     ),
+    "part_sdsa1_events": Golden(
+        _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.",)
+    ),
     "part_sdt_block": Golden(
         _block("sdsa1"),
         {**_BLOCK_QKV, **_BLOCK_PROJ, **_MLP},
@@ -160,14 +169,68 @@ PARTS = {
         {"fc1_lif": "input_neuron", "fc2_lif": "fc1_neuron"},
     ),
     "part_sdt_sps": Golden(
-        _stem("sdt"),
-        {"proj": "conv_0", "proj1": "conv_1", "proj2": "conv_2", "proj3": "conv_3", "rpe": "rpe_conv"},
-        {"proj_lif": "neuron_0", "proj_lif1": "neuron_1", "proj_lif2": "neuron_2", "proj_lif3": "neuron_3"},
+        **_images("stem", "sdt"),
+        products={"proj": "conv_0", "proj1": "conv_1", "proj2": "conv_2", "proj3": "conv_3", "rpe": "rpe_conv"},
+        neurons={"proj_lif": "neuron_0", "proj_lif1": "neuron_1", "proj_lif2": "neuron_2", "proj_lif3": "neuron_3"},
     ),
     "part_sf_tokenizer": Golden(
-        _stem("spikingformer"),
-        {f"block{i}": f"conv_{i}" for i in range(5)},
-        {f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
+        **_images("stem", "spikingformer"),
+        products={f"block{i}": f"conv_{i}" for i in range(5)},
+        neurons={f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
+    ),
+    "part_qk_embed_init": Golden(
+        **_images("stem", "peds", "add"),
+        products={"proj": "conv_0", "proj1": "conv_1", "proj_res": "res_conv"},
+        neurons={"proj_lif": "neuron_0", "proj1_lif": "neuron_1", "proj_res_lif": "res_neuron"},
+    ),
+    "part_qk_embed_init_events": Golden(
+        **_images("stem", "peds", "add", events=True),
+        products={
+            "proj": "conv_0",
+            "proj1": "conv_1",
+            "proj2": "conv_2",
+            "proj3": "conv_3",
+            "proj_res": "res_conv",
+        },
+        neurons={
+            "proj_lif": "neuron_0",
+            "proj1_lif": "neuron_1",
+            "proj2_lif": "neuron_2",
+            "proj3_lif": "neuron_3",
+            "proj_res_lif": "res_neuron",
+        },
+    ),
+    "part_qk_embed_stage": Golden(
+        **_images("downsample", "peds", "add"),
+        products={"proj3": "conv_0", "proj4": "conv_1", "proj_res": "res_conv"},
+        neurons={"proj3_lif": "neuron_0", "proj4_lif": "neuron_1", "proj_res_lif": "res_neuron"},
+    ),
+    "part_max_embed_orig": Golden(
+        **_images("stem", "embed_max"),
+        products={"proj": "conv_0", "embed1.embed": "conv_1", "embed2.embed": "res_conv"},
+        neurons={"embed1.embed_lif": "neuron_1", "embed2.embed_lif": "res_neuron"},
+    ),
+    "part_max_embed_plus_events": Golden(
+        **_images("stem", "embed_max", events=True),
+        products={
+            "proj": "conv_0",
+            **{f"max_embed{i}.embed": f"conv_{i}" for i in (1, 2, 3)},
+            "embed1.embed": "res_conv",
+        },
+        neurons={f"max_embed{i}.embed_lif": f"neuron_{i}" for i in (1, 2, 3)},
+    ),
+    "part_max_embed_max": Golden(
+        **_images("downsample", "embed_max"),
+        products={"max_embed1.embed": "conv_0", "embed1.embed": "conv_1", "max_embed2.embed": "res_conv"},
+        neurons={"max_embed1.embed_lif": "neuron_0", "embed1.embed_lif": "neuron_1"},
+    ),
+    "part_max_embed_1max": Golden(
+        **_images("downsample", "embed_1max"),
+        products={"embed1.embed": "conv_0", "max_embed1.embed": "conv_1", "embed2.embed": "res_conv"},
+        neurons={"embed1.embed_lif": "neuron_0", "max_embed1.embed_lif": "neuron_1"},
+    ),
+    "part_v2_downsample": Golden(
+        **_images("downsample", "strided"), products={"encode": "conv"}, neurons={"encode_lif": "neuron"}
     ),
 }
 
@@ -225,14 +288,6 @@ PARTS |= {
             **{f"bn{i}": f"mlp/conv{i}_norm" for i in (1, 2)},
         },
     ),
-    "part_v2_downsample": Golden(
-        lambda given: layers.Component(
-            "strided", role="downsample", embed_dim=given["embed_dims"], residual="membrane"
-        ),
-        {},
-        {"encode_lif": "neuron"},
-        exact={"encode_conv": "conv", "encode_bn": "norm"},
-    ),
     "part_v3_attention": Golden(
         lambda given: layers.Component(
             {"name": "v3_attention", "expansion": given["lamda_ratio"]}, num_heads=given["num_heads"], **_V3
@@ -274,15 +329,10 @@ def layer_of(name: str) -> keras.layers.Layer:
     return layer
 
 
-def is_stem(name: str) -> bool:
-    """Whether it takes images."""
-    return any(ours.startswith("conv_") for ours in PARTS[name].products.values())
-
-
 def inputs(name: str, key: str = "x") -> np.ndarray:
     """A golden array of the shape of the input, as we have it."""
     x = networks.load(name)[key]
-    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if is_stem(name) else outputs(name, key)
+    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if PARTS[name].role == "stem" else outputs(name, key)
 
 
 def outputs(name: str, key: str) -> np.ndarray:
@@ -312,10 +362,11 @@ def _split(ours: str) -> tuple[str, int, int]:
     return path, int(part or 0), int(of or 1)
 
 
-def _norm_path(product: str) -> str:
+def _norm_path(product: str, layer: Any) -> str:
     where, slash, name = product.rpartition("/")
-    own = name.replace("conv_", "norm_") if name.startswith("conv_") else f"{name.removesuffix('_conv')}_norm"
-    return f"{where}{slash}{own if name != 'conv' else 'conv_norm'}"
+    declared = (getattr(layer, where) if where else layer).declared
+    names = (name.replace("conv", "norm"), f"{name.removesuffix('_conv')}_norm", f"{name}_norm")
+    return f"{where}{slash}{next(each for each in names if each != name and each in declared)}"
 
 
 def _depthwise(w: np.ndarray) -> np.ndarray:
@@ -328,7 +379,7 @@ def _dense(w: np.ndarray) -> np.ndarray:
 
 def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]:
     path, part, of = _split(ours)
-    product, norm = _part(layer, path), _part(layer, _norm_path(path))
+    product, norm = _part(layer, path), _part(layer, _norm_path(path, layer))
     layout: Callable = _dense
     if isinstance(product, keras.layers.DepthwiseConv2D):
         layout = _depthwise
@@ -404,9 +455,9 @@ def neurons(layer: Any, name: str) -> dict[str, tuple[Any, int, int]]:
 def count(layer: Any, name: str, golden: str) -> int:
     """Numbers of a channel over which a normalisation averages: time x batch x tokens, or pixels where it stands."""
     x = inputs(name)
-    if not is_stem(name):  # a downsampling gives fewer tokens
-        return int(np.prod(outputs(name, "y_training").shape[:3]))
-    where = geometry.grids(layer.declared, x.shape[2:4])
+    if not PARTS[name].role:
+        return int(np.prod(x.shape[:3]))
+    where = geometry.grids(layer.declared, networks.load(name)["x"].shape[-2:])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
         n
@@ -427,7 +478,7 @@ def spikes(name: str, neuron: str) -> np.ndarray:
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
-    maps = (is_stem(name) or name == "part_v2_downsample") and len(shape) == 5
+    maps = bool(PARTS[name].role) and len(shape) == 5
     return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 

@@ -59,9 +59,7 @@ class Declared:
 
     def source(self, name: str) -> str | None:
         """The part whose output a part takes; None for the component's input."""
-        names = [known for known, _ in self.parts]
-        of = getattr(dict(self.parts)[name], "of", None)
-        return (names[names.index(name) - 1] if name != names[0] else None) if of is None else of or None
+        return geometry.source(dict(self.parts), name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,9 +194,9 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         weights = size.times(part.channels, part.kernel**2)
         return _product(at, weights, size.times(part.channels, at.before), size[part.channels], part.bias)
     if isinstance(part, MatMul):
-        stream = size.times(part.own, after)
-        sizes = {"elements": stream, "tokens": after, "head_dim": size[part.other] // size["heads"]}
-        return {"macs": stream * after, **sizes, **({"additions": stream} if part.scaled else {})}
+        stream, met = size.times(part.own, after), after * part.chunk
+        sizes = {"elements": stream, "tokens": met, "head_dim": size[part.other] // size["heads"]}
+        return {"macs": stream * met, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
         normalised = size.times(part.channels, part.copies * at.before)  # a border around them is no more of them
         return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}

@@ -199,6 +199,9 @@ class Recorder:
         steps = known[0] // self.batch
         if steps == 1 and timed and known[1] == self.timesteps:
             steps = known[1]
+        elif steps == 1 and role == "attention" and self.timesteps and self.timesteps % known[1] == 0:
+            # tokens of several steps together, in the order of the steps
+            steps = self.timesteps if known[1] * known[2] % self.timesteps == 0 else steps
         # Half precision cannot hold a sum of spikes (bfloat16 is exact up to 256). float32 is exact up to 2**24 for an
         # image and step; sums over images are formed in float64, outside the pass.
         images = (self.batch, steps, -1)
