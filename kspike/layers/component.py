@@ -224,9 +224,9 @@ class Sizes:
         return ops.reshape(x, (-1, *_known(x, 1, 2), self.heads, x.shape[-1] // self.heads))
 
     def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0, chunk: int = 1) -> Tokens:
-        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each.
+        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each; v may be wider.
 
-        Tokens meet those of their `chunk` time steps, which must divide T. v may be wider than q and k.
+        Tokens meet those of their `chunk` time steps, which must divide T.
         """
         n = self._layer.at_once
         if n > 1:  # a product of moving factors: q fires step by step, k and v are held as how often they fire in all
@@ -234,16 +234,16 @@ class Sizes:
                 raise ValueError(f"Attention of {chunk} time steps together is not unrolled into binary steps.")
             k, v = (summed(a, n) for a in (k, v))
         y = self._attend(*((q, k, v) if chunk == 1 else (_together(a, chunk) for a in (q, k, v))))
-        y = y if chunk == 1 else ops.reshape(y, (-1, *_known(v, 1, 2), v.shape[-1]))
+        y = y if chunk == 1 else ops.reshape(y, (-1, *_known(q, 1, 2), v.shape[-1]))
         y = y if n == 1 else y / float(n * n)
-        return y if (isinstance(scale, float) and scale == 1.0) or self._layer.scales else y * scale
+        return y if self._layer.scales or (isinstance(scale, float) and scale == 1.0) else y * scale
+
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
 
     def of_head(self, function: Callable[[int], float]) -> float | Scalar:
         """A number that follows from the channels of a head: `function(width // heads)`; a tensor under masks."""
         return function(self.width // self.heads)
-
-    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
-        return self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""

@@ -350,15 +350,15 @@ class MaskedSizes(PlainSizes):
     def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
         return self._layer.attend(q, k, v, self._view.heads(self._at))
 
+    def of_head(self, function: Callable[[int], float]) -> Scalar:
+        known, index = self._view.heads(self._at)
+        return ops.take(ops.convert_to_tensor([function(dim) for dim in known], dtype="float32"), index)
+
     def pool_heads(self, x: Tokens) -> Tokens:
         widths, index = self._view.heads(self._at)
         head = ops.arange(x.shape[-1], dtype="int32") // ops.take(ops.convert_to_tensor(widths, dtype="int32"), index)
         # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
         return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
-
-    def of_head(self, function: Callable[[int], float]) -> Scalar:
-        known, index = self._view.heads(self._at)
-        return ops.take(ops.convert_to_tensor([function(dim) for dim in known], dtype="float32"), index)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         return ops.matmul(x, ops.cast(self._view.membership(self._at), x.dtype))
