@@ -35,7 +35,7 @@ def _config(read: Read) -> dict[str, Any]:
         "qkv_bias": read.biased("block.0.attn.q_conv"),
         "proj_bias": read.biased("block.0.attn.proj_conv"),
         "mlp_bias": read.biased("block.0.mlp.mlp1_conv"),
-        **({"tau": {kind: 1.5 for kind in ("stem", "input", "qkv", "attention", "fc1")}} if events else {}),
+        **({"tau": dict.fromkeys(("stem", "input", "qkv", "attention", "fc1"), 1.5)} if events else {}),
     }
 
 
