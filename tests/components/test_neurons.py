@@ -82,7 +82,7 @@ def test_a_fused_neuron_starts_where_the_last_call_ended():
     np.testing.assert_array_equal(run(neuron, x), whole)
 
 
-def test_a_step_that_is_not_the_fused_pass_it_names_is_refused(temporary):
+def test_a_step_that_is_not_the_fused_pass_it_names_is_refused(temporary):  # noqa: F811
     @components.register("neuron", "no_lif")
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class NoLIF(SteppedLIF):
@@ -92,7 +92,7 @@ def test_a_step_that_is_not_the_fused_pass_it_names_is_refused(temporary):
         components.check(NoLIF())
 
 
-def test_fused_constants_that_nobody_knows_are_refused(temporary):
+def test_fused_constants_that_nobody_knows_are_refused(temporary):  # noqa: F811
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Wrong(components.Neuron):
         fused = {"tau_": 2.0}
