@@ -23,6 +23,13 @@ class SpikingNeuron(keras.layers.Layer):
     Input shape: `(batch, time, ...)`. Output shape: the same.
     """
 
+    #: Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer: not where `call` is a subclass' own.
+    one_pass = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.one_pass = cls.call is SpikingNeuron.call
+
     def __init__(
         self,
         *,
@@ -49,11 +56,6 @@ class SpikingNeuron(keras.layers.Layer):
         self.potentials: Any = None
 
     @property
-    def one_pass(self) -> bool:
-        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
-        return type(self).call is SpikingNeuron.call
-
-    @property
     def start(self) -> tuple[Any, ...]:
         """What every state starts from, as `potentials` takes it: a number each."""
         return (float(self.v_reset or 0.0),)
@@ -75,14 +77,13 @@ class SpikingNeuron(keras.layers.Layer):
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        time_constant = self.time_constant(inputs.shape[-1])
-        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
-        spikes = self.kept(found)
+        found = lif(x, **self.fused(inputs.shape[-1]))
+        spikes = self._kept(found)
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
-    def kept(self, found: Any) -> Any:
+    def _kept(self, found: Any) -> Any:
         """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
         if self.potentials is None:
             return found
@@ -90,12 +91,20 @@ class SpikingNeuron(keras.layers.Layer):
         spikes, self.__dict__["potentials"] = found
         return spikes
 
-    def fired(self, spikes: Spikes) -> None:
-        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
+    def fired(self, found: Any) -> Spikes:
+        """The spikes of what a fused pass found, past `__call__`: done with them is what it would have done."""
+        spikes = self._kept(found)
         if self.activity_regularizer is not None:
             self.add_loss(activity_loss(self.activity_regularizer, spikes))
         if self.listener is not None:
             self.listener(spikes)
+        return spikes
+
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        """All that `kspike.ops.lif`, or `norm_lif`, is told of it, for so many channels."""
+        return {
+            **self.time_constant(channels), **self.neuron_arguments, "dtype": self.compute_dtype, "v": self.potentials,
+        }  # fmt: skip
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:
@@ -147,8 +156,6 @@ class Neuron(SpikingNeuron):
         if not isinstance(groups, int) or groups < 1:
             raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")
         self.groups = groups
-
-    one_pass = False
 
     def build(self, input_shape: tuple) -> None:
         if self.groups > 1 and (input_shape[-1] is None or input_shape[-1] % self.groups):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import keras
@@ -28,10 +29,14 @@ class BatchNorm(keras.layers.BatchNormalization):
             if kwargs.get(name, only) != only:
                 raise ValueError(f"kspike's BatchNorm has {name}={only!r} alone, got {kwargs[name]!r}; use Keras' own.")
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        #: Takes the input of every call, for measured costs; a function, or None.
+        self.listener: Callable[[Any], None] | None = None
 
     def call(
         self, inputs: Signal, training: bool | None = None, mask: Annotated[Array, "batch time ..."] | None = None
     ) -> Signal:
+        if self.listener is not None:
+            self.listener(inputs)
         if mask is not None or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         y, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
@@ -39,20 +44,19 @@ class BatchNorm(keras.layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
     def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
-        """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
+        """neuron(self(inputs)): in one pass each way where the backend has one, and nobody has hooked either."""
         if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
-                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
-            )  # fmt: skip
+                inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1])
+            )
             if done is not None:
                 found, mean, variance = done
-                spikes = neuron.kept(found)
+                if self.listener is not None:
+                    self.listener(inputs)
                 if moments is None:
                     self._remember(mean, variance)
-                neuron.fired(spikes)
-                return spikes
+                return neuron.fired(found)
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)
 

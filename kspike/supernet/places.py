@@ -85,6 +85,8 @@ class ElasticComponent(keras.layers.Layer):
             if not neuron.one_pass:
                 check_step(neuron)
         own = self.__dict__  # past Keras, which would track and wrap
+        #: Takes the spikes of every neuron part, and its name, for measured costs; a function, or None.
+        self.listener: Callable[[Any, str], None] | None = None
         own["component"], own["config"], own["block"] = component, config, block
         own["network"] = config.stem_settings if component.role == "stem" else config.network
         own["declared"] = component.declared(own["network"])
@@ -229,9 +231,10 @@ class ElasticComponent(keras.layers.Layer):
             if norm is not None and neuron.one_pass and "fire" not in self.__dict__:
                 spikes = norm.then_fire(x, self._membrane(name, neuron, values, x.shape[-1]), self.compute_dtype)
                 if spikes is not None:
-                    return spikes
+                    return self._told(name, spikes)
             x = x if norm is None else norm(x)
-            return self.fire(x, name, neuron, self._extent(part.channels, view), values, view.time_mask)
+            spikes = self.fire(x, name, neuron, self._extent(part.channels, view), values, view.time_mask)
+            return self._told(name, spikes)
 
         index = given.view.choice("neuron")
         if isinstance(index, int):
@@ -247,6 +250,11 @@ class ElasticComponent(keras.layers.Layer):
         layers = [] if norm is None else [norm.layer]
         own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
         return made.keep(choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own))
+
+    def _told(self, name: str, spikes: Signal) -> Signal:
+        if self.listener is not None:
+            self.listener(spikes, name)
+        return spikes
 
     def fire(
         self,

@@ -13,7 +13,7 @@ from keras import ops
 
 from kspike.cost.conventions.activity import Geometry
 from kspike.cost.measured import fanout
-from kspike.cost.measured.layers import Tap
+from kspike.cost.measured.layers import LISTENER, Tap
 from kspike.cost.measured.left_out import MEASURING, MODEL, Place
 from kspike.ops import place as at_place
 
@@ -104,6 +104,8 @@ class Recorder:
 
     def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
+        if place.method == LISTENER:
+            return self._listener(number, place, at, method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
         def hooked(*args: Any, **kwargs: Any) -> Any:
@@ -118,8 +120,21 @@ class Recorder:
 
         return hooked
 
-    def _record_call(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
-        name = self._call_of(f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name)
+    def _listener(self, number: int, place: Place, at: Callable, before: Callable | None) -> Callable:
+        """Takes what a layer tells, after whoever listened before."""
+
+        def listen(x: Any, *part: str) -> None:
+            if before is not None:
+                before(x, *part)
+            with at(MEASURING):
+                self._record_call(number, place.tap, (x,), {}, x, *part)
+
+        return listen
+
+    def _record_call(
+        self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any, *part: str
+    ) -> None:
+        name = self._call_of("/".join((tap.name, *part)))
         before = len(self.signals)
         if tap.role == "norm":  # only how many numbers it normalises
             size = math.prod(args[0].shape) // self.batch
