@@ -283,6 +283,12 @@ def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) 
     return fn(x) if y is None else y
 
 
+def parts_of(images: int, numbers: int, dtype: str) -> int:
+    """In how many chunks `by_parts` runs a batch of so many images; its other arguments are those of `by_parts`."""
+    fast = _fast("parts_of")
+    return fast(images, numbers, dtype) if fast is not None and not accelerated() else 1
+
+
 def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:
     """Gradients, each clipped to the L2 norm `longest`; None where this backend has no fast form.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -19,6 +19,8 @@ from kspike.cost.measured.probe import config_of, is_supernet, probe_of
 from kspike.cost.measured.totals import Statistics
 from kspike.cost.report.report import EnergyReport
 from kspike.cost.report.rows import neuron_rows, product_rows, spread
+from kspike.models.parts import chunks
+from kspike.ops import compiles
 
 
 def measure(
@@ -62,6 +64,36 @@ def measure(
         >>> report.rows[0].name, round(report.rows[0].macs)
         ('stem/conv_0', 4608)
     """
+    return measured(model, data, convention, batches, progress, images)
+
+
+def with_logits(
+    model: keras.Model, data: Any, convention: str | Convention = "spikformer"
+) -> tuple[EnergyReport, Annotated[np.ndarray, "images classes"], Annotated[np.ndarray, "images"]]:
+    """`measure` of labelled images, with the logits of the same pass, and the labels.
+
+    Nothing that is measured changes a number: where nothing is compiled (torch), the logits are those of
+    `model.predict_on_batch`, bit for bit (`tests/cost/test_logits.py`). Compiled, the hooked pass is a program of its
+    own, whose rounding may differ.
+    """
+    given: list[tuple[np.ndarray, np.ndarray]] = []
+    report = measured(model, data, convention, given=given)
+    if not given or any(labels is None for _, labels in given):
+        raise ValueError("Expected (images, labels) of a model with a head; received images without labels, or no head.")
+    logits, labels = (np.concatenate(each) for each in zip(*given, strict=True))
+    return report, logits[:, -1], labels
+
+
+def measured(
+    model: keras.Model,
+    data: Any,
+    convention: str | Convention,
+    batches: int | None = None,
+    progress: bool = True,
+    images: int | None = None,
+    given: list | None = None,
+) -> EnergyReport:
+    """`measure`; logits and labels are appended to `given`, batch by batch."""
     rule = get(convention)
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
@@ -79,12 +111,15 @@ def measure(
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None
-    answers = Answers(features=getattr(model, "include_top", True) is False)
+    answers = Answers(getattr(model, "include_top", True) is False, given)
     with _bar(image_batches.count(data, batches, images), progress) as advance:
-        for batch, labels, n in image_batches.batches(data, shape, batches, images):
-            signals, packed = probe.run(batch)
-            statistics.add(signals, packed, n)
-            answers.add(packed.get("logits"), labels, n)
+        for batch, labels, n in image_batches.batches(data, shape, batches, images, whole=compiles()):
+            logits = []
+            for part in [batch] if compiles() or config is None else chunks(config, model.compute_dtype, batch):
+                signals, packed = probe.run(part)
+                statistics.add(signals, packed, min(n, len(part)))
+                logits.append(packed.get("logits"))
+            answers.add(None if logits[0] is None else np.concatenate(logits), labels, n)
             first = batch[0] if first is None else first
             advance()
     products, neurons = collect(
