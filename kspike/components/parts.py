@@ -16,6 +16,7 @@ population) or an extent of shared weights (a supernet). Imports no Keras.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ SIZES = ("width", "hidden", "heads", "tokens", "image", "stem_0", "stem_1", "ste
 FRACTIONS = (2, 4, 8)
 
 
+@functools.cache
 def split(size: str) -> tuple[str, int]:
     """A size's dimension and what it is divided by: "width/8" is ("width", 8).
 
@@ -58,7 +60,7 @@ def known(size: Any) -> bool:
 class Part:
     """Base of all parts."""
 
-    @property
+    @functools.cached_property
     def sizes(self) -> tuple[str, ...]:
         """Every size that the part names, what comes in first."""
         return tuple(getattr(self, field) for field in ("inputs", "outputs", "channels") if hasattr(self, field))
@@ -161,7 +163,7 @@ class MatMul(Part):
     channels: str = "width"
     scaled: bool = False
 
-    @property
+    @functools.cached_property
     def sizes(self) -> tuple[str, ...]:
         return *super().sizes, "heads"
 

@@ -70,8 +70,8 @@ class SpikingNeuron(keras.layers.Layer):
         self.__dict__["potentials"] = None if states is None else states[0]
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
-        """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
-        raise NotImplementedError
+        """tau, or a learned 1 / tau of each of the channels, as `kspike.ops.lif` takes it."""
+        return {"tau": self.tau}
 
     def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:

@@ -47,9 +47,7 @@ class BatchNorm(keras.layers.BatchNormalization):
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody has hooked either."""
         if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
-            done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1])
-            )
+            done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1]))
             if done is not None:
                 found, mean, variance = done
                 if self.listener is not None:
@@ -67,26 +65,6 @@ class BatchNorm(keras.layers.BatchNormalization):
                 batch = ops.cast(batch, moving.dtype)
             # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
             moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
-
-
-class Normalise:
-    """A normalisation as a component calls it."""
-
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal) -> Signal:
-        return self.layer(x, training=self.training)
-
-
-class Fire:
-    """Neurons as a component calls them: alone, or with the normalisation before them in one pass."""
-
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal, norm: Any = None) -> Signal:
-        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
 
 
 def watched(*layers: keras.layers.Layer) -> bool:

@@ -16,8 +16,7 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
 from kspike.config import SpikformerConfig
-from kspike.layers._parts import fold_time, unfold_time
-from kspike.layers.component import Parts, refused_shape
+from kspike.layers.component import Frames, Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
 from kspike.layers.stepping import Membrane, check_step, run
@@ -178,12 +177,12 @@ class ElasticComponent(keras.layers.Layer):
             elif isinstance(part, Conv):
                 inputs = self._extent(part.inputs, view) if part.inputs != "image" else None
                 call = functools.partial(self.part(name), inputs=inputs, outputs=self._extent(part.outputs, view))
-                calls[name] = self._masked(_over_frames(call, view), part, part.outputs, after, view)
+                calls[name] = self._masked(Frames(call), part, part.outputs, after, view)
             elif isinstance(part, DepthwiseConv):
                 call = functools.partial(self.part(name), extent=self._extent(part.channels, view))
-                calls[name] = self._masked(_over_frames(call, view), part, part.channels, after, view)
+                calls[name] = self._masked(Frames(call), part, part.channels, after, view)
             elif isinstance(part, Pool):
-                calls[name] = _over_frames(functools.partial(max_pool, stride=part.stride), view)
+                calls[name] = Frames(functools.partial(max_pool, stride=part.stride))
         y = self.component.run(Parts(calls), x, self._sizes(view), self.network)
         if self.component.role != "stem" and tuple(y.shape) != tuple(x.shape):
             raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
@@ -306,10 +305,6 @@ class _Normalise:
 
     def then_fire(self, x: Signal, membrane: Membrane, dtype: str) -> Signal | None:
         return self.layer.then_fire(x, dtype=dtype, **self.how, **membrane.fused)
-
-
-def _over_frames(call: Callable, view: View) -> Callable:
-    return lambda x: unfold_time(call(fold_time(x)), view.timesteps)
 
 
 class SlicedSizes(PlainSizes):

@@ -79,7 +79,7 @@ def with_logits(
     given: list[tuple[np.ndarray, np.ndarray]] = []
     report = measured(model, data, convention, given=given)
     if not given or any(labels is None for _, labels in given):
-        raise ValueError("Expected (images, labels) of a model with a head; received images without labels, or no head.")
+        raise ValueError("Expected (images, labels) of a model with a head; received images without labels, or none.")
     logits, labels = (np.concatenate(each) for each in zip(*given, strict=True))
     return report, logits[:, -1], labels
 
@@ -107,7 +107,7 @@ def measured(
     if is_supernet(model) and not model.read_directly:
         model = model.extract()  # its active network: the layers of what was not chosen do not run
     probe = probe_of(model)
-    probe.watch()
+    probe.begin()
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None

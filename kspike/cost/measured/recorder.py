@@ -73,11 +73,18 @@ class Signal:
 
 
 class Recorder:
-    """Collects the statistics of one forward pass over `batch` images, as few packed tensors."""
+    """Collects the statistics of one forward pass over `batch` images, as few packed tensors.
 
-    def __init__(self, batch: int, timesteps: int | None) -> None:
+    Args:
+        batch: images.
+        timesteps: T, where known.
+        sizes: of products, by call and shapes, as passes before this one found them; those that lack are added.
+    """
+
+    def __init__(self, batch: int, timesteps: int | None, sizes: dict[tuple, fanout.ProductSize] | None = None) -> None:
         self.batch = batch
         self.timesteps = timesteps
+        self.sizes = {} if sizes is None else sizes
         self.signals: list[Signal] = []
         self._sums: list[Any] = []
         self._active: list[Any] = []
@@ -183,7 +190,9 @@ class Recorder:
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
-        size = fanout.product_size(tap, *shapes, self.batch)
+        size = self.sizes.get((name, *shapes))
+        if size is None:
+            size = self.sizes[name, *shapes] = fanout.product_size(tap, *shapes, self.batch)
         self._record(
             name, tap.role, "", x, fan=size.fan, dense=size.dense, timed=size.timed, geometry=size.geometry
         )  # fmt: skip

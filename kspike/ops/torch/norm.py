@@ -8,7 +8,7 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.transforms import transformed
+from kspike.ops.torch.calls import transformed
 
 
 class _BatchNorm(torch.autograd.Function):

@@ -11,8 +11,8 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import arrays, taken
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.torch.calls import arrays, taken, transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
