@@ -57,7 +57,7 @@ def place_of(
 
 
 class ElasticBlock(keras.layers.Layer):
-    """A mixer, then an MLP, each added to the stream; adds nothing where the genome is shallower."""
+    """A mixer, then an MLP, each added to the stream; under masks adds nothing where the genome is shallower."""
 
     def __init__(self, block: int, *, attention: Any, mlp: Any, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -70,9 +70,6 @@ class ElasticBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Tokens, view: View, statistics: Statistics) -> Tokens:
-        active = view.active(self.block)
-        if active is False:
-            return x
-        given = Pass(view, statistics, None if active is True else active)
+        given = Pass(view, statistics, view.active(self.block))
         x = branch(self.attention, "mixer", x, given, self.block)
         return branch(self.mlp, "mlp", x, given, self.block)

@@ -113,6 +113,8 @@ class Supernet(ImageModel, keras.Model):
             shape=(len(space.slots),), dtype="int32", initializer="zeros", trainable=False, name="genes"
         )
         self._genes.assign(space.encode(self._genome))
+        # past Keras, which would track what it holds; the active network's view, on slices
+        self.__dict__["_sliced"] = None
         self._forced: Statistics | None = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
@@ -177,7 +179,7 @@ class Supernet(ImageModel, keras.Model):
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
         x = stem_of(self.stem, x, Pass(view, statistics))
-        for block in self.blocks:
+        for block in self.blocks[: view.depth]:
             x = block(x, view=view, statistics=statistics)
         x = ops.mean(ops.cast(x, "float32"), axis=2)
         if view.time_mask is None:
@@ -190,7 +192,9 @@ class Supernet(ImageModel, keras.Model):
     def _active_view(self) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(self._genes))
-        return SlicedView(self._genome.to_config(), word_choices(self.space, self._genome.indices))
+        if self._sliced is None:
+            self.__dict__["_sliced"] = _slices(self._genome)
+        return self._sliced
 
     def _draw(self) -> Annotated[Array, "slots"]:
         counts = self.space.cardinalities
@@ -201,8 +205,7 @@ class Supernet(ImageModel, keras.Model):
     def _view(self, indices: Annotated[Array, "slots"]) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(indices))
-        genome = self.space.decode(ops.convert_to_numpy(indices))
-        return SlicedView(genome.to_config(), word_choices(self.space, genome.indices))
+        return _slices(self.space.decode(ops.convert_to_numpy(indices)))
 
     # -- choosing a network -------------------------------------------------------------------------------------
 
@@ -227,6 +230,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
         self._genes.assign(self.space.encode(genome))
         self._genome = genome
+        self.__dict__["_sliced"] = None
 
     @property
     def read_directly(self) -> bool:
@@ -353,3 +357,7 @@ class Supernet(ImageModel, keras.Model):
         model.trainable = trainable
         restore(model, state)
         return model
+
+
+def _slices(genome: Genome) -> SlicedView:
+    return SlicedView(genome.to_config(), word_choices(genome.space, genome.indices))

@@ -7,7 +7,6 @@ tensors looked up by the genome's indices in constant tables, so one compiled pr
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -20,53 +19,11 @@ from kspike.components.parts import split
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.space.expression import spread
-
-
-@dataclasses.dataclass(frozen=True)
-class Leading:
-    """The first `size` channels of an axis, by slicing."""
-
-    size: int
-
-    def take(self, x: Array, axis: int) -> Array:
-        """The active part of a weight."""
-        if x.shape[axis] == self.size:
-            return x
-        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The active part of several weights."""
-        return [self.take(x, axis) for x in weights]
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Activations hold active channels alone."""
-        return x
-
-
-@dataclasses.dataclass(frozen=True)
-class Masked:
-    """The first channels of an axis, by a mask of ones and zeros over all of them."""
-
-    ones: Annotated[Array, "... channels"]
-
-    def take(self, x: Array, axis: int) -> Array:
-        """Weights stay whole: what they multiply is zero beyond the active channels."""
-        return x
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The same of several weights."""
-        return list(weights)
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Sets inactive channels (last axis, once or several times side by side) to zero."""
-        ones = self.ones
-        if x.shape[-1] != ones.shape[0]:
-            ones = ops.tile(ones, x.shape[-1] // ones.shape[0])
-        return x * ops.cast(ones, x.dtype)
+from kspike.supernet.elastic import Leading, Masked
 
 
 class SlicedView:
-    """One genome as plain numbers.
+    """One genome as plain numbers; no block beyond `depth` runs.
 
     Args:
         config: the network it expresses.
@@ -77,9 +34,11 @@ class SlicedView:
 
     def __init__(self, config: SpikformerConfig, choices: Mapping[str, int] | None = None) -> None:
         self.config = config
-        self.timesteps = config.timesteps
+        self.timesteps, self.depth = config.timesteps, config.depth
         self.embed = Leading(config.embed_dim)
         self._choices = choices or {}
+        #: What was made of these answers, for whoever asks again (`kspike.supernet.places`).
+        self.kept: dict[Any, Any] = {}
         self._sizes: dict[int | None, dict[str, int]] = {}
 
     def sizes(self, block: int | None = None) -> dict[str, int]:
@@ -100,9 +59,8 @@ class SlicedView:
         """Which of the components to choose from."""
         return self._choices.get(slot_of(field, block), 0)
 
-    def active(self, block: int) -> bool:
-        """Whether the block runs."""
-        return block < self.config.depth
+    def active(self, block: int) -> None:
+        """None: a block that is asked runs."""
 
     def heads(self, block: int) -> int:
         """Attention heads of a block."""
@@ -125,9 +83,11 @@ class MaskedView:
         self.space = space
         self.genes = genes
         self.largest = space.max_config()
+        #: What was made of these answers, for whoever asks again: tensors of one program, as the genes are.
+        self.kept: dict[Any, Any] = {}
         self._position = {slot.name: at for at, slot in enumerate(space.slots)}
         self._gene = {gene.name: gene for gene in space.genes}
-        self.timesteps = self.largest.timesteps
+        self.timesteps, self.depth = self.largest.timesteps, space.max_depth
         self.embed = self._extent([self._choices("embed_dim", self.largest.embed_dim)], ["embed_dim"])
         self.time_mask: PerStep | None = None
         if "timesteps" in self._gene:
@@ -256,6 +216,5 @@ def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarr
     return {slot.name: int(indices[i]) for i, slot in at if slot.gene.field in ("stem", "mixer", "mlp", "neuron")}
 
 
-#: The leading channels of an axis, and a genome, in either form.
-Extent = Leading | Masked
+#: A genome in either form.
 View = SlicedView | MaskedView
