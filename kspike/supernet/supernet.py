@@ -113,8 +113,8 @@ class Supernet(ImageModel, keras.Model):
             shape=(len(space.slots),), dtype="int32", initializer="zeros", trainable=False, name="genes"
         )
         self._genes.assign(space.encode(self._genome))
-        # past Keras, which would track what it holds; the active network's view, on slices
-        self.__dict__["_sliced"] = None
+        # the active network's config and, on slices, view: past Keras, which would track what that holds
+        self.__dict__.update(_config=self._genome.to_config(), _sliced=None)
         self._forced: Statistics | None = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
@@ -222,7 +222,7 @@ class Supernet(ImageModel, keras.Model):
     @property
     def config(self) -> SpikformerConfig:
         """The active network."""
-        return self._genome.to_config()
+        return self._config
 
     def activate(self, genome: Genome) -> None:
         """Makes a genome the one that `predict`, `evaluate`, `calibrate` and `extract` speak of; compiles nothing."""
@@ -230,7 +230,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
         self._genes.assign(self.space.encode(genome))
         self._genome = genome
-        self.__dict__["_sliced"] = None
+        self.__dict__.update(_config=genome.to_config(), _sliced=None)
 
     @property
     def read_directly(self) -> bool:
