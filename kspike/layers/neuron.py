@@ -28,7 +28,8 @@ class SpikingNeuron(keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.one_pass = cls.call is SpikingNeuron.call
+        if "one_pass" not in vars(cls):
+            cls.one_pass = cls.call is SpikingNeuron.call
 
     def __init__(
         self,
@@ -102,9 +103,8 @@ class SpikingNeuron(keras.layers.Layer):
 
     def fused(self, channels: int | None) -> dict[str, Any]:
         """All that `kspike.ops.lif`, or `norm_lif`, is told of it, for so many channels."""
-        return {
-            **self.time_constant(channels), **self.neuron_arguments, "dtype": self.compute_dtype, "v": self.potentials,
-        }  # fmt: skip
+        how = {"dtype": self.compute_dtype, "v": self.potentials}
+        return {**self.time_constant(channels), **self.neuron_arguments, **how}
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:
@@ -157,6 +157,11 @@ class Neuron(SpikingNeuron):
             raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")
         self.groups = groups
 
+    @property
+    def one_pass(self) -> bool:
+        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
+        return self.component.one_pass
+
     def build(self, input_shape: tuple) -> None:
         if self.groups > 1 and (input_shape[-1] is None or input_shape[-1] % self.groups):
             raise ValueError(f"groups ({self.groups}) must divide the channels, got an input of shape {input_shape}.")
@@ -176,7 +181,12 @@ class Neuron(SpikingNeuron):
         spread = learned_weights(weights, channels or 0)
         return Membrane(self.component, tau=self.tau, weights=spread, **self.neuron_arguments)
 
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        return {**self.membrane(channels).fused, "dtype": self.compute_dtype, "v": self.potentials}
+
     def call(self, inputs: Currents) -> Spikes:
+        if self.one_pass:
+            return super().call(inputs)
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
@@ -192,9 +202,12 @@ class Neuron(SpikingNeuron):
         return tuple(rest if value == "rest" else float(value) for value in self.component.states.values())
 
     def states(self) -> tuple[Any, ...]:
-        return self.potentials
+        return super().states() if self.one_pass else self.potentials
 
     def resume(self, states: tuple[Any, ...] | None) -> None:
+        if self.one_pass:
+            super().resume(states)
+            return
         self.__dict__["potentials"] = states
 
     def get_config(self) -> dict[str, Any]:

@@ -23,6 +23,13 @@ class BatchNorm(keras.layers.BatchNormalization):
     Input and output shape: `(batch, time, ..., channels)`.
     """
 
+    #: Whether it may be one pass with the neuron behind it: not where `call` is a subclass' own.
+    one_pass = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.one_pass = cls.call is BatchNorm.call
+
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
         fixed = {"axis": -1, "center": True, "scale": True, "renorm": False, "synchronized": False}
         for name, only in fixed.items():
@@ -45,7 +52,7 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody has hooked either."""
-        if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self, neuron):
+        if self.one_pass and getattr(neuron, "one_pass", False) and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1]))
             if done is not None:
@@ -60,11 +67,15 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _remember(self, mean: PerChannel, variance: PerChannel) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            batch = ops.stop_gradient(batch)
-            if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
-                batch = ops.cast(batch, moving.dtype)
-            # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
-            moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
+            moving.assign(self.moved(moving, batch))
+
+    def moved(self, moving: keras.Variable, batch: PerChannel) -> PerChannel:
+        """What stored moments become by those of a batch."""
+        batch = ops.stop_gradient(batch)
+        if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
+            batch = ops.cast(batch, moving.dtype)
+        # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
+        return moving.value * self.momentum + batch * (1.0 - self.momentum)
 
 
 def watched(*layers: keras.layers.Layer) -> bool:

@@ -88,7 +88,7 @@ def find(
         elif callable(getattr(layer, "attend", None)):
             taps.append(Tap(name, layer, "attend", "attention"))
         elif isinstance(layer, NORMS):
-            taps.append(Tap(name, layer, LISTENER if hasattr(layer, LISTENER) else "call", "norm"))
+            taps.append(Tap(name, layer, LISTENER if getattr(layer, "one_pass", False) else "call", "norm"))
         elif isinstance(layer, POOLS):
             taps.append(Tap(name, layer, "call", "pool"))
         elif callable(getattr(layer, "downsample", None)):

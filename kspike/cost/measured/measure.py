@@ -20,6 +20,7 @@ from kspike.cost.measured.totals import Statistics
 from kspike.cost.report.report import EnergyReport
 from kspike.cost.report.rows import neuron_rows, product_rows, spread
 from kspike.models.parts import chunks
+from kspike.models.unrolled import in_binary_steps, leveled
 from kspike.ops import compiles
 
 
@@ -36,6 +37,9 @@ def measure(
     At every product (Dense, convolution, EinsumDense, spiking attention) the mean of the input is taken over all
     images: the firing rate, or the mean spike count of an integer residual. Whether a product accumulates or multiplies
     is decided once for all images, from what arrived there and not from the layer's name; the batch size has no effect.
+
+    A network of integer neurons is measured in binary steps (`kspike.models.unroll`), T * D of them: a level k is k
+    spikes, and is charged as such by every convention.
 
     The model runs in inference mode, compiled once for a model and batch shape: measuring the same model again costs
     the forward pass. Nothing in the model is changed.
@@ -54,7 +58,7 @@ def measure(
 
     Raises:
         ValueError: an unknown convention, no images, images of another shape, weights or values that are not finite,
-            or a layer whose first axis is not the batch.
+            a layer whose first axis is not the batch, or integer neurons that cannot be unrolled.
 
     Example:
         >>> import keras, kspike, numpy as np
@@ -104,8 +108,9 @@ def measured(
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     name = model.name
-    if is_supernet(model) and not model.read_directly:
+    if is_supernet(model) and (not model.read_directly or leveled(model) is not None):
         model = model.extract()  # its active network: the layers of what was not chosen do not run
+    model, each = in_binary_steps(model)
     probe = probe_of(model)
     probe.begin()
     config = config_of(model)
@@ -116,7 +121,8 @@ def measured(
         for batch, labels, n in image_batches.batches(data, shape, batches, images, whole=compiles()):
             logits = []
             for part in [batch] if compiles() or config is None else chunks(config, model.compute_dtype, batch):
-                signals, packed = probe.run(part)
+                steps = part if probe.static or each == 1 else np.repeat(part, each, axis=1)
+                signals, packed = probe.run(steps)
                 statistics.add(signals, packed, min(n, len(part)))
                 logits.append(packed.get("logits"))
             answers.add(None if logits[0] is None else np.concatenate(logits), labels, n)
