@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -141,7 +142,7 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
             before = part
-        return self.component.run(Parts(calls), inputs, sizes, self.network)
+        return self.component.run(Parts(**calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
     #: max-pool, of stride 2 unless said, of (frames, height, width, channels). Costs hook them where they are.
@@ -167,11 +168,8 @@ def refused_shape(component: Any, expected: tuple, found: tuple, where: str = ""
 SINGLE = {"stem": "stem", "downsample": "stem", "head": "head"}
 
 
-class Parts:
+class Parts(types.SimpleNamespace):
     """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
-
-    def __init__(self, calls: dict[str, Any]) -> None:
-        vars(self).update(calls)
 
     def __getitem__(self, name: str) -> Any:
         return vars(self)[name]

@@ -29,8 +29,6 @@ ROW_BLOCK = 64
 DENSITY_THRESHOLDS = {"float32": ((0.25, 64), (0.2, 64)), "bfloat16": ((0.2, 384), (0.18, 96))}
 #: The same on processors with AMX for bfloat16, which make dense products three times as fast.
 DENSITY_THRESHOLDS_AMX = ((0.06, 384), (0.05, 384))
-#: Multiply-accumulates of the dense product below which the call costs more than it saves.
-MIN_MACS = 1 << 23
 #: Rows that are sampled to estimate the density.
 SAMPLE = 128
 
@@ -126,7 +124,7 @@ def density_threshold(kind: str, is_convolution: bool, macs: int, outputs: int, 
     """
     if cpu_threads.ordered:
         return 1.0
-    if outputs % LANES or macs < MIN_MACS:
+    if outputs % LANES or macs < cpu_threads.MIN_MACS:
         return 0.0
     share, enough = _thresholds(kind, amx)[is_convolution]
     return share * min(1.0, outputs / enough)

@@ -33,6 +33,8 @@ team: Callable[[Callable[[], None], int], bool] | None = None
 
 #: Whether products are sparse whatever the density, so that their sums have one order.
 ordered = False
+#: Multiply-accumulates of the dense product below which a sparse one costs more than it saves.
+MIN_MACS = 1 << 23
 
 
 @functools.lru_cache(maxsize=1)

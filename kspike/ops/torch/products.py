@@ -11,12 +11,15 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
+from kspike.ops.cpu import threads
 from kspike.ops.torch.calls import arrays, taken, transformed
 from kspike.ops.torch.transforms import once_differentiable
 
 
 def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None) -> bool | None:
-    """Whether the sparse form is faster than the dense one; None where it does not take these."""
+    """Whether the sparse form is faster than the dense one; None where it does not take these, or is not asked."""
+    if x.numel() // max(1, kernel.shape[-2]) * kernel.numel() < threads.MIN_MACS and not threads.ordered:
+        return None
     same = kernel.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
     given = taken(x, kernel) if same else None
     if given is None:
