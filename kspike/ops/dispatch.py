@@ -154,7 +154,7 @@ def lif(
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
-    surrogate = surrogates.get(surrogate)
+    surrogate = surrogate if isinstance(surrogate, surrogates.Surrogate) else surrogates.get(surrogate)
     dtype = dtype or keras.backend.standardize_dtype(x.dtype)
     args: dict[str, Any] = {
         "tau": tau,

@@ -93,6 +93,8 @@ class Supernet(ImageModel, keras.Model):
         largest = space.max_config()
         policy = self.dtype_policy
         last = policy_at_the_end(policy)
+        #: Whether still images come in, which every step sees.
+        self.repeats = not space.base.has_time
         made = functools.partial(place_of, space, largest)
         self.stem = made(Place("stem", 0, "stem"), policy)
         self.blocks = [
@@ -180,8 +182,7 @@ class Supernet(ImageModel, keras.Model):
             return super().train_step(*args)
 
     def _forward(self, x: Images, view: View, statistics: Statistics) -> Logits:
-        base = self.space.base
-        if not base.has_time:
+        if self.repeats:
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)

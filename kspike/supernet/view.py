@@ -223,12 +223,18 @@ def largest_sizes(space: SearchSpace, stage: int) -> Mapping[str, int]:
 
 def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarray, "slots"]) -> dict[At, int]:
     """(field, index) of a place with a word gene -> which of its choices a genome of these indices takes."""
-    found: dict[At, int] = {}
+    return {at: int(indices[i]) for i, at in _words(space)}
+
+
+@functools.lru_cache(maxsize=64)
+def _words(space: SearchSpace) -> tuple[tuple[int, At], ...]:
+    """The slots of a space's word genes, each with (field, index) of its place."""
+    found = []
     for i, slot in enumerate(space.slots):
         if slot.gene.word:
             first = (slot.gene.stage or 1) - 1 if slot.gene.field == "downsample" else 0
-            found[slot.gene.field, first if slot.block is None else slot.block] = int(indices[i])
-    return found
+            found.append((i, (slot.gene.field, first if slot.block is None else slot.block)))
+    return tuple(found)
 
 
 #: Field and index of a place.

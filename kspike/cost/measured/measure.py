@@ -11,6 +11,7 @@ import numpy as np
 
 from kspike._finite import check_weights
 from kspike.cost.analytic.counting import parameters
+from kspike.cost.analytic.table import ClosedForm
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured import batches as image_batches
 from kspike.cost.measured.anytime import Answers, read
@@ -128,8 +129,9 @@ def measured(
             answers.add(None if logits[0] is None else np.concatenate(logits), labels, n)
             first = batch[0] if first is None else first
             advance()
+    closed = None if config is None else ClosedForm(config)
     products, neurons = collect(
-        statistics, config, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
+        statistics, closed, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
     )
     timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
@@ -140,7 +142,7 @@ def measured(
         rows=product_rows(products, rule),
         neurons=neuron_rows(neurons),
         energy_std_mj=spread(products, rule),
-        parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
+        parameters=_parameters(model, closed),
         notes=probe.notes(),
         image=first,
         still=probe.static,
@@ -150,8 +152,10 @@ def measured(
     )
 
 
-def _size(variable: Any) -> int:
-    return int(np.prod(variable.shape, dtype=np.int64))
+def _parameters(model: keras.Model, closed: ClosedForm | None) -> int:
+    if closed is not None:
+        return int(parameters(closed.sizes)[0])
+    return sum(int(np.prod(v.shape, dtype=np.int64)) for v in model.trainable_variables)
 
 
 def _input_shape(model: keras.Model) -> tuple[int | None, ...]:
