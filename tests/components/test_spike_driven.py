@@ -10,8 +10,7 @@ from kspike.cost.analytic.table import neuron_counts
 from kspike.cost.measured.probe import probe_of
 from kspike.layers.border import BorderNorm
 from kspike.supernet.border import ElasticBorderNorm
-from kspike.supernet.elastic import Statistics
-from kspike.supernet.elastic import Leading, Masked
+from kspike.supernet.elastic import Leading, Masked, Statistics
 from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.helpers import to_numpy, traced
 
