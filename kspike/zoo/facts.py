@@ -171,14 +171,16 @@ def measure(
 def measure_both(model: Any, test: Any, convention: str | None) -> tuple[evaluating.Measured, dict]:
     """A model and test batches -> its logits, as a user gets them, and the estimated energy of an image.
 
-    In one pass where nothing is compiled; a compiled pass that is measured is another program than the user's.
+    In one pass, but where the one that is measured is not the user's: compiled, it is another program; neurons that
+    fire levels are measured in binary steps.
     """
     from kspike import cost
     from kspike.cost.measured.measure import with_logits
+    from kspike.models.unrolled import leveled
     from kspike.ops import compiles
 
     rule = {} if convention is None else {"convention": convention}
-    if compiles():
+    if compiles() or leveled(model) is not None:
         return evaluating.measure(model, test), _energy(cost.measure(model, test, **rule))
     evaluating.check(model)
     report, logits, labels = with_logits(model, test, **rule)
