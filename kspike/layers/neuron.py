@@ -158,7 +158,7 @@ class Neuron(SpikingNeuron):
         self.groups = groups
 
     @property
-    def one_pass(self) -> bool:
+    def one_pass(self) -> bool:  # type: ignore[override]  # the component says it
         """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
         return self.component.one_pass
 

@@ -52,7 +52,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
         """neuron(self(inputs)): in one pass each way where the backend has one, and nobody has hooked either."""
-        if self.one_pass and getattr(neuron, "one_pass", False) and not watched(self, neuron):
+        one_pass = self.one_pass and getattr(neuron, "one_pass", False)
+        if neuron is not None and one_pass and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1]))
             if done is not None:

@@ -179,7 +179,7 @@ def measure_both(model: Any, test: Any, convention: str | None) -> tuple[evaluat
     from kspike.models.unrolled import leveled
     from kspike.ops import compiles
 
-    rule = {} if convention is None else {"convention": convention}
+    rule: dict[str, Any] = {} if convention is None else {"convention": convention}
     if compiles() or leveled(model) is not None:
         return evaluating.measure(model, test), _energy(cost.measure(model, test, **rule))
     evaluating.check(model)

@@ -120,7 +120,7 @@ def measured(
     answers = Answers(getattr(model, "include_top", True) is False, given)
     with _bar(image_batches.count(data, batches, images), progress) as advance:
         for batch, labels, n in image_batches.batches(data, shape, batches, images, whole=compiles()):
-            logits = []
+            logits: list[Any] = []
             for part in [batch] if compiles() or config is None else chunks(config, model.compute_dtype, batch):
                 steps = part if probe.static or each == 1 else np.repeat(part, each, axis=1)
                 signals, packed = probe.run(steps)

@@ -111,8 +111,8 @@ class Recorder:
 
     def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
-        if place.method == LISTENER:
-            return self._listener(number, place, at, method)
+        if tap is not None and tap.method == LISTENER:
+            return self._listener(number, tap, at, method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
         def hooked(*args: Any, **kwargs: Any) -> Any:
@@ -127,14 +127,14 @@ class Recorder:
 
         return hooked
 
-    def _listener(self, number: int, place: Place, at: Callable, before: Callable | None) -> Callable:
+    def _listener(self, number: int, tap: Tap, at: Callable, before: Callable | None) -> Callable:
         """Takes what a layer tells, after whoever listened before."""
 
         def listen(x: Any, *part: str) -> None:
             if before is not None:
                 before(x, *part)
             with at(MEASURING):
-                self._record_call(number, place.tap, (x,), {}, x, *part)
+                self._record_call(number, tap, (x,), {}, x, *part)
 
         return listen
 
