@@ -13,7 +13,7 @@ from keras import ops
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
-from kspike.ops import charge, lif, over, reset, spike
+from kspike.ops import charge, level, lif, over, reset, spike
 
 #: Steps up to which the loop is written out; beyond, it is one program's loop.
 WRITTEN_OUT = 32
@@ -58,6 +58,7 @@ class Membrane:
             "v_threshold": self.v_threshold,
             "v_reset": self.v_reset,
             "spike": lambda u: spike(u, self.surrogate),
+            "level": level,
             "charge": lambda v, x: charge(v, x, **charged),
             "reset": lambda h, s: reset(h, s, **after),
             **self.weights,

@@ -380,9 +380,7 @@ class MaskedSizes(PlainSizes):
 
     def pool_heads(self, x: Tokens) -> Tokens:
         widths, index = self._view.heads(self._at)
-        head = ops.arange(x.shape[-1], dtype="int32") // ops.take(ops.convert_to_tensor(widths, dtype="int32"), index)
-        # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
-        return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
+        return pool_heads(x, ops.take(ops.convert_to_tensor(widths, dtype="int32"), index))
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         return ops.matmul(x, ops.cast(self._view.membership(self._at), x.dtype))
@@ -398,6 +396,13 @@ class MaskedSizes(PlainSizes):
         shape[axis] = -1
         weights = ops.cast(ops.reshape(ones, shape), x.dtype)
         return ops.sum(x * weights, axis=axis, keepdims=True) / ops.cast(ops.sum(ones), x.dtype)
+
+
+def pool_heads(x: Tokens, head_dim: int | Scalar) -> Tokens:
+    """The largest of 3x3 neighbours over tokens and the channels of a head, of so many channels: no shape says it."""
+    head = ops.arange(x.shape[-1], dtype="int32") // head_dim
+    # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
+    return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
 
 
 def _largest_of_three(x: Tokens, axis: int, meet: Any = True) -> Tokens:

@@ -168,7 +168,7 @@ def close(found, expected, what):
 
 
 def in_our_layout(name, path, key):
-    """The golden arrays of a part that there are, in Keras' layout: (attribute, which part of it, of how many, array)."""
+    """The golden arrays of a part that there are: (attribute, which part of it, of how many, array as ours)."""
     part, modules = places(name)[path]
     leaking = described(name)["split"] is not None
     if isinstance(part, Norm):
