@@ -20,7 +20,7 @@ from kspike.layers._parts import fold_time, unfold_time
 from kspike.layers.component import Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
-from kspike.layers.stepping import Membrane, check_step, run
+from kspike.layers.stepping import Membrane, check_step, fire
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.choosing import choose
 from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
@@ -268,7 +268,7 @@ class ElasticComponent(keras.layers.Layer):
         if neuron.one_pass:
             y = lif(x, **membrane.fused)
         else:
-            y, _ = run(membrane, x, None, self.compute_dtype)
+            y = fire(membrane, x, self.compute_dtype)
         y = extent.mask(ops.cast(y, self.compute_dtype))
         if time_mask is None:
             return y
