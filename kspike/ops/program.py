@@ -85,8 +85,10 @@ class _Symbol:
             return NotImplemented
         return self._do("div", other)
 
-    def __bool__(self) -> bool:
+    def _refuse(self, *_: Any) -> Any:
         raise NoProgram
+
+    __bool__ = __eq__ = __ne__ = __hash__ = _refuse  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         raise NoProgram
@@ -119,8 +121,8 @@ def trace(step: Callable, states: int, named: Sequence[str], constants: Mapping[
     return Program(tuple(done), states, place(found[0]), tuple(place(i) for i in found[1:]))
 
 
-#: Numbers of a time step from which compiled loops are worth their compilation.
-FEWEST = 1 << 12
+#: Numbers of a time step from which compiled loops are worth their compilation, and images taken for an unknown batch.
+FEWEST, IMAGES = 1 << 14, 16
 
 
 def spec_of(
@@ -132,10 +134,12 @@ def spec_of(
     Args:
         surrogates: those with one; the index is the loops' own.
         program, starts, constants: as `kspike.ops.run_program`.
-        shape: `(batch, time, ...)`.
+        shape: `(batch, time, ...)`; the batch may be None.
     """
-    if type(surrogate) not in surrogates or math.prod(shape) < FEWEST * shape[1]:
+    batch, _, *numbers = shape
+    if type(surrogate) not in surrogates or None in numbers or math.prod(numbers) * (batch or IMAGES) < FEWEST:
         return None
     from kspike.ops.cpu.program import Spec
 
-    return Spec(program, starts, surrogate=surrogates.index(type(surrogate)), alpha=surrogate.alpha, **constants)
+    spec = Spec(program, starts, surrogate=surrogates.index(type(surrogate)), alpha=surrogate.alpha, **constants)
+    return None if spec.loops is None else spec

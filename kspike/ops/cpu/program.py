@@ -7,6 +7,7 @@ compilation serves every tau and threshold. It takes seconds, once a process: sm
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -77,8 +78,23 @@ def _backward_lines(program: Program, soft: bool, decay_input: bool) -> list[str
 
 
 @functools.lru_cache(maxsize=64)
-def loops(program: Program, soft: bool, decay_input: bool) -> Loops:
-    """Compiles a program; `soft` and `decay_input` are the neuron's."""
+def loops(program: Program, soft: bool, decay_input: bool) -> Loops | None:
+    """The compiled loops of a program, tried on one row; `soft` and `decay_input` are the neuron's."""
+    try:
+        made = written(program, soft, decay_input)
+        x = np.zeros((1, 1, 1, 1), "float32")
+        given = np.zeros(program.states, "float32"), np.ones(3 + len(_names(program)["numbers"]), "float32")
+        bounds = np.arange(2)
+        made.forward(x, *given, x.copy(), bounds, 0, 1)
+        made.backward(x, x, *given, 0, F(1), x.copy(), bounds, 0, 1)
+        return made
+    except Exception as error:
+        warnings.warn(f"kspike: a neuron runs step by step, for numba does not take it ({error!s:.200}).", stacklevel=2)
+        return None
+
+
+def written(program: Program, soft: bool, decay_input: bool) -> Loops:
+    """The loops of a program, to be compiled where they are first called."""
     names = _names(program)
     first, kept, fires = names["first"], names["kept"], names["fires"]
     states, total = range(program.states), first + len(program.operations)
@@ -158,8 +174,8 @@ class Spec(NamedTuple):
     alpha: float
 
     @property
-    def loops(self) -> Loops:
-        """Its compiled loops."""
+    def loops(self) -> Loops | None:
+        """Its compiled loops; None, with a warning, where numba does not take them: slower, never wrong."""
         return loops(self.program, self.v_reset is None, self.decay_input)
 
     @property

@@ -33,9 +33,7 @@ class _Steps(torch.autograd.Function):
         return grad, None, None
 
 
-def run_program(
-    x: torch.Tensor, program: Program, starts: tuple, again: Any, **constants: Any
-) -> torch.Tensor | None:
+def run_program(x: torch.Tensor, program: Program, starts: tuple, again: Any, **constants: Any) -> torch.Tensor | None:
     """Spikes of a neuron program over axis 1; None where the loops do not take x, or a step itself is as fast."""
     if kernels_for(x) is None or x.dtype != torch.float32:
         return None
