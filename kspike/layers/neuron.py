@@ -12,7 +12,7 @@ from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Spikes
-from kspike.layers.stepping import Membrane, check_step, run
+from kspike.layers.stepping import Membrane, check_step, fire, run, starts
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
 
@@ -189,17 +189,18 @@ class Neuron(SpikingNeuron):
             return super().call(inputs)
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
-        spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
-        if self.potentials is not None:
-            self.__dict__["potentials"] = states
+        membrane = self.membrane(inputs.shape[-1])
+        if self.potentials is None:
+            spikes = fire(membrane, inputs, self.compute_dtype)
+        else:
+            spikes, self.__dict__["potentials"] = run(membrane, inputs, self.potentials, self.compute_dtype)
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
     @property
     def start(self) -> tuple[Any, ...]:
-        rest = float(self.v_reset or 0.0)
-        return tuple(rest if value == "rest" else float(value) for value in self.component.states.values())
+        return starts(self.component, self.v_reset)
 
     def states(self) -> tuple[Any, ...]:
         return super().states() if self.one_pass else self.potentials

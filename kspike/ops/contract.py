@@ -42,6 +42,7 @@ class Backend:
 
     Fast forms:
         charge, reset: a time step's potential before its spikes and after them.
+        run_program: a neuron's step, as a list of operations, over time.
         level: the integer neuron.
         lif: neurons over time. lif_from: the same from given potentials; it returns the last ones too.
         norm_lif: normalisation and neurons in one pass forward and one backward.
@@ -71,6 +72,7 @@ class Backend:
 
     charge: Fast[Potentials] = None
     reset: Fast[Potentials] = None
+    run_program: Fast[Spikes] = None
     level: Fast[Currents] = None
     lif: Fast[Spikes] = None
     lif_from: Fast[tuple[Spikes, Potentials]] = None

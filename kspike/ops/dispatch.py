@@ -27,6 +27,7 @@ from kspike._types import (
 )
 from kspike.ops import reference
 from kspike.ops.cpu import threads
+from kspike.ops.program import Program
 from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
@@ -123,6 +124,22 @@ def reset(
     fast = _fast("reset") if detach_reset else None
     v = None if fast is None else fast(h, s, v_threshold, v_reset)
     return reference.reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset) if v is None else v
+
+
+def run_program(
+    x: Currents, program: Program, starts: tuple[float, ...], again: Callable[[Currents], Spikes], **constants: Any
+) -> Spikes | None:
+    """Spikes of a neuron's program over axis 1; None where this backend or device has no form for it.
+
+    Args:
+        x: `(batch, time, ...)`.
+        program: one time step.
+        starts: the number that every state starts from.
+        again: the same by the step itself, for derivatives of derivatives.
+        **constants: tau, v_threshold (numbers), v_reset, decay_input, surrogate of `lif`.
+    """
+    fast = _fast("run_program")
+    return fast(x, program, starts, again, **constants) if fast is not None and _is_concrete(x) else None
 
 
 def lif(

@@ -20,7 +20,7 @@ from kspike.config import SpikformerConfig
 from kspike.layers.component import Frames, Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
-from kspike.layers.stepping import Membrane, check_step, run
+from kspike.layers.stepping import Membrane, check_step, fire
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.border import ElasticBorderNorm
 from kspike.supernet.choosing import choose
@@ -304,7 +304,7 @@ class ElasticComponent(keras.layers.Layer):
         if fused is not None:
             y = lif(x, **fused)
         else:
-            y, _ = run(membrane, x, None, self.compute_dtype)
+            y = fire(membrane, x, self.compute_dtype)
         y = extent.mask(ops.cast(y, self.compute_dtype))
         if time_mask is None:
             return y
