@@ -13,7 +13,7 @@ from keras import ops
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
-from kspike.ops import charge, lif, over, reset, run_program, spike
+from kspike.ops import charge, level, lif, over, reset, run_program, spike
 from kspike.ops.program import Program, trace
 
 #: Steps up to which the loop is written out; beyond, it is one program's loop.
@@ -68,6 +68,7 @@ class Membrane:
             "v_threshold": self.v_threshold,
             "v_reset": self.v_reset,
             "spike": lambda u: spike(u, self.surrogate),
+            "level": level,
             "charge": lambda v, x: charge(v, x, **charged),
             "reset": lambda h, s: reset(h, s, **after),
             **self.weights,
@@ -126,7 +127,7 @@ def run(
 def fire(membrane: Membrane, x: Currents, dtype: str) -> Spikes:
     """The spikes of `run` from the component's own states on: where the backend can, by the step's program."""
     program = membrane.program
-    if program is None or not x.shape[1] or x.shape[1] > WRITTEN_OUT:
+    if program is None or not x.shape[1]:
         return run(membrane, x, None, dtype)[0]
     if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):
         x = ops.cast(x, "float32")

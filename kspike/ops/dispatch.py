@@ -279,9 +279,10 @@ def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
 
     (q k^T) v = q (k^T v) exactly for integers, as spikes are, so the cheaper order is used: k^T v first where there are
-    more tokens than channels in a head.
+    more tokens than channels in a head. Heads of v may have more channels than those of q and k; the result has as many
+    as v.
     """
-    fast = _fast("attend")
+    fast = _fast("attend") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v) if fast is not None and _is_concrete(q) else None
     return reference.attend(q, k, v) if y is None else y
 
@@ -290,9 +291,10 @@ def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], i
     """q k^T v, in float32, of (batch, time, tokens, channels), where the head width is a run-time tensor.
 
     `index`, a tensor, picks it from `head_dims`; no shape depends on it. Where channels are no multiple of the width,
-    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are.
+    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are. v may have a multiple
+    of the channels of q and k, and its heads as many times their width.
     """
-    fast = _fast("attend_chosen")
+    fast = _fast("attend_chosen") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v, head_dims, index) if fast is not None and _is_concrete(q) else None
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 
