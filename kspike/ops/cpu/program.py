@@ -7,8 +7,9 @@ one compilation serves every tau and threshold. It takes seconds, once a process
 from __future__ import annotations
 
 import functools
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from kspike.ops.cpu.compiling import F
 from kspike.ops.cpu.neuron_gradient import _slopes
 from kspike.ops.cpu.threads import fold, parallel_for
 from kspike.ops.program import Program
+
+#: Numbers of a time step from which compiled loops are worth their compilation, and images taken for an unknown batch.
+FEWEST, IMAGES = 1 << 14, 16
 
 
 class Loops(NamedTuple):
@@ -188,6 +192,24 @@ class Spec(NamedTuple):
         """tau, the threshold, v_reset (0 for a soft reset), and the numbers of the program, float32."""
         own = [o.b for o in self.program.operations if isinstance(o.b, float)]
         return np.array([self.tau, self.v_threshold, self.v_reset or 0.0, *own], "float32")
+
+
+def spec_of(
+    surrogates: Sequence[type], program: Program, starts: tuple[float, ...], shape: tuple, *, surrogate: Any,
+    **constants: Any,
+) -> Spec | None:  # fmt: skip
+    """The spec; None for a small tensor, or a surrogate without a compiled derivative.
+
+    Args:
+        surrogates: those with one; the index is the loops' own.
+        program, starts, constants: as `kspike.ops.run_program`.
+        shape: `(batch, time, ...)`; the batch may be None.
+    """
+    batch, _, *numbers = shape
+    if type(surrogate) not in surrogates or None in numbers or math.prod(numbers) * (batch or IMAGES) < FEWEST:
+        return None
+    spec = Spec(program, starts, surrogate=surrogates.index(type(surrogate)), alpha=surrogate.alpha, **constants)
+    return None if spec.loops is None else spec
 
 
 def _rows(*arrays: np.ndarray) -> list[np.ndarray]:
