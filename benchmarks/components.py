@@ -1,8 +1,8 @@
 """What a choice of components costs a supernet, and a neuron without a fused pass a network; ratios within one run.
 
 A supernet with three mixers to choose from against the mean of three supernets with one each, on the same space else;
-networks of ALIF neurons (a step of one's own) and of IF
-against the same of LIF. Processor time, the median of interleaved steps.
+networks of ALIF neurons (a step of one's own) and of IF against the same of LIF.
+Processor time, the mean of interleaved steps.
 
     KERAS_BACKEND=torch python benchmarks/components.py
 """

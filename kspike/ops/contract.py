@@ -50,7 +50,7 @@ class Backend:
         linear, convolve: products, sparse where the input is.
         attend: q k^T v. attend_chosen: the same where the head width is a run-time tensor.
         max_pool: 3x3, stride 2.
-        by_parts: a function of images run in chunks of the batch.
+        by_parts: a function of images run in chunks of the batch. parts_of: in how many.
         clip_each: gradients clipped by their norm, one by one.
         recorded: a function as CUDA graphs.
 
@@ -84,6 +84,7 @@ class Backend:
     attend_chosen: Fast[Tokens] = None
     max_pool: Fast[Frames] = None
     by_parts: Fast[Annotated[Array, "batch outputs"]] = None
+    parts_of: Fast[int] = None
     clip_each: Fast[list[Array]] = None
     recorded: Fast[Callable[[Array], Array]] = None
 

@@ -171,7 +171,7 @@ def lif(
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
-    surrogate = surrogates.get(surrogate)
+    surrogate = surrogate if isinstance(surrogate, surrogates.Surrogate) else surrogates.get(surrogate)
     dtype = dtype or keras.backend.standardize_dtype(x.dtype)
     args: dict[str, Any] = {
         "tau": tau,
@@ -339,6 +339,12 @@ def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) 
     fast = _fast("by_parts")
     y = fast(fn, x, numbers, dtype) if fast is not None and _is_concrete(x) else None
     return fn(x) if y is None else y
+
+
+def parts_of(images: int, numbers: int, dtype: str) -> int:
+    """In how many chunks `by_parts` runs a batch of so many images; its other arguments are those of `by_parts`."""
+    fast = _fast("parts_of")
+    return fast(images, numbers, dtype) if fast is not None and not accelerated() else 1
 
 
 def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:

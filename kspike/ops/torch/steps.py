@@ -13,7 +13,8 @@ import torch
 from keras import ops
 
 from kspike import surrogate as surrogates
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.torch.calls import transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 
 def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
