@@ -87,7 +87,7 @@ class _Symbol:
     def _refuse(self, *_: Any) -> Any:
         raise NoProgram
 
-    __bool__ = __eq__ = __ne__ = __hash__ = _refuse  # type: ignore[assignment]
+    __bool__ = __eq__ = __ne__ = __hash__ = _refuse
 
     def __getattr__(self, name: str) -> Any:
         raise NoProgram
