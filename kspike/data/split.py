@@ -224,8 +224,12 @@ class Split(keras.utils.PyDataset):
         view.set_epoch(self._epoch)
         return view
 
+    @property
+    def _kind(self) -> str:
+        return "images" if self._source.events is None else "recordings"
+
     def __repr__(self) -> str:
         return (
-            f"<Split {self._source.name!r} {self.name}: {self.num_examples:,} images {self.input_shape}, "
+            f"<Split {self._source.name!r} {self.name}: {self.num_examples:,} {self._kind} {self.input_shape}, "
             f"{len(self)} batches of {self.batch_size}>"
         )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kspike.data import cache
 from kspike.data.events import frame_cache, reading
 from kspike.data.events.frame_cache import Sample
 from kspike.data.events.framing import Framing
@@ -189,11 +190,17 @@ def listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(found, key=lambda path: (_number(path.stem), path.name))
 
 
+def classes(folder: Path) -> dict[str, Path]:
+    """The folders below a folder by name, sorted; hidden ones and that of kept frames left out."""
+    if not folder.is_dir():
+        return {}
+    found = (path for path in sorted(folder.iterdir()) if path.is_dir())
+    return {path.name: path for path in found if not path.name.startswith(".") and path.name != cache.FOLDER}
+
+
 def child(folder: Path, *names: str) -> Path | None:
     """The folder below another that has one of these names, in capitals or not."""
-    if not folder.is_dir():
-        return None
-    below = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    below = {name.lower(): path for name, path in classes(folder).items()}
     return next((below[name.lower()] for name in names if name.lower() in below), None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from kspike._messages import shown
 from kspike.data.arguments import whole
 from kspike.data.events import reading, splits
-from kspike.data.events.files import EventSet, Item, child
+from kspike.data.events.files import EventSet, Item, child, classes
 from kspike.data.events.sets import finding
 
 SPLITS = ("by_recording", "time")
@@ -41,9 +41,9 @@ def opened(
         raise ValueError(f"{folder} has a folder {' and '.join(parts)} and none named train: name it so, or have none of them.")
     if named == "time" and "test" in parts:
         raise ValueError(f"{folder} has folders train and test: split='time' would cut what is cut already.")
-    classes = _classes(folder, parts, class_names)
+    labels = _classes(folder, parts, class_names)
     items = {
-        part: _grouped(finding.tree(below, classes, reading.suffixes(), f"{part}/"), group, below)
+        part: _grouped(finding.tree(below, labels, reading.suffixes(), f"{part}/"), group, below)
         for part, below in (parts or {"train": folder}).items()
     }
     if not parts:
@@ -60,7 +60,7 @@ def opened(
         name=name,
         version="1",
         sensor_size=_sensor_size(items["train"][0].path, sensor_size, given),
-        class_names=classes,
+        class_names=labels,
         items=items,
         split=named if group is None else f"{named}, groups {group!r}",
         cut=cut,
@@ -74,7 +74,7 @@ def opened(
 def _classes(folder: Path, parts: dict[str, Path], wanted: Sequence[str] | None) -> tuple[str, ...]:
     found: dict[str, Path] = {}
     for below in parts.values() or (folder,):
-        found |= {path.name: path for path in below.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        found |= classes(below)
     if wanted is not None:
         strange = sorted(set(found) - set(wanted))
         if strange:

@@ -68,9 +68,9 @@ class Camera:
             new = table[pictures[k]].reshape(n, -1)
             above = new - reference
             for threshold, polarity, change in ((on, 1, above), (off, 0, -above)):
-                count = np.maximum(change, 0) // threshold
-                scene, pixel = np.nonzero(count)
-                times = count[scene, pixel]
+                scene, pixel = np.nonzero(change >= threshold)
+                times = change[scene, pixel] // threshold[pixel]
+                moved = scene, pixel, times
                 which = np.repeat(np.arange(len(scene)), times)
                 number = 1 + np.arange(len(which)) - np.repeat(np.cumsum(times) - times, times)
                 scene, pixel = scene[which], pixel[which]
@@ -78,9 +78,9 @@ class Camera:
                 sign = 1 if polarity else -1
                 crossed = reference[scene, pixel] + sign * number * threshold[pixel]
                 # Where the level has turned since the reference, the crossing lies at the step's beginning.
-                share = np.clip((crossed - before) * step_us // np.where(after == before, 1, after - before), 0, step_us)
-                out.append((scene, (k - 1) * step_us + share, pixel, np.full(len(scene), polarity)))
-                reference += sign * count * threshold
+                share = np.clip((crossed - before).astype(np.int64) * step_us // np.where(after == before, 1, after - before), 0, step_us)
+                out.append((scene, (k - 1) * step_us + share, pixel, np.full(len(scene), polarity, np.uint8)))
+                reference[moved[:2]] += sign * moved[2] * threshold[moved[1]]
             level = new
         scene, t, pixel, p = (np.concatenate(part) for part in zip(*out, strict=True))
         order = np.argsort(scene, kind="stable")
@@ -103,10 +103,10 @@ class Camera:
     def _thresholds(self) -> tuple[Array, Array]:
         height, width = self.sensor_size
         spread = np.random.default_rng([self.seed, 1 << 30]).standard_normal((2, height * width))
-        values = np.rint(UNIT * self.threshold * np.maximum(1 + self.mismatch * spread, 0.2)).astype(np.int64)
+        values = np.rint(UNIT * self.threshold * np.maximum(1 + self.mismatch * spread, 0.2)).astype(np.int32)
         return values[0], values[1]
 
 
 @functools.cache
 def _logarithms(black: float) -> Array:
-    return np.rint(UNIT * np.log(np.arange(INTENSITY + 1) / INTENSITY + black)).astype(np.int64)
+    return np.rint(UNIT * np.log(np.arange(INTENSITY + 1) / INTENSITY + black)).astype(np.int32)

@@ -47,7 +47,20 @@ def by_group(images: Images, name: str, sizes: Mapping[str, float]) -> dict[str,
         taken = min(taken, len(rest) - (len(sizes) - len(chosen)))
         chosen[part] = np.flatnonzero(np.isin(where, order[:taken]))
         rest = np.setdiff1d(rest, order[:taken])
+    _check_classes(images, chosen, name)
     return chosen
+
+
+def _check_classes(images: Images, chosen: Mapping[str, Array], name: str) -> None:
+    """Refuses a cut that leaves a class without a recording to train on."""
+    train = np.delete(images.labels, np.concatenate(list(chosen.values())))
+    gone = np.setdiff1d(images.labels, train)
+    if len(gone):
+        groups = np.unique(_groups(images)[images.labels == gone[0]])
+        raise ValueError(
+            f"{name}: class number {gone[0]} has {len(groups)} recording(s) or group(s), and none is left to train on when "
+            f"{' and '.join(chosen)} have theirs: add recordings, or cut windows by time (cut_us=, split='time')."
+        )
 
 
 def by_folder(images: Images, name: str, sizes: Mapping[str, float]) -> dict[str, Array]:

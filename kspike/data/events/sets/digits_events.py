@@ -23,9 +23,9 @@ from kspike.data.events.simulation import INTENSITY, Camera
 from kspike.data.sources import Array, Images, Source
 
 NAME = "digits_events"
-CAMERA = Camera((16, 16))
+CAMERA = Camera((16, 16), threshold=0.4)
 #: Microseconds from picture to picture, and pictures a saccade.
-STEP_US, STEPS = 5_000, 20
+STEP_US, STEPS = 10_000, 10
 #: Corners of the triangle along which the digit moves, in pixels of the camera: (right, down).
 CORNERS = ((-1.5, -1.0), (1.5, -1.0), (0.0, 1.5), (-1.5, -1.0))
 #: Pixels of the camera for one of the digit; parts of one between which intensities are interpolated.
@@ -97,7 +97,7 @@ def _cut(images: Images) -> dict[str, Array]:
 def _pictures(images: Array) -> Array:
     """Digits (n, 8, 8), 0 to 16 -> what the camera's pixels see, (time, n, 16, 16), 0 to INTENSITY."""
     height, width = CAMERA.sensor_size
-    out = np.empty((len(_path()), len(images), height, width), np.int64)
+    out = np.empty((len(_path()), len(images), height, width), np.int32)
     for k, (right, down) in enumerate(_path()):
         rows, columns = _weights(height, images.shape[1], down), _weights(width, images.shape[2], right)
         seen = np.einsum("ih,nhw,jw->nij", rows, images.astype(np.float64), columns, optimize=True)  # whole: exact

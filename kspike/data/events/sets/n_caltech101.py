@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from kspike.data.events import splits
-from kspike.data.events.files import EventSet, roots
+from kspike.data.events.files import EventSet, classes, roots
 from kspike.data.events.sets import finding
 from kspike.data.events.sets.nmnist import CITATION
 
@@ -15,15 +15,15 @@ NAME, SENSOR = "n_caltech101", (180, 240)
 #: Recordings and classes: 100 objects ("Faces" is left out, "Faces_easy" is in) and a background.
 FULL, CLASSES = 8_709, 101
 #: A folder of these is the set, and not another one of .bin files.
-SIGNS = ("accordion", "airplanes", "backgroundgoogle", "facesseasy", "facesceasy", "faceseasy", "leopards", "motorbikes", "wrench")
+SIGNS = ("accordion", "airplanes", "backgroundgoogle", "faceseasy", "leopards", "motorbikes", "wrench")
 
 
 def opened(data_dir: Path, split: str | None) -> EventSet:
     """Finds Caltech101/accordion/image_0001.bin (the authors', tonic's), or SpikingJelly's events_np."""
     named = finding.chosen_split(NAME, split, ("by_id",))
     for root in roots(data_dir, NAME, "Caltech101", "N-Caltech101", "N_Caltech101", "NCaltech101"):
-        classes = _classes(root)
-        items = finding.tree(root, classes, (".bin", ".npz"))
+        labels = _classes(root)
+        items = finding.tree(root, labels, (".bin", ".npz"))
         if items:
             break
     else:
@@ -32,12 +32,12 @@ def opened(data_dir: Path, split: str | None) -> EventSet:
         name=NAME,
         version="2015",
         sensor_size=SENSOR,
-        class_names=classes,
+        class_names=labels,
         items={"train": items},
         split=named,
         cut=partial(splits.by_group, name=NAME, sizes={"test": splits.TEST, "validation": splits.VALIDATION}),
         absent=finding.joined(
-            [finding.absent(len(items), FULL, "recordings"), finding.absent(len(classes), CLASSES, "classes")]
+            [finding.absent(len(items), FULL, "recordings"), finding.absent(len(labels), CLASSES, "classes")]
         ),
         source="https://www.garrickorchard.com/datasets/n-caltech101",
         citation=CITATION,
@@ -45,8 +45,5 @@ def opened(data_dir: Path, split: str | None) -> EventSet:
 
 
 def _classes(root: Path) -> tuple[str, ...]:
-    if not root.is_dir():
-        return ()
-    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    plain = {name.lower().replace("_", "") for name in names}
-    return tuple(names) if plain & set(SIGNS) else ()
+    names = tuple(classes(root))
+    return names if {name.lower().replace("_", "") for name in names} & set(SIGNS) else ()
