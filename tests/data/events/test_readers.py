@@ -122,10 +122,9 @@ COUNTS = [pytest.param(2000, marks=pytest.mark.proof), 200]
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("name", [*KNOWN])
+# Not a4.aedat4: the package aedat 2.3.0 ends the whole process at some damaged files (docs/events.md says so).
+@pytest.mark.parametrize("name", [name for name in KNOWN if name != "a4.aedat4"])
 def test_a_damaged_file_is_an_error_or_events(name, count, tmp_path):
-    if name.endswith("aedat4"):
-        pytest.importorskip("aedat")
     attacked(name, count, tmp_path / name)
 
 
@@ -167,6 +166,14 @@ def test_wrong_arguments_are_refused(tmp_path):
         events.read(tmp_path / "none.bin")
     with pytest.raises(ValueError, match="user whom this machine does not"):
         events.read("~nobody-of-this-name/a.bin")
+
+
+@pytest.mark.parametrize("length", [9000, 600, 50])
+def test_a_cut_aedat4_file_is_an_error(length, tmp_path):
+    pytest.importorskip("aedat")
+    (tmp_path / "a.aedat4").write_bytes((FILES / "a4.aedat4").read_bytes()[:length])
+    with pytest.raises(ValueError, match="a.aedat4 cannot be read as AEDAT 4.0: it is damaged or cut"):
+        events.read(tmp_path / "a.aedat4")
 
 
 def test_aedat4_without_its_package_says_what_to_install(monkeypatch):

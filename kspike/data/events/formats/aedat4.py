@@ -27,22 +27,30 @@ def read(path: Path) -> Raw:
     try:
         decoder = aedat.Decoder(str(path))
         streams = {key: one for key, one in decoder.id_to_stream().items() if one.get("type") == "events"}
-    except Exception as error:  # the package raises RuntimeError and its own for whatever is wrong
-        raise ValueError(str(error)) from None
+    except BaseException as error:
+        raise _damaged(error) from None
     if len(streams) != 1:
         raise ValueError(f"expected one stream of events, received {len(streams)}")
-    (stream, said), = streams.items()
+    ((stream, said),) = streams.items()
     try:
         for packet in decoder:
             if packet.get("stream_id", stream) == stream and "events" in packet:
                 pieces.append(packet["events"])
-    except Exception as error:
+    except BaseException as error:
+        damaged = _damaged(error)
         if not pieces:
-            raise ValueError(str(error)) from None
-        notes = (f"the file was read to its last whole packet ({error})",)
+            raise damaged from None
+        notes = (f"the file was read to its last whole packet ({damaged})",)
     if not pieces:
         return Raw(*np.empty((4, 0), np.int64), notes=notes)
     events = np.concatenate(pieces)
     size = (int(said["height"]), int(said["width"])) if said.get("height") and said.get("width") else None
     on = "on" if "on" in events.dtype.names else "p"
     return Raw(events["t"], events["x"], events["y"], events[on], size, "us", notes)
+
+
+def _damaged(error: BaseException) -> ValueError:
+    """What the package raised of a damaged file, as ours: its own errors, RuntimeError, or a panic, which is no Exception."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+    return ValueError(f"it is damaged or cut: {str(error)[:200]}")
