@@ -18,6 +18,8 @@ from kspike.data.events.named_augmentations import as_event_augmentation
 from kspike.data.events.sets import PACKED, SETS, digits_events
 from kspike.data.sources import Source
 
+#: The environment variable that names the folder of event data sets, where `data_dir` is not given.
+FOLDER = "KSPIKE_EVENTS_DIR"
 #: Below the folder of decoded images.
 KEPT = "events"
 
@@ -50,9 +52,13 @@ def source(
     chosen = as_framing(framing, timesteps, frames, window_us, image_size)
     if name == PACKED:
         return digits_events.source(chosen, split)
-    if data_dir is None:
-        raise ValueError(f"data_dir: expected the folder that holds {name!r}, which kspike does not download; received None.")
-    root = expanded(data_dir)
+    root = data_dir or os.environ.get(FOLDER)
+    if root is None:
+        raise ValueError(
+            f"data_dir: expected the folder that holds {name!r}, which kspike does not download; received None. The "
+            f"environment variable {FOLDER} may name it too."
+        )
+    root = expanded(root)
     return SETS[name](root, split).as_source(chosen, _kept(root) if keep else None)
 
 

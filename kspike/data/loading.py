@@ -53,7 +53,8 @@ def load(
         augment: of the training images: a name (`augmentations()` lists them), an `Augmentation`, or its dict; of events a
             name, an `events.EventAugmentation`, or its dict.
         data_dir: where TensorFlow Datasets prepared the set; TFDS_DATA_DIR, else ~/tensorflow_datasets, by default. Of
-            events the folder that holds the set, as its authors or the usual libraries leave it.
+            events the folder that holds the set, as its authors or the usual libraries leave it; KSPIKE_EVENTS_DIR by
+            default.
             Of no effect on digits, which are in the package, as `download` and `cache` are.
         image_size: one number or (height, width), to which images are averaged down. Needed where they differ in size.
         mean, std: one number a channel, of pixels scaled to 0..1, to normalise as a published model wants it; measured

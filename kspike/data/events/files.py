@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kspike._messages import warn
 from kspike.data import cache
 from kspike.data.events import frame_cache, reading
 from kspike.data.events.frame_cache import Sample
@@ -72,7 +72,7 @@ class EventSet:
         """The set as kspike.data.Dataset takes it; frames are kept in `root`, or in memory where it is None."""
         shape = framing.shape(self.sensor_size)
         if self.absent:
-            warnings.warn(f"{self.name}: {self.absent}. Figures are of this subset alone.", stacklevel=4)
+            warn(f"{self.name}: {self.absent}. Figures are of this subset alone.")
         facts = {
             "sensor_size": list(self.sensor_size), "framing": framing.to_dict(), "split": self.split,
             "polarities": ["ON minus OFF"] if framing.voxels else ["OFF", "ON"], "normalised": False,
@@ -164,7 +164,7 @@ class EventSet:
         if few:
             said.append(f"{few:,} windows of fewer than {shape[0]} events were left out")
         if said:
-            warnings.warn(f"{self.name}: {'; '.join(said)}.", stacklevel=2)
+            warn(f"{self.name}: {'; '.join(said)}.")
 
 
 #: The last file that was read.

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import numpy as np
 
 from kspike import _json
 from kspike._files import folder_aside, remove_leftovers, sha256
+from kspike._messages import warn
 from kspike.data.events import packing
 from kspike.data.sources import Array
 
@@ -67,10 +67,9 @@ def kept(root: Path | None, name: str, fingerprint: str, make: Callable[[], Iter
     try:
         _write(target, fingerprint, make())
     except OSError as error:
-        warnings.warn(
+        warn(
             f"Frames could not be kept in {root} ({error}) and stay in memory. Set KSPIKE_CACHE to a folder with space "
             "that may be written, or pass cache=False.",
-            stacklevel=2,
         )
         return _in_memory(make())
     bound(root, target)
@@ -156,7 +155,7 @@ def _open(target: Path, fingerprint: str) -> Pack | None:
         facts = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids", "groups"))
         pack = Pack(*arrays, *facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        warnings.warn(f"Frames kept in {target} are unreadable ({error}); making them again.", stacklevel=3)
+        warn(f"Frames kept in {target} are unreadable ({error}); making them again.")
         shutil.rmtree(target, ignore_errors=True)
         return None
     with contextlib.suppress(OSError):

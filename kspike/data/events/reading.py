@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 from kspike._files import expanded
+from kspike._messages import warn
 from kspike.data.events import mending
 from kspike.data.events.formats import FORMATS, Format
 from kspike.data.events.mending import Raw
@@ -59,7 +59,7 @@ def read(
         path, sensor_size, format=format, time_unit=time_unit, order=order, camera=camera
     )
     if recording.notes:
-        warnings.warn(f"{recording.source}: {'; '.join(recording.notes)}.", stacklevel=2)
+        warn(f"{recording.source}: {'; '.join(recording.notes)}.")
     return recording
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from kspike._messages import shown
+from kspike._messages import shown, warn
 from kspike.data.events import mending
 from kspike.data.events.mending import Raw
 from kspike.data.sources import Array
@@ -69,7 +68,7 @@ class Recording:
     ) -> None:
         self._take(mending.mended(Raw(t, x, y, p, sensor_size, time_unit), source or "the recording"), source)
         if self.notes:
-            warnings.warn(f"{source or 'Recording'}: {'; '.join(self.notes)}.", stacklevel=2)
+            warn(f"{source or 'Recording'}: {'; '.join(self.notes)}.")
 
     @classmethod
     def quiet(cls, raw: Raw, source: str) -> Recording:

@@ -4,7 +4,7 @@ Three splits are in use, and figures of one are not comparable with those of ano
 
 - "first_90_percent": of each class, in the order of the files' numbers, the first 90 % train and the last 10 % test (numbers
   900 to 999 of the full set). SpikingJelly's `split_to_train_test_set` does so, but over names in the order of their letters.
-- "random_90_percent": 10 % of each class at random; which, is fixed and published (files/splits/cifar10_dvs.json).
+- "random_90_percent": 10 % of each class at random; which, is fixed and published (files/splits/cifar10_dvs_random_90_percent.json).
 - "tebn": numbers 0 to 99 test, the others train, as in the code of "Temporal Effective Batch Normalization" (Duan et al.,
   2022). SpikingJelly warns that accuracy on it "is typically much higher" than on a random split.
 """

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from kspike._messages import warn
 from kspike.data.events import splits
 from kspike.data.events.files import EventSet, Item, child, listed, roots
 from kspike.data.events.sets import finding
@@ -75,10 +75,9 @@ def cut(images: Images) -> dict[str, Array]:
     chosen = np.flatnonzero(np.isin(users, VALIDATION_USERS))
     if 0 < len(chosen) < len(users):
         return {"validation": chosen}
-    warnings.warn(
+    warn(
         f"{NAME}: this copy has recordings of {'no other users than' if len(chosen) else 'none of the users'} 20 to 23, who "
         "validate; other users do. Figures are not comparable.",
-        stacklevel=2,
     )
     return splits.by_group(images, NAME, {"validation": 4 / 23})
 
