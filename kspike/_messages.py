@@ -1,4 +1,4 @@
-"""What is said to a user: a value in an error message, enough to recognise it and never pages of it; a warning at their line."""
+"""What is said to a user: a value, enough to recognise it and never pages of it; a warning, at the line of the call."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def shown(value: Any) -> str:
 def warn(text: str, kind: type[Warning] = UserWarning) -> None:
     """Warns at the first line outside kspike that led here, however deep inside it is: that of the user's call."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "kspike":
+    inside = ("kspike", "functools")  # cached properties
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
     warnings.warn(text, kind, stacklevel=level - 1)

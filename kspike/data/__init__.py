@@ -1,4 +1,4 @@
-"""Real images and events as batches: loads, cuts into fixed splits, shuffles, augments and normalises; channels last."""
+"""Real images and events as batches: loaded, cut into fixed splits, shuffled, augmented, normalised; channels last."""
 
 from kspike.data import events
 from kspike.data.augmentation import Augmentation

@@ -26,8 +26,8 @@ class Dataset:
     Attributes:
         train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.
         name, version, input_shape, num_classes, class_names, input_range: facts of the data.
-        mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given; None of events,
-            whose counts are never normalised.
+        mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given; None of
+            events, whose counts are never normalised.
         events: sensor, framing, polarities and split of event recordings (kspike.events); None of images.
         split_hash: SHA-256 of the cut (kspike.data.partition.digest).
         source, license, citation: where it comes from and what must be said.
@@ -96,7 +96,7 @@ class Dataset:
         return partition.digest({k: self._pool.ids[v] for k, v in self._partition.items() if k != "train"})
 
     def normalize(self, images: Array) -> Array:
-        """Turns raw images (..., height, width, channels) into what the splits yield, float32; counts stay as they are."""
+        """Turns raw images (..., height, width, channels) into what splits yield, float32; counts stay as they are."""
         if self.mean is None or self.std is None or self.input_range is None:
             return np.asarray(images, np.float32)
         return normalize(images, self.mean, self.std, self.input_range)

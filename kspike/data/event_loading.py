@@ -33,7 +33,9 @@ def refuse(name: str, given: Mapping[str, Any], kind: str) -> None:
     """Refuses arguments that are of images or of events alone."""
     strange = [f"{key}=" for key, value in given.items() if value is not None]
     if strange:
-        raise ValueError(f"{name!r} takes no {', '.join(strange)}: {'they are' if len(strange) > 1 else 'it is'} of {kind}.")
+        raise ValueError(
+            f"{name!r} takes no {', '.join(strange)}: {'they are' if len(strange) > 1 else 'it is'} of {kind}."
+        )
 
 
 def source(
@@ -87,9 +89,9 @@ def from_events(
 ) -> Dataset:
     """Opens a folder of recordings as three fixed, disjoint splits, as `load` does a known set.
 
-    The folder holds a folder a class, with files of any format that `kspike.events.read` knows; or folders train and test
-    (and validation) with these in each. Where there is none named test, recordings are cut by the hash of their names: 70 %
-    train, 10 % validate, 20 % test.
+    The folder holds a folder a class, with files of any format that `kspike.events.read` knows; or folders train and
+    test (and validation) with these in each. Where there is none named test, recordings are cut by the hash of their
+    names: 70 % train, 10 % validate, 20 % test.
 
     ```python
     data = kspike.data.from_events("recordings", timesteps=10, cut_us=1_000_000, image_size=32)
@@ -101,11 +103,12 @@ def from_events(
         image_size: one number or (height, width), to which the sensor's pixels are summed.
         sensor_size: (height, width) of the sensor, where the files do not say it: one for all recordings.
         class_names: the classes in the order of the labels; by default the folders' names, sorted.
-        split: "by_recording" (the default), where windows of one recording, and recordings of one `group`, never fall into
-            two parts; or "time", where the first of each recording's windows train, the next tenth of those validates, and
-            the last 30 % test.
+        split: "by_recording" (the default), where windows of one recording, and recordings of one `group`, never fall
+            into two parts; or "time", where the first of each recording's windows train, the next tenth of those
+            validates, and the last 30 % test.
         group: a regular expression that finds in a file's path what must not be divided, as r"user(\\d+)".
-        cut_us: cuts every recording into windows of so many microseconds, each an example; the rest at its end is left out.
+        cut_us: cuts every recording into windows of so many microseconds, each an example; the rest at its end is left
+            out.
         augment: a name, an `events.EventAugmentation`, or its dict.
         mirrored: whether a mirrored recording still shows its class; otherwise nothing may flip.
         cache: whether to keep frames in KSPIKE_CACHE, or in `kspike_cache` inside the folder.
@@ -113,8 +116,8 @@ def from_events(
         time_unit, order, camera: as in `kspike.events.read`, for all files.
 
     Raises:
-        ValueError: a folder without classes or recordings, a file that cannot be read, or too short for its frames: with its
-            path, before training.
+        ValueError: a folder without classes or recordings, a file that cannot be read, or too short for its frames:
+            with its path, before training.
     """
     root = expanded(folder)
     size = arguments.image_size(image_size)

@@ -1,4 +1,4 @@
-"""Opens a data set by name: digits from the package, events from a folder, any other still-image set from TensorFlow Datasets."""
+"""Opens a data set by name: digits from the package, events from a folder, other images from TensorFlow Datasets."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -50,8 +50,8 @@ def load(
         batch_size: images a batch.
         seed: decides the order of training images and their augmentation, and nothing else: never which images are in
             which split.
-        augment: of the training images: a name (`augmentations()` lists them), an `Augmentation`, or its dict; of events a
-            name, an `events.EventAugmentation`, or its dict.
+        augment: of the training images: a name (`augmentations()` lists them), an `Augmentation`, or its dict; of
+            events a name, an `events.EventAugmentation`, or its dict.
         data_dir: where TensorFlow Datasets prepared the set; TFDS_DATA_DIR, else ~/tensorflow_datasets, by default. Of
             events the folder that holds the set, as its authors or the usual libraries leave it; KSPIKE_EVENTS_DIR by
             default.
@@ -82,7 +82,9 @@ def load(
         return event_loading.dataset(made, batch_size=batch_size, seed=seed, augment=augment)
     event_loading.refuse(name, of_events, "events")
     if isinstance(augment, EventAugmentation):
-        raise ValueError(f"augment: {name!r} holds images; expected a kspike.data.Augmentation, received an EventAugmentation.")
+        raise ValueError(
+            f"augment: {name!r} holds images; expected a kspike.data.Augmentation, received an EventAugmentation."
+        )
     if name == "digits":
         source = digits.source()
     else:

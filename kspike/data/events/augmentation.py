@@ -17,9 +17,9 @@ from kspike.data.sources import Array
 class Change(NamedTuple):
     """What is done to one recording: drawn once, applied to its events or to its frames.
 
-    down, right: moves as shares of height and width. mirrored: whether left and right change sides. cut, area: rectangles
-    (top, left, height, width) in shares, which are emptied; None for none. start, length: of the time that is emptied, in
-    shares. rate: share of events that are dropped at random.
+    down, right: moves as shares of height and width. mirrored: whether left and right change sides. cut, area:
+    rectangles (top, left, height, width) in shares, which are emptied; None for none. start, length: of the time that
+    is emptied, in shares. rate: share of events that are dropped at random.
     """
 
     down: float
@@ -34,7 +34,8 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class EventAugmentation:
-    """Changes events in a fixed order: mirror, shift, cut out, drop by area, by time and at random. All is off by default.
+    """Changes events in a fixed order: mirror, shift, cut out, drop by area, by time and at random. All is off by
+    default.
 
     The changes of a recording depend on the seed, the epoch and its position in the epoch alone, on every backend.
 
@@ -122,7 +123,9 @@ class EventAugmentation:
         for rectangle in (change.cut, change.area):
             if rectangle is not None:
                 rows, columns = _pixels(rectangle, height, width)
-                kept &= ~((out.y >= rows.start) & (out.y < rows.stop) & (out.x >= columns.start) & (out.x < columns.stop))
+                kept &= ~(
+                    (out.y >= rows.start) & (out.y < rows.stop) & (out.x >= columns.start) & (out.x < columns.stop)
+                )
         if change.length and recording.duration:
             share = (out.t - recording.t[0]) / recording.duration
             kept &= (share < change.start) | (share >= change.start + change.length)

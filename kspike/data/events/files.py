@@ -1,4 +1,4 @@
-"""Sets of event files: which recordings there are, and how they are read, cut into windows and framed, one at a time."""
+"""Sets of event files: which recordings there are; how they are read, cut into windows and framed, one at a time."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ class EventSet:
     """A data set of event files, as it lies on a disk.
 
     items: by official split, in a fixed order.
-    cut: positions of "validation" (and "test", where no split of that name is official) in the training split; None takes
-        them by id, as of images.
-    split: name of that cut, for the card. absent: what the full set has and this copy has not, in words; "" for nothing.
+    cut: positions of "validation" (and "test", where no split of that name is official) in the training split; None
+        takes them by id, as of images.
+    split: name of that cut, for the card. absent: what the full set has and this copy has not, in words; "" for
+        nothing.
     options: of `kspike.events.read`. turned: changes a recording that was read, such as its orientation.
     cut_us: length of windows into which every recording is cut; None leaves them whole.
     """
@@ -135,7 +136,15 @@ class EventSet:
         """Changes when files do (names, sizes, times of change), or what is made of them."""
         stats = {path: path.stat() for path in dict.fromkeys(item.path for item in items)}
         listed = [
-            [item.id, item.label, item.group, item.start, item.stop, stats[item.path].st_size, stats[item.path].st_mtime_ns]
+            [
+                item.id,
+                item.label,
+                item.group,
+                item.start,
+                item.stop,
+                stats[item.path].st_size,
+                stats[item.path].st_mtime_ns,
+            ]
             for item in items
         ]
         settings = [frame_cache.FORMAT, self.name, self.sensor_size, framing.to_dict(), self.cut_us, dict(self.options)]
@@ -185,7 +194,7 @@ def windows(recording: Recording, cut_us: int) -> Iterator[tuple[int, Recording]
 
 
 def listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    """The files of a folder with one of these suffixes, hidden ones left out, by number where the names have numbers."""
+    """The files of a folder with one of these suffixes, none hidden, by number where the names have numbers."""
     found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file() and not p.name.startswith(".")]
     return sorted(found, key=lambda path: (_number(path.stem), path.name))
 

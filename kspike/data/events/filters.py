@@ -22,7 +22,8 @@ def crop(recording: Recording, size: tuple[int, int], corner: tuple[int, int] | 
     top, left = corner if corner is not None else ((tall - height) // 2, (wide - width) // 2)
     if not (0 <= top <= tall - height and 0 <= left <= wide - width):
         raise ValueError(
-            f"crop: expected a rectangle inside the sensor of {recording.sensor_size} pixels; received size {(height, width)} "
+            f"crop: expected a rectangle inside the sensor of {recording.sensor_size} pixels; received size "
+            f"{(height, width)} "
             f"at {(top, left)}."
         )
     x, y = recording.x.astype(np.int32) - left, recording.y.astype(np.int32) - top

@@ -38,7 +38,9 @@ def opened(
         whole("cut_us", cut_us, 1)
     parts = {part: below for part in ("train", "validation", "test") if (below := child(folder, part)) is not None}
     if parts and "train" not in parts:
-        raise ValueError(f"{folder} has a folder {' and '.join(parts)} and none named train: name it so, or have none of them.")
+        raise ValueError(
+            f"{folder} has a folder {' and '.join(parts)} and none named train: name it so, or have none of them."
+        )
     if named == "time" and "test" in parts:
         raise ValueError(f"{folder} has folders train and test: split='time' would cut what is cut already.")
     labels = _classes(folder, parts, class_names)
@@ -52,8 +54,12 @@ def opened(
     for part, found in items.items():
         if not found:
             known = ", ".join(reading.suffixes())
-            raise ValueError(f"{parts.get(part, folder)} holds no recording in its classes' folders; known are {known}.")
-    sizes = {"validation": splits.VALIDATION} if "test" in items else {"test": splits.TEST, "validation": splits.VALIDATION}
+            raise ValueError(
+                f"{parts.get(part, folder)} holds no recording in its classes' folders; known are {known}."
+            )
+    sizes = (
+        {"validation": splits.VALIDATION} if "test" in items else {"test": splits.TEST, "validation": splits.VALIDATION}
+    )
     cut = partial(splits.by_time, name=name) if named == "time" else partial(splits.by_folder, name=name, sizes=sizes)
     given = {key: value for key, value in options.items() if value is not None}
     return EventSet(
@@ -78,10 +84,14 @@ def _classes(folder: Path, parts: dict[str, Path], wanted: Sequence[str] | None)
     if wanted is not None:
         strange = sorted(set(found) - set(wanted))
         if strange:
-            raise ValueError(f"{found[strange[0]]} is none of the classes {', '.join(wanted)}: move it, or name it there.")
+            raise ValueError(
+                f"{found[strange[0]]} is none of the classes {', '.join(wanted)}: move it, or name it there."
+            )
         return tuple(wanted)
     if len(found) < 2:
-        raise ValueError(f"{folder} holds {len(found)} folder(s) of classes; expected one for each of at least two classes.")
+        raise ValueError(
+            f"{folder} holds {len(found)} folder(s) of classes; expected one for each of at least two classes."
+        )
     return tuple(sorted(found))
 
 
@@ -92,7 +102,9 @@ def _grouped(items: tuple[Item, ...], group: str | None, below: Path) -> tuple[I
     try:
         pattern = re.compile(group)
     except (re.error, TypeError) as error:
-        raise ValueError(f"group: expected a regular expression that finds a group's name in a path; received {error}.") from None
+        raise ValueError(
+            f"group: expected a regular expression that finds a group's name in a path; received {error}."
+        ) from None
     out = []
     for item in items:
         found = pattern.search(item.path.relative_to(below).as_posix())
@@ -106,6 +118,7 @@ def _sensor_size(first: Path, given: tuple[int, int] | None, options: dict[str, 
     recording = reading.read_quietly(first, given, **options)
     if given is None and any("sensor's size is not known" in note for note in recording.notes):
         raise ValueError(
-            f"{first} does not say the size of its sensor: pass sensor_size=(height, width), the same for all recordings."
+            f"{first} does not say the size of its sensor: pass sensor_size=(height, width), the same for all "
+            "recordings."
         )
     return recording.sensor_size

@@ -1,8 +1,9 @@
 """Keeps packed frames on the disk, by a hash of the recordings and the settings; the whole of it is bounded.
 
-One folder a pack: index, values, offsets.npy, labels.npy, ids.npy, groups.npy, and meta.json with the fingerprint and the
-SHA-256 of each. It is written aside and renamed when complete. Packs lie beside decoded images (kspike/data/cache.py), in
-`events`; when they are more than KSPIKE_EVENTS_CACHE_GB gigabytes together (default 20), those used longest ago are removed.
+One folder a pack: index, values, offsets.npy, labels.npy, ids.npy, groups.npy, and meta.json with the fingerprint and
+the SHA-256 of each. It is written aside and renamed when complete. Packs lie beside decoded images
+(kspike/data/cache.py), in `events`; when they are more than KSPIKE_EVENTS_CACHE_GB gigabytes together (default 20),
+those used longest ago are removed.
 """
 
 from __future__ import annotations

@@ -25,13 +25,13 @@ def to_frames(
 ) -> Array:
     """Counts a recording's events in frames, int32 (timesteps, height, width, 2): OFF in channel 0, ON in channel 1.
 
-    No event is lost, and counts are not normalised: what cannot be divided goes to the last frame, as SpikingJelly does,
-    whose frames by time and by number these are.
+    No event is lost, and counts are not normalised: what cannot be divided goes to the last frame, as SpikingJelly
+    does, whose frames by time and by number these are.
 
         by="time":    frame = min((t - t[0]) // ((t[-1] - t[0]) // timesteps), timesteps - 1)
         by="count":   frame = min(i // (n // timesteps), timesteps - 1), i = 0 .. n-1
-        by="window":  frame = (t - t[0]) // window_us, from the first event to the last; with `timesteps`, no more frames
-                      than that (later events go to the last) and no fewer (the rest are empty)
+        by="window":  frame = (t - t[0]) // window_us, as many frames as there are; with `timesteps` that many, of
+                      which the last takes all later events, and those that nothing falls into are empty
 
     ```python
     frames = kspike.events.to_frames(recording, timesteps=8, by="time")
@@ -68,7 +68,9 @@ def checked(by: str | None, timesteps: int | None, window_us: int | None) -> tup
     if by not in WAYS:
         raise ValueError(f"by: expected one of {', '.join(WAYS)}; received {by!r}.")
     if (by == "window") != (window_us is not None):
-        raise ValueError(f"window_us: expected microseconds with by='window' alone; received {window_us!r} with by={by!r}.")
+        raise ValueError(
+            f"window_us: expected microseconds with by='window' alone; received {window_us!r} with by={by!r}."
+        )
     if by != "window" and timesteps is None:
         raise ValueError(f"timesteps: expected the number of frames with by={by!r}, received None.")
     return (
@@ -92,13 +94,16 @@ def positions(recording: Recording, by: str, timesteps: int | None, window_us: i
         return index if timesteps is None else np.minimum(index, timesteps - 1)
     steps = timesteps or 1
     if n < steps:
-        raise ValueError(f"{what} holds {n:,} events, fewer than the {timesteps} frames asked for: take fewer timesteps.")
+        raise ValueError(
+            f"{what} holds {n:,} events, fewer than the {timesteps} frames asked for: take fewer timesteps."
+        )
     if by == "count":
         return np.minimum(np.arange(n) // (n // steps), steps - 1)
     step = recording.duration // steps
     if step == 0:
         raise ValueError(
-            f"{what} lasts {recording.duration} microseconds, fewer than the {timesteps} frames asked for: cut it by='count'."
+            f"{what} lasts {recording.duration} microseconds, fewer than the {timesteps} frames asked for: cut it "
+            "by='count'."
         )
     return np.minimum((recording.t - recording.t[0]) // step, steps - 1)
 

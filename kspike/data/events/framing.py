@@ -23,8 +23,9 @@ RESIZING = ("sum", "area")
 class Framing:
     """Settings by which a recording becomes frames (timesteps, height, width, 2): filters, crop, resize, then counts.
 
-    Counts are the default, and never normalised: a first convolution then accumulates, where it would multiply otherwise.
-    `log`, `voxels` and `resize="area"` with sizes that do not divide give other numbers (`counts` is then false).
+    Counts are the default, and never normalised: a first convolution then accumulates, where it would multiply
+    otherwise. `log`, `voxels` and `resize="area"` with sizes that do not divide give other numbers (`counts` is then
+    false).
 
     Args:
         timesteps: number of frames, T.
@@ -63,7 +64,9 @@ class Framing:
         if self.refractory_us is not None:
             whole("Framing: refractory_us", self.refractory_us, 1)
         if self.hot_pixels is not None and not (isinstance(self.hot_pixels, (int, float)) and self.hot_pixels >= 1):
-            raise ValueError(f"Framing: hot_pixels expected a number of at least 1 or None, received {self.hot_pixels!r}.")
+            raise ValueError(
+                f"Framing: hot_pixels expected a number of at least 1 or None, received {self.hot_pixels!r}."
+            )
         if self.resize not in RESIZING:
             raise ValueError(f"Framing: resize expected 'sum' or 'area', received {self.resize!r}.")
         chosen = [name for name in ("binary", "log", "voxels") if getattr(self, name)]
@@ -102,7 +105,9 @@ class Framing:
         before = self.crop or sensor_size
         for name, inner, outer in (("crop", self.crop, sensor_size), ("size", self.size, before)):
             if inner is not None and (inner[0] > outer[0] or inner[1] > outer[1]):
-                raise ValueError(f"Framing: {name} expected at most {tuple(outer)} pixels (height, width); received {inner}.")
+                raise ValueError(
+                    f"Framing: {name} expected at most {tuple(outer)} pixels (height, width); received {inner}."
+                )
         height, width = self.size or before
         return self.timesteps, height, width, 1 if self.voxels else 2
 
@@ -140,7 +145,10 @@ def by_area(made: Array, size: tuple[int, int]) -> Array:
 
 
 def as_framing(
-    framing: Framing | Mapping[str, Any] | None, timesteps: int | None, by: str | None, window_us: int | None,
+    framing: Framing | Mapping[str, Any] | None,
+    timesteps: int | None,
+    by: str | None,
+    window_us: int | None,
     size: tuple[int, int] | None,
 ) -> Framing:
     """Reads the arguments of `kspike.data.load` that say how recordings are framed."""

@@ -103,7 +103,9 @@ def _line(name: str, values: Any, what: str) -> Array:
     if array.ndim != 1 or array.dtype.kind not in "biuf":
         raise ValueError(f"Expected {name} of {what} to be one line of numbers; received {shown(array)} {array.dtype}.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"Expected {name} of {what} to be finite; received NaN or infinity at event {_first(~np.isfinite(array))}.")
+        raise ValueError(
+            f"Expected {name} of {what} to be finite; received NaN or infinity at event {_first(~np.isfinite(array))}."
+        )
     return array
 
 
@@ -115,13 +117,16 @@ def _places(name: str, values: Array, what: str) -> Array:
     if values.dtype.kind == "f":
         if (values != np.floor(values)).any():
             raise ValueError(
-                f"Expected {name} of {what} to be whole pixels; received {values[_first(values != np.floor(values))]:g}. "
+                f"Expected {name} of {what} to be whole pixels; received "
+                f"{values[_first(values != np.floor(values))]:g}. "
                 "Round rectified coordinates first."
             )
         values = values.astype(np.int64)
     if len(values) and (values.min() < 0 or values.max() >= LARGEST):
         at = _first((values < 0) | (values >= LARGEST))
-        raise ValueError(f"Expected {name} of {what} to be from 0 to {LARGEST - 1:,}; received {values[at]} at event {at}.")
+        raise ValueError(
+            f"Expected {name} of {what} to be from 0 to {LARGEST - 1:,}; received {values[at]} at event {at}."
+        )
     return values
 
 
@@ -138,7 +143,8 @@ def _sensor(given: Any, x: Array, y: Array, what: str, notes: list[str]) -> tupl
             at = _first(values >= side)
             raise ValueError(
                 f"Expected {name} of {what} to be from 0 to {side - 1} on a sensor of {size} (height, width); received "
-                f"{values[at]} at event {at}. Give the sensor's own size; coordinates that count from 1 are one too large."
+                f"{values[at]} at event {at}. Give the sensor's own size; coordinates that count from 1 are one too "
+                "large."
             )
     return size
 
@@ -167,7 +173,9 @@ def _microseconds(t: Array, unit: str | None, what: str, notes: list[str]) -> Ar
     if unit is None:
         unit = _recognised(t, whole, what)
         if unit != "us":
-            notes.append(f"times are taken for {'seconds' if unit == 's' else 'nanoseconds'} and turned to microseconds")
+            notes.append(
+                f"times are taken for {'seconds' if unit == 's' else 'nanoseconds'} and turned to microseconds"
+            )
     if t.dtype == np.uint64 and len(t) and t.max() > np.iinfo(np.int64).max:
         raise ValueError(f"Expected t of {what} to be below 2**63; received {t.max()}.")
     if whole:
@@ -202,7 +210,9 @@ def _in_order(t: Array, notes: list[str]) -> tuple[Array, Array | None]:
         whole = 1 << bits
         low = -(whole >> 1) if lowest < 0 else 0  # a counter read as a signed number
         if lowest >= low and highest < low + whole and before > low + 0.75 * whole and after < low + 0.25 * whole:
-            notes.append(f"times began again {len(falls)} time(s), as a counter of {bits} bits does, and were continued")
+            notes.append(
+                f"times began again {len(falls)} time(s), as a counter of {bits} bits does, and were continued"
+            )
             return unwrapped(t, bits), None
     notes.append(f"times fell at {len(falls):,} of {len(t):,} events, which were sorted")
     return t, np.argsort(t, kind="stable")

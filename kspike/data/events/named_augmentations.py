@@ -39,7 +39,9 @@ def as_event_augmentation(value: Any, name: str, mirrored: bool) -> EventAugment
     elif isinstance(value, Mapping):
         value = EventAugmentation.from_dict(value)
     if not isinstance(value, EventAugmentation):
-        raise ValueError(f"augment: expected a name, a kspike.events.EventAugmentation, or its dict; received {value!r}.")
+        raise ValueError(
+            f"augment: expected a name, a kspike.events.EventAugmentation, or its dict; received {value!r}."
+        )
     if value.flip and not mirrored:
         raise ValueError(
             f"augment: expected flip=0 for {name!r}, received flip={value.flip}: a mirror makes another class of its "

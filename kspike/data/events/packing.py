@@ -1,7 +1,7 @@
 """Packed frames: of many recordings, only what is not zero, in two flat arrays; on the disk, or in memory.
 
-Of frames of events 2 to 10 in 100 numbers are not zero. A pack is written recording by recording, so that a folder of any
-size takes the memory of one, and read batch by batch through a memory map.
+Of frames of events 2 to 10 in 100 numbers are not zero. A pack is written recording by recording, so that a folder of
+any size takes the memory of one, and read batch by batch through a memory map.
 """
 
 from __future__ import annotations

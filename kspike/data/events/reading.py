@@ -43,21 +43,20 @@ def read(
     ```
 
     Args:
-        path: .bin (N-MNIST, N-Caltech101), .aedat (AEDAT 2.0 and 3.1), .aedat4, .npy, .npz, .h5, .hdf5, .raw (EVT2, EVT3)
-            or .dat. The content decides where it says what it is.
+        path: .bin (N-MNIST, N-Caltech101), .aedat (AEDAT 2.0 and 3.1), .aedat4, .npy, .npz, .h5, .hdf5, .raw (EVT2,
+            EVT3) or .dat. The content decides where it says what it is.
         sensor_size: (height, width), where the file does not say it; another than the file's own is refused.
         format: one of `formats()`, for a file whose name and content do not tell.
         time_unit: "us", "ms", "s" or "ns", of .npy, .npz and HDF5 files.
-        order: "txyp", "xytp" or another order of the four columns of a plain .npy or .npz array, where they do not tell.
+        order: "txyp", "xytp" or another order of the four columns of a plain .npy or .npz array, where they do not
+            tell.
         camera: "dvs128" or "davis240": whose addresses an AEDAT 2.0 file holds, where it does not say.
 
     Raises:
         ValueError: no such file, an unknown format, damaged content, no event in it, or events that cannot be.
         ImportError: .aedat4 without the extra `events`.
     """
-    recording = read_quietly(
-        path, sensor_size, format=format, time_unit=time_unit, order=order, camera=camera
-    )
+    recording = read_quietly(path, sensor_size, format=format, time_unit=time_unit, order=order, camera=camera)
     if recording.notes:
         warn(f"{recording.source}: {'; '.join(recording.notes)}.")
     return recording
@@ -88,7 +87,8 @@ def read_quietly(
         raise ValueError(f"{path}, read as {chosen.name}, holds no event.")
     if size is not None and raw.sensor_size is not None and size != tuple(raw.sensor_size):
         raise ValueError(
-            f"{path} says that its sensor has {tuple(raw.sensor_size)} pixels (height, width); received sensor_size={size}. "
+            f"{path} says that its sensor has {tuple(raw.sensor_size)} pixels (height, width); received "
+            f"sensor_size={size}. "
             "Leave it out, and crop or resize what was read."
         )
     return Recording.quiet(raw._replace(sensor_size=raw.sensor_size or size), str(path))
@@ -116,7 +116,9 @@ def _chosen(path: Path, wanted: str | None) -> Format:
             return one
     if start.startswith(b"#!AER-DAT"):
         version = start[9:12].decode("ascii", "replace")
-        raise ValueError(f"{path} is AEDAT {version}; known are 2.0, 3.1 and 4.0. Convert it with the camera's software.")
+        raise ValueError(
+            f"{path} is AEDAT {version}; known are 2.0, 3.1 and 4.0. Convert it with the camera's software."
+        )
     raise ValueError(
         f"{path} is of no known format: neither its first bytes nor its name tell. Known: {', '.join(suffixes())}; or "
         f"say it by format=, one of {known}."

@@ -138,7 +138,9 @@ def as_recording(value: Any, sensor_size: tuple[int, int] | None = None) -> Reco
                 f"{value.sensor_size}. Crop or resize it first (kspike.events.crop, kspike.events.resize)."
             )
         return value
-    names = getattr(getattr(value, "dtype", None), "names", None) or (tuple(value) if isinstance(value, Mapping) else ())
+    names = getattr(getattr(value, "dtype", None), "names", None) or (
+        tuple(value) if isinstance(value, Mapping) else ()
+    )
     found = mending.fields(names)
     if found is None:
         raise ValueError(

@@ -3,8 +3,8 @@
     L = log(I + black);  while L - r >= threshold_on: an ON event, r += threshold_on;  OFF likewise;  r starts at L
 
 (Lichtsteiner et al., 2008; as simulators from ESIM, Rebecq et al., 2018, on.) Time is interpolated linearly between two
-pictures. Thresholds differ from pixel to pixel, times jitter, and pixels fire without cause. Integer arithmetic on a table
-of logarithms: the same events on every machine.
+pictures. Thresholds differ from pixel to pixel, times jitter, and pixels fire without cause. Integer arithmetic on a
+table of logarithms: the same events on every machine.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ class Camera:
                 sign = 1 if polarity else -1
                 crossed = reference[scene, pixel] + sign * number * threshold[pixel]
                 # Where the level has turned since the reference, the crossing lies at the step's beginning.
-                share = np.clip((crossed - before).astype(np.int64) * step_us // np.where(after == before, 1, after - before), 0, step_us)
+                share = np.clip(
+                    (crossed - before).astype(np.int64) * step_us // np.where(after == before, 1, after - before),
+                    0,
+                    step_us,
+                )
                 out.append((scene, (k - 1) * step_us + share, pixel, np.full(len(scene), polarity, np.uint8)))
                 reference[moved[:2]] += sign * moved[2] * threshold[moved[1]]
             level = new

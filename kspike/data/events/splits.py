@@ -1,7 +1,7 @@
 """Named cuts of event data sets: by group, by number, by time; windows of one recording never fall into two parts.
 
-Each is a function of the training split as it was read, and gives the positions of "validation", and of "test" where that
-is no official split.
+Each is a function of the training split as it was read, and gives the positions of "validation", and of "test" where
+that is no official split.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def by_group(images: Images, name: str, sizes: Mapping[str, float]) -> dict[str,
     names, first, where = np.unique(groups, return_index=True, return_inverse=True)
     if len(names) <= len(sizes):
         raise ValueError(
-            f"{name}: expected more than {len(sizes)} recordings or groups, of which {' and '.join(sizes)} are taken; received "
-            f"{len(names)}."
+            f"{name}: expected more than {len(sizes)} recordings or groups, of which {' and '.join(sizes)} are taken; "
+            f"received {len(names)}."
         )
     labels = images.labels[first].copy()
     mixed = np.zeros(len(names), bool)
@@ -58,7 +58,8 @@ def _check_classes(images: Images, chosen: Mapping[str, Array], name: str) -> No
     if len(gone):
         groups = np.unique(_groups(images)[images.labels == gone[0]])
         raise ValueError(
-            f"{name}: class number {gone[0]} has {len(groups)} recording(s) or group(s), and none is left to train on when "
+            f"{name}: class number {gone[0]} has {len(groups)} recording(s) or group(s), and none is left to train on "
+            "when "
             f"{' and '.join(chosen)} have theirs: add recordings, or cut windows by time (cut_us=, split='time')."
         )
 
@@ -77,11 +78,14 @@ def by_folder(images: Images, name: str, sizes: Mapping[str, float]) -> dict[str
 def by_time(images: Images, name: str, test: float = 0.3) -> dict[str, Array]:
     """Tests on the last windows of every recording, validates on the last tenth of those before, trains on the first.
 
-    Windows of one recording are in all three parts, apart in time: for a handful of long recordings, and said on the card.
+    Windows of one recording are in all three parts, apart in time: for a handful of long recordings, and said on the
+    card.
     """
     number = np.array([int(re.findall(r"@(\d+)$", i)[0]) if "@" in i else -1 for i in images.ids.tolist()])
     if (number < 0).any():
-        raise ValueError(f"{name}: split='time' cuts windows of recordings; pass cut_us=, their length in microseconds.")
+        raise ValueError(
+            f"{name}: split='time' cuts windows of recordings; pass cut_us=, their length in microseconds."
+        )
     parts: dict[str, list[Array]] = {"test": [], "validation": []}
     recordings = np.array([str(i).partition("@")[0] for i in images.ids.tolist()])
     for recording in np.unique(recordings):
@@ -90,7 +94,9 @@ def by_time(images: Images, name: str, test: float = 0.3) -> dict[str, Array]:
         late = len(own) - round(len(own) * test)
         before = late - max(1, late // 10)
         if before < 1 or late == len(own):
-            raise ValueError(f"{name}: {recording} has {len(own)} windows, too few to cut by time: take a smaller cut_us=.")
+            raise ValueError(
+                f"{name}: {recording} has {len(own)} windows, too few to cut by time: take a smaller cut_us=."
+            )
         parts["validation"].append(own[before:late])
         parts["test"].append(own[late:])
     return {part: np.sort(np.concatenate(found)) for part, found in parts.items()}

@@ -3,7 +3,7 @@
 Run once for each release of a data set; the files then stand for good, and loading checks every copy against them.
 
     python kspike/data/files/publish_splits.py digits cifar10 cifar100      (from the root of the repository)
-    python kspike/data/files/publish_splits.py cifar10_dvs      (which 1,000 recordings its random split tests on; needs no data)
+    python kspike/data/files/publish_splits.py cifar10_dvs      (the test recordings of its random split; needs no data)
 """
 
 import json
@@ -40,7 +40,11 @@ def publish_random() -> None:
     ids = cifar10_dvs.random_ids()
     split = [i.split("_")[1:] for i in ids.tolist()]
     positions = {"test": [CIFAR10.index(name) * cifar10_dvs.EACH + int(number) for name, number in split]}
-    content = {"name": cifar10_dvs.NAME, "id_format": "cifar10_{class}_{number}", "sha256": partition.digest({"test": ids})}
+    content = {
+        "name": cifar10_dvs.NAME,
+        "id_format": "cifar10_{class}_{number}",
+        "sha256": partition.digest({"test": ids}),
+    }
     write(f"{cifar10_dvs.NAME}_random_90_percent", content, positions)
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of events and of frames: the same changes on both, seeded, nothing given is changed, no mirrored digits."""
+"""Augmentation of events and of frames: the same changes on both, seeded; no mirrored digits."""
 
 import json
 
@@ -75,7 +75,13 @@ def test_one_setting_does_not_move_another():
 def test_settings_round_trip_and_wrong_ones_are_refused():
     settings = EventAugmentation(flip=0.5, cutout=0.3, cutout_area=(0.1, 0.2), drop_events=0.1, before_framing=True)
     assert EventAugmentation.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
-    for wrong in ({"flip": 2}, {"shift": 0.5}, {"drop_time": 1.0}, {"cutout_area": (0.3, 0.1)}, {"before_framing": "yes"}):
+    for wrong in (
+        {"flip": 2},
+        {"shift": 0.5},
+        {"drop_time": 1.0},
+        {"cutout_area": (0.3, 0.1)},
+        {"before_framing": "yes"},
+    ):
         with pytest.raises(ValueError, match=f"EventAugmentation: {next(iter(wrong))} expected"):
             EventAugmentation(**wrong)
     with pytest.raises(ValueError, match="Did you mean 'drop_time'"):

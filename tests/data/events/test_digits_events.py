@@ -1,4 +1,4 @@
-"""The simulated set that travels with the package: the digits of "digits", fixed, labelled as simulated, seen to move."""
+"""The simulated set that travels with the package: the digits of "digits", fixed, labelled as simulated."""
 
 import hashlib
 

@@ -38,7 +38,9 @@ def test_a_folder_of_classes_is_a_data_set(folder):
     dataset = load(folder)
     assert (dataset.name, dataset.class_names, dataset.input_shape) == ("mine", ("cup", "pen"), (4, 16, 20, 2))
     found = ids(dataset)
-    assert sorted(sum(found.values(), [])) == sorted(f"{c}/user{k % 6}_take{k}" for c in ("cup", "pen") for k in range(12))
+    assert sorted(sum(found.values(), [])) == sorted(
+        f"{c}/user{k % 6}_take{k}" for c in ("cup", "pen") for k in range(12)
+    )
     assert [len(part) for part in found.values()] == [15, 3, 6] or [len(part) for part in found.values()] == [16, 3, 5]
     for part in ("train", "validation", "test"):
         split = getattr(dataset, part)
@@ -49,7 +51,9 @@ def test_a_folder_of_classes_is_a_data_set(folder):
     assert ids(load(folder, seed=5)) == found  # a seed only shuffles
 
 
-@pytest.mark.parametrize("options", [{"group": r"user(\d)"}, {"cut_us": 200_000}, {"group": r"user(\d)", "cut_us": 150_000}])
+@pytest.mark.parametrize(
+    "options", [{"group": r"user(\d)"}, {"cut_us": 200_000}, {"group": r"user(\d)", "cut_us": 150_000}]
+)
 def test_windows_and_groups_never_fall_into_two_parts(folder, options):
     dataset = load(folder, **options)
     key = lambda i: i.split("user")[1][0] if "group" in options else i.partition("@")[0]
@@ -89,7 +93,9 @@ def test_parts_in_folders_are_taken_as_they_are(tmp_path):
                 write(tmp_path / part / name / f"{k}.npz", seed=k)
     found = ids(load(tmp_path))
     assert [len(part) for part in found.values()] == [8, 4, 6]
-    assert all(i.startswith("test/") for i in found["test"]) and all(i.startswith("validation/") for i in found["validation"])
+    assert all(i.startswith("test/") for i in found["test"]) and all(
+        i.startswith("validation/") for i in found["validation"]
+    )
 
 
 def test_frames_are_made_as_the_settings_say(folder):
@@ -106,8 +112,14 @@ def test_bad_folders_are_refused_with_the_place(tmp_path):
     for make, says in (
         (lambda: None, "There is no folder"),
         (lambda: (tmp_path / "x").mkdir(), "expected one for each of at least two classes"),
-        (lambda: [(tmp_path / "x" / c).mkdir() for c in "ab"], "holds no recording in its classes' folders; known are .bin"),
-        (lambda: [write(tmp_path / "x" / c / "a.npz") for c in "ab"], "a.npz does not say the size of its sensor: pass sensor_size"),
+        (
+            lambda: [(tmp_path / "x" / c).mkdir() for c in "ab"],
+            "holds no recording in its classes' folders; known are .bin",
+        ),
+        (
+            lambda: [write(tmp_path / "x" / c / "a.npz") for c in "ab"],
+            "a.npz does not say the size of its sensor: pass sensor_size",
+        ),
     ):
         make()
         with pytest.raises(ValueError, match=says):
@@ -141,7 +153,9 @@ def test_what_was_mended_is_said_once_for_all_recordings(folder):
         with np.load(path) as file:
             arrays = dict(file)
         np.savez(path, **{**arrays, "p": arrays["p"].astype(int) * 2 - 1})
-    with pytest.warns(UserWarning, match=r"mine: polarities of -N are read as OFF.*\(3 recordings, the first .*take0.npz\)") as said:
+    with pytest.warns(
+        UserWarning, match=r"mine: polarities of -N are read as OFF.*\(3 recordings, the first .*take0.npz\)"
+    ) as said:
         load(folder).train  # noqa: B018
     assert len(said) == 1 and said[0].filename == __file__  # at the user's line, not inside kspike
 

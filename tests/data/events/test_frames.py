@@ -11,8 +11,8 @@ from kspike.data.events.framing import by_area
 
 pytestmark = pytest.mark.once
 
-# 23 events on 3x4 pixels, and SpikingJelly 2.0.0's integrate_events_by_fixed_frames_number of them, 4 frames, channels last.
-# Neither 23 events nor 71 microseconds can be divided by 4.
+# 23 events on 3x4 pixels, and SpikingJelly 2.0.0's integrate_events_by_fixed_frames_number of them, 4 frames, channels
+# last. Neither 23 events nor 71 microseconds can be divided by 4.
 T = [1007, 1011, 1025, 1029, 1030, 1034, 1036, 1036, 1041, 1045, 1050, 1051]
 T += [1051, 1051, 1052, 1059, 1061, 1064, 1066, 1067, 1070, 1073, 1078]
 X = [1, 3, 3, 1, 0, 2, 3, 0, 2, 2, 0, 2, 1, 0, 1, 2, 0, 1, 2, 0, 1, 3, 2]
@@ -122,7 +122,10 @@ def test_resizing_sums_and_cropping_keeps_what_is_inside():
     inside = counts[:, 3:11, 5:15].sum(axis=0)
     np.testing.assert_array_equal(events.to_frames(cropped, 1, "count")[0], inside)
     assert events.crop(whole, (8, 10)).sensor_size == (8, 10)
-    for call, says in ((lambda: events.crop(whole, (21, 5)), "inside the sensor"), (lambda: events.resize(whole, (40, 5)), "up to")):
+    for call, says in (
+        (lambda: events.crop(whole, (21, 5)), "inside the sensor"),
+        (lambda: events.resize(whole, (40, 5)), "up to"),
+    ):
         with pytest.raises(ValueError, match=says):
             call()
 
@@ -154,7 +157,9 @@ def test_a_pixel_is_silent_for_its_refractory_time_after_an_event_that_was_kept(
     made = Recording(t, x, [0] * 8, [1] * 8, (1, 2))
     assert events.refractory(made, 10).t.tolist() == [0, 10, 12, 21, 22]
     rng = np.random.default_rng(1)
-    many = Recording(np.sort(rng.integers(0, 3000, 900)), rng.integers(0, 5, 900), rng.integers(0, 4, 900), [1] * 900, (4, 5))
+    many = Recording(
+        np.sort(rng.integers(0, 3000, 900)), rng.integers(0, 5, 900), rng.integers(0, 4, 900), [1] * 900, (4, 5)
+    )
     last, kept = {}, []
     for k in range(900):  # the rule, event by event
         key = many.x[k], many.y[k]
@@ -178,7 +183,9 @@ def test_settings_round_trip_as_json_and_say_the_shape():
     assert not Framing(4, size=(7, 15), resize="area").counts((20, 30))
 
 
-@pytest.mark.parametrize("extra", [{}, {"log": True}, {"voxels": True}, {"size": (7, 11), "resize": "area"}, {"binary": True}])
+@pytest.mark.parametrize(
+    "extra", [{}, {"log": True}, {"voxels": True}, {"size": (7, 11), "resize": "area"}, {"binary": True}]
+)
 def test_settings_frame_as_the_functions_do(extra):
     made = Framing(4, **extra).frames(recording())
     plain = events.to_frames(recording(), timesteps=4)

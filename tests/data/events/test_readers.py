@@ -15,7 +15,16 @@ pytestmark = pytest.mark.once
 
 FILES = Path(__file__).parent / "files"
 #: File -> how much later its times are than the truth's, in microseconds.
-KNOWN = {"a.bin": 0, "a.dat": 0, "a20.aedat": 0, "a31.aedat": 0, "a2.raw": 0, "a3.raw": 0, "a4.aedat4": 1_000_000, "truth.npz": 0}
+KNOWN = {
+    "a.bin": 0,
+    "a.dat": 0,
+    "a20.aedat": 0,
+    "a31.aedat": 0,
+    "a2.raw": 0,
+    "a3.raw": 0,
+    "a4.aedat4": 1_000_000,
+    "truth.npz": 0,
+}
 #: Those that do not say the sensor's size.
 UNSAID = ("a.bin", "a.dat", "truth.npz")
 
@@ -31,7 +40,12 @@ def read(path, **options):
 
 
 def assert_equal(recording, truth, later=0):
-    assert {name: getattr(recording, name).dtype.str for name in "txyp"} == {"t": "<i8", "x": "<u2", "y": "<u2", "p": "|u1"}
+    assert {name: getattr(recording, name).dtype.str for name in "txyp"} == {
+        "t": "<i8",
+        "x": "<u2",
+        "y": "<u2",
+        "p": "|u1",
+    }
     np.testing.assert_array_equal(recording.t, truth["t"] + later)
     for name in "xyp":
         np.testing.assert_array_equal(getattr(recording, name), truth[name])
@@ -66,7 +80,8 @@ def test_content_tells_the_format_before_the_name_does(tmp_path, truth):
         assert_equal(read(tmp_path / other, sensor_size=(128, 128)), truth)
 
 
-# Cut and damaged files. A cut one gives its first events and says so; no file ever gives others, or none without an error.
+# Cut and damaged files. A cut one gives its first events and says so; no file ever gives others, or none without an
+# error.
 
 
 def readable(path):
@@ -197,7 +212,12 @@ def test_aedat2_of_a_davis_and_what_is_no_event(tmp_path):
     def davis(x, y, p, special=0, aps=0):
         return aps << 31 | y << 22 | x << 12 | p << 11 | special << 10
 
-    pairs = [(davis(239, 179, 1), 5), (davis(9, 9, 1, aps=1), 6), (davis(9, 9, 1, special=1), 7), (davis(35, 140, 0), 8)]
+    pairs = [
+        (davis(239, 179, 1), 5),
+        (davis(9, 9, 1, aps=1), 6),
+        (davis(9, 9, 1, special=1), 7),
+        (davis(35, 140, 0), 8),
+    ]
     body = b"".join(struct.pack(">II", *pair) for pair in pairs)
     path = tmp_path / "a.aedat"
     path.write_bytes(b"#!AER-DAT2.0\r\n# chip DAVIS240C\r\n" + body)
@@ -241,16 +261,20 @@ def test_aedat3_overflows_other_packets_and_invalid_events(tmp_path):
 
 
 def evt3(*words):
-    return b"% evt 3.0\n% geometry 640x480\n% end\n" + b"".join(struct.pack("<H", kind << 12 | value) for kind, value in words)
+    return b"% evt 3.0\n% geometry 640x480\n% end\n" + b"".join(
+        struct.pack("<H", kind << 12 | value) for kind, value in words
+    )
 
 
 def test_evt3_groups_of_pixels_and_clocks(tmp_path):
     path = tmp_path / "a.raw"
     path.write_bytes(
         evt3(
-            (8, 1), (6, 5), (0, 10), (3, 1 << 11 | 100), (4, 0b1000_0000_0001), (5, 0b1000_0001),  # x 100, 111, 112, 119
+            # a group of x 100, 111, 112 and 119
+            (8, 1), (6, 5), (0, 10), (3, 1 << 11 | 100), (4, 0b1000_0000_0001), (5, 0b1000_0001),
             (2, 7), (8, 1), (2, 1 << 11 | 8),  # a repeated upper half keeps the lower
-            (8, 2), (0, 11 | 1 << 11), (2, 9), (6, 4), (2, 9),  # a new one begins at zero; bit 11 of a row is no part of it
+            # a new one begins at zero; bit 11 of a row is no part of it
+            (8, 2), (0, 11 | 1 << 11), (2, 9), (6, 4), (2, 9),
             (10, 3), (14, 3), (7, 1), (15, 1), (3, 4), (5, 0b10),  # triggers and others are no events
         )
     )  # fmt: skip
@@ -280,7 +304,13 @@ def test_evt3_times_wrap_and_what_stands_before_them_is_said(tmp_path):
 
 
 def test_evt2_times_wrap_and_words_without_a_header_are_read_by_name(tmp_path):
-    words = [(8 << 28) | 0xFFFFFFF, 1 << 28 | 63 << 22 | 7 << 11 | 9, 0xA << 28, 8 << 28, 0 << 28 | 1 << 22 | 8 << 11 | 10]
+    words = [
+        (8 << 28) | 0xFFFFFFF,
+        1 << 28 | 63 << 22 | 7 << 11 | 9,
+        0xA << 28,
+        8 << 28,
+        0 << 28 | 1 << 22 | 8 << 11 | 10,
+    ]
     path = tmp_path / "a.raw"
     path.write_bytes(struct.pack(f"<{len(words)}I", *words))
     recording = read(path, sensor_size=(480, 640), format="evt2")

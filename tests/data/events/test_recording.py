@@ -36,7 +36,9 @@ def test_unsorted_events_are_sorted_together():
         assert made(t=[5, 5, 0]).x.tolist() == [3, 1, 2]
 
 
-@pytest.mark.parametrize(("bits", "dtype"), [(23, np.int64), (24, np.uint32), (32, np.uint32), (31, np.int32), (34, np.int64)])
+@pytest.mark.parametrize(
+    ("bits", "dtype"), [(23, np.int64), (24, np.uint32), (32, np.uint32), (31, np.int32), (34, np.int64)]
+)
 def test_a_counter_that_began_again_goes_on(bits, dtype):
     whole = 1 << bits
     times = np.array([whole - 20, whole - 5, 3, 30], np.int64)

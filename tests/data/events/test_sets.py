@@ -18,7 +18,12 @@ N = 40
 def drawn(seed, size, n=N):
     """n events: t, x, y, p."""
     rng = np.random.default_rng(seed)
-    return np.sort(rng.integers(0, 300_000, n)), rng.integers(0, size[1], n), rng.integers(0, size[0], n), rng.integers(0, 2, n)
+    return (
+        np.sort(rng.integers(0, 300_000, n)),
+        rng.integers(0, size[1], n),
+        rng.integers(0, size[0], n),
+        rng.integers(0, 2, n),
+    )
 
 
 def write_bin(path, seed, size):
@@ -58,7 +63,9 @@ def nmnist(tmp_path_factory):
     for part, each in (("Train", 10), ("Test", 2)):
         for digit in range(10):
             for k in range(each):
-                write_bin(root / "N-MNIST" / part / str(digit) / f"{10 * k + digit + 1:05d}.bin", 100 * digit + k, (34, 34))
+                write_bin(
+                    root / "N-MNIST" / part / str(digit) / f"{10 * k + digit + 1:05d}.bin", 100 * digit + k, (34, 34)
+                )
     return root
 
 
@@ -89,7 +96,9 @@ def test_the_same_recordings_in_the_layout_of_spikingjelly_are_the_same_set(nmni
     for part, each in (("train", 10), ("test", 2)):
         for digit in range(10):
             for k in range(each):
-                write_npz(tmp_path / f"events_np/{part}/{digit}/{10 * k + digit + 1:05d}.npz", 100 * digit + k, (34, 34))
+                write_npz(
+                    tmp_path / f"events_np/{part}/{digit}/{10 * k + digit + 1:05d}.npz", 100 * digit + k, (34, 34)
+                )
     here, there = (data.load("nmnist", data_dir=folder, timesteps=4) for folder in (nmnist, tmp_path))
     assert here.split_hash == there.split_hash
     np.testing.assert_array_equal(here.validation.images, there.validation.images)
@@ -178,7 +187,11 @@ def test_n_caltech101_takes_the_classes_that_are_there(tmp_path):
             write_bin(tmp_path / "Caltech101" / name / f"image_{k:04d}.bin", k, (170, 230))
     with pytest.warns(UserWarning, match="30 of 8,709 recordings are here, 3 of 101 classes are here"):
         dataset = data.load("n_caltech101", data_dir=tmp_path, timesteps=4, image_size=(45, 60))
-    assert dataset.input_shape == (4, 45, 60, 2) and dataset.class_names == ("BACKGROUND_Google", "accordion", "airplanes")
+    assert dataset.input_shape == (4, 45, 60, 2) and dataset.class_names == (
+        "BACKGROUND_Google",
+        "accordion",
+        "airplanes",
+    )
     assert_disjoint(dataset, 30)
     assert np.bincount(dataset.test.labels).tolist() == [2, 2, 2]
     assert (dataset.test.images.sum(axis=(1, 2, 3, 4)) == N).all()

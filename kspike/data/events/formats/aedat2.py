@@ -1,8 +1,8 @@
 """AEDAT 2.0, as jAER writes it: lines of text that begin with #, then big-endian pairs of address and microseconds.
 
 Addresses of a DVS128: bit 0 is 1 for OFF, x in bits 1 to 7, y in bits 8 to 14, bit 15 marks what is no event. Of a
-DAVIS240: bit 31 marks what is no event of brightness, y in bits 22 to 30, x in bits 12 to 21, bit 11 is 1 for ON, bit 10
-marks what is no event of a pixel. Rows are as the file counts them: jAER's own count from the bottom.
+DAVIS240: bit 31 marks what is no event of brightness, y in bits 22 to 30, x in bits 12 to 21, bit 11 is 1 for ON, bit
+10 marks what is no event of a pixel. Rows are as the file counts them: jAER's own count from the bottom.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """AEDAT 3.1: a header of text, then packets, each with 28 bytes that say what and how many events follow.
 
-An event of polarity is a little-endian pair: a word of bit 0 (valid), bit 1 (ON), y in bits 2 to 16, x in bits 17 to 31;
-and a signed time in microseconds, above which the packet's own overflow counts units of 2**31. Packets of other types
-(special events, frames, inertial sensors) are passed over.
+An event of polarity is a little-endian pair: a word of bit 0 (valid), bit 1 (ON), y in bits 2 to 16, x in bits 17 to
+31; and a signed time in microseconds, above which the packet's own overflow counts units of 2**31. Packets of other
+types (special events, frames, inertial sensors) are passed over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ _END = b"#!END-HEADER\r\n"
 _PACKET = struct.Struct("<hhiiiiii")  # type, source, size, time's offset, overflow, capacity, number, valid
 POLARITY, BYTES = 1, 8
 #: (height, width) of cameras, by the start of the name in "#Source 1: NAME".
-SENSORS = {"dvs128": (128, 128), "davis128": (128, 128), "davis240": (180, 240), "davis346": (260, 346), "davis640": (480, 640)}
+SENSORS = {
+    "dvs128": (128, 128),
+    "davis128": (128, 128),
+    "davis240": (180, 240),
+    "davis346": (260, 346),
+    "davis640": (480, 640),
+}
 
 
 def read(path: Path) -> Raw:
@@ -54,7 +60,9 @@ def _packets(content: bytes, at: int, notes: list[str]) -> tuple[list[np.ndarray
     while at + _PACKET.size <= end:
         kind, _, size, _, overflow, capacity, number, _ = _PACKET.unpack_from(content, at)
         if size <= 0 or not 0 <= number <= capacity or (kind == POLARITY and size != BYTES) or overflow < 0:
-            raise ValueError(f"the packet at byte {at:,} says that it holds {number} of {capacity} events of {size} bytes")
+            raise ValueError(
+                f"the packet at byte {at:,} says that it holds {number} of {capacity} events of {size} bytes"
+            )
         at += _PACKET.size
         if kind == POLARITY and number:
             whole = min(number, (end - at) // BYTES)

@@ -50,7 +50,7 @@ def read(path: Path) -> Raw:
 
 
 def _damaged(error: BaseException) -> ValueError:
-    """What the package raised of a damaged file, as ours: its own errors, RuntimeError, or a panic, which is no Exception."""
+    """What the package raised of a damaged file, as ours: RuntimeError, or a panic, which is no Exception."""
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
         raise error
     return ValueError(f"it is damaged or cut: {str(error)[:200]}")

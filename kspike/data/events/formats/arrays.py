@@ -17,7 +17,7 @@ _SIZES = ("sensor_size", "resolution")
 
 
 def read_npy(path: Path, time_unit: str | None = None, order: str | None = None) -> Raw:
-    """A .npy file -> its events: a structured array, or (n, 4) or (4, n); a cut file is read to its last whole event."""
+    """A .npy file -> its events: a structured array, (n, 4) or (4, n); a cut one is read to its last whole event."""
     notes: tuple[str, ...] = ()
     try:
         array = np.load(path, allow_pickle=False)
@@ -37,7 +37,9 @@ def read_npz(path: Path, time_unit: str | None = None, order: str | None = None)
 
 def named(arrays: dict[str, Array], time_unit: str | None, order: str | None) -> Raw:
     """Arrays by name -> events; `sensor_size` among them is taken for (height, width)."""
-    size = next((tuple(int(v) for v in arrays[name]) for name in _SIZES if name in arrays and arrays[name].size == 2), None)
+    size = next(
+        (tuple(int(v) for v in arrays[name]) for name in _SIZES if name in arrays and arrays[name].size == 2), None
+    )
     found = fields(arrays)
     if found is not None:
         return Raw(*(arrays[name] for name in found), size, time_unit)  # type: ignore[arg-type]
@@ -54,7 +56,9 @@ def _events(array: Array, time_unit: str | None, order: str | None) -> Raw:
             raise ValueError(f"expected fields t, x, y and p; received {', '.join(array.dtype.names)}")
         return Raw(*(array[name] for name in found), time_unit=time_unit)
     if array.ndim != 2 or 4 not in array.shape or array.dtype.kind not in "iuf":
-        raise ValueError(f"expected a structured array, or numbers of shape (n, 4); received {array.shape} {array.dtype}")
+        raise ValueError(
+            f"expected a structured array, or numbers of shape (n, 4); received {array.shape} {array.dtype}"
+        )
     columns = array.T if array.shape[1] == 4 else array
     places = _order(columns) if order is None else _stated(order)
     return Raw(*(columns[k] for k in places), time_unit=time_unit)
@@ -83,7 +87,9 @@ def _cut(path: Path) -> tuple[Array, tuple[str, ...]]:
     """A .npy file that ends early -> its whole events; ValueError where that is not what is wrong with it."""
     with open(path, "rb") as file:
         version = np.lib.format.read_magic(file)
-        header: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        header: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
+            version
+        )
         if header is None:
             raise ValueError(f"it is of version {version} of its format")
         shape, fortran, dtype = header(file)

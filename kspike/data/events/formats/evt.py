@@ -1,9 +1,9 @@
 """Prophesee RAW (.raw): a header of text, then words of EVT2 or EVT3, as the header says.
 
-https://docs.prophesee.ai/stable/data/encoding_formats: EVT2 has words of 32 bits, of which the upper four say what: 0 OFF,
-1 ON (time's lower 6 bits in 22 to 27, x in 11 to 21, y in 0 to 10), 8 the upper 28 bits of time. EVT3 has words of 16 bits:
-0 y, 2 one event (x, bit 11 polarity), 3 the first x of a group, 4 and 5 which of the next 12 or 8 pixels fired, 6 and 8 the
-lower and the upper 12 bits of time.
+https://docs.prophesee.ai/stable/data/encoding_formats: EVT2 has words of 32 bits, of which the upper four say what: 0
+OFF, 1 ON (time's lower 6 bits in 22 to 27, x in 11 to 21, y in 0 to 10), 8 the upper 28 bits of time. EVT3 has words of
+16 bits: 0 y, 2 one event (x, bit 11 polarity), 3 the first x of a group, 4 and 5 which of the next 12 or 8 pixels
+fired, 6 and 8 the lower and the upper 12 bits of time.
 """
 
 from __future__ import annotations

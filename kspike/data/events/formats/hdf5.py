@@ -48,7 +48,9 @@ def _place(file: Any, h5py: Any) -> Any:
     look("", file)
     file.visititems(look)
     if not found:
-        plain = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.ndim == 2 and 4 in item.shape]
+        plain = [
+            item for item in file.values() if isinstance(item, h5py.Dataset) and item.ndim == 2 and 4 in item.shape
+        ]
         found = plain
     if len(found) != 1:
         names = ", ".join(item.name for item in found) or f"{', '.join(file) or 'nothing'}"

@@ -2,11 +2,14 @@
 
 Three splits are in use, and figures of one are not comparable with those of another:
 
-- "first_90_percent": of each class, in the order of the files' numbers, the first 90 % train and the last 10 % test (numbers
-  900 to 999 of the full set). SpikingJelly's `split_to_train_test_set` does so, but over names in the order of their letters.
-- "random_90_percent": 10 % of each class at random; which, is fixed and published (files/splits/cifar10_dvs_random_90_percent.json).
-- "tebn": numbers 0 to 99 test, the others train, as in the code of "Temporal Effective Batch Normalization" (Duan et al.,
-  2022). SpikingJelly warns that accuracy on it "is typically much higher" than on a random split.
+- "first_90_percent": of each class, in the order of the files' numbers, the first 90 % train and the last 10 % test
+  (numbers 900 to 999 of the full set). SpikingJelly's `split_to_train_test_set` does so, but over names in the order of
+  their letters.
+- "random_90_percent": 10 % of each class at random test; which, is fixed and published
+  (kspike/data/files/splits/cifar10_dvs_random_90_percent.json).
+- "tebn": numbers 0 to 99 test, the others train, as Duan et al. (2022), "Temporal Effective Batch Normalization in
+  Spiking Neural Networks", have it. SpikingJelly warns that accuracy on it is typically much higher than on a random
+  split.
 """
 
 from __future__ import annotations
@@ -62,7 +65,9 @@ def cut(images: Images, split: str) -> dict[str, Array]:
     """The positions that test, and a tenth of the others, by id, that validate."""
     test = np.flatnonzero(_tests(images, split))
     if not len(test) or len(test) == len(images.ids):
-        raise ValueError(f"{NAME}: the split {split!r} leaves no recording to {'train on' if len(test) else 'test on'} here.")
+        raise ValueError(
+            f"{NAME}: the split {split!r} leaves no recording to {'train on' if len(test) else 'test on'} here."
+        )
     rest = np.setdiff1d(np.arange(len(images.ids)), test)
     chosen, _ = partition.choose(images.ids[rest], images.labels[rest], max(1, len(rest) // 10), f"{NAME}/validation")
     return {"test": test, "validation": rest[chosen]}
@@ -90,7 +95,7 @@ def _tests(images: Images, split: str) -> Array:
 
 
 def _upright(recording: Recording, item: Item) -> Recording:
-    """Turns what an AEDAT 2.0 file holds as it stands on the screen: both axes reversed and exchanged (SpikingJelly too)."""
+    """Turns an AEDAT 2.0 recording as the screen stood: both axes reversed and exchanged, as SpikingJelly does."""
     if item.path.suffix.lower() != ".aedat":
         return recording
     last = SENSOR[0] - 1

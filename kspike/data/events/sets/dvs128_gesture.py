@@ -1,7 +1,7 @@
 """DVS128 Gesture: 29 people make 11 gestures by hand and arm before a DVS128 (Amir et al., 2017).
 
-Official split: users 1 to 23 train, 24 to 29 test. Validation is by user too: 20 to 23, so that nobody is in two parts. A
-mirrored recording shows another gesture (right hand, left hand): nothing is mirrored.
+Official split: users 1 to 23 train, 24 to 29 test. Validation is by user too: 20 to 23, so that nobody is in two parts.
+A mirrored recording shows another gesture (right hand, left hand): nothing is mirrored.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ def opened(data_dir: Path, split: str | None) -> EventSet:
             if all(items.values()):
                 return _described(items, named, milliseconds=layout is _tonic)
     raise finding.missing(
-        NAME, data_dir, "user01_fluorescent.aedat with user01_fluorescent_labels.csv of users on both sides of the split, "
-        "SpikingJelly's events_np/train/0/user01_fluorescent_0.npz, or tonic's ibmGestureTrain/user01_fluorescent/0.npy",
+        NAME,
+        data_dir,
+        "user01_fluorescent.aedat with user01_fluorescent_labels.csv of users on both sides of the split, "
+        "SpikingJelly's events_np/train/0/user01_fluorescent_0.npz, or tonic's "
+        "ibmGestureTrain/user01_fluorescent/0.npy",
     )
 
 
@@ -54,16 +57,16 @@ def _described(items: dict[str, tuple[Item, ...]], split: str, milliseconds: boo
         split=split,
         cut=cut,
         # tonic's files hold the authors' own selection of gestures, another number than the tables have
-        absent="" if milliseconds else finding.joined(
-            finding.absent(len(items[part]), FULL[part], f"{part} gestures") for part in FULL
-        ),
+        absent=""
+        if milliseconds
+        else finding.joined(finding.absent(len(items[part]), FULL[part], f"{part} gestures") for part in FULL),
         options={"order": "xypt", "time_unit": "ms"} if milliseconds else {},
         mirrored=False,
         source="https://research.ibm.com/interactive/dvsgesture/",
         license="CC BY 4.0",
         citation=(
-            "Amir, A. et al. (2017). A Low Power, Fully Event-Based Gesture Recognition System. IEEE Conference on Computer "
-            "Vision and Pattern Recognition."
+            "Amir, A. et al. (2017). A Low Power, Fully Event-Based Gesture Recognition System. IEEE Conference on "
+            "Computer Vision and Pattern Recognition."
         ),
     )
 
@@ -76,8 +79,8 @@ def cut(images: Images) -> dict[str, Array]:
     if 0 < len(chosen) < len(users):
         return {"validation": chosen}
     warn(
-        f"{NAME}: this copy has recordings of {'no other users than' if len(chosen) else 'none of the users'} 20 to 23, who "
-        "validate; other users do. Figures are not comparable.",
+        f"{NAME}: this copy has recordings of {'no other users than' if len(chosen) else 'none of the users'} 20 to "
+        "23, who validate; other users do. Figures are not comparable.",
     )
     return splits.by_group(images, NAME, {"validation": 4 / 23})
 
@@ -106,8 +109,12 @@ def _spikingjelly(root: Path) -> dict[str, list[Item]]:
     found: dict[str, list[Item]] = {}
     for part in FULL:
         folder = child(root, part)
-        items = finding.tree(folder, [str(k) for k in range(len(CLASSES))], (".npz", ".npy"), f"{part}/") if folder else ()
-        found[part] = [item._replace(group=_USER.findall(item.path.stem)[0]) for item in items if _USER.match(item.path.stem)]
+        items = (
+            finding.tree(folder, [str(k) for k in range(len(CLASSES))], (".npz", ".npy"), f"{part}/") if folder else ()
+        )
+        found[part] = [
+            item._replace(group=_USER.findall(item.path.stem)[0]) for item in items if _USER.match(item.path.stem)
+        ]
         found[part] = [item._replace(group=f"user{item.group}") for item in found[part]]
     return found
 
@@ -135,7 +142,9 @@ def _labels(table: Path) -> Iterator[tuple[int, int, int]]:
         for line, row in enumerate(csv.reader(file), 1):
             if not row or not row[0].strip().isdigit():
                 if line > 1 and row:
-                    raise ValueError(f"{table}, line {line}: expected class, start and end in microseconds; received {row}.")
+                    raise ValueError(
+                        f"{table}, line {line}: expected class, start and end in microseconds; received {row}."
+                    )
                 continue
             try:
                 label, start, stop = (int(cell) for cell in row[:3])
@@ -143,7 +152,7 @@ def _labels(table: Path) -> Iterator[tuple[int, int, int]]:
                 label = start = stop = 0
             if not 1 <= label <= len(CLASSES) or stop <= start:
                 raise ValueError(
-                    f"{table}, line {line}: expected a class from 1 to {len(CLASSES)}, its start and its end in microseconds; "
-                    f"received {row}."
+                    f"{table}, line {line}: expected a class from 1 to {len(CLASSES)}, its start and its end in "
+                    f"microseconds; received {row}."
                 )
             yield label - 1, start, stop

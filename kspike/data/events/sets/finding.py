@@ -20,8 +20,8 @@ def chosen_split(name: str, split: str | None, known: Sequence[str]) -> str:
 def missing(name: str, data_dir: Path, layout: str) -> ValueError:
     """What is raised where a set is not found."""
     return ValueError(
-        f"{name!r} was not found in {str(data_dir)!r}: expected {layout} there, or in a folder of the set's name below. kspike "
-        "downloads no event data: get it from its authors, and name the folder by data_dir=."
+        f"{name!r} was not found in {str(data_dir)!r}: expected {layout} there, or in a folder of the set's name "
+        "below. kspike downloads no event data: get it from its authors, and name the folder by data_dir=."
     )
 
 

@@ -1,4 +1,4 @@
-"""N-Caltech101: Caltech101 images on a screen before an ATIS camera that moves in three saccades (Orchard et al., 2015)."""
+"""N-Caltech101: Caltech101 images before an ATIS camera that moves in three saccades (Orchard et al., 2015)."""
 
 from __future__ import annotations
 

@@ -41,6 +41,6 @@ def opened(data_dir: Path, split: str | None) -> EventSet:
 
 
 CITATION = (
-    "Orchard, G.; Cohen, G.; Jayawant, A.; and Thakor, N. (2015). Converting Static Image Datasets to Spiking Neuromorphic "
-    "Datasets Using Saccades. Frontiers in Neuroscience 9:437."
+    "Orchard, G.; Cohen, G.; Jayawant, A.; and Thakor, N. (2015). Converting Static Image Datasets to Spiking "
+    "Neuromorphic Datasets Using Saccades. Frontiers in Neuroscience 9:437."
 )
