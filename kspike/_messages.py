@@ -37,4 +37,4 @@ def warn(text: str, kind: type[Warning] = UserWarning) -> None:
     inside = ("kspike", "functools")  # cached properties
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in inside:
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, kind, stacklevel=level - 1)
+    warnings.warn(text, kind, stacklevel=level)
