@@ -28,6 +28,7 @@ RANKS = {
     "_finite": 0,
     "_lazy": 0,
     "_registry": 0,
+    "_stages": 0,
     "_resources": 0,
     "_start": 0,
     "_types": 0,
@@ -85,7 +86,7 @@ ONLY_IN = {
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
     "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
-    "_registry", "_resources", "_start", "_types",
+    "_registry", "_resources", "_stages", "_start", "_types",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}

@@ -1,4 +1,4 @@
-"""Components: one class a stem, mixer, MLP or neuron, which every reader reads. Imports no Keras.
+"""Components: one class a stem, downsampling, mixer, MLP, head or neuron, which every reader reads. Imports no Keras.
 
 A component is a frozen dataclass: its fields are its settings. `parts()` says what it is made of and `forward` how it
 runs; plain networks, supernets, costs, search spaces, cards and files take all they know of it from there.
@@ -17,14 +17,25 @@ from kspike.components import parts as parts_module
 from kspike.components.parts import Part
 
 #: What a component may be to a network.
-ROLES = ("stem", "mixer", "mlp", "neuron")
-#: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block.
+ROLES = ("stem", "downsample", "mixer", "mlp", "head", "neuron")
+#: Branches of a block in running order: the config's field -> the role of what it names.
+BRANCHES: Mapping[str, str] = {"local": "mixer", "mixer": "mixer", "mlp": "mlp"}
+#: What a branch is called in paths of the model; a mixer's is Spikformer's, whatever its name.
+PATHS: Mapping[str, str] = {"local": "local", "mixer": "attention", "mlp": "mlp"}
+#: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block; the neurons of a
+#: downsampling are of the stem's kind.
 BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
-KINDS = ("stem", *BLOCK_KINDS)
+#: Kinds of one value a network.
+SINGLE_KINDS = ("stem", "head")
+KINDS = ("stem", *BLOCK_KINDS, "head")
 #: Settings of the network that `parts` and `forward` may name, and that a component's own field of that name replaces.
 NETWORK = ("residual", "scale", "qkv_bias", "proj_bias", "mlp_bias")
 #: Further settings, for a stem's.
 STEM = ("residual", "stem_pool", "pool_after")
+#: Settings of the network that each role may name.
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "stem": STEM, "downsample": ("residual",), "mixer": NETWORK, "mlp": NETWORK, "head": ("residual",),
+}  # fmt: skip
 #: Fields of a config that a neuron's step reads by naming these.
 COVERS: Mapping[str, tuple[str, ...]] = {
     "charge": ("tau", "decay_input", "v_reset"),
@@ -48,7 +59,7 @@ def named(method: Callable) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Component:
-    """Base of all components; see `Mixer`, `MLP`, `Stem` and `Neuron`."""
+    """Base of all components; see `Stem`, `Downsample`, `Mixer`, `MLP`, `Head` and `Neuron`."""
 
     #: What it is to a network, and its name in configs, genes and files; `register` gives the name.
     role: ClassVar[str] = ""
@@ -76,7 +87,7 @@ class Component:
 
 
 class _Made(Component):
-    """What mixers, MLPs and stems share: parts and a forward pass."""
+    """What all components but neurons share: parts and a forward pass."""
 
     #: Shortcuts that it is made for.
     residuals: ClassVar[tuple[str, ...]] = ("add",)
@@ -156,6 +167,33 @@ class Stem(_Made):
 
     role: ClassVar[str] = "stem"
     shortcut: ClassVar[bool] = False
+    #: Name of the downsampling that stands between stages behind this stem, unless the config names another; "" where
+    #: the family has none.
+    downsample: ClassVar[str] = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Downsample(_Made):
+    """Stands between two stages: `(batch, time, height, width, before)` -> `(batch, time, tokens, width)`.
+
+    "before" are the channels of the stage that ends, "width" those of the stage that begins.
+    """
+
+    role: ClassVar[str] = "downsample"
+    shortcut: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Head(_Made):
+    """What stands before the linear layer: `(batch, time, tokens, width)` -> `(batch, time, width)`.
+
+    The mean over time is the network's: after the head, or after the linear layer where `time_last`.
+    """
+
+    role: ClassVar[str] = "head"
+    shortcut: ClassVar[bool] = False
+    #: Whether the linear layer comes before the mean over time: the same function, rounded in another order.
+    time_last: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -235,7 +273,7 @@ def check_declaration(cls: type[Component]) -> None:
                 listed = ", ".join(sorted(known))
                 raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {listed}.")
         return
-    offered = STEM if cls.role == "stem" else NETWORK
+    offered = OFFERED[cls.role]
     for method in ("parts", "forward"):
         for name in named(getattr(cls, method)):
             if name not in offered:

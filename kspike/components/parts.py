@@ -7,6 +7,7 @@ A size is the name of a dimension of the place where the component stands:
     heads     attention heads of the block
     tokens    tokens, N
     image     channels of the image, in a stem
+    before    channels of the stage that ends, in a downsampling
     stem_0, stem_1, stem_2    channels of the first three stages of the stem
 
 `width/2`, `width/4`, `width/8` are fractions of it. Readers give each name a number (one network), an array (a
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 #: Dimensions by name; each may be followed by "/2", "/4" or "/8".
-SIZES = ("width", "hidden", "heads", "tokens", "image", "stem_0", "stem_1", "stem_2")
+SIZES = ("width", "hidden", "heads", "tokens", "image", "before", "stem_0", "stem_1", "stem_2")
 FRACTIONS = (2, 4, 8)
 
 

@@ -136,10 +136,22 @@ class ComponentLayer(SpikingComposite):
     downsample: Any = _WhereDeclared(Pool, max_pool)
 
 
+#: What a forward must give, by role, where that is not the shape it takes.
+GIVES = {
+    "stem": "(batch, time, tokens, width) of its last part",
+    "downsample": "(batch, time, tokens, width) of its last part",
+    "head": "(batch, time, width)",
+}
+
+
 def refused_shape(component: Any, expected: tuple, found: tuple, where: str = "") -> str:
     """What to say of a forward that gives another shape."""
-    what = "(batch, time, tokens, width) of its last part" if component.role == "stem" else "the shape it takes"
+    what = GIVES.get(component.role, "the shape it takes")
     return f"{component.role} {component.label}{where}: forward must give {what}, {expected}; it gave {found}."
+
+
+#: Role -> the one kind of its neurons.
+SINGLE = {"stem": "stem", "downsample": "stem", "head": "head"}
 
 
 class Parts:
@@ -205,8 +217,8 @@ class Sizes:
         return ops.sum(x, axis={"tokens": 2}[over], keepdims=True)
 
     def mean(self, x: Signal, over: str) -> Signal:
-        """The mean over "time" (axis 1) or "width" (the last axis), which is kept with length 1."""
-        return ops.mean(x, axis={"time": 1, "width": -1}[over], keepdims=True)
+        """The mean over "time" (axis 1), "tokens" (axis 2) or "width" (the last axis), which is kept with length 1."""
+        return ops.mean(x, axis={"time": 1, "tokens": 2, "width": -1}[over], keepdims=True)
 
     def to_grid(self, x: Tokens) -> Maps:
         """`(batch, time, tokens, channels)` -> `(batch, time, height, width, channels)`, row by row."""
@@ -222,21 +234,22 @@ class Sizes:
 
 @keras.saving.register_keras_serializable(package="kspike")
 class Component(ComponentLayer):
-    """Any mixer, MLP or stem as a layer.
+    """Any component but a neuron as a layer.
 
     Args:
         component: a name, an object, or its JSON form; see `kspike.components`.
-        role: "mixer", "mlp" or "stem".
+        role: "mixer", "mlp", "stem", "downsample" or "head".
         num_heads: heads; divides the width where the component works by heads.
         mlp_ratio: hidden channels over width; `int(width * mlp_ratio)` are used.
-        embed_dim: width of a stem's tokens; of others the input's.
-        grid: (height, width) of the tokens; None for a square.
+        embed_dim: width of the tokens that a stem or a downsampling gives; of others the input's.
+        grid: (height, width) of the tokens that come in; None for a square.
         scale, qkv_bias, proj_bias, mlp_bias: the network's, where the component has none of its own.
         residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
             `SpikformerBlock`.
 
     Input and output shape: `(batch, time, tokens, width)`; of a stem `(batch, time, height, width, channels)` ->
-    `(batch, time, tokens, width)`.
+    `(batch, time, tokens, width)`; of a downsampling `(batch, time, tokens, channels)` -> the same of fewer tokens; of
+    a head `(batch, time, tokens, width)` -> `(batch, time, width)`.
 
     Raises:
         ValueError: an unknown component or setting, sizes that it cannot work with, or a forward that gives another
@@ -259,10 +272,10 @@ class Component(ComponentLayer):
         **kwargs: Any,
     ) -> None:
         role = getattr(component, "role", role)
-        if role not in ("mixer", "mlp", "stem"):
-            raise ValueError(f"role must be 'mixer', 'mlp' or 'stem', got {role!r}.")
-        if role == "stem":
-            self.__dict__["kinds"] = ("stem",)
+        if role not in components.base.OFFERED:
+            raise ValueError(f"role must be one of {', '.join(map(repr, components.base.OFFERED))}, got {role!r}.")
+        if role in SINGLE:
+            self.__dict__["kinds"] = (SINGLE[role],)
         super().__init__(**kwargs)
         self.role = role
         self.num_heads, self.mlp_ratio, self.embed_dim = num_heads, mlp_ratio, embed_dim
@@ -271,13 +284,11 @@ class Component(ComponentLayer):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if role == "stem" and embed_dim is None:
-            raise ValueError("embed_dim must be given for a stem: the channels of its tokens.")
+        if role in ("stem", "downsample") and embed_dim is None:
+            raise ValueError(f"embed_dim must be given for a {role}: the channels of its tokens.")
         self.scale = float(scale)
         self.qkv_bias, self.proj_bias, self.mlp_bias = bool(qkv_bias), bool(proj_bias), bool(mlp_bias)
-        network = {name: getattr(self, name) for name in components.base.NETWORK}
-        if role == "stem":
-            network = {name: components.base.USUAL.get(name, self.residual) for name in components.base.STEM}
+        network = {name: getattr(self, name, components.base.USUAL.get(name)) for name in components.base.OFFERED[role]}
         self.hold(components.get(role, component), network)
         for name, layer in self.made(products=False).items():
             setattr(self, f"part_{name}", layer)
@@ -289,9 +300,18 @@ class Component(ComponentLayer):
         if self.role == "stem":
             d = int(self.embed_dim or 0)
             return {"image": input_shape[-1], "width": d, "stem_0": d // 8, "stem_1": d // 4, "stem_2": d // 2}
+        if self.role == "downsample":
+            return {"before": input_shape[-1], "width": int(self.embed_dim or 0)}
         width = input_shape[-1]
+        if self.role == "head":
+            return {"width": width, "tokens": input_shape[2]}
         hidden = int(width * self.mlp_ratio)
         return {"width": width, "heads": self.num_heads, "hidden": hidden, "tokens": input_shape[2]}
+
+    @property
+    def _maps(self) -> bool:
+        """Whether tokens come in and the component works on maps of them."""
+        return self.role == "downsample"
 
     def _grid(self, input_shape: tuple) -> tuple[int, int] | None:
         if self.role == "stem":
@@ -306,13 +326,17 @@ class Component(ComponentLayer):
             axes = "batch, time, height, width, channels" if self.role == "stem" else "batch, time, tokens, channels"
             raise ValueError(f"{self.component.label} expects ({axes}), got shape {tuple(input_shape)}.")
         size, grid = self.sizes(input_shape), self._grid(input_shape)
-        if self.component.uses("heads", self.network) and size["width"] % self.num_heads:
+        if (
+            self.role in ("mixer", "mlp")
+            and self.component.uses("heads", self.network)
+            and size["width"] % self.num_heads
+        ):
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels.")
         if grid is None and any(isinstance(part, (Conv, DepthwiseConv, Pool)) for part in self.declared.values()):
             raise ValueError(f"grid must be given: {input_shape[2]} tokens are no square, for {self.component.label}.")
         for name, layer in self.made(products=True, size=size).items():
             setattr(self, f"part_{name}", layer)
-        self.build_parts(input_shape, grid)
+        self.build_parts((*input_shape[:2], *(grid or ()), input_shape[-1]) if self._maps else input_shape, grid)
         if None not in input_shape[2:]:  # Keras asks for shapes alone where a network is made, and would run no forward
             one = (1, input_shape[1] or 1, *input_shape[2:])
             key = ("plain", self.component, *self.network.items(), *size.items(), grid, one)
@@ -320,7 +344,7 @@ class Component(ComponentLayer):
 
     def call(self, inputs: Signal, training: bool | None = None) -> Tokens:
         sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)))
-        outputs = self.run(inputs, sizes, training)
+        outputs = self.run(sizes.to_grid(inputs) if self._maps else inputs, sizes, training)
         expected, found = self.compute_output_shape(tuple(inputs.shape)), tuple(outputs.shape)
         known = [(a, b) for a, b in zip(found, expected, strict=False) if None not in (a, b)]
         if len(found) != len(expected) or any(a != b for a, b in known):
@@ -328,9 +352,12 @@ class Component(ComponentLayer):
         return outputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        if self.role != "stem":
+        if self.role == "head":
+            return (*input_shape[:2], input_shape[-1])
+        grid = self._grid(tuple(input_shape))
+        if self.role not in ("stem", "downsample") or grid is None:
             return tuple(input_shape)
-        height, width = geometry.last(self.declared, tuple(input_shape[2:4]))
+        height, width = geometry.last(self.declared, grid)
         return (*input_shape[:2], height * width, self.embed_dim)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kspike._types import Array, Signal
-from kspike.layers.coding import check_places, mean_of_places
+from kspike.layers.coding import RateDecoding, check_places, mean_of_places
 from kspike.models.spikformer import Spikformer
 
 
@@ -25,6 +25,11 @@ def with_head(model: Any, name: str) -> None:
         raise ValueError(f"{name} expects a kspike.Spikformer, got {type(model).__name__}; extract a supernet's first.")
     if not model.include_top:
         raise ValueError(f"{name} expects a Spikformer with its head; this one was made with include_top=False.")
+
+
+def over_time(model: Spikformer) -> RateDecoding:
+    """The layer that takes the mean over time."""
+    return model.get_layer("decoding" if model.config.head == "mean" else "averaging")
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -73,6 +78,7 @@ def anytime(model: Spikformer) -> keras.Model:
         (2, 3, 10)
     """
     with_head(model, "anytime")
-    decoding, head = model.get_layer("decoding"), model.get_layer("head")
-    features = AnytimeDecoding(dtype=decoding.dtype_policy, name="anytime_decoding")(decoding.input)
-    return keras.Model(model.input, head(features), name=f"{model.name}_anytime")
+    mean, head = over_time(model), model.get_layer("head")
+    reading = AnytimeDecoding(dtype=mean.dtype_policy, name="anytime_decoding")(mean.input)
+    logits = reading if model.config.averages_logits else head(reading)
+    return keras.Model(model.input, logits, name=f"{model.name}_anytime")

@@ -41,7 +41,7 @@ def express(space: SearchSpace, values: Mapping[str, Any]) -> SpikformerConfig:
 
 def _neurons(space: SearchSpace, field: str, values: Mapping[str, Any], depth: int, stem: bool) -> dict[str, Any]:
     base = getattr(space.base, field)
-    out = {"stem": values.get(f"{field}.stem", base["stem"]) if stem else base["stem"]}
+    out = {"stem": values.get(f"{field}.stem", base["stem"]) if stem else base["stem"], "head": base["head"]}
     for kind in BLOCK_KINDS:
         if f"{field}.{kind}" in values:
             blocks = values[f"{field}.{kind}"]

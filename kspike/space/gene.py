@@ -10,7 +10,7 @@ from typing import Any
 
 from kspike import components
 from kspike._registry import nearest, unknown
-from kspike.components import BLOCK_KINDS, KINDS, Component
+from kspike.components import KINDS, SINGLE_KINDS, Component
 from kspike.config import SpikformerConfig
 
 #: Fields with one value a network, and fields with one value a block, in the order that slots keep: words stand before
@@ -193,9 +193,15 @@ def _of_field(field: str, spec: Any, genes: Mapping[str, Any], base: SpikformerC
             )
     if not spec:
         raise ValueError(f"{field} names no neuron kind; give choices for at least one of {', '.join(present)}.")
-    ordered = [kind for kind in ("stem", *BLOCK_KINDS) if kind in spec]
+    ordered = [kind for kind in KINDS if kind in spec]
     return [
-        Gene(f"{field}.{k}", choices(spec[k], f"{field}.{k}", False), "network" if k == "stem" else "block", field, k)
+        Gene(
+            f"{field}.{k}",
+            choices(spec[k], f"{field}.{k}", False),
+            "network" if k in SINGLE_KINDS else "block",
+            field,
+            k,
+        )
         for k in ordered
     ]
 

@@ -334,7 +334,7 @@ class MaskedSizes(PlainSizes):
         return ops.matmul(x, ops.cast(ops.transpose(self._view.membership(self._block)), x.dtype))
 
     def mean(self, x: Signal, over: str) -> Signal:
-        axis, ones = {"time": (1, self._view.time_mask), "width": (-1, self.width.ones)}[over]
+        axis, ones = {"time": (1, self._view.time_mask), "tokens": (2, None), "width": (-1, self.width.ones)}[over]
         if ones is None:
             return ops.mean(x, axis=axis, keepdims=True)
         shape = [1] * len(x.shape)

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kspike import components
+from kspike.components import BRANCHES, PATHS
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declarations, Declared
+
+#: Fields of a config that place components in a network -> their role.
+FIELDS = {"stem": "stem", "downsample": "downsample", **BRANCHES, "head": "head"}
+
+
+class Place(NamedTuple):
+    """Where a component stands.
+
+    Args:
+        field: of the config.
+        index: block, or downsampling, counted from 0.
+        path: of its layer in the model.
+    """
+
+    field: str
+    index: int
+    path: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +38,18 @@ class Sizes:
     """Holds the sizes of n networks, blocks padded to the deepest one; every array has n as its first axis.
 
     Args:
-        timesteps, embed_dim, classes, image_channels, tokens: int64, `(n,)`.
-        stem_channels: output channels of the first three stages of the stem, `(n, 3)`; anything where it has none.
+        timesteps, classes, image_channels: int64, `(n,)`.
+        embed_dim, tokens: channels and number of the tokens, one a stage, `(n, stages)`; a stage that a network does
+            not have repeats its last.
+        depths: blocks of every stage, `(n, stages)`; 0 of a stage that a network does not have.
+        stem_channels: output channels of the stem's first three convolutions, `(n, 3)`; anything where it has none.
         heads, hidden: heads, and hidden channels of the MLP, one a block, `(n, blocks)`; anything where not expressed.
         expressed: whether a network has that block (0 or 1), `(n, blocks)`.
         learned: weights that a group of its neurons learns, `(n,)`.
-        stem, mixer, mlp: places in `stems`, `mixers` and `mlps`, `(n,)` for the stem, else `(n, blocks)`.
-        stems, mixers, mlps: the different components of all n networks, as they are declared.
+        averages_logits: whether its linear layer runs in every time step (0 or 1), `(n,)`.
+        placed: what stands where: field of the config -> places in `declared` of that field: `(n,)` for the stem and
+            the head, `(n, stages - 1)` for downsamplings, `(n, blocks)` for the branches of a block.
+        declared: field -> the different components of all n networks, as they are declared.
 
     Example:
         >>> import kspike
@@ -34,21 +59,19 @@ class Sizes:
     """
 
     timesteps: np.ndarray
-    embed_dim: np.ndarray
     classes: np.ndarray
     image_channels: np.ndarray
+    embed_dim: np.ndarray
     tokens: np.ndarray
+    depths: np.ndarray
     stem_channels: np.ndarray
     heads: np.ndarray
     hidden: np.ndarray
     expressed: np.ndarray
     learned: np.ndarray
-    stem: np.ndarray
-    mixer: np.ndarray
-    mlp: np.ndarray
-    stems: tuple[Declared, ...]
-    mixers: tuple[Declared, ...]
-    mlps: tuple[Declared, ...]
+    averages_logits: np.ndarray
+    placed: dict[str, np.ndarray]
+    declared: dict[str, tuple[Declared, ...]]
 
     def __len__(self) -> int:
         return len(self.timesteps)
@@ -57,52 +80,111 @@ class Sizes:
         """A part of the population: a slice, indices or a mask."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         part: dict[str, Any] = {name: v[some] for name, v in fields.items() if isinstance(v, np.ndarray)}
-        return dataclasses.replace(self, **part)
+        return dataclasses.replace(self, **part, placed={field: v[some] for field, v in self.placed.items()})
 
-    def dimensions(self, block: int | None, some: slice | np.ndarray) -> dict[str, np.ndarray]:
-        """The sizes that parts name, of some of the networks: in one block, or in the stem (`kspike.components.parts`).
+    @functools.cached_property
+    def starts(self) -> np.ndarray:
+        """The first block of every stage, `(n, stages)`."""
+        return np.cumsum(self.depths, axis=1) - self.depths
 
-        `SpikformerConfig.sizes` gives those of one network.
+    def _of_block(self, values: np.ndarray, block: int) -> np.ndarray:
+        """Of values one a stage, `(n, stages)`, those of the stage in which a block stands, `(n,)`."""
+        if values.shape[1] == 1:
+            return values[:, 0]
+        stage = (self.starts[:, 1:] <= block).sum(axis=1)
+        return values[np.arange(len(values)), stage]
+
+    def dimensions(self, place: Place, some: slice | np.ndarray) -> dict[str, np.ndarray]:
+        """The sizes that parts name (`kspike.components.parts`), of some of the networks, in one place.
+
+        `SpikformerConfig.sizes` and `between` give those of one network.
         """
-        found = {"width": self.embed_dim, "image": self.image_channels, "tokens": self.tokens}
-        found |= {f"stem_{stage}": self.stem_channels[:, stage] for stage in range(3)}
-        if block is not None:
-            found |= {"hidden": self.hidden[:, block], "heads": self.heads[:, block]}
+        if place.field == "downsample":
+            found = {"before": self.embed_dim[:, place.index], "width": self.embed_dim[:, place.index + 1]}
+        elif place.field == "head":
+            found = {"width": self.embed_dim[:, -1], "tokens": self.tokens[:, -1]}
+        elif place.field == "stem":
+            found = {"width": self.embed_dim[:, 0], "image": self.image_channels, "tokens": self.tokens[:, 0]}
+            found |= {f"stem_{stage}": self.stem_channels[:, stage] for stage in range(3)}
+        else:
+            found = {
+                "width": self._of_block(self.embed_dim, place.index),
+                "tokens": self._of_block(self.tokens, place.index),
+                "hidden": self.hidden[:, place.index],
+                "heads": self.heads[:, place.index],
+            }
         return {name: values[some] for name, values in found.items()}
+
+    def places(self) -> Iterator[tuple[Place, np.ndarray, np.ndarray]]:
+        """Every place in running order: it, what stands there in each network, and in which it is (1, else 0).
+
+        Where networks differ in the depth of their stages, a downsampling comes before the first block that it stands
+        before in any of them.
+        """
+        everywhere = np.ones_like(self.timesteps)
+        yield Place("stem", 0, "stem"), self.placed["stem"], everywhere
+        stages = self.embed_dim.shape[1]
+        waiting = list(range(1, stages))
+        for block in range(self.expressed.shape[1]):
+            while waiting and len(self) and self.starts[self.depths[:, waiting[0]] > 0, waiting[0]].min() <= block:
+                stage = waiting.pop(0)
+                there = (self.depths[:, stage] > 0).astype(np.int64)
+                yield Place("downsample", stage - 1, f"down_{stage}"), self.placed["downsample"][:, stage - 1], there
+            for field, path in PATHS.items():
+                place = Place(field, block, f"block_{block}/{path}")
+                yield place, self.placed[field][:, block], self.expressed[:, block]
+        yield Place("head", 0, "decoding"), self.placed["head"], everywhere
 
     @classmethod
     def of_configs(cls, configs: Sequence[SpikformerConfig]) -> Sizes:
         """Reads the sizes off configs, which may differ in everything."""
-        blocks = max((c.depth for c in configs), default=0)
-        stems, mixers, mlps = (Declarations(role) for role in ("stem", "mixer", "mlp"))
-        networks, grids = [c.network for c in configs], [c.grid for c in configs]
+        blocks = max((c.num_blocks for c in configs), default=0)
+        stages = max((c.stages for c in configs), default=1)
+        found = {field: Declarations(role) for field, role in FIELDS.items()}
+        networks, ends = [c.network for c in configs], [{"residual": c.residual} for c in configs]
 
         learned = {word: _learned(word) for word in {c.neuron for c in configs}}
 
-        def padded(rows: list[Sequence[int]], by: int) -> np.ndarray:
-            return _array([(*row, *[by] * (blocks - len(row))) for row in rows]).reshape(len(rows), blocks)
+        def padded(rows: list[Sequence[int]], by: int | None, length: int) -> np.ndarray:
+            """One row a network; those too short are filled up, by their last number where none is given."""
+            filled = [(*row, *[row[-1] if by is None else by] * (length - len(row))) for row in rows]
+            return _array(filled).reshape(len(rows), length)
 
-        def places(found: Declarations) -> np.ndarray:
-            each = zip(configs, networks, grids, strict=True)
-            return padded([found.places(getattr(c, found.role), net, at) for c, net, at in each], 0)
+        def branches(field: str) -> np.ndarray:
+            """Place of every block's component, stage by stage: declarations differ by the token grid."""
+            rows = []
+            for c, network in zip(configs, networks, strict=True):
+                words = [getattr(c, field)[a : a + d] for a, d in zip(c.starts, c.depths, strict=True)]
+                each = [found[field].places(w, network, g) for w, g in zip(words, c.grids, strict=True)]
+                rows.append(tuple(itertools.chain.from_iterable(each)))
+            return padded(rows, 0, blocks)
 
+        downs = [
+            [found["downsample"].place(w, end, g) for w, g in zip(c.downsample, c.grids, strict=False)]
+            for c, end in zip(configs, ends, strict=True)
+        ]
         return cls(
             timesteps=_array([c.timesteps for c in configs]),
-            embed_dim=_array([c.embed_dim for c in configs]),
             classes=_array([c.num_classes for c in configs]),
             image_channels=_array([c.image_shape[2] for c in configs]),
-            tokens=_array([height * width for height, width in grids]),
+            embed_dim=padded([c.widths for c in configs], None, stages),
+            tokens=padded([[height * width for height, width in c.grids] for c in configs], None, stages),
+            depths=padded([c.depths for c in configs], 0, stages),
             stem_channels=_array([c.stem_channels for c in configs]).reshape(len(configs), 3),
-            heads=padded([c.num_heads for c in configs], 1),
-            hidden=padded([c.hidden_dims for c in configs], 1),
-            expressed=padded([[1] * c.depth for c in configs], 0),
+            heads=padded([c.num_heads for c in configs], 1, blocks),
+            hidden=padded([c.hidden_dims for c in configs], 1, blocks),
+            expressed=padded([[1] * c.num_blocks for c in configs], 0, blocks),
             learned=_array([learned[c.neuron] for c in configs]),
-            stem=_array([stems.place(c.stem, c.stem_settings, c.image_shape[:2]) for c in configs]),
-            mixer=places(mixers),
-            mlp=places(mlps),
-            stems=stems.all,
-            mixers=mixers.all,
-            mlps=mlps.all,
+            averages_logits=_array([c.averages_logits for c in configs]),
+            placed={
+                "stem": _array([found["stem"].place(c.stem, c.stem_settings, c.image_shape[:2]) for c in configs]),
+                "downsample": padded(downs, 0, stages - 1),
+                **{field: branches(field) for field in BRANCHES},
+                "head": _array(
+                    [found["head"].place(c.head, end, c.grid) for c, end in zip(configs, ends, strict=True)]
+                ),
+            },
+            declared={field: each.all for field, each in found.items()},
         )
 
     @classmethod
@@ -129,10 +211,13 @@ class Sizes:
                 "indices must lie from 0 to the number of choices of their slot; see SearchSpace.cardinalities."
             )
         base, n, depth = space.base, len(indices), space.max_depth
-        stems, mixers, mlps = (Declarations(role) for role in ("stem", "mixer", "mlp"))
+        found = {field: Declarations(role) for field, role in FIELDS.items()}
         read = _Read(space, indices)
-        stem = read.network("stem", base.stem, lambda word: stems.place(word, base.stem_settings, base.image_shape[:2]))
-        grid = stems.all[0].grid  # of every choice of stem
+        stem = read.network(
+            "stem", base.stem, lambda word: found["stem"].place(word, base.stem_settings, base.image_shape[:2])
+        )
+        grid = found["stem"].all[0].grid  # of every choice of stem
+        end = {"residual": base.residual}
         width = read.network("embed_dim", base.embed_dim)
         if "stem_channels.0" in read.slots:
             stages = [read.network(f"stem_channels.{stage}", None) for stage in range(3)]
@@ -143,21 +228,31 @@ class Sizes:
         ratio = read.blocks("mlp_ratio", base.mlp_ratio, dtype=np.float64)
         return cls(
             timesteps=read.network("timesteps", base.timesteps),
-            embed_dim=width,
             classes=np.full(n, base.num_classes),
             image_channels=np.full(n, base.image_shape[2]),
-            tokens=np.full(n, grid[0] * grid[1]),
+            embed_dim=width[:, None],
+            tokens=np.full((n, 1), grid[0] * grid[1]),
+            depths=read.network("depth", depth)[:, None],
             stem_channels=np.stack(stages, axis=1),
             heads=read.blocks("num_heads", base.num_heads),
             hidden=(width[:, None] * ratio).astype(np.int64),  # truncates, as SpikformerConfig.hidden_dims
             expressed=(np.arange(depth) < read.network("depth", depth)[:, None]).astype(np.int64),
             learned=read.network("neuron", base.neuron, _learned),
-            stem=stem,
-            mixer=read.blocks("mixer", base.mixer, lambda word: mixers.place(word, base.network, grid)),
-            mlp=read.blocks("mlp", base.mlp, lambda word: mlps.place(word, base.network, grid)),
-            stems=stems.all,
-            mixers=mixers.all,
-            mlps=mlps.all,
+            averages_logits=np.full(n, int(base.averages_logits)),
+            placed={
+                "stem": stem,
+                "downsample": np.zeros((n, 0), np.int64),
+                **{
+                    field: read.blocks(
+                        field,
+                        getattr(base, field),
+                        functools.partial(found[field].place, network=base.network, size=grid),
+                    )
+                    for field in BRANCHES
+                },
+                "head": np.full(n, found["head"].place(base.head, end, grid)),
+            },
+            declared={field: each.all for field, each in found.items()},
         )
 
 

@@ -40,7 +40,8 @@ def test_cells_hold_every_network_once_under_its_own_cost(name, names):
 
 def attention(config):
     """Operations of attention as K^T V, then Q (K^T V), where a mixer has heads."""
-    heads = [h for h, mixer in zip(config.num_heads, config.mixers, strict=True) if mixer.uses("heads", config.network)]
+    mixers = [branches["mixer"] for branches in config.blocks]
+    heads = [h for h, mixer in zip(config.num_heads, mixers, strict=True) if mixer.uses("heads", config.network)]
     return config.timesteps * sum(2 * config.tokens * config.embed_dim**2 // h for h in heads)
 
 
