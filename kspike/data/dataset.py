@@ -95,6 +95,14 @@ class Dataset:
         """SHA-256 of the ids cut out of the official training split."""
         return partition.digest({k: self._pool.ids[v] for k, v in self._partition.items() if k != "train"})
 
+    @property
+    def stated_events(self) -> dict[str, Any] | None:
+        """What a card says of events: `events`, and the largest number in the frames of the training split."""
+        if self.events is None:
+            return None
+        frames: Any = self._pool.images
+        return {**self.events, "largest": frames.largest}
+
     def normalize(self, images: Array) -> Array:
         """Turns raw images (..., height, width, channels) into what splits yield, float32; counts stay as they are."""
         if self.mean is None or self.std is None or self.input_range is None:
@@ -109,7 +117,7 @@ class Dataset:
         return {
             **{k: getattr(self, k) for k in facts},
             **{k: None if getattr(self, k) is None else list(getattr(self, k)) for k in sequences},
-            **({} if self.events is None else {"events": self.events}),
+            **({} if self.events is None else {"events": self.stated_events}),
             "examples": sizes,
             "augmentation": self.augmentation.to_dict(),
         }
@@ -153,7 +161,7 @@ class Dataset:
         pool = self._source.read(split)
         if self.events is not None:
             return pool
-        return pool._replace(images=area_average(pool.images, self.input_shape[:2]))
+        return pool._replace(images=area_average(pool.images, (self.input_shape[0], self.input_shape[1])))
 
     def _split(self, name: str, pool: Images, positions: Array, **options: Any) -> Split:
         facts: dict[str, Any] = {"name": name, "mean": self.mean, "std": self.std}

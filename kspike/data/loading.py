@@ -74,7 +74,13 @@ def load(
     if not isinstance(name, str):
         raise ValueError(f"name: expected the name of a data set, such as 'digits', received {name!r}.")
     size = arguments.image_size(image_size)
-    of_events = {"timesteps": timesteps, "frames": frames, "window_us": window_us, "framing": framing, "split": split}
+    of_events: dict[str, Any] = {
+        "timesteps": timesteps,
+        "frames": frames,
+        "window_us": window_us,
+        "framing": framing,
+        "split": split,
+    }
     if name in event_loading.names():
         of_images = {"mean": mean, "std": std, "download": download or None, "test_split": test_split}
         event_loading.refuse(name, of_images, "images")
@@ -99,3 +105,10 @@ def load(
         std=std,
         test_split=test_split,
     )
+
+
+def arguments_of(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of a model's input -> the arguments by which `load` gives the same input."""
+    if shown.get("events") is not None:
+        return {"framing": shown["events"]["framing"], "split": shown["events"]["split"]}
+    return {"image_size": tuple(shown["shape"][-3:-1]), "mean": shown["mean"], "std": shown["std"]}

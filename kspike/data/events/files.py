@@ -122,7 +122,7 @@ class EventSet:
         by_id = {item.id: item for item in items}
         opened = partial(self._reopened, by_id, pack.ids)
         shape = (len(pack.labels), *framing.shape(self.sensor_size))
-        frames: Any = PackedFrames(shape, pack.offsets, pack.index, pack.values, opened, framing, pack.groups)
+        frames: Any = PackedFrames(shape, pack.offsets, pack.places, pack.values, opened, framing, pack.groups)
         return Images(frames, pack.labels, pack.ids)
 
     def _reopened(self, by_id: Mapping[str, Item], ids: Array, position: int) -> Recording:

@@ -40,10 +40,10 @@ class Sample(NamedTuple):
 
 
 class Pack(NamedTuple):
-    """Offsets, index and values of the frames, and a label, an id and a group a sample."""
+    """Offsets, places and values of the frames, and a label, an id and a group a sample."""
 
     offsets: Array
-    index: Array
+    places: Array
     values: Array
     labels: Array
     ids: Array

@@ -61,6 +61,9 @@ class Framing:
             ("by", "timesteps", "window_us"), frames.checked(self.by, self.timesteps, self.window_us), strict=True
         ):
             object.__setattr__(self, name, value)
+        for name in ("binary", "log", "voxels"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"Framing: {name} expected True or False, received {getattr(self, name)!r}.")
         if self.refractory_us is not None:
             whole("Framing: refractory_us", self.refractory_us, 1)
         if self.hot_pixels is not None and not (isinstance(self.hot_pixels, (int, float)) and self.hot_pixels >= 1):
@@ -152,7 +155,7 @@ def as_framing(
     size: tuple[int, int] | None,
 ) -> Framing:
     """Reads the arguments of `kspike.data.load` that say how recordings are framed."""
-    short = {"timesteps": timesteps, "by": by, "window_us": window_us, "size": size}
+    short: dict[str, Any] = {"timesteps": timesteps, "by": by, "window_us": window_us, "size": size}
     given = {name: value for name, value in short.items() if value is not None}
     if framing is None:
         if timesteps is None:

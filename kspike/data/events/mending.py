@@ -39,6 +39,10 @@ class Raw(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+#: No events.
+NOTHING = Raw(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 def fields(names: Iterable[str]) -> tuple[str, str, str, str] | None:
     """Names of arrays -> those of t, x, y and p; None where one is missing or two would do."""
     known: dict[str, str] = {}

@@ -147,4 +147,5 @@ def as_recording(value: Any, sensor_size: tuple[int, int] | None = None) -> Reco
             "Expected a kspike.events.Recording, a structured array of t, x, y and p, or a mapping of them; received "
             f"{shown(value)}. A file is read by kspike.events.read."
         )
-    return Recording(*(value[name] for name in found), sensor_size=sensor_size)
+    t, x, y, p = (value[name] for name in found)
+    return Recording(t, x, y, p, sensor_size)

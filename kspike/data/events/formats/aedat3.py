@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kspike.data.events.mending import Raw
+from kspike.data.events.mending import NOTHING, Raw
 
 _END = b"#!END-HEADER\r\n"
 _PACKET = struct.Struct("<hhiiiiii")  # type, source, size, time's offset, overflow, capacity, number, valid
@@ -37,7 +37,7 @@ def read(path: Path) -> Raw:
     notes: list[str] = []
     pieces, overflows = _packets(content, start, notes)
     if not pieces:
-        return Raw(*np.empty((4, 0), np.int64), notes=tuple(notes))
+        return NOTHING._replace(notes=tuple(notes))
     words = np.concatenate(pieces)
     data, t = words[0::2], words[1::2].view(np.int32).astype(np.int64)
     if any(overflows):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.data.events.mending import Raw
+from kspike.data.events.mending import NOTHING, Raw
 
 
 def read(path: Path) -> Raw:
@@ -42,10 +42,10 @@ def read(path: Path) -> Raw:
             raise damaged from None
         notes = (f"the file was read to its last whole packet ({damaged})",)
     if not pieces:
-        return Raw(*np.empty((4, 0), np.int64), notes=notes)
+        return NOTHING._replace(notes=notes)
     events = np.concatenate(pieces)
     size = (int(said["height"]), int(said["width"])) if said.get("height") and said.get("width") else None
-    on = "on" if "on" in events.dtype.names else "p"
+    on = "on" if "on" in (events.dtype.names or ()) else "p"
     return Raw(events["t"], events["x"], events["y"], events[on], size, "us", notes)
 
 

@@ -37,12 +37,12 @@ def read_npz(path: Path, time_unit: str | None = None, order: str | None = None)
 
 def named(arrays: dict[str, Array], time_unit: str | None, order: str | None) -> Raw:
     """Arrays by name -> events; `sensor_size` among them is taken for (height, width)."""
-    size = next(
-        (tuple(int(v) for v in arrays[name]) for name in _SIZES if name in arrays and arrays[name].size == 2), None
-    )
+    stated = next((arrays[name] for name in _SIZES if name in arrays and arrays[name].size == 2), None)
+    size = None if stated is None else (int(stated[0]), int(stated[1]))
     found = fields(arrays)
     if found is not None:
-        return Raw(*(arrays[name] for name in found), size, time_unit)  # type: ignore[arg-type]
+        t, x, y, p = (arrays[name] for name in found)
+        return Raw(t, x, y, p, size, time_unit)
     whole = [array for array in arrays.values() if array.dtype.names or (array.ndim == 2 and 4 in array.shape)]
     if len(whole) != 1:
         raise ValueError(f"expected arrays named t, x, y and p, or one of all; received {', '.join(arrays) or 'none'}")
@@ -54,14 +54,16 @@ def _events(array: Array, time_unit: str | None, order: str | None) -> Raw:
         found = fields(array.dtype.names)
         if found is None:
             raise ValueError(f"expected fields t, x, y and p; received {', '.join(array.dtype.names)}")
-        return Raw(*(array[name] for name in found), time_unit=time_unit)
+        t, x, y, p = (array[name] for name in found)
+        return Raw(t, x, y, p, time_unit=time_unit)
     if array.ndim != 2 or 4 not in array.shape or array.dtype.kind not in "iuf":
         raise ValueError(
             f"expected a structured array, or numbers of shape (n, 4); received {array.shape} {array.dtype}"
         )
     columns = array.T if array.shape[1] == 4 else array
     places = _order(columns) if order is None else _stated(order)
-    return Raw(*(columns[k] for k in places), time_unit=time_unit)
+    t, x, y, p = (columns[k] for k in places)
+    return Raw(t, x, y, p, time_unit=time_unit)
 
 
 def _stated(order: str) -> tuple[int, ...]:

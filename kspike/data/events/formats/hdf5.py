@@ -21,7 +21,8 @@ def read(path: Path, time_unit: str | None = None, order: str | None = None) -> 
             if isinstance(place, h5py.Group):
                 found = {name: place[name] for name in place if isinstance(place[name], h5py.Dataset)}
                 chosen = fields(found)
-                raw = Raw(*(found[name][()] for name in chosen or ()), time_unit=time_unit)
+                t, x, y, p = (found[name][()] for name in chosen or ())
+                raw = Raw(t, x, y, p, time_unit=time_unit)
             else:
                 raw = arrays.named({"events": place[()]}, time_unit, order)
             offset = file.get("t_offset")

@@ -75,7 +75,7 @@ def _read(framing: Framing, split: str) -> Images:
     found, labels, ids = recordings()
     pack = frame_cache.kept(None, NAME, "", partial(_samples, framing))
     shape = (len(found), *framing.shape(CAMERA.sensor_size))
-    frames: Any = PackedFrames(shape, pack.offsets, pack.index, pack.values, found.__getitem__, framing, ids)
+    frames: Any = PackedFrames(shape, pack.offsets, pack.places, pack.values, found.__getitem__, framing, ids)
     return Images(frames, labels, ids)
 
 
