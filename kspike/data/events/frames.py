@@ -53,10 +53,16 @@ def to_frames(
     if binary and log:
         raise ValueError("Expected binary=True or log=True, received both: the logarithm of 1 is one number more.")
     height, width = recording.sensor_size
-    index = positions(recording, by, timesteps, window_us)
-    steps = timesteps or int(index[-1]) + 1
-    counts = np.bincount(flat(index, recording), minlength=steps * height * width * 2)
-    frames = counts.astype(np.int32).reshape(steps, height, width, 2)
+    edges = borders(recording, by, timesteps, window_us).tolist()
+    place = recording.y.astype(np.int64)
+    place *= width
+    place += recording.x
+    place *= 2
+    place += recording.p
+    frames = np.empty((len(edges) - 1, height * width * 2), np.int32)
+    for frame, first, last in zip(frames, edges[:-1], edges[1:], strict=True):
+        frame[:] = np.bincount(place[first:last], minlength=frames.shape[1])
+    frames = frames.reshape(-1, height, width, 2)
     if binary:
         return np.minimum(frames, 1)
     return np.log1p(frames, dtype=np.float32) if log else frames
@@ -80,8 +86,8 @@ def checked(by: str | None, timesteps: int | None, window_us: int | None) -> tup
     )
 
 
-def positions(recording: Recording, by: str, timesteps: int | None, window_us: int | None) -> Array:
-    """The frame of each event, int64 (n,), rising.
+def borders(recording: Recording, by: str, timesteps: int | None, window_us: int | None) -> Array:
+    """Where each frame's events begin in the recording, and where the last one's end: int64 (frames + 1,), rising.
 
     Raises:
         ValueError: fewer events or microseconds than frames.
@@ -89,35 +95,24 @@ def positions(recording: Recording, by: str, timesteps: int | None, window_us: i
     n, what = len(recording), recording.source or "the recording"
     if n == 0:
         raise ValueError(f"{what} holds no event to make frames of.")
-    if by == "window":
-        index = (recording.t - recording.t[0]) // window_us
-        return index if timesteps is None else np.minimum(index, timesteps - 1)
-    steps = timesteps or 1
-    if n < steps:
-        raise ValueError(
-            f"{what} holds {n:,} events, fewer than the {timesteps} frames asked for: take fewer timesteps."
-        )
-    if by == "count":
-        return np.minimum(np.arange(n) // (n // steps), steps - 1)
-    step = recording.duration // steps
-    if step == 0:
-        raise ValueError(
-            f"{what} lasts {recording.duration} microseconds, fewer than the {timesteps} frames asked for: cut it "
-            "by='count'."
-        )
-    return np.minimum((recording.t - recording.t[0]) // step, steps - 1)
-
-
-def flat(index: Array, recording: Recording) -> Array:
-    """The place of each event in frames (time, height, width, 2), counted through, int64 (n,)."""
-    height, width = recording.sensor_size
-    place = index * height
-    place += recording.y
-    place *= width
-    place += recording.x
-    place *= 2
-    place += recording.p
-    return place
+    if by == "window" and window_us is not None:
+        steps, length = timesteps or recording.duration // window_us + 1, window_us
+    else:
+        steps = timesteps or 1
+        if n < steps:
+            raise ValueError(
+                f"{what} holds {n:,} events, fewer than the {steps} frames asked for: take fewer timesteps."
+            )
+        if by == "count":
+            return np.append(np.arange(steps) * (n // steps), n)
+        length = recording.duration // steps
+        if length == 0:
+            raise ValueError(
+                f"{what} lasts {recording.duration} microseconds, fewer than the {steps} frames asked for: cut it "
+                "by='count'."
+            )
+    starts = np.searchsorted(recording.t, recording.t[0] + length * np.arange(steps))
+    return np.append(starts, n)
 
 
 def voxel_grid(recording: Any, bins: int) -> Array:

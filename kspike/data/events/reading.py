@@ -13,8 +13,8 @@ from kspike.data.events.formats import FORMATS, Format
 from kspike.data.events.mending import Raw
 from kspike.data.events.recording import Recording
 
-#: Bytes at the start of a file by which its format is told.
-START = 64
+#: Bytes at the start of a file by which its format is told; a smaller file is read whole at once.
+START = 1 << 16
 
 
 def formats() -> tuple[str, ...]:
@@ -71,14 +71,15 @@ def read_quietly(
     """As `read`; what was mended stands in the recording's `notes` alone."""
     path = expanded(path)
     size = None if sensor_size is None else mending.sensor_size(sensor_size)
-    chosen = _chosen(path, format)
+    start = _start(path)
+    chosen = _chosen(path, format, start)
     given = {name: value for name, value in options.items() if value is not None}
     strange = sorted(set(given) - set(chosen.options))
     if strange:
         takes = f"takes {', '.join(f'{name}=' for name in chosen.options)}" if chosen.options else "takes none of them"
         raise ValueError(f"{path} is {chosen.name}, which {takes}; received {', '.join(f'{s}=' for s in strange)}.")
     try:
-        raw: Raw = chosen.read(path, **given)
+        raw: Raw = chosen.read(path if chosen.by_path else _content(path, start), **given)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as {chosen.name}: {error}") from None
     except OSError as error:
@@ -94,12 +95,8 @@ def read_quietly(
     return Recording.quiet(raw._replace(sensor_size=raw.sensor_size or size), str(path))
 
 
-def _chosen(path: Path, wanted: str | None) -> Format:
-    known = ", ".join(FORMATS)
-    if wanted is not None:
-        if wanted not in FORMATS:
-            raise ValueError(f"format: expected one of {known}; received {wanted!r}.")
-        return FORMATS[wanted]
+def _start(path: Path) -> bytes:
+    """The first bytes of a file: all of a small one, so that it is opened once."""
     try:
         with open(path, "rb") as file:
             start = file.read(START)
@@ -107,6 +104,19 @@ def _chosen(path: Path, wanted: str | None) -> Format:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
     if not start:
         raise ValueError(f"{path} is empty.")
+    return start
+
+
+def _content(path: Path, start: bytes) -> bytes:
+    return start if len(start) < START else path.read_bytes()
+
+
+def _chosen(path: Path, wanted: str | None, start: bytes) -> Format:
+    known = ", ".join(FORMATS)
+    if wanted is not None:
+        if wanted not in FORMATS:
+            raise ValueError(f"format: expected one of {known}; received {wanted!r}.")
+        return FORMATS[wanted]
     suffix = path.suffix.lower()
     for one in FORMATS.values():
         if start.startswith(one.starts) and (not one.by_suffix or suffix in one.suffixes):

@@ -8,7 +8,6 @@ DAVIS240: bit 31 marks what is no event of brightness, y in bits 22 to 30, x in 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +19,7 @@ SENSORS = {"dvs128": (128, 128), "davis240": (180, 240)}
 _TEXT = re.compile(rb"#[\t\r\x20-\xff]*\n")
 
 
-def read(path: Path, camera: str | None = None) -> Raw:
+def read(content: bytes, camera: str | None = None) -> Raw:
     """An AEDAT 2.0 file -> its brightness events.
 
     Args:
@@ -28,7 +27,6 @@ def read(path: Path, camera: str | None = None) -> Raw:
     """
     if camera is not None and camera not in SENSORS:
         raise ValueError(f"camera: expected one of {', '.join(SENSORS)}; received {camera!r}")
-    content = path.read_bytes()
     header = _header(content)
     text = header.decode("ascii", "replace").lower()
     named = next((name for name in ("davis240", "dvs128") if name in text), None)

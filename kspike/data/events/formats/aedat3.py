@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-from pathlib import Path
 
 import numpy as np
 
@@ -28,9 +27,8 @@ SENSORS = {
 }
 
 
-def read(path: Path) -> Raw:
+def read(content: bytes) -> Raw:
     """An AEDAT 3.1 file -> its valid polarity events."""
-    content = path.read_bytes()
     start = content.find(_END) + len(_END)
     if start < len(_END):
         raise ValueError(f"its header has no end, the line {_END.strip().decode()}")

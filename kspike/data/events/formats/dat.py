@@ -5,8 +5,6 @@ A place has x in bits 0 to 13, y in bits 14 to 27, polarity in bit 28 (version 2
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from kspike.data.events.formats import prophesee
@@ -17,9 +15,8 @@ from kspike.data.events.mending import Raw, unwrapped
 KINDS, BYTES = (0, 12), 8
 
 
-def read(path: Path) -> Raw:
+def read(content: bytes) -> Raw:
     """A DAT file of version 2 -> its events."""
-    content = path.read_bytes()
     start, text = prophesee.header(content)
     if "% version 1" in text:
         raise ValueError("it is of version 1, and version 2 is known: convert it with Prophesee's software")

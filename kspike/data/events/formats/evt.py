@@ -9,7 +9,6 @@ fired, 6 and 8 the lower and the upper 12 bits of time.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -19,9 +18,8 @@ from kspike.data.events.mending import Raw, unwrapped
 from kspike.data.sources import Array
 
 
-def read(path: Path) -> Raw:
+def read(content: bytes) -> Raw:
     """A RAW file -> its events; EVT2.1 and EVT4 are refused by name."""
-    content = path.read_bytes()
     start, text = prophesee.header(content)
     named = re.search(r"% (?:evt |format evt)(\d(?:\.\d)?)", text)
     version = named[1].removesuffix(".0") if named else None
@@ -33,16 +31,14 @@ def read(path: Path) -> Raw:
     return decode(content, start)._replace(sensor_size=prophesee.sensor_size(text))
 
 
-def read_evt2(path: Path) -> Raw:
+def read_evt2(content: bytes) -> Raw:
     """A file of EVT2 words, with or without a header -> its events."""
-    content = path.read_bytes()
     start, text = prophesee.header(content)
     return _evt2(content, start)._replace(sensor_size=prophesee.sensor_size(text))
 
 
-def read_evt3(path: Path) -> Raw:
+def read_evt3(content: bytes) -> Raw:
     """A file of EVT3 words, with or without a header -> its events."""
-    content = path.read_bytes()
     start, text = prophesee.header(content)
     return _evt3(content, start)._replace(sensor_size=prophesee.sensor_size(text))
 
@@ -50,50 +46,43 @@ def read_evt3(path: Path) -> Raw:
 def _evt2(content: bytes, start: int) -> Raw:
     count, rest = divmod(len(content) - start, 4)
     words = np.frombuffer(content, "<u4", count, start)
-    kind = words >> 28
-    events = np.flatnonzero(kind <= 1)
-    high = np.flatnonzero(kind == 8)
-    upper = unwrapped((words[high] & 0x0FFFFFFF).astype(np.int64), 28)
-    events, at, notes = _timed(events, high, cut(count, rest))
+    kind = (words >> 28).astype(np.uint8)
+    upper = unwrapped((words[kind == 8] & 0x0FFFFFFF).astype(np.int64), 28)
+    events, lap, notes = _timed(np.flatnonzero(kind <= 1), kind == 8, cut(count, rest))
     found = words[events]
-    t = (upper[at] << 6) | ((found >> 22) & 0x3F)
+    t = (upper[lap] << 6) | ((found >> 22) & 0x3F)
     return Raw(t, (found >> 11) & 0x7FF, found & 0x7FF, kind[events], None, "us", notes)
 
 
 def _evt3(content: bytes, start: int) -> Raw:
     count, rest = divmod(len(content) - start, 2)
     words = np.frombuffer(content, "<u2", count, start)
-    kind, value = words >> 12, words & 0xFFF
-    single, groups = np.flatnonzero(kind == 2), np.flatnonzero((kind == 4) | (kind == 5))
-    at, x, p = _members(kind, value, groups)
-    at = np.concatenate([single, at])
-    x = np.concatenate([(value[single] & 0x7FF).astype(np.int64), x])
-    p = np.concatenate([value[single] >> 11, p])
-    order = np.argsort(at, kind="stable")  # words in the order of the file, pixels of a group from left to right
-    at, x, p = at[order], x[order], p[order]
+    kind, value = (words >> 12).astype(np.uint8), words & 0xFFF
+    at, x, p = _pixels(kind, value)
+    known, lap, notes = _timed(at, kind == 8, cut(count, rest))
+    rows = _latest(kind == 0, known)
+    unplaced = int(np.searchsorted(rows, 0))
+    if unplaced:
+        notes = (*notes, f"{unplaced:,} event(s) before the first row is named were left out")
+    kept = len(at) - len(known) + unplaced
+    at, x, p, lap, rows = at[kept:], x[kept:], p[kept:], lap[unplaced:], rows[unplaced:]
     high = np.flatnonzero(kind == 8)
-    known, lap, notes = _timed(at, high, cut(count, rest))
-    kept = len(at) - len(known)
-    at, x, p = known, x[kept:], p[kept:]
     upper = unwrapped(value[high].astype(np.int64), 12)
-    low = _latest(kind == 6, at)
     # An upper half that has changed since the lower one was sent starts it at zero; a repeated one keeps it.
-    fresh = np.concatenate([[True], upper[1:] != upper[:-1]]) if len(upper) else np.empty(0, bool)
-    changed = high[np.maximum.accumulate(np.where(fresh, np.arange(len(high)), 0))] if len(high) else high
-    lower = np.where(low > changed[lap], value[np.maximum(low, 0)], 0) if len(at) else np.empty(0, np.int64)
-    rows = _latest(kind == 0, at)
-    if len(rows) and rows[0] < 0:
-        first = int(np.searchsorted(rows, 0))
-        notes = (*notes, f"{first:,} event(s) before the first row is named were left out")
-        x, p, lap, lower, rows = x[first:], p[first:], lap[first:], lower[first:], rows[first:]
+    fresh = np.diff(upper, prepend=-1) != 0
+    changed = high[np.maximum.accumulate(np.where(fresh, np.arange(len(high)), 0))]
+    low = _latest(kind == 6, at)
+    lower = np.where(low > changed[lap], value[low], 0)
     t = (upper[lap] << 12) | lower
     return Raw(t, x, value[rows] & 0x7FF, p, None, "us", notes)
 
 
-def _members(kind: Array, value: Array, groups: Array) -> tuple[Array, Array, Array]:
-    """Groups of pixels -> one entry a pixel that fired: the place of its word, its x, its polarity."""
+def _pixels(kind: Array, value: Array) -> tuple[Array, Array, Array]:
+    """Single events and those of groups, in the order of the file: the place of the word, x and polarity of each."""
+    single, groups = np.flatnonzero(kind == 2), np.flatnonzero((kind == 4) | (kind == 5))
+    at, x, p = single, value[single] & 0x7FF, value[single] >> 11
     if not len(groups):
-        return groups, groups, groups.astype(np.uint16)
+        return at, x, p
     width = np.where(kind[groups] == 4, 12, 8)
     base = _latest(kind == 3, groups)
     if base[0] < 0:
@@ -104,24 +93,28 @@ def _members(kind: Array, value: Array, groups: Array) -> tuple[Array, Array, Ar
     fired = np.unpackbits(value[groups].astype("<u2").view(np.uint8).reshape(-1, 2), axis=1, bitorder="little")
     fired &= np.arange(16) < width[:, None]
     group, bit = np.nonzero(fired)
-    return groups[group], left[group] + bit, (value[base] >> 11)[group]
+    at = np.concatenate([at, groups[group]])
+    order = np.argsort(at, kind="stable")  # and pixels of a group from left to right
+    x = np.concatenate([x.astype(np.int64), left[group] + bit])
+    p = np.concatenate([p, (value[base] >> 11)[group]])
+    return at[order], x[order], p[order]
 
 
 def _latest(marked: Array, at: Array) -> Array:
     """For each place the latest marked place before it; -1 where there is none."""
     places = np.flatnonzero(marked)
-    index = np.searchsorted(places, at) - 1
-    return np.where(index >= 0, places[index] if len(places) else -1, -1)
+    if not len(places):
+        return np.full(len(at), -1)
+    index = np.cumsum(marked, dtype=np.int32)[at] - 1
+    return np.where(index >= 0, places[index], -1)
 
 
 def _timed(at: Array, high: Array, notes: tuple[str, ...]) -> tuple[Array, Array, tuple[str, ...]]:
     """Events after the first time, and the number of the time that each follows."""
-    if not len(high):
-        if len(at):
-            raise ValueError("no word of it says a time")
-        return at, at, notes
-    lost = int(np.searchsorted(at, high[0]))
+    lap = np.cumsum(high, dtype=np.int32)[at] - 1
+    lost = int(np.searchsorted(lap, 0))
+    if lost and lost == len(at) and not high.any():
+        raise ValueError("no word of it says a time")
     if lost:
         notes = (*notes, f"{lost:,} event(s) before the first time were left out")
-        at = at[lost:]
-    return at, np.searchsorted(high, at) - 1, notes
+    return at[lost:], lap[lost:], notes

@@ -6,8 +6,6 @@ which the sensor has not, marks that the clock went on by 2**13 microseconds, as
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from kspike.data.events.mending import Raw
@@ -15,9 +13,8 @@ from kspike.data.events.mending import Raw
 BYTES, CLOCK_ROW, CLOCK_STEP = 5, 240, 1 << 13
 
 
-def read(path: Path) -> Raw:
+def read(content: bytes) -> Raw:
     """A .bin file -> its events; the sensor's size is not in it."""
-    content = path.read_bytes()
     count, rest = divmod(len(content), BYTES)
     words = np.frombuffer(content, np.uint8, count * BYTES).reshape(count, BYTES)
     x, y, high, middle, low = np.ascontiguousarray(words.T)
