@@ -69,7 +69,8 @@ def read_quietly(
     **options: Any,
 ) -> Recording:
     """As `read`; what was mended stands in the recording's `notes` alone."""
-    path = expanded(path)
+    if not isinstance(path, Path) or str(path).startswith("~"):
+        path = expanded(path)
     size = None if sensor_size is None else mending.sensor_size(sensor_size)
     start = _start(path)
     chosen = _chosen(path, format, start)
