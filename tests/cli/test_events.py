@@ -23,7 +23,9 @@ def test_a_page_of_a_recording_holds_its_events_and_frames(recording, tmp_path):
     n = len(digits_events.recordings()[0][0])
     assert f"{n:,} events" in result.stdout and f"written: {page}" in result.stdout
     text = page.read_text()
-    assert text.count('<img alt="t=') == 5 and "<polyline" in text and "http" not in text.replace("http://www.w3.org", "")
+    assert (
+        text.count('<img alt="t=') == 5 and "<polyline" in text and "http" not in text.replace("http://www.w3.org", "")
+    )
     result = kspike_command("events", "show", recording, "--window-us", 100_000, "--html", page)
     assert result.exit_code == 0 and "mended: the sensor's size is not known" in result.stdout
     assert page.read_text().count('<img alt="t=') == 3

@@ -8,6 +8,7 @@ import pytest
 import kspike
 from kspike.data.events.sets import digits_events
 from kspike.zoo import event_input, schema
+from tests.cli.test_cli import kspike_command
 
 SETTINGS = kspike.events.Framing(timesteps=2, by="count", size=(8, 8))
 
@@ -67,6 +68,18 @@ def test_it_verifies_with_the_data_that_its_card_names(published):
     other = kspike.data.load("digits_events", timesteps=2, image_size=8)
     with pytest.raises(ValueError, match="Expected events of the framing"):
         kspike.zoo.verify(published, data=other)
+
+
+@pytest.mark.shared
+def test_a_page_of_a_recording_shows_the_firing_of_an_entry(published, events, tmp_path):
+    one, page = recordings(events.test, 1)[0], tmp_path / "page.html"
+    np.savez(tmp_path / "one.npz", t=one.t, x=one.x, y=one.y, p=one.p)
+    result = kspike_command("events", "show", tmp_path / "one.npz", "--model", published, "--html", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert "Firing of the network" in text and "by=count" in text and text.count('<img alt="t=') == 2
+    neurons = [row.name for row in kspike.cost.measure(kspike.zoo.load(published), events.test, progress=False).neurons]
+    assert text.count('<th scope="row">') == len(neurons) and " mJ." in result.stdout
 
 
 #: The checks below are of NumPy alone.
