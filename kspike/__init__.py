@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         convert,
         cost,
         data,
+        events,
         layers,
         metrics,
         models,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         zoo,
     )
     from kspike.config import SpikformerConfig
-    from kspike.data import events
     from kspike.models import Spikformer
     from kspike.supernet import Supernet
 
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 #: Public names and the module that holds each; "" where the name is a module's own.
-_LAZY = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet", "events": "data"}
+_LAZY = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Why there is no backend, or None. The command line imports one only when a command needs it.
 _problem = None if _start.is_command() else _start.register()
 

@@ -39,6 +39,7 @@ RANKS = {
     "space": 0,
     "ops": 1,
     "data": 1,
+    "events": 1,
     "regularizers": 1,
     "layers": 2,
     "metrics": 3,

@@ -4,6 +4,7 @@ from kspike.data.events.augmentation import EventAugmentation
 from kspike.data.events.filters import crop, refractory, remove_hot_pixels, resize
 from kspike.data.events.frames import to_frames, voxel_grid
 from kspike.data.events.framing import Framing
+from kspike.data.events.named_augmentations import augmentations
 from kspike.data.events.reading import formats, read
 from kspike.data.events.recording import Recording, as_recording
 from kspike.data.events.simulation import Camera
@@ -14,6 +15,7 @@ __all__ = [
     "Framing",
     "Recording",
     "as_recording",
+    "augmentations",
     "crop",
     "formats",
     "read",

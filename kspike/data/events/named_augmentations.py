@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from kspike.data.augmentation import Augmentation
 from kspike.data.events.augmentation import UNCHANGED, EventAugmentation
 
 NAMED = {
@@ -16,6 +17,18 @@ NAMED = {
     "standard": EventAugmentation(flip=0.5, shift=0.125, cutout=0.25),
     "event_drop": EventAugmentation(flip=0.5, shift=0.125, drop_area=0.3, drop_time=0.3, drop_events=0.3),
 }
+
+
+def augmentations() -> tuple[str, ...]:
+    """Lists the augmentations of events that `kspike.data.load` knows by name."""
+    return tuple(NAMED)
+
+
+def from_dict(values: Mapping[str, Any]) -> Augmentation | EventAugmentation:
+    """Reads an augmentation of images or of events, whichever has all of these names; of both, that of images."""
+    known = ({field.name for field in dataclasses.fields(kind)} for kind in (Augmentation, EventAugmentation))
+    images, events = (set(values) <= names for names in known)
+    return EventAugmentation.from_dict(values) if events and not images else Augmentation.from_dict(values)
 
 
 def as_event_augmentation(value: Any, name: str, mirrored: bool) -> EventAugmentation:

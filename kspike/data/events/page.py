@@ -42,7 +42,7 @@ def as_page(recording: Recording, frames: Array, how: str, firing: Sequence[Sequ
             {"image": pages.png(np.sqrt(one)), "text": f"t={k}: {one.sum():,.6g} events"}
             for k, one in enumerate(np.abs(frames), 1)
         ],
-        how=how,
+        how=f"{how}. Blue: ON, red: OFF; brighter where there are more.",
         firing=firing,
         columns=["layer", *(f"t={k}" for k in range(1, len(frames) + 1))],
         said=said,
