@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Place(NamedTuple):
+    """Where a component stands in a network.
+
+    Args:
+        field: of the config: "stem", "downsample", "head", or a branch of a block.
+        index: block, or downsampling, counted from 0.
+        path: of its layer in the model.
+    """
+
+    field: str
+    index: int
+    path: str
 
 
 def several(value: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kspike._stages import Place
 from kspike.cost.analytic.declared import Declared, Dimensions, count
-from kspike.cost.analytic.sizes import Place, Sizes
+from kspike.cost.analytic.sizes import Sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Row:
         steps: how often it runs for an image: T, or 1 for the head (T where the mean over time follows it).
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
             convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and
-            then A V: N * N * D each.
+            then A V: N * N * D each, times the time steps whose tokens meet.
         parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.
@@ -37,7 +38,9 @@ class Row:
         pooled: numbers that go into a max-pool.
         additions: operations not named above: biases, residual sums, the scaling of attention, the averages before the
             head.
-        tokens, head_dim: of an attention product: tokens, and channels of one head.
+        tokens, head_dim: of an attention product: tokens that each token meets, and channels of one head of what the
+            product beside it takes (of v for "qk", of q and k for "av"), so that elements * head_dim are the operations
+            of K^T V, and of Q (K^T V).
 
     Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """

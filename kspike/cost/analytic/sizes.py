@@ -6,31 +6,19 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from kspike import components
+from kspike._stages import Place
 from kspike.components import BRANCHES, PATHS
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declarations, Declared
+from kspike.space.gene import stem_settings
 
 #: Fields of a config that place components in a network -> their role.
 FIELDS = {"stem": "stem", "downsample": "downsample", **BRANCHES, "head": "head"}
-
-
-class Place(NamedTuple):
-    """Where a component stands.
-
-    Args:
-        field: of the config.
-        index: block, or downsampling, counted from 0.
-        path: of its layer in the model.
-    """
-
-    field: str
-    index: int
-    path: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +133,7 @@ class Sizes:
 
         learned = {word: _learned(word) for word in {c.neuron for c in configs}}
 
-        def padded(rows: list[Sequence[int]], by: int | None, length: int) -> np.ndarray:
+        def padded(rows: Sequence[Sequence[int]], by: int | None, length: int) -> np.ndarray:
             """One row a network; those too short are filled up, by their last number where none is given."""
             filled = [(*row, *[row[-1] if by is None else by] * (length - len(row))) for row in rows]
             return _array(filled).reshape(len(rows), length)
@@ -210,47 +198,58 @@ class Sizes:
             raise ValueError(
                 "indices must lie from 0 to the number of choices of their slot; see SearchSpace.cardinalities."
             )
-        base, n, depth = space.base, len(indices), space.max_depth
+        base, n, grids, end = space.base, len(indices), space.grids, {"residual": space.base.residual}
         found = {field: Declarations(role) for field, role in FIELDS.items()}
         read = _Read(space, indices)
-        stem = read.network(
-            "stem", base.stem, lambda word: found["stem"].place(word, base.stem_settings, base.image_shape[:2])
-        )
-        grid = found["stem"].all[0].grid  # of every choice of stem
-        end = {"residual": base.residual}
-        width = read.network("embed_dim", base.embed_dim)
-        if "stem_channels.0" in read.slots:
-            stages = [read.network(f"stem_channels.{stage}", None) for stage in range(3)]
-        elif space.stem_follows_width:
-            stages = [width // 8, width // 4, width // 2]
+
+        def stem(word: Any) -> int:
+            return found["stem"].place(word, stem_settings(base, components.get("stem", word)), base.image_shape[:2])
+
+        def branch(field: str) -> np.ndarray:
+            return read.blocks(field, lambda word, stage: found[field].place(word, base.network, grids[stage]))
+
+        width = np.stack([read.column("embed_dim", int, stage=stage) for stage in range(space.stages)], axis=1)
+        if space.stem_follows_width:
+            stem_channels = [width[:, 0] // 8, width[:, 0] // 4, width[:, 0] // 2]
         else:
-            stages = [np.full(n, channels) for channels in base.stem_channels]
-        ratio = read.blocks("mlp_ratio", base.mlp_ratio, dtype=np.float64)
+            stem_channels = [read.column("stem_channels", int, stage=i) for i in range(3)]
+        depths = np.stack([read.column("depth", int, stage=stage) for stage in range(space.stages)], axis=1)
+        stage_of = [space.stage(block) for block in range(space.max_depth)]
+        expressed = np.stack(
+            [block - space.starts[stage] < depths[:, stage] for block, stage in enumerate(stage_of)], axis=1
+        )
+        ratio = read.blocks("mlp_ratio", lambda value, _: value, np.float64)
+        of_block = {
+            "heads": read.blocks("num_heads", lambda value, _: value),
+            "hidden": (width[:, stage_of] * ratio).astype(np.int64),  # truncates, as SpikformerConfig.hidden_dims
+            "expressed": expressed.astype(np.int64),
+            **{field: branch(field) for field in BRANCHES},
+        }
+        if space.stages > 1:  # expressed blocks stand side by side in a network, as they do not in its genome
+            order = np.argsort(~expressed, axis=1, kind="stable")
+            of_block = {name: np.take_along_axis(values, order, axis=1) for name, values in of_block.items()}
+        downs = [
+            read.column("downsample", lambda word, at=grids[s]: found["downsample"].place(word, end, at), stage=s + 1)
+            for s in range(space.stages - 1)
+        ]
         return cls(
-            timesteps=read.network("timesteps", base.timesteps),
+            timesteps=read.column("timesteps", int),
             classes=np.full(n, base.num_classes),
             image_channels=np.full(n, base.image_shape[2]),
-            embed_dim=width[:, None],
-            tokens=np.full((n, 1), grid[0] * grid[1]),
-            depths=read.network("depth", depth)[:, None],
-            stem_channels=np.stack(stages, axis=1),
-            heads=read.blocks("num_heads", base.num_heads),
-            hidden=(width[:, None] * ratio).astype(np.int64),  # truncates, as SpikformerConfig.hidden_dims
-            expressed=(np.arange(depth) < read.network("depth", depth)[:, None]).astype(np.int64),
-            learned=read.network("neuron", base.neuron, _learned),
-            averages_logits=np.full(n, int(base.averages_logits)),
+            embed_dim=width,
+            tokens=np.tile([height * width for height, width in grids], (n, 1)),
+            depths=depths,
+            stem_channels=np.stack(stem_channels, axis=1),
+            heads=of_block["heads"],
+            hidden=of_block["hidden"],
+            expressed=of_block["expressed"],
+            learned=read.column("neuron", _learned),
+            averages_logits=read.column("head", lambda word: int(components.get("head", word).time_last)),
             placed={
-                "stem": stem,
-                "downsample": np.zeros((n, 0), np.int64),
-                **{
-                    field: read.blocks(
-                        field,
-                        getattr(base, field),
-                        functools.partial(found[field].place, network=base.network, size=grid),
-                    )
-                    for field in BRANCHES
-                },
-                "head": np.full(n, found["head"].place(base.head, end, grid)),
+                "stem": read.column("stem", stem),
+                "downsample": np.stack(downs, axis=1) if downs else np.zeros((n, 0), np.int64),
+                **{field: of_block[field] for field in BRANCHES},
+                "head": read.column("head", lambda word: found["head"].place(word, end, grids[-1])),
             },
             declared={field: each.all for field, each in found.items()},
         )
@@ -260,32 +259,27 @@ class _Read:
     """Reads fields off the genomes of a population: their genes' choices, or what the base says."""
 
     def __init__(self, space: Any, indices: np.ndarray) -> None:
-        self._indices = indices
-        self._depth = space.max_depth
-        #: Gene -> block (None: of the whole network) -> its column and choices.
-        self.slots: dict[str, dict[int | None, tuple[int, tuple]]] = {}
-        for column, slot in enumerate(space.slots):
-            self.slots.setdefault(slot.gene.name, {})[slot.block] = column, slot.gene.choices
+        self._space, self._indices = space, indices
 
-    def network(self, name: str, base: Any, number: Any = int) -> np.ndarray:
-        """A field with one value a network, `(n,)`; `number` says what of a value is read."""
-        if name not in self.slots:
-            return np.full(len(self._indices), number(base), np.int64)
-        return self._column(*self.slots[name][None], number, np.int64)
+    def column(
+        self, field: str, number: Any, block: int | None = None, stage: int | None = None, dtype: Any = np.int64
+    ) -> np.ndarray:
+        """A field in one place, `(n,)`; `number` says what of a value is read."""
+        numbers = np.array([number(choice) for choice in self._space.choices(field, block, stage)], dtype)
+        at = self._space.position(field, block, stage)
+        return np.full(len(self._indices), numbers[0]) if at is None else numbers[self._indices[:, at]]
 
-    def blocks(self, name: str, base: Sequence[Any], number: Any = None, dtype: Any = np.int64) -> np.ndarray:
-        """A field with one value a block, `(n, blocks)`; the base's are spread where the space is deeper."""
-        number = number or dtype
-        spread = base[: self._depth] if len(base) >= self._depth else base[:1] * self._depth
-        slots = self.slots.get(name, {})
-        found = np.empty((len(self._indices), self._depth), dtype)
-        for block in range(self._depth):
-            slot = slots.get(block, slots.get(None))
-            found[:, block] = number(spread[block]) if slot is None else self._column(*slot, number, dtype)
+    def blocks(self, field: str, number: Any, dtype: Any = np.int64) -> np.ndarray:
+        """A field with one value a block, `(n, block slots)`; `number` is told the stage too."""
+        found = np.empty((len(self._indices), self._space.max_depth), dtype)
+        for block in range(self._space.max_depth):
+            told = functools.partial(_told, number, self._space.stage(block))
+            found[:, block] = self.column(field, told, block, dtype=dtype)
         return found
 
-    def _column(self, column: int, choices: tuple, number: Any, dtype: Any) -> np.ndarray:
-        return np.array([number(choice) for choice in choices], dtype)[self._indices[:, column]]
+
+def _told(number: Any, stage: int, value: Any) -> Any:
+    return number(value, stage)
 
 
 def _learned(word: Any) -> int:

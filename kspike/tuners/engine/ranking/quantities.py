@@ -41,7 +41,7 @@ class Quantity:
         """Those of `ignores` that change nothing in a space: none of its components' parts has them for a size."""
         sizes = Sizes.of_space(space, np.zeros((0, len(space.slots)), np.int32))  # every choice's declaration
         named = {
-            split(size)[0]
+            split(size).dimension
             for each in sizes.declared.values()
             for declared in each
             for _, part in declared.parts
