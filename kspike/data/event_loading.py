@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,17 @@ KEPT = "events"
 def names() -> tuple[str, ...]:
     """The event data sets known by name; the first travels with the package."""
     return (PACKED, *SETS)
+
+
+def check_spelling(name: str) -> None:
+    """Refuses an event data set's name in another spelling, "N-MNIST" or "DVSGesture", and says the known one."""
+    plain = re.sub(r"[\W_]+", "", name.lower())
+    known = {re.sub("_", "", one): one for one in names()} | {
+        "dvsgesture": "dvs128_gesture",
+        "gesture": "dvs128_gesture",
+    }
+    if plain in known and name not in names():
+        raise ValueError(f"Unknown data set {name!r}. Did you mean {known[plain]!r}?")
 
 
 def refuse(name: str, given: Mapping[str, Any], kind: str) -> None:

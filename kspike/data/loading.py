@@ -86,6 +86,7 @@ def load(
         event_loading.refuse(name, of_images, "images")
         made = event_loading.source(name, data_dir=data_dir, image_size=size, keep=cache, **of_events)
         return event_loading.dataset(made, batch_size=batch_size, seed=seed, augment=augment)
+    event_loading.check_spelling(name)
     event_loading.refuse(name, of_events, "events")
     if isinstance(augment, EventAugmentation):
         raise ValueError(

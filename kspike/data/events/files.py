@@ -106,11 +106,15 @@ class EventSet:
 
     def _file(self, path: Path) -> Recording:
         """Reads a file; the last one is kept, since several items may be parts of it."""
-        last = _LAST.get("file")
-        if last is not None and last[0] == (path, self.sensor_size):
-            return last[1]
-        recording = reading.read_quietly(path, self.sensor_size, **self.options)
-        _LAST["file"] = ((path, self.sensor_size), recording)
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error.strerror}.") from None
+        key = (path, stat.st_size, stat.st_mtime_ns, self.sensor_size, tuple(self.options.items()))
+        known, recording = _LAST.get("file", (None, None))
+        if key != known:
+            recording = reading.read_quietly(path, self.sensor_size, **self.options)
+            _LAST["file"] = key, recording
         return recording
 
     def _read(self, framing: Framing, root: Path | None, split: str) -> Images:
@@ -176,7 +180,7 @@ class EventSet:
             warn(f"{self.name}: {'; '.join(said)}.")
 
 
-#: The last file that was read.
+#: The last file that was read, with what tells whether it is the same.
 _LAST: dict[str, Any] = {}
 
 

@@ -160,6 +160,23 @@ def test_what_was_mended_is_said_once_for_all_recordings(folder):
     assert len(said) == 1 and said[0].filename == __file__  # at the user's line, not inside kspike
 
 
+@pytest.mark.parametrize("options", [{}, {"cut_us": 200_000}])
+@pytest.mark.parametrize("cache", [False, True])
+def test_recordings_and_windows_are_read_again_where_events_are_changed_before_framing(folder, options, cache):
+    plain = load(folder, batch_size=4, cache=cache, **options).train
+    again = load(folder, batch_size=4, cache=cache, augment={"before_framing": True}, **options).train
+    np.testing.assert_array_equal(again[0][0], plain[0][0])
+
+
+def test_a_file_that_was_changed_is_read_anew(folder):
+    before = load(folder).validation.images.copy()
+    for path in folder.rglob("*.npz"):
+        write(path, seed=7, n=201)
+    assert (load(folder).validation.images.sum(axis=(1, 2, 3, 4)) == 201).all() and (
+        before.sum(axis=(1, 2, 3, 4)) == 200
+    ).all()
+
+
 # Frames on the disk.
 
 

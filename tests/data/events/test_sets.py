@@ -125,6 +125,15 @@ def test_nmnist_needs_both_parts_and_a_folder(nmnist, tmp_path, monkeypatch):
         data.load("digits", timesteps=4, frames="time")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("N-MNIST", "nmnist"), ("n_mnist", "nmnist"), ("DVSGesture", "dvs128_gesture"), ("CIFAR10DVS", "cifar10_dvs")],
+)
+def test_other_spellings_are_told_the_one_that_is_known(name, meant):
+    with pytest.raises(ValueError, match=f"Unknown data set '{name}'. Did you mean '{meant}'"):
+        data.load(name, timesteps=4)
+
+
 def test_a_recording_of_too_few_events_is_named_before_training(nmnist):
     with pytest.raises(ValueError, match=rf"00001.bin holds {N} events, fewer than the 50 frames"):
         data.load("nmnist", data_dir=nmnist, timesteps=50, frames="count").train  # noqa: B018

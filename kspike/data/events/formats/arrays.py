@@ -20,7 +20,8 @@ def read_npy(path: Path, time_unit: str | None = None, order: str | None = None)
     """A .npy file -> its events: a structured array, (n, 4) or (4, n); a cut one is read to its last whole event."""
     notes: tuple[str, ...] = ()
     try:
-        array = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:  # np.load leaves a damaged file of its own opening open
+            array = np.load(file, allow_pickle=False)
     except ValueError:
         array, notes = _cut(path)
     return _events(array, time_unit, order)._replace(notes=notes)
@@ -29,7 +30,7 @@ def read_npy(path: Path, time_unit: str | None = None, order: str | None = None)
 def read_npz(path: Path, time_unit: str | None = None, order: str | None = None) -> Raw:
     """A .npz file -> its events: arrays named t, x, y and p (or as is usual elsewhere), or one array of all."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return named({name: file[name] for name in file.files}, time_unit, order)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"the archive is damaged or cut ({error}); copy it again") from None
