@@ -512,7 +512,7 @@ class SpikformerConfig:
     @property
     def averages_logits(self) -> bool:
         """Whether the mean over time follows the linear layer."""
-        return self.head_component.time_last
+        return self.head_component.averages_logits
 
     def stage(self, block: int) -> int:
         """The stage of a block."""

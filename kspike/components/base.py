@@ -210,13 +210,16 @@ class Downsample(_Made):
 class Head(_Made):
     """What stands before the linear layer: `(batch, time, tokens, width)` -> `(batch, time, width)`.
 
-    The mean over time is the network's: after the head, or after the linear layer where `time_last`.
+    The mean over time is the network's: after the head, or after the linear layer where it `averages_logits`.
     """
 
     role: ClassVar[str] = "head"
     shortcut: ClassVar[bool] = False
-    #: Whether the linear layer comes before the mean over time: the same function, rounded in another order.
-    time_last: ClassVar[bool] = False
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether the linear layer comes before the mean over time: the same function, rounded in another order."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

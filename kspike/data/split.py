@@ -144,12 +144,11 @@ class Split(keras.utils.PyDataset):
             raise IndexError(f"Batch {index} of {self.name!r}: it has {len(self)} batches, 0 to {len(self) - 1}.")
         epoch = self._epoch
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        labels = self._pool.labels[chosen]
-        rng = np.random.default_rng([CHANGES, self.seed, epoch, index])
-        images = self._changed(chosen, rng)
+        labels, rng = self._pool.labels[chosen], np.random.default_rng([CHANGES, self.seed, epoch, index])
+        images, changed = self._changed(chosen, rng), self.augmentation not in (UNCHANGED, UNCHANGED_EVENTS)
         if self._soft:
             labels = np.eye(self.num_classes, dtype=np.float32)[labels]
-        return self.augmentation.change_normalized(images, labels, epoch, rng)
+        return self.augmentation.change_normalized(images, labels, epoch, rng) if changed else (images, labels)
 
     def _changed(self, chosen: Array, rng: np.random.Generator) -> Array:
         """Images at some positions, augmented and normalised, or the frames of events, augmented: float32."""
@@ -158,7 +157,9 @@ class Split(keras.utils.PyDataset):
             changed = partial(augmentation.of_events, rng=rng)
             frames: Array = pool.changed(chosen, changed)  # type: ignore[attr-defined]
             return frames
-        raw = augmentation.change_raw(pool[chosen], self._fill, self._top, rng)
+        raw = pool[chosen]
+        if augmentation not in (UNCHANGED, UNCHANGED_EVENTS):
+            raw = augmentation.change_raw(raw, self._fill, self._top, rng)
         if self._source.input_range is None:
             return raw.astype(np.float32, copy=False)
         return normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)

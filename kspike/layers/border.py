@@ -43,10 +43,6 @@ class BorderNorm(BatchNorm):
         """What 0 becomes by these statistics."""
         return of_zero(self.gamma, self.beta, mean, variance, self.epsilon)
 
-    def then_fire(self, neuron: keras.layers.Layer | None, inputs: Maps, training: bool | None = None) -> Maps:
-        y = self(inputs, training=training)
-        return y if neuron is None else neuron(y)
-
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         *lead, height, width, channels = input_shape
         return (*lead, *(None if side is None else side + 2 for side in (height, width)), channels)

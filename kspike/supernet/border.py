@@ -8,8 +8,7 @@ from keras import ops
 
 from kspike._types import Maps, PerStep, Scalar
 from kspike.layers.border import of_zero, surrounded, unbiased
-from kspike.supernet.elastic import EPSILON, ElasticNorm, Statistics
-from kspike.supernet.view import Extent
+from kspike.supernet.elastic import EPSILON, ElasticNorm, Extent, Statistics
 
 
 class ElasticBorderNorm(ElasticNorm):

@@ -11,8 +11,7 @@ from kspike.cost.measured.probe import probe_of
 from kspike.layers.border import BorderNorm
 from kspike.space import SearchSpace
 from kspike.supernet.border import ElasticBorderNorm
-from kspike.supernet.elastic import Statistics
-from kspike.supernet.view import Leading, Masked
+from kspike.supernet.elastic import Leading, Masked, Statistics
 from kspike.tuners.engine.ranking.quantities import QUANTITIES
 from tests.helpers import BACKEND, to_numpy, traced, wake
 

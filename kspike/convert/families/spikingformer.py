@@ -47,8 +47,7 @@ def _names(config: SpikformerConfig, read: Read) -> Names:
     for i in range(config.num_blocks):
         ours, theirs = f"block_{i}", f"block.{i}"
         found[f"{ours}/attention/input_neuron"] = f"{theirs}.attn.proj_lif"  # named so, though it stands first
-        attention = (f"{theirs}.attn.{{}}_{part}" for part in ("conv", "bn", "lif"))
-        found |= beside(*attention, ours=f"{ours}/attention/qkv")
+        found |= beside(f"{theirs}.attn", f"{ours}/attention/qkv")
         found |= {
             f"{ours}/attention/attention_neuron": f"{theirs}.attn.attn_lif",
             f"{ours}/attention/proj": f"{theirs}.attn.proj_conv",
