@@ -61,6 +61,7 @@ def kept(root: Path | None, name: str, fingerprint: str, make: Callable[[], Iter
     """
     if root is None:
         return _in_memory(make())
+    limit = _limit()
     target = root / f"{name}-{fingerprint[:16]}"
     found = _open(target, fingerprint)
     if found is not None:
@@ -73,13 +74,12 @@ def kept(root: Path | None, name: str, fingerprint: str, make: Callable[[], Iter
             "that may be written, or pass cache=False.",
         )
         return _in_memory(make())
-    bound(root, target)
+    bound(root, target, limit)
     return _open(target, fingerprint) or _in_memory(make())
 
 
-def bound(root: Path, newest: Path) -> None:
-    """Removes the packs used longest ago until all are within the limit; the newest always stays."""
-    limit = _limit()
+def bound(root: Path, newest: Path, limit: float) -> None:
+    """Removes the packs used longest ago until all take at most `limit` bytes; the newest always stays."""
     packs = []
     for meta in root.glob("*/meta.json"):
         with contextlib.suppress(OSError):

@@ -12,6 +12,8 @@ from kspike.data.sources import Array
 
 #: How a recording is cut into frames.
 WAYS = ("time", "count", "window")
+#: Pixels of all frames together: 16 GB of counts.
+LARGEST = 1 << 31
 
 
 def to_frames(
@@ -95,10 +97,16 @@ def borders(recording: Recording, by: str, timesteps: int | None, window_us: int
     n, what = len(recording), recording.source or "the recording"
     if n == 0:
         raise ValueError(f"{what} holds no event to make frames of.")
-    if by == "window" and window_us is not None:
-        steps, length = timesteps or recording.duration // window_us + 1, window_us
+    steps = timesteps or (1 if window_us is None else recording.duration // window_us + 1)
+    if steps * recording.sensor_size[0] * recording.sensor_size[1] > LARGEST:
+        raise ValueError(
+            f"Expected frames of {what} that fit into memory; {steps:,} of {recording.sensor_size} pixels do not. "
+            "Take a "
+            "longer window_us, fewer timesteps, or a smaller sensor (kspike.events.resize)."
+        )
+    if window_us is not None:
+        length = window_us
     else:
-        steps = timesteps or 1
         if n < steps:
             raise ValueError(
                 f"{what} holds {n:,} events, fewer than the {steps} frames asked for: take fewer timesteps."

@@ -88,9 +88,9 @@ def by_time(images: Images, name: str, test: float = 0.3) -> dict[str, Array]:
         )
     parts: dict[str, list[Array]] = {"test": [], "validation": []}
     recordings = np.array([str(i).partition("@")[0] for i in images.ids.tolist()])
-    for recording in np.unique(recordings):
-        own = np.flatnonzero(recordings == recording)
-        own = own[np.argsort(number[own])]
+    order = np.lexsort((number, recordings))
+    names, starts = np.unique(recordings[order], return_index=True)
+    for recording, own in zip(names, np.split(order, starts[1:]), strict=True):
         late = len(own) - round(len(own) * test)
         before = late - max(1, late // 10)
         if before < 1 or late == len(own):

@@ -229,6 +229,7 @@ def test_kept_frames_are_bounded_and_the_newest_stays(folder, monkeypatch):
     load(folder, cache=True, timesteps=6).train  # noqa: B018
     assert len(packs(folder)) == 1
     monkeypatch.setenv("KSPIKE_EVENTS_CACHE_GB", "many")
+    monkeypatch.setattr(Framing, "frames", lambda *a: pytest.fail("work was started"))
     with pytest.raises(ValueError, match="KSPIKE_EVENTS_CACHE_GB: expected a number of gigabytes, received 'many'"):
         load(folder, cache=True, timesteps=7).train  # noqa: B018
 

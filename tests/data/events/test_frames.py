@@ -100,6 +100,14 @@ def test_wrong_arguments_are_refused(arguments, says):
         events.to_frames(recording(), **arguments)
 
 
+def test_frames_that_would_fill_the_memory_are_refused_before_they_are_made():
+    long = Recording([0, 10**15], [0, 0], [0, 0], [0, 1], (720, 1280))
+    with pytest.raises(
+        ValueError, match=r"1,000,000,000,000,001 of \(720, 1280\) pixels do not. Take a longer window_us"
+    ):
+        events.to_frames(long, window_us=1)
+
+
 def test_a_recording_that_cannot_be_cut_is_refused_by_name():
     short = Recording([0, 1, 2, 3], [0] * 4, [0] * 4, [0] * 4, (1, 1), source="short.bin")
     with pytest.raises(ValueError, match="short.bin lasts 3 microseconds, fewer than the 4 frames"):
