@@ -101,8 +101,7 @@ def borders(recording: Recording, by: str, timesteps: int | None, window_us: int
     if steps * recording.sensor_size[0] * recording.sensor_size[1] > LARGEST:
         raise ValueError(
             f"Expected frames of {what} that fit into memory; {steps:,} of {recording.sensor_size} pixels do not. "
-            "Take a "
-            "longer window_us, fewer timesteps, or a smaller sensor (kspike.events.resize)."
+            "Take a longer window_us, fewer timesteps, or a smaller sensor (kspike.events.resize)."
         )
     if window_us is not None:
         length = window_us
