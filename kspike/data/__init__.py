@@ -5,6 +5,22 @@ from kspike.data.dataset import Dataset
 from kspike.data.loading import load, names
 from kspike.data.named_augmentations import augmentations
 from kspike.data.normalization import normalize
+from kspike.data.own.arrays import from_arrays
+from kspike.data.own.directory import from_directory
+from kspike.data.own.items import from_dataset
+from kspike.data.own.opening import open_data
 from kspike.data.split import Split
 
-__all__ = ["Augmentation", "Dataset", "Split", "augmentations", "load", "names", "normalize"]
+__all__ = [
+    "Augmentation",
+    "Dataset",
+    "Split",
+    "augmentations",
+    "from_arrays",
+    "from_dataset",
+    "from_directory",
+    "load",
+    "names",
+    "normalize",
+    "open_data",
+]

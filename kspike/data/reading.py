@@ -23,7 +23,7 @@ def collect(
     images: np.ndarray[Any, Any] | None = None
     labels = np.empty(count, np.int64)
     ids: list[str] = []
-    for i, example in enumerate(_shown(examples, count, name)):
+    for i, example in enumerate(with_progress(examples, count, name)):
         image = example[image_key]
         if size is not None:
             image = area_average(center_crop(image, size)[None], size)[0]
@@ -39,7 +39,8 @@ def collect(
     return in_order_of_ids(images, labels, np.array(ids))
 
 
-def _shown(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
+def with_progress(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
+    """The same items, with a progress bar on the standard error stream where there are many and somebody looks."""
     if count < LONG:
         yield from examples
         return
@@ -48,4 +49,4 @@ def _shown(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
 
     console = Console(stderr=True)
     hidden = not console.is_terminal
-    yield from track(examples, f"Decoding {name}", total=count, console=console, transient=True, disable=hidden)
+    yield from track(examples, f"Reading {name}", total=count, console=console, transient=True, disable=hidden)

@@ -1,6 +1,6 @@
 """Source of a data set: its facts, and the function that reads one of its official splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,12 +13,32 @@ Array = NDArray[Any]
 class Images(NamedTuple):
     """One official split of a data set, in the order of its ids, whatever order its files had.
 
-    images: uint8, (n, height, width, channels). labels: int32, (n,). ids: strings, (n,), each the name of one image.
+    images: uint8, or float32 of the source's range, (n, height, width, channels); an array, or what gives one when
+        indexed by positions and says its `shape` and `dtype` (`kspike.data.own.held`).
+    labels: int32, (n,). ids: strings, (n,), each the name of one image.
     """
 
-    images: Array
+    images: Any
     labels: Array
     ids: Array
+
+
+@dataclass(frozen=True)
+class Own:
+    """What is known of a user's own images beyond a published set's facts.
+
+    given: the parts beside "train" that the user has cut; the others are cut out of "train".
+    cut: the images of "train" -> positions by part: "train", and what is not given.
+    contents: id -> a hash of the image and its class, so that the hash of a part changes with what is in it.
+    fit: how images of other sizes were made to fit, "crop" or "resize".
+    skipped: files that were left out on request, each with the reason.
+    """
+
+    given: tuple[str, ...]
+    cut: Callable[[Images], dict[str, Array]]
+    contents: Mapping[str, str]
+    fit: str = "crop"
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -32,13 +52,14 @@ class Source:
     validation_size, test_size: how many images are cut out of the training split, a tenth and a fifth by default (test
         images only where there is no official test split).
     source, license, citation: where it comes from and what must be said.
+    own: of a user's own images, how they are cut and told apart; None of a published set.
     """
 
     name: str
     version: str
     image_shape: tuple[int | None, int | None, int]
     class_names: tuple[str, ...]
-    input_range: tuple[int, int]
+    input_range: tuple[float, float]
     splits: tuple[str, ...]
     read: Callable[[str], Images]
     source: str = ""
@@ -47,6 +68,7 @@ class Source:
     mirrored: bool = True
     validation_size: int | None = None
     test_size: int | None = None
+    own: "Own | None" = None
 
 
 def in_order_of_ids(images: Array, labels: Array, ids: Array) -> Images:

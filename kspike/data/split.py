@@ -31,7 +31,7 @@ class Split(keras.utils.PyDataset):
     The last batch that is not full is left out while training, as another batch size would have jit backends compile
     again; epochs are shuffled anew, so no image is left out for long. Elsewhere it is kept.
 
-    Made by `kspike.data.load` and by the methods of other splits.
+    Made by `kspike.data.load` (or `from_directory` and the like) and by the methods of other splits.
     """
 
     def __init__(
@@ -68,7 +68,10 @@ class Split(keras.utils.PyDataset):
         self.name, self.batch_size, self.seed = name, self._options["batch_size"], self._options["seed"]
         self.augmentation = augmentation
         low, high = source.input_range
-        self._fill = np.rint(np.asarray(mean) * (high - low) + low).astype(np.uint8)
+        fill, black = np.asarray(mean) * (high - low) + low, np.full(len(mean), low)
+        whole_numbers = pool.images.dtype == np.uint8
+        self._fill = np.rint(fill).astype(np.uint8) if whole_numbers else fill.astype(np.float32)
+        self._black = black.astype(self._fill.dtype)
         self._soft = soft_labels or augmentation.mixup > 0
         self._epoch = 0
         self._ordered: tuple[int, Array] = (-1, positions)
@@ -93,7 +96,10 @@ class Split(keras.utils.PyDataset):
 
     @property
     def images(self) -> Array:
-        """The raw images, uint8, (n, height, width, channels), in the split's own order: by id, as a rule."""
+        """The raw images, all in memory, (n, height, width, channels), in the split's own order: by id, as a rule.
+
+        uint8, or float32 where the user's own images are floats.
+        """
         return self._pool.images[self._positions]
 
     @property
@@ -108,7 +114,13 @@ class Split(keras.utils.PyDataset):
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the data set's name and the ids: says which images these are, whatever batches they come in."""
+        """SHA-256 over the data set's name and the ids: says which images these are, whatever batches they come in.
+
+        Of one's own images, over ids, pixels and classes: the names of files do not say what is in them.
+        """
+        if self._source.own is not None:
+            lines = "".join(f"{i}={self._source.own.contents[i]}\n" for i in sorted(self.ids.tolist()))
+            return hashlib.sha256(lines.encode()).hexdigest()
         content = f"{self._source.name}:{','.join(sorted(self.ids.tolist()))}"
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -136,7 +148,7 @@ class Split(keras.utils.PyDataset):
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         raw, labels = self._pool.images[chosen], self._pool.labels[chosen]
         rng = np.random.default_rng([CHANGES, self.seed, epoch, index])
-        raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng)
+        raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng, self._black)
         images = normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
         if self._soft:
             labels = np.eye(self.num_classes, dtype=np.float32)[labels]
