@@ -83,18 +83,16 @@ def from_arrays(
     }
     parts: dict[str, Part] = {}
     sizes: dict[str, float | int] = {}
-    parts["train"], named = _part("train", images, labels, ids, named, reading)
+    parts["train"], names = _part("train", images, labels, ids, named, reading)
     for part, value in (("validation", validation), ("test", test)):
         if isinstance(value, (tuple, list)):
             if len(value) != 2:
                 raise ValueError(f"{part}: expected (images, labels), received {len(value)} things.")
-            parts[part], found = _part(part, value[0], value[1], None, named, reading)
-            if (found is None) != (named is None):
-                raise ValueError(f"{part}: expected labels of one kind, numbers or words; received both.")
+            parts[part], _ = _part(part, value[0], value[1], None, names, reading)
         else:
             sizes[part] = cut.check_share(part, value)
     return making.dataset(
-        parts, named, sizes, name=arguments.text("name", name),
+        parts, names, sizes, name=arguments.text("name", name),
         input_range=reading["input_range"] or ((0, 1) if _is_boolean(images) else (0, 255)),
         fit=fit, batch_size=batch_size, seed=seed, augment=augment, mirrored=mirrored, mean=mean, std=std,
         duplicates=duplicates, source=source, license=license, citation=citation,
@@ -103,7 +101,7 @@ def from_arrays(
 
 def _part(
     name: str, images: Any, classes: Any, ids: Any, named: tuple[str, ...] | None, reading: Mapping[str, Any]
-) -> tuple[Part, tuple[str, ...] | None]:
+) -> tuple[Part, tuple[str, ...]]:
     where = "" if name == "train" else f"{name} "
     found, named = naming.read(pixels.to_numpy(classes), named, f"{where}labels")
     array = pixels.read(images, reading["input_range"], reading["size"], reading["fit"], f"{where}images")

@@ -40,7 +40,8 @@ def read(root: Path, class_names: tuple[str, ...] | None) -> tuple[dict[str, lis
         doubled = [name for name in top if list(map(PARTS.__getitem__, top)).count(PARTS[name]) > 1]
         if doubled:
             raise ValueError(f"{root} holds {' and '.join(sorted(doubled))}, which are the same part: keep one.")
-        tops = [(PARTS[name], path) for name, path in top.items()]
+        inside = {PARTS[name]: path for name, path in top.items()}
+        tops = [(part, inside[part]) for part in ("train", "validation", "test") if part in inside]
     else:
         tops = [("train", root)]
     found = {part: _classes(path, root) for part, path in tops}
@@ -89,7 +90,8 @@ def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:
     outside = [path for path in files_of(folder) if path.suffix.lower() in _PICTURES]
     if outside:
         raise ValueError(
-            f"{listed(outside)}: pictures outside of the folders of the classes. Expected {folder}/<class>/<file>."
+            f"{folder} holds pictures outside of the folders of classes: {listed(path.name for path in outside)}. "
+            "Expected <class>/<file> in it: give the folder that holds the folders of the classes."
         )
     found: dict[str, list[Listed]] = {}
     for name, path in _folders(folder).items():

@@ -78,18 +78,17 @@ def from_dataset(
     )  # fmt: skip
     named = class_names if class_names is not None else _named(data, label_key)
     named = None if named is None else labels.check_names(named)
-    given = {"train": data}
+    given: dict[str, Any] = {}
     sizes: dict[str, float | int] = {}
     for part, value in (("validation", validation), ("test", test)):
         if value is None or isinstance(value, (int, float, np.number)):
             sizes[part] = cut.check_share(part, value)
         else:
             given[part] = value
-    parts: dict[str, Part] = {}
-    for part, value in given.items():
-        parts[part], named = reader.part(part, value, named)
+    first, names = reader.part("train", data, named)
+    parts = {"train": first} | {part: reader.part(part, value, names)[0] for part, value in given.items()}
     return making.dataset(
-        parts, named, sizes, name=arguments.text("name", name), input_range=pixels.range_of(reader.span), fit=fit,
+        parts, names, sizes, name=arguments.text("name", name), input_range=pixels.range_of(reader.span), fit=fit,
         batch_size=batch_size, seed=seed, augment=augment, mirrored=mirrored, mean=mean, std=std,
         duplicates=duplicates, source=source, license=license, citation=citation,
     )  # fmt: skip
@@ -104,7 +103,7 @@ class _Reader:
         self.image_key, self.label_key, self.channels_first = image_key, label_key, channels_first
         self.span, self.size, self.fit, self.memory = span, size, fit, memory
 
-    def part(self, name: str, data: Any, named: tuple[str, ...] | None) -> tuple[Part, tuple[str, ...] | None]:
+    def part(self, name: str, data: Any, named: tuple[str, ...] | None) -> tuple[Part, tuple[str, ...]]:
         before = "" if name == "train" else f"{name}/"
         if _by_number(data):
             images, classes, keys = self._by_number(name, data)

@@ -14,8 +14,8 @@ from kspike.data.sources import Array
 LISTED = 8
 
 
-def read(labels: Any, class_names: Sequence[str] | None, what: str = "labels") -> tuple[Array, tuple[str, ...] | None]:
-    """Labels -> classes, int32 (n,), and class names; None where the labels are numbers and nobody named them.
+def read(labels: Any, class_names: Sequence[str] | None, what: str = "labels") -> tuple[Array, tuple[str, ...]]:
+    """Labels -> classes, int32 (n,), and class names: the given ones, the words, or the numbers.
 
     Args:
         labels: numpy array or list of n: whole numbers from 0, words, or one-hot rows (n, classes).
@@ -41,7 +41,8 @@ def read(labels: Any, class_names: Sequence[str] | None, what: str = "labels") -
         words = [word.decode() if isinstance(word, bytes) else word for word in found.tolist()]
         names = tuple(class_names) if class_names is not None else in_order(set(words))
         return of_words(words, names, what), names
-    return _of_numbers(found, class_names, what), None if class_names is None else tuple(class_names)
+    numbers = _of_numbers(found, class_names, what)
+    return numbers, tuple(map(str, range(int(numbers.max()) + 1))) if class_names is None else tuple(class_names)
 
 
 def in_order(words: Iterable[str]) -> tuple[str, ...]:

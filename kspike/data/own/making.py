@@ -18,7 +18,7 @@ from kspike.data.sources import Images, Own, Source
 
 def dataset(
     parts: Mapping[str, Part],
-    class_names: tuple[str, ...] | None,
+    class_names: tuple[str, ...],
     sizes: Mapping[str, Any],
     *,
     name: str,
@@ -40,7 +40,7 @@ def dataset(
 
     Args:
         parts: images, classes, ids and digests, by part.
-        class_names: in order; None names the classes by their numbers.
+        class_names: in order.
         sizes: "validation" and "test" where they are to be cut: a share or a number.
         name, input_range, fit, skipped: facts of the data set.
         others: as `from_arrays`.
@@ -49,17 +49,10 @@ def dataset(
         ValueError: what does not fit together.
     """
     train = parts["train"]
-    if class_names is None:
-        class_names = tuple(str(i) for i in range(int(train.labels.max()) + 1))
     class_names = labels.check_names(class_names)
     for part_name, part in parts.items():
         if part_name == "train":
             labels.check_all_there(part.labels, class_names, len(class_names), "labels")
-        elif int(part.labels.max()) >= len(class_names):
-            raise ValueError(
-                f"{part_name}: it has class {int(part.labels.max())}, the training images have 0 to "
-                f"{len(class_names) - 1}."
-            )
         if part.images.shape[1:] != train.images.shape[1:]:
             raise ValueError(
                 f"{part_name}: images of shape {tuple(part.images.shape[1:])}, those to train have "
@@ -67,9 +60,8 @@ def dataset(
             )
     _check_ids(parts)
     cut.check_copies(parts, class_names, duplicates)
-    named = class_names
     contents = {
-        i: f"{d.decode()}:{named[label]}"
+        i: f"{d.decode()}:{class_names[label]}"
         for part in parts.values()
         for i, d, label in zip(part.ids.tolist(), part.digests.tolist(), part.labels.tolist(), strict=True)
     }
