@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kspike import _names
 from kspike.cli.importing import Modules
-from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
+from kspike.cli.options import Data, DataDir, Download, ImageSize, card_of, open_data, read_json
 
 if TYPE_CHECKING:
+    from kspike.config import SpikformerConfig
     from kspike.data import Dataset
     from kspike.models import Spikformer
 
@@ -21,6 +22,7 @@ def train(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe as a JSON file; the options below change it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images (100).")] = None,
@@ -46,7 +48,8 @@ def train(
     Every epoch is kept: run the same command after Ctrl-C or kill -9, and it goes on, to the weights that it would have
     ended with. Validation images are looked at; nothing is chosen by them, and the test images are not read.
 
-    The number of classes and the size of the images are the data set's, whatever the file says.
+    The number of classes and the size of the images are the data set's, whatever the file says. Pictures of your own,
+    a folder, are made to fit the size that the file says, unless --image-size is given.
 
     [bold]Examples[/bold]
 
@@ -55,6 +58,8 @@ def train(
         kspike train spikformer.json --data cifar10 --recipe recipe.json --directory runs/c10
 
         kspike train auto_spikformer_c10 --weights --data cifar100 --epochs 20
+
+        kspike train spikformer.json --data photos --image-size 64 --augment flip_shift
 
         kspike train spikformer_4_384_c10 --data cifar10 --recipe recipe.json --precision mixed_bfloat16
     """
@@ -70,12 +75,14 @@ def train(
         "augment": augment, "seed": seed,
     }  # fmt: skip
     plan = base.replace(**{name: value for name, value in given.items() if value is not None})
-    images = plan.load_data(data, data_dir=existing(data_dir), download=download)
+    described = _described(config)
+    options: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "augment": plan.augment}
+    images = open_data(data, None, data_dir, download, described, image_size, **options)
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = _model(config, images, weights)
+        model = _model(config, described, images, weights)
     finally:
         keras.config.set_dtype_policy(usual)
     folder = directory or Path("runs") / _names.made_from(f"{Path(config).stem}_{images.name}")
@@ -85,21 +92,26 @@ def train(
     print(f"done: {folder}; measure it by: kspike evaluate {folder} --data {data}")
 
 
-def _model(config: str, images: Dataset, weights: bool) -> Spikformer:
-    """A JSON file, or an entry of the zoo -> the model, made for the data."""
+def _described(config: str) -> SpikformerConfig:
+    """A JSON file, or an entry of the zoo -> its architecture."""
     import kspike
 
-    fitted = {"num_classes": images.num_classes}
     if config.endswith(".json"):
-        if weights:
-            raise ValueError("--weights needs an entry of the zoo; a JSON file holds an architecture alone.")
-        described = kspike.SpikformerConfig.from_dict(read_json(Path(config)))
-        return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
-    card = card_of(config, "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo")
-    same = card["input"]["shape"] == list(images.input_shape)
+        return kspike.SpikformerConfig.from_dict(read_json(Path(config)))
+    card_of(config, "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo")
+    return kspike.zoo.load(config, weights=False).config
+
+
+def _model(config: str, described: SpikformerConfig, images: Dataset, weights: bool) -> Spikformer:
+    """The model, made for the data."""
+    import kspike
+
     if not weights:
-        described = kspike.zoo.load(config, weights=False).config
-        return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
+        return kspike.Spikformer(described.replace(input_shape=images.input_shape, num_classes=images.num_classes))
+    if config.endswith(".json"):
+        raise ValueError("--weights needs an entry of the zoo; a JSON file holds an architecture alone.")
+    card = card_of(config, "an entry of the zoo")
+    same = card["input"]["shape"] == list(images.input_shape)
     if not same:
         raise ValueError(
             f"{config} takes images {tuple(card['input']['shape'])}, {images.name!r} has {images.input_shape}."

@@ -8,7 +8,7 @@ from kspike.data.normalization import normalize
 from kspike.data.own.arrays import from_arrays
 from kspike.data.own.directory import from_directory
 from kspike.data.own.items import from_dataset
-from kspike.data.own.opening import open_data
+from kspike.data.own.opening import is_own, open_data
 from kspike.data.split import Split
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "from_arrays",
     "from_dataset",
     "from_directory",
+    "is_own",
     "load",
     "names",
     "normalize",

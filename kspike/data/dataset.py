@@ -56,7 +56,8 @@ class Dataset:
         self.name, self.version, self.class_names = source.name, source.version, source.class_names
         self.num_classes, self.input_range = len(source.class_names), source.input_range
         self.source, self.license, self.citation = source.source, source.license, source.citation
-        self.fit, self.skipped = (source.own.fit, source.own.skipped) if source.own else (None, ())
+        self.fit: str | None = None if source.own is None else source.own.fit
+        self.skipped: tuple[str, ...] = () if source.own is None else source.own.skipped
         self.input_shape = _shape(source, image_size)
         channels = self.input_shape[-1]
         self._given = channel_values("mean", mean, channels), channel_values("std", std, channels)

@@ -124,6 +124,11 @@ class Split(keras.utils.PyDataset):
         content = f"{self._source.name}:{','.join(sorted(self.ids.tolist()))}"
         return hashlib.sha256(content.encode()).hexdigest()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether these are a user's own images, which may change under the same names."""
+        return self._source.own is not None
+
     # Batches.
 
     @property

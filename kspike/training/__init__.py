@@ -5,6 +5,6 @@ from kspike.training.loading import load
 from kspike.training.loop import train
 from kspike.training.optimizer import make_optimizer
 from kspike.training.recipe import Recipe
-from kspike.training.records import read_history
+from kspike.training.records import read_data, read_history
 
-__all__ = ["FiringRates", "Recipe", "load", "make_optimizer", "read_history", "train"]
+__all__ = ["FiringRates", "Recipe", "load", "make_optimizer", "read_data", "read_history", "train"]

@@ -88,9 +88,9 @@ class Recipe:
         """The same recipe with other values."""
         return Recipe.from_dict({**self.to_dict(), **changes})
 
-    def load_data(self, name: str, **options: Any) -> datasets.Dataset:
-        """Opens a data set in this recipe's batches, order and augmentation; options as of `kspike.data.load`."""
-        return datasets.load(name, batch_size=self.batch_size, seed=self.seed, augment=self.augment, **options)
+    def load_data(self, name: str | os.PathLike[str], **options: Any) -> datasets.Dataset:
+        """Opens a data set in this recipe's batches, order and augmentation; otherwise as `kspike.data.open_data`."""
+        return datasets.open_data(name, batch_size=self.batch_size, seed=self.seed, augment=self.augment, **options)
 
     # -- JSON ----------------------------------------------------------------------------------------------------
 

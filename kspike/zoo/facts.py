@@ -128,6 +128,8 @@ def describe_data(data: Any, config: SpikformerConfig) -> dict:
     names = None if data.class_names is None else [str(name) for name in data.class_names]
     origin = {key: strict_json.plain(getattr(data, key, None), key) for key in _ORIGIN}
     origin["test_hash"] = getattr(data.test, "hash", None)
+    if getattr(data, "fit", None) is not None:  # images of the author's own: no name by which others could load them
+        origin["own"], numbers["fit"] = True, data.fit
     return {"input": {"shape": list(shape), **numbers}, "class_names": names, "data": origin}
 
 

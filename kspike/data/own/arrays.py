@@ -76,8 +76,9 @@ def from_arrays(
         (('ant', 'bee', 'cow'), 42, 6, 12)
     """
     named = None if class_names is None else naming.check_names(class_names)
-    reading = {
-        "input_range": pixels.check_range(input_range),
+    span = pixels.check_range(input_range)
+    reading: dict[str, Any] = {
+        "input_range": span,
         "size": arguments.image_size(image_size),
         "fit": pictures.check_fit(fit),
     }
@@ -93,7 +94,7 @@ def from_arrays(
             sizes[part] = cut.check_share(part, value)
     return making.dataset(
         parts, names, sizes, name=arguments.text("name", name),
-        input_range=reading["input_range"] or ((0, 1) if _is_boolean(images) else (0, 255)),
+        input_range=span or ((0, 1) if _is_boolean(images) else (0, 255)),
         fit=fit, batch_size=batch_size, seed=seed, augment=augment, mirrored=mirrored, mean=mean, std=std,
         duplicates=duplicates, source=source, license=license, citation=citation,
     )  # fmt: skip

@@ -47,7 +47,7 @@ def from_directory(
         photos/train/<class>/<file>, photos/test/...    parts as they are; what is missing is cut out of train
 
     PNG, JPEG, WebP and BMP, told by their content. Every file is read once, here, so that what is damaged is said
-    before any work; the first `memory` bytes of decoded images stay, the others are decoded again whenever they are needed.
+    before any work; the first `memory` bytes of decoded images stay, the others are decoded again whenever needed.
 
     Args:
         path: the folder.

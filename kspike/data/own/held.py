@@ -33,10 +33,14 @@ class Store:
         decode: number -> image (height, width, channels); raises ValueError for one that cannot be read.
         names: what each is called.
         memory: bytes of decoded images that stay.
+        threads: how many may decode at once; 1 where `decode` calls somebody else's code.
     """
 
-    def __init__(self, decode: Callable[[int], Array], names: Sequence[str], memory: int) -> None:
-        self.decode, self.names, self.memory = decode, names, memory
+    def __init__(
+        self, decode: Callable[[int], Array], names: Sequence[str], memory: int, threads: int = THREADS
+    ) -> None:
+        self.decode, self.names, self.memory, self.threads = decode, names, memory, threads
+        self._turn = threading.Semaphore(threads)
         self.digests: dict[int, bytes] = {}
         self.shapes: dict[int, tuple[int, ...]] = {}
         self._kept: dict[int, Array] = {}
@@ -66,7 +70,8 @@ class Store:
         if kept is not None:
             return kept
         try:
-            image = self.decode(number)
+            with self._turn:
+                image = self.decode(number)
         except ValueError as error:
             raise ValueError(f"{self.names[number]} {error}; it was whole when the data set was opened.") from None
         if digest(image) != self.digests[number]:
@@ -84,9 +89,9 @@ class Store:
 
     def _in_threads(self, numbers: Sequence[int]) -> Iterator[Any]:
         """Decodes a few ahead, in order, so that what is not kept does not pile up."""
-        with concurrent.futures.ThreadPoolExecutor(THREADS, thread_name_prefix="kspike-decode") as pool:
-            for start in range(0, len(numbers), 8 * THREADS):
-                yield from pool.map(self._try, numbers[start : start + 8 * THREADS])
+        with concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="kspike-decode") as pool:
+            for start in range(0, len(numbers), 8 * self.threads):
+                yield from pool.map(self._try, numbers[start : start + 8 * self.threads])
 
     def _try(self, number: int) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,8 @@ class _Reader:
     def part(self, name: str, data: Any, named: tuple[str, ...] | None) -> tuple[Part, tuple[str, ...]]:
         before = "" if name == "train" else f"{name}/"
         if _by_number(data):
+            images: Any
+            classes: Any
             images, classes, keys = self._by_number(name, data)
             ids = np.array([f"{before}{i:07d}" for i in range(len(keys))])
         else:
@@ -126,7 +129,7 @@ class _Reader:
             except Exception as error:  # the data set is somebody's code
                 raise ValueError(f"cannot be read: {type(error).__name__}: {error}") from error
 
-        store = held.Store(decode, [f"{name} image {i}" for i in range(len(data))], self.memory)
+        store = held.Store(decode, [f"{name} image {i}" for i in range(len(data))], self.memory, threads=1)
         bad = store.read_all(name)
         if bad:
             i, reason = next(iter(bad.items()))
@@ -142,7 +145,8 @@ class _Reader:
             raise ValueError(
                 f"{name}: images differ in shape, {shapes[0]} and {shapes[-1]} among them: pass image_size=."
             )
-        images = held.Held(store, np.arange(len(data)), shapes[0], store.image(0).dtype)
+        height, width, channels = shapes[0]
+        images = held.Held(store, np.arange(len(data)), (height, width, channels), store.image(0).dtype)
         keys = np.array([store.digests[i] for i in range(len(data))], "S32")
         return images, [classes[i] for i in range(len(data))], keys
 
@@ -197,7 +201,7 @@ class _Reader:
 
 def _by_number(data: Any) -> bool:
     """Whether single images can be read by their number, again and again."""
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")) or hasattr(data, "set_epoch"):
+    if isinstance(data, (str, bytes, os.PathLike)) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         return False
     if not len(data):
         raise ValueError(f"Expected images, received a {type(data).__name__} of none.")
@@ -205,8 +209,11 @@ def _by_number(data: Any) -> bool:
 
     if isinstance(data, keras.utils.PyDataset):
         return False
-    first = data[0]
-    label = next((first[k] for k in LABELS if k in first), 0) if isinstance(first, Mapping) else first[1]
+    try:
+        first = data[0]
+        label = next((first[k] for k in LABELS if k in first), 0) if isinstance(first, Mapping) else first[1]
+    except Exception:  # somebody's code, or no pairs: said of the image, where it is read
+        return True
     return isinstance(label, (str, bytes)) or np.ndim(pixels.to_numpy(label)) == 0
 
 
@@ -214,7 +221,7 @@ def _items(name: str, data: Any) -> Iterator[Any]:
     import keras
 
     if isinstance(data, keras.utils.PyDataset):
-        if len(data) and not np.array_equal(*(np.asarray(data[0][0]) for _ in range(2))):
+        if len(data) and not np.array_equal(np.asarray(data[0][0]), np.asarray(data[0][0])):
             raise ValueError(
                 f"{name}: its first batch is another one when it is read again: take shuffling and random changes out; "
                 "augment= makes them."
@@ -222,7 +229,7 @@ def _items(name: str, data: Any) -> Iterator[Any]:
         yield from (data[i] for i in range(len(data)))
     elif hasattr(data, "__iter__") and not isinstance(data, (str, bytes)):
         yield from data
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes)):
         yield from (data[i] for i in range(len(data)))
     else:
         raise ValueError(

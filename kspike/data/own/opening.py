@@ -26,8 +26,8 @@ _NAMED_ALONE = ("data_dir", "download", "cache", "test_split")
 def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
     """Opens a data set: a name that `load` knows, a folder for `from_directory`, or a file of arrays, `.npz`.
 
-    A known name wins over a folder of that name; `./NAME` is the folder. A file of arrays holds `images` and `labels`
-    (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`; and, if you like, `class_names`,
+    A known name wins over a folder of that name (`is_own` tells); `./NAME` is the folder. A file of arrays holds
+    `images` and `labels` (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`; and, if you like, `class_names`,
     `ids` and `input_range`. Nothing in it is executed.
 
     Args:
@@ -41,7 +41,7 @@ def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
         raise ValueError(f"Expected the name of a data set, a folder or an .npz file; received {name_or_path!r}.")
     text = os.fspath(name_or_path)
     path = expanded(text)
-    if not is_path(name_or_path):
+    if not is_own(name_or_path):
         accepted = {key: value for key, value in options.items() if key in _of(loading.load) or value is not None}
         return loading.load(text, **{key: value for key, value in accepted.items() if _given(loading.load, key, value)})
     idle = [key for key in _NAMED_ALONE if options.pop(key, None)]
@@ -49,6 +49,8 @@ def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
         raise ValueError(
             f"{text!r} is a folder or a file, and {', '.join(f'{key}=' for key in idle)} are for sets known by name."
         )
+    if not path.is_dir():
+        options.pop("channels", None)  # of arrays the channels are what they are
     if path.is_dir():
         return from_directory(path, **_taken(from_directory, options))
     if path.suffix.lower() == ".npz":
@@ -57,7 +59,7 @@ def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
     raise ValueError(f"The data {text!r} is {what}.")
 
 
-def is_path(text: str | os.PathLike[str]) -> bool:
+def is_own(text: str | os.PathLike[str]) -> bool:
     """Whether this means a folder or a file: by its form, or because one is there and no set is known by that name."""
     if isinstance(text, os.PathLike):
         return True
