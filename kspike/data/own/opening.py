@@ -27,8 +27,8 @@ def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
     """Opens a data set: a name that `load` knows, a folder for `from_directory`, or a file of arrays, `.npz`.
 
     A known name wins over a folder of that name (`is_own` tells); `./NAME` is the folder. A file of arrays holds
-    `images` and `labels` (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`; and, if you like, `class_names`,
-    `ids` and `input_range`. Nothing in it is executed.
+    `images` and `labels` (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`; and, if you
+    like, `class_names`, `ids` and `input_range`. Nothing in it is executed.
 
     Args:
         name_or_path: of the data set.
