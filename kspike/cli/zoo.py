@@ -140,7 +140,7 @@ def publish(
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
     seconds = sum(row["seconds"] for row in kspike.training.read_history(run))
-    training = {name: value for name, value in settings.items() if name in ("recipe", "precision")}
+    training = {name: value for name, value in settings.items() if name in ("recipe", "precision", "from")}
     training |= {"seconds": round(seconds)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(data, about, data_dir, download, model.config, image_size, batch_size=recipe["batch_size"])

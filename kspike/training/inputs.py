@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._batches import unaugmented
 from kspike._finite import bad_rows, scaled
 from kspike.data import Augmentation, Dataset, Split
 from kspike.data.named_augmentations import as_augmentation
@@ -134,6 +135,14 @@ def check_first(data: Any, name: str, model: Any) -> None:
         raise ValueError(f"The model has {classes} classes, the {name} labels reach {reach}.")
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise ValueError(f"The model has {classes} classes, the {name} labels have {labels.shape[1]}.")
+
+
+def unchanged(train: Any) -> Any:
+    """The training batches, unaugmented and in fixed order where the data can give them so."""
+    train = getattr(train, "inside", train)  # of prefetched ones
+    if isinstance(train, Arrays):
+        return Arrays(train.images, train.labels, train.batch_size)
+    return unaugmented(train)
 
 
 def bad_batch(train: Any, first: int, last: int) -> str | None:

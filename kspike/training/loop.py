@@ -18,6 +18,7 @@ from kspike._finite import bad_weights
 from kspike.data import Dataset
 from kspike.ops import accelerated
 from kspike.training import checkpoints, inputs, records
+from kspike.training.calibrating import calibrate
 from kspike.training.graph_replay import Prefetcher, graph_replay
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
@@ -109,6 +110,7 @@ def _train(
         rows = _open(folder, model, _settings(model, training, validation, recipe), recipe.epochs, resume)
         if facts is not None:
             records.write_data(folder, facts)
+        records.write_layers(folder, model)
     if rows and verbose:
         print(f"going on after epoch {len(rows)} of {recipe.epochs} in {folder}", flush=True)
     if len(rows) >= recipe.epochs:
@@ -127,7 +129,7 @@ def _train(
             epochs=recipe.epochs,
             shuffle=False,  # the data shuffles itself, by its seed and the epoch
             verbose=1 if verbose > 1 else 0,
-            callbacks=[_Epochs(training, recipe, rows, folder, verbose), *callbacks],
+            callbacks=[_Epochs(training, recipe, rows, folder, verbose, validation), *callbacks],
         )
     return model
 
@@ -168,6 +170,7 @@ def _settings(model: keras.Model, training: Any, validation: Any, recipe: Recipe
         "model": config.to_dict() if config is not None and hasattr(config, "to_dict") else type(model).__name__,
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "images": getattr(training, "hash", None),
+        **({"from": origin} if (origin := getattr(model, "origin", None)) else {}),
         **({"validation_images": validation.hash} if getattr(validation, "is_own", False) else {}),
         **({} if policy == "float32" else {"precision": policy}),
     }
@@ -177,9 +180,16 @@ class _Epochs(keras.callbacks.Callback):
     """Keeps a checkpoint of each epoch, prints a line, and stops where the loss, or a weight, is not finite."""
 
     def __init__(
-        self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
+        self,
+        data: Any,
+        recipe: Recipe,
+        rows: list[dict[str, float]],
+        folder: Path | None,
+        verbose: int,
+        validation: Any,
     ) -> None:
         super().__init__()
+        self.validation = validation
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
         self.looked = 0  # batches of this epoch up to the last finite loss
 
@@ -196,6 +206,8 @@ class _Epochs(keras.callbacks.Callback):
         self._look(logs, None)
         if (found := bad_weights(self.model)) is not None:  # the last step's loss is from before it
             raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
+        if self.recipe.ema is not None and epoch + 1 == self.recipe.epochs and logs is not None:
+            logs |= self._average()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
         self.rows.append(row)
@@ -204,6 +216,19 @@ class _Epochs(keras.callbacks.Callback):
         if self.say:
             shown = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k in (logs or {}))
             print(f"epoch {epoch + 1}/{self.recipe.epochs}  {shown}  {row['seconds']:.1f} s", flush=True)
+
+    def _average(self) -> dict[str, float]:
+        """Gives the model its averaged weights, and statistics that belong to them; what they reach on validation.
+
+        Before the last epoch is kept, so that a finished run is kept with them.
+        """
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.model._flatten_layers()):
+            calibrate(self.model, inputs.unchanged(self.data))
+        if self.validation is None:
+            return {}
+        found = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        return {f"val_{name}": value for name, value in found.items()}
 
     def _rate(self) -> Any:
         return self.model.optimizer.learning_rate

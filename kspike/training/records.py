@@ -17,11 +17,14 @@ from kspike import _json, _lock
 from kspike._csv import as_csv, uncell
 from kspike._files import expanded, folder_aside, sha256, sync, write_bytes
 from kspike._messages import shown
+from kspike.layers._state import layer_state
 from kspike.training import checkpoints
 from kspike.training.checkpoints import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
 
 #: What is known of the data set of a run: for whoever gives the model new images.
 DATA = "data.json"
+#: Frozen layers, and others that are not as the architecture makes them.
+LAYERS = "layers.json"
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
@@ -67,8 +70,10 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
             )
         write_bytes(path, json.dumps(settings, indent=2).encode(), durable=True)
         return
-    before = _flat(read_settings(folder))
-    now = _flat(settings)
+    before, now = read_settings(folder), dict(settings)
+    if "from" not in before:  # kept by an earlier version, which did not say it
+        now.pop("from", None)
+    before, now = _flat(before), _flat(now)
     for key in sorted(before.keys() | now.keys()):
         if key in ("images", "validation_images") and before.get(key) != now.get(key):
             part = "training" if key == "images" else "validation"
@@ -147,6 +152,21 @@ def read_data(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
     return found
 
 
+def write_layers(folder: Path, model: keras.Model) -> None:
+    """Writes which layers are frozen, or otherwise not as the architecture makes them; nothing where none is."""
+    found = layer_state(model, getattr(model, "_policy_of", None))
+    path = folder / LAYERS
+    if found:
+        write_bytes(path, json.dumps(found, indent=2).encode())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_layers(folder: Path) -> dict[str, Any] | None:
+    """Gives what `write_layers` wrote, for `kspike.layers._state.restore`."""
+    return _json.read_object(folder / LAYERS) if (folder / LAYERS).is_file() else None
+
+
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
     """Loads the newest complete epoch into a compiled model; returns its history, empty if there is none.
 
@@ -198,7 +218,7 @@ def forget(folder: Path) -> None:
     for old in checkpoints.epochs(folder):
         checkpoints.remove(old)
     checkpoints.clear(folder)
-    for name in (SETTINGS, HISTORY, DATA):
+    for name in (SETTINGS, HISTORY, DATA, LAYERS):
         (folder / name).unlink(missing_ok=True)
 
 
