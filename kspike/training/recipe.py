@@ -126,7 +126,12 @@ class Recipe:
         values = {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
         if isinstance(self.augment, Augmentation):
             values["augment"] = self.augment.to_dict()
+        if self.layer_rates is not None:
+            values["layer_rates"] = dict(self.layer_rates)
         return values
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True))  # layer_rates is a mapping
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
