@@ -17,6 +17,7 @@ import typer
 from kspike import _start
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
+from kspike.cli.predict import predict
 from kspike.cli.search import search
 from kspike.cli.train import train
 from kspike.cli.wording import Command, command_of, in_options
@@ -92,7 +93,7 @@ def kspike_command(
     """
 
 
-for command in (search, train, evaluate, energy):
+for command in (search, train, evaluate, energy, predict):
     app.command(cls=Command, no_args_is_help=True)(command)
 app.add_typer(zoo, name="zoo")
 

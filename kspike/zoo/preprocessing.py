@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,9 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
             f"Expected the card of {entry.name} to state range, mean and std; it was published without data. "
             "Normalise the images as its author did."
         )
-    array = _to_numpy(images)
-    _check_shape(array, tuple(stated["shape"]), entry.name)
-    _check_values(array, stated["range"], entry.name)
+    array = to_numpy(images)
+    check_shape(array, tuple(stated["shape"]), entry.name)
+    check_values(array, stated["range"], entry.name)
     from kspike.data.normalization import normalize
 
     low, high = stated["range"]
@@ -70,9 +71,8 @@ def decode_predictions(
     """
     entry = _open(name, directory, "logits")
     classes = entry.config().num_classes
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
-    array = _to_numpy(logits).astype("float64")
+    check_top(top)
+    array = to_numpy(logits).astype("float64")
     if array.ndim != 2 or array.shape[1] != classes:
         raise ValueError(
             f"Expected logits of shape (n, {classes}), one a class of {entry.name}; received {array.shape}. "
@@ -80,12 +80,23 @@ def decode_predictions(
         )
     if not np.all(np.isfinite(array)):
         raise ValueError("Expected finite logits; received NaN or infinity.")
-    names = entry.metadata.get("class_names") or [str(index) for index in range(classes)]
+    return decode(array, entry.metadata.get("class_names") or [str(index) for index in range(classes)], top)
+
+
+def decode(logits: np.ndarray, names: Sequence[str], top: int) -> list[list[tuple[int, str, float]]]:
+    """Logits `(n, classes)` -> for each image the `top` classes, likeliest first, as (index, name, probability)."""
+    array = logits.astype("float64")
     shifted = np.exp(array - array.max(axis=-1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=-1, keepdims=True)
     # A stable sort: of equal logits the lower index comes first, on every backend.
     order = np.argsort(-array, axis=-1, kind="stable")[:, :top]
     return [[(int(k), names[k], float(row[k])) for k in best] for best, row in zip(order, probabilities, strict=True)]
+
+
+def check_top(top: Any) -> None:
+    """Refuses a `top` that is no whole number above 0, by ValueError."""
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
 
 
 def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: str) -> Entry:
@@ -96,7 +107,8 @@ def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: s
     return Entry.open(name, directory)
 
 
-def _to_numpy(values: Any) -> np.ndarray:
+def to_numpy(values: Any) -> np.ndarray:
+    """Numbers of any library as a NumPy array; ValueError of anything else."""
     if hasattr(values, "shape") and not isinstance(values, np.ndarray):
         from keras import ops
 
@@ -110,7 +122,8 @@ def _to_numpy(values: Any) -> np.ndarray:
     return array
 
 
-def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    """Refuses what is no batch of images of this shape, by ValueError."""
     if array.shape == shape:
         raise ValueError(
             f"Expected a batch of images (n, *{shape}); received one image. Add the batch axis: images[None]."
@@ -124,7 +137,8 @@ def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _check_values(array: np.ndarray, span: list, name: str) -> None:
+def check_values(array: np.ndarray, span: Sequence[float], name: str) -> None:
+    """Refuses pixels outside of the raw range, or scaled already, by ValueError."""
     if array.size == 0:
         return
     low, high = float(array.min()), float(array.max())

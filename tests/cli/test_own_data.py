@@ -173,3 +173,27 @@ def test_a_supernet_is_searched_for_the_users_pictures(place, tmp_path):
     )  # fmt: skip
     best = kspike.SpikformerConfig.from_dict(json.loads((tmp_path / "p" / "best.json").read_text()))
     assert best.input_shape == (8, 8, 3) and best.num_classes == 3
+
+
+def test_predict_names_what_is_on_pictures(place, tmp_path):
+    shown = done("predict", place / "run", place / "photos" / "ant" / "0.png", place / "photos" / "bee", "--top", 2)
+    lines = shown.splitlines()
+    assert len(lines) == 21 and lines[0].startswith(str(place / "photos" / "ant" / "0.png"))
+    assert lines[0].count("%") == 2
+    rows = [json.loads(line) for line in done("predict", place / "run", place / "photos", "--json").splitlines()]
+    assert len(rows) == 60 and len(rows[0]["classes"]) == 3
+    assert sum(each["probability"] for each in rows[0]["classes"]) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.shared
+def test_predict_says_which_files_are_no_pictures(place, tmp_path):
+    (tmp_path / "bad\x1b[31m.txt").write_text("no picture")
+    Image.fromarray(picture(0)).save(tmp_path / "good.png")
+    result = kspike_command("predict", place / "run", tmp_path)
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 1 and "\x1b" not in result.output
+    assert "is no PNG" in result.stderr and "1 of 2 files" in result.stderr
+    result = kspike_command("predict", place / "run", tmp_path, "--json")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1 and "is no PNG" in rows[0]["error"] and rows[1]["classes"]
+    assert "is not there" in fails("predict", place / "run", tmp_path / "nothing.png")
+    assert "publish it" in fails("predict", tmp_path / "model.keras", tmp_path)

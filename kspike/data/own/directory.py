@@ -85,7 +85,7 @@ def from_directory(
     name = arguments.text("name", root.resolve().name if name is None else name)
     everything = [file for listed in files.values() for file in listed]
     store = held.Store(
-        lambda i: _with_channels(pictures.decode(everything[i].path, size, fit), channels),
+        lambda i: pictures.with_channels(pictures.decode(everything[i].path, size, fit), channels),
         [str(file.path) for file in everything],
         memory,
     )
@@ -146,12 +146,3 @@ def _parts(
         ids = np.array([file.id for file in kept])
         parts[part] = Part(images, classes, ids, np.array([store.digests[n] for n in numbers], "S32"))
     return parts
-
-
-def _with_channels(image: np.ndarray, channels: int | None) -> np.ndarray:
-    """Colour made grey where that is asked for (ITU-R 601, as Pillow does); grey is repeated where it is read."""
-    if channels != 1 or image.shape[2] == 1:
-        return image
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(image).convert("L"))[..., None]

@@ -34,7 +34,7 @@ def read(root: Path, class_names: tuple[str, ...] | None) -> tuple[dict[str, lis
     """
     if not root.is_dir():
         raise ValueError(f"Expected a folder of pictures, <class>/<file>; {str(root)!r} is {_other(root)}.")
-    top = _folders(root)
+    top = folders_of(root)
     tops: list[tuple[str, Path]]
     if _is_parted(top):
         doubled = [name for name in top if list(map(PARTS.__getitem__, top)).count(PARTS[name]) > 1]
@@ -83,7 +83,7 @@ def _is_parted(top: dict[str, Path]) -> bool:
     """Whether these are parts: by name, and the one to train holds folders (a class may be called "train")."""
     if "train" not in top or not set(top) <= set(PARTS):
         return False
-    return bool(_folders(top["train"]))
+    return bool(folders_of(top["train"]))
 
 
 def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:
@@ -94,8 +94,8 @@ def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:
             "Expected <class>/<file> in it: give the folder that holds the folders of the classes."
         )
     found: dict[str, list[Listed]] = {}
-    for name, path in _folders(folder).items():
-        deeper = sorted(_folders(path))
+    for name, path in folders_of(folder).items():
+        deeper = sorted(folders_of(path))
         if deeper:
             raise ValueError(
                 f"{path} holds the folders {listed(deeper)}; expected files alone, {folder}/<class>/<file>, or the "
@@ -107,7 +107,8 @@ def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:
     return found
 
 
-def _folders(folder: Path) -> dict[str, Path]:
+def folders_of(folder: Path) -> dict[str, Path]:
+    """The folders in a folder by name, in order, but hidden ones."""
     return {path.name: path for path in _entries(folder) if path.is_dir()}
 
 

@@ -117,6 +117,17 @@ def _fitted(picture: Any, size: tuple[int, int] | None, fit: str) -> Any:
     return picture.resize((size[1], size[0]), kind, box=(left, top, right, bottom))
 
 
+def with_channels(image: Array, channels: int | None) -> Array:
+    """A picture as grey (ITU-R 601, as Pillow weighs colours) or in three channels; None leaves it as it is."""
+    if channels is None or image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return np.broadcast_to(image, (*image.shape[:2], 3))
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+
+
 def fitted_array(image: Array, size: tuple[int, int], fit: str) -> Array:
     """An array (height, width, channels), uint8 or float32, made to fit as a picture is, channel by channel."""
     from PIL import Image
