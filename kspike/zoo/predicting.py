@@ -224,7 +224,7 @@ def _open(
         if about is None:
             raise ValueError(
                 f"The run in {os.fspath(name_or_folder)} does not say how its images were normalised: it was trained "
-                "on arrays, or by an older kspike. Train on a data set (kspike.data.from_arrays), or publish it with one."
+                "on arrays, or by an older kspike. Train on a data set (kspike.data.from_arrays), or publish with one."
             )
         return training.load(name_or_folder), about, os.fspath(name_or_folder)
     entry = Entry.open(name_or_folder, directory)
