@@ -28,6 +28,7 @@ RANKS = {
     "_finite": 0,
     "_lazy": 0,
     "_registry": 0,
+    "_stages": 0,
     "_resources": 0,
     "_start": 0,
     "_types": 0,
@@ -86,7 +87,7 @@ ONLY_IN = {
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
     "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
-    "_registry", "_resources", "_start", "_types",
+    "_registry", "_resources", "_stages", "_start", "_types",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
@@ -190,8 +191,10 @@ def test_parts_form_no_circle():
     assert not circles, f"parts that import each other in a circle: {circles}"
 
 
-#: A genome knows its space, and a space makes genomes.
-ONE_WITH_ITSELF = {"kspike.space.checks", "kspike.space.expression", "kspike.space.genome", "kspike.space.search_space"}
+#: A genome knows its space, and a space makes genomes; what a space is made of is told the space.
+ONE_WITH_ITSELF = {
+    f"kspike.space.{name}" for name in ("checks", "conditions", "expression", "extremes", "genome", "search_space")
+}
 
 
 def test_modules_form_no_circle():

@@ -71,12 +71,15 @@ class SpikingNeuron(keras.layers.Layer):
         """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
         raise NotImplementedError
 
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        """The neuron as `kspike.ops.lif` takes it."""
+        return {**self.time_constant(channels), **self.neuron_arguments}
+
     def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        time_constant = self.time_constant(inputs.shape[-1])
-        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
+        found = lif(x, **self.fused(inputs.shape[-1]), dtype=self.compute_dtype, v=self.potentials)
         spikes = self.kept(found)
         if self.listener is not None:
             self.listener(spikes)
@@ -148,7 +151,10 @@ class Neuron(SpikingNeuron):
             raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")
         self.groups = groups
 
-    one_pass = False
+    @property
+    def one_pass(self) -> bool:
+        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
+        return self.component.one_pass
 
     def build(self, input_shape: tuple) -> None:
         if self.groups > 1 and (input_shape[-1] is None or input_shape[-1] % self.groups):
@@ -169,7 +175,13 @@ class Neuron(SpikingNeuron):
         spread = learned_weights(weights, channels or 0)
         return Membrane(self.component, tau=self.tau, weights=spread, **self.neuron_arguments)
 
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        """The neuron as `kspike.ops.lif` takes it, where that computes it."""
+        return self.membrane(channels).fused
+
     def call(self, inputs: Currents) -> Spikes:
+        if self.one_pass:
+            return super().call(inputs)
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
@@ -185,9 +197,12 @@ class Neuron(SpikingNeuron):
         return tuple(rest if value == "rest" else float(value) for value in self.component.states.values())
 
     def states(self) -> tuple[Any, ...]:
-        return self.potentials
+        return super().states() if self.one_pass else self.potentials
 
     def resume(self, states: tuple[Any, ...] | None) -> None:
+        if self.one_pass:
+            super().resume(states)
+            return
         self.__dict__["potentials"] = states
 
     def get_config(self) -> dict[str, Any]:

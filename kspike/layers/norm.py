@@ -44,7 +44,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
             done = norm_lif(
                 inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
-                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
+                **neuron.fused(inputs.shape[-1]),
             )  # fmt: skip
             if done is not None:
                 found, mean, variance = done
@@ -58,11 +58,15 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def _remember(self, mean: PerChannel, variance: PerChannel) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            batch = ops.stop_gradient(batch)
-            if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
-                batch = ops.cast(batch, moving.dtype)
-            # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
-            moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
+            moving.assign(self.moved(moving, batch))
+
+    def moved(self, moving: keras.Variable, batch: PerChannel) -> PerChannel:
+        """What stored moments become by those of a batch."""
+        batch = ops.stop_gradient(batch)
+        if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
+            batch = ops.cast(batch, moving.dtype)
+        # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
+        return moving.value * self.momentum + batch * (1.0 - self.momentum)
 
 
 class Normalise:

@@ -4,5 +4,6 @@ from kspike.models.anytime import anytime
 from kspike.models.early_exit import EarlyExit, early_exit
 from kspike.models.exit_curve import Exit, ExitCurve, exit_curve
 from kspike.models.spikformer import Spikformer
+from kspike.models.unrolled import unroll
 
-__all__ = ["EarlyExit", "Exit", "ExitCurve", "Spikformer", "anytime", "early_exit", "exit_curve"]
+__all__ = ["EarlyExit", "Exit", "ExitCurve", "Spikformer", "anytime", "early_exit", "exit_curve", "unroll"]

@@ -101,8 +101,9 @@ def _fitted(
     channels = old.image_shape[2], new.image_shape[2]
     if value.ndim == 4 and axis == 2 and (value.shape[2], shape[2]) == channels:
         return _channels(value, shape[2])
-    if (value.shape[axis], shape[axis]) == (old.tokens, new.tokens) and old.grid != new.grid:
-        return _over_grid(value, axis, old.grid, new.grid)
+    for before, after in zip(old.grids, new.grids, strict=False):  # of each stage
+        if (value.shape[axis], shape[axis]) == (before[0] * before[1], after[0] * after[1]):
+            return _over_grid(value, axis, before, after)
     return None
 
 

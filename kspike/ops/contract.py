@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 
-from kspike._types import Array, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
+from kspike._types import Array, Currents, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
 from kspike.ops.watching import Ran
 from kspike.surrogate import Surrogate
 
@@ -41,6 +41,8 @@ class Backend:
         watched: (run, args) -> what `run` returns, and the products that ran inside places.
 
     Fast forms:
+        charge, reset: a time step's potential before its spikes and after them.
+        level: the integer neuron.
         lif: neurons over time. lif_from: the same from given potentials; it returns the last ones too.
         norm_lif: normalisation and neurons in one pass forward and one backward.
         batch_norm: normalisation by the batch's own moments.
@@ -67,6 +69,9 @@ class Backend:
     place: Callable[[int], AbstractContextManager]
     watched: Callable[[Callable, tuple], tuple[Any, list[Ran]]]
 
+    charge: Fast[Potentials] = None
+    reset: Fast[Potentials] = None
+    level: Fast[Currents] = None
     lif: Fast[Spikes] = None
     lif_from: Fast[tuple[Spikes, Potentials]] = None
     norm_lif: Fast[tuple[Spikes, PerChannel, PerChannel]] = None

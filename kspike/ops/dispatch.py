@@ -96,6 +96,35 @@ def spike(u: Annotated[Array, "..."], surrogate: Any = "sigmoid") -> Annotated[A
     return backend.spike(u, surrogates.get(surrogate))
 
 
+def charge(
+    v: Potentials,
+    x: Potentials,
+    *,
+    tau: float | Array | None = None,
+    inverse_tau: Array | None = None,
+    v_reset: float | None = 0.0,
+    decay_input: bool = True,
+) -> Potentials:
+    """One step of `lif` up to its spikes: h[t] from v[t-1] and x[t], `(batch, ...)`; arguments as there."""
+    fast = _fast("charge") if inverse_tau is None else None
+    h = None if fast is None else fast(v, x, tau, v_reset, decay_input)
+    return reference.charge(v, x, over(tau, inverse_tau), v_reset, decay_input) if h is None else h
+
+
+def over(tau: float | Array | None = None, inverse_tau: Array | None = None) -> Callable[[Array], Array]:
+    """y -> y / tau as every form of the neuron rounds it, or y * inverse_tau."""
+    return (lambda y: backend.divide(y, tau)) if inverse_tau is None else (lambda y: y * inverse_tau)
+
+
+def reset(
+    h: Potentials, s: Potentials, *, v_threshold: float | Array, v_reset: float | None, detach_reset: bool = True
+) -> Potentials:
+    """One step of `lif` after its spikes s: v[t] from h[t]; arguments as there."""
+    fast = _fast("reset") if detach_reset else None
+    v = None if fast is None else fast(h, s, v_threshold, v_reset)
+    return reference.reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset) if v is None else v
+
+
 def lif(
     x: Currents,
     *,
@@ -147,6 +176,16 @@ def lif(
     spikes, last = reference.lif(x, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, v=v, **args)
     spikes = ops.cast(spikes, dtype)
     return spikes if v is None else (spikes, last)
+
+
+def level(x: Currents, levels: int) -> Currents:
+    """The integer neuron: round(clip(x, 0, levels)) / levels, half to even, of a float tensor of any shape.
+
+    Its gradient is 1 / levels in [0, levels], both ends included, and 0 outside.
+    """
+    fast = _fast("level")
+    y = fast(x, levels) if fast is not None and _is_concrete(x) else None
+    return reference.level(x, levels, backend.divide) if y is None else y
 
 
 def norm_lif(
@@ -223,9 +262,10 @@ def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
 
     (q k^T) v = q (k^T v) exactly for integers, as spikes are, so the cheaper order is used: k^T v first where there are
-    more tokens than channels in a head.
+    more tokens than channels in a head. Heads of v may have more channels than those of q and k; the result has as many
+    as v.
     """
-    fast = _fast("attend")
+    fast = _fast("attend") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v) if fast is not None and _is_concrete(q) else None
     return reference.attend(q, k, v) if y is None else y
 
@@ -234,9 +274,10 @@ def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], i
     """q k^T v, in float32, of (batch, time, tokens, channels), where the head width is a run-time tensor.
 
     `index`, a tensor, picks it from `head_dims`; no shape depends on it. Where channels are no multiple of the width,
-    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are.
+    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are. v may have a multiple
+    of the channels of q and k, and its heads as many times their width.
     """
-    fast = _fast("attend_chosen")
+    fast = _fast("attend_chosen") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v, head_dims, index) if fast is not None and _is_concrete(q) else None
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 

@@ -6,7 +6,7 @@ import copy
 import os
 from typing import Any
 
-from kspike import components
+from kspike import _stages, components
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.ann import ann_twin
 from kspike.zoo import naming
@@ -47,13 +47,13 @@ def _summary(metadata: dict, config: dict) -> str:
     usual = {"lif": "LIF neurons", "plif": "LIF neurons with a learned time constant"}
     neuron = components.get("neuron", config["neuron"])
     neurons = usual.get(neuron.label, f"neurons {neuron.label}")
-    words = {role: config[role] for role in ("stem", "mixer", "mlp") if role in config}  # where not Spikformer's own
-    own = "".join(f", {role} {_labels(role, value)}" for role, value in words.items())
+    fields = {"stem": "stem", "downsample": "downsample", **components.BRANCHES, "head": "head"}
+    words = {field: config[field] for field in fields if field in config}  # where not Spikformer's own
+    own = "".join(f", {field} {_labels(fields[field], value)}" for field, value in words.items())
     return (
         f"A spiking transformer (Spikformer family) {found}{f' on {data}' if data else ''}: "
         f"{metadata['parameters']:,} parameters, "
-        f"{config['timesteps']} time steps, {config['depth']} block{'s' if config['depth'] > 1 else ''} of width "
-        f"{config['embed_dim']}{own}, {neurons}, "
+        f"{config['timesteps']} time steps, {_stages.in_words(config['depth'], config['embed_dim'])}{own}, {neurons}, "
         f"{config['residual']!r} shortcut."
     )
 

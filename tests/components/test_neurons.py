@@ -1,5 +1,6 @@
 """Neuron components run step by step: as the fused LIF, by hand-worked numbers, over any T, on and on; refusals."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike import layers
+from kspike import components, layers
 from kspike.layers import stepping
 from kspike.models import anytime, early_exit
+from tests.components.own import temporary  # noqa: F401
 from tests.components.written import ALIF, SteppedLIF, SteppedPLIF
 from tests.helpers import input_gradient, run, to_numpy, wake, weight_gradients
 
@@ -56,6 +58,58 @@ def test_the_step_of_plif_is_the_fused_plif():
         found.append((spikes, gradients[id(neuron.w)]))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5, atol=1e-6)
+
+
+def test_the_fused_if_is_its_step_to_the_bit():
+    options = [{"v_reset": v_reset, "detach_reset": d} for v_reset in (0.0, None, -0.5) for d in (True, False)]
+    x = currents(len(options), 3, 6, 40)
+    upstream = np.random.default_rng(1).normal(size=x.shape).astype("float32")
+    pair = [all_of([layers.Neuron(name, **each) for each in options]) for name in ("if", "written_if")]
+    (spikes, gradient), (found, other) = (input_gradient(each, x, upstream) for each in pair)
+    np.testing.assert_array_equal(found, spikes)
+    np.testing.assert_allclose(gradient, other, rtol=1e-6, atol=1e-6)
+    assert 0.1 < spikes.mean() < 0.95
+
+
+def test_a_fused_neuron_starts_where_the_last_call_ended():
+    x = currents(2, 6, 9)
+    neuron = layers.Neuron("if", v_reset=-0.5)
+    whole = run(neuron, x)
+    neuron.resume(neuron.start)
+    parts = [run(neuron, x[:, :4]), run(neuron, x[:, 4:])]
+    np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
+    neuron.resume(None)
+    np.testing.assert_array_equal(run(neuron, x), whole)
+
+
+def test_a_step_that_is_not_the_fused_pass_it_names_is_refused(temporary):
+    @components.register("neuron", "no_lif")
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class NoLIF(SteppedLIF):
+        fused = {"tau": 5.0}
+
+    with pytest.raises(ValueError, match="no_lif.*fused"):
+        components.check(NoLIF())
+
+
+def test_fused_constants_that_nobody_knows_are_refused(temporary):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Wrong(components.Neuron):
+        fused = {"tau_": 2.0}
+
+        def step(self, x, v, *, charge, spike):
+            return spike(charge(v, x)), (v,)
+
+    with pytest.raises(ValueError, match="'tau_'.*did you mean 'tau'"):
+        components.register("neuron", "wrong_constants")(Wrong)
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class TwoStates(Wrong):
+        fused = True
+        states = {"v": "rest", "a": 0.0}
+
+    with pytest.raises(ValueError, match="one state"):
+        components.register("neuron", "two_states")(TwoStates)
 
 
 def test_if_by_hand():

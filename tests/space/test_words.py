@@ -7,11 +7,13 @@ import pytest
 
 from kspike import SpikformerConfig
 from kspike.space import Genome, SearchSpace
+from tests.space import staged
 from tests.space.words import BASE, IF, SMALL, SPACES, Gate, Patch
 
 pytestmark = pytest.mark.once
 
-NAMES = sorted(SPACES)
+ALL = SPACES | {f"stages_{name}": space for name, space in staged.SPACES.items()}
+NAMES = sorted(ALL)
 
 
 def everything(space):
@@ -21,7 +23,7 @@ def everything(space):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_genomes_are_one_exactly_where_they_build_one_network(name):
-    space = SPACES[name]
+    space = ALL[name]
     genomes, configs = {}, {}
     for genome in itertools.islice(everything(space), 0, None, max(1, space.cardinalities.prod() // 3000)):
         config = genome.to_config()
@@ -32,7 +34,7 @@ def test_two_genomes_are_one_exactly_where_they_build_one_network(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_size_and_walk_hold_every_network_once(name):
-    space = SPACES[name]
+    space = ALL[name]
     walked = [genome.to_config() for genome in space.genomes()]
     assert space.size() == len(walked) == len(set(walked))
     if space.cardinalities.prod() <= 5000:
@@ -48,7 +50,7 @@ def test_a_large_space_is_counted_by_hand():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_genomes_and_spaces_travel_as_json(name):
-    space = SPACES[name]
+    space = ALL[name]
     again = SearchSpace.from_dict(json.loads(json.dumps(space.to_dict())))
     assert again == space and again.fingerprint() == space.fingerprint()
     for seed in range(5):
@@ -169,7 +171,7 @@ def test_heads_divide_widths_only_where_something_has_heads():
 def test_spaces_of_words_follow_the_schema(name):
     jsonschema = pytest.importorskip("jsonschema")
     schema = SearchSpace.schema()
-    data = json.loads(json.dumps(SPACES[name].to_dict()))
+    data = json.loads(json.dumps(ALL[name].to_dict()))
     jsonschema.validate(data, schema)
     for wrong in ("nosuch", {"name": "nosuch"}, {"bias": True}, {"name": "words_gate", "biased": 1}):
         with pytest.raises(jsonschema.ValidationError):

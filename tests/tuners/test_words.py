@@ -15,16 +15,17 @@ from kspike.tuners.engine.report.export import to_csv
 from kspike.tuners.engine.report.importance import importance
 from kspike.tuners.hypermodel import genome_of, hyperparameters, values_of
 from kspike.tuners.project.text import genes
+from tests.space import staged
 from tests.space.words import BASE, SPACES, Gate
 
 pytestmark = pytest.mark.once
 
-NAMES = sorted(SPACES)
+ALL = SPACES | {f"stages_{name}": space for name, space in staged.SPACES.items()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_genomes_and_hyperparameters_are_two_forms_of_one(name):
-    space = SPACES[name]
+    space = ALL[name]
     hp = hyperparameters(space)
     for seed in range(10):
         genome = space.sample(seed=seed)
@@ -53,6 +54,14 @@ def test_keras_tuners_own_oracle_draws_words():
     )
     drawn = {genome_of(oracle.populate_space(str(i))["values"], space) for i in range(20)}
     assert len(drawn) > 10
+
+
+def test_blocks_of_a_stage_are_active_by_its_own_depth():
+    by_name = {p.name: p for p in hyperparameters(staged.SPACES["by_stage"]).space}
+    assert by_name["depth.1"].values == [1, 2] and not by_name["mixer.1/1"].conditions
+    assert {c.name: c.values for c in by_name["mixer.1/2"].conditions} == {"depth.1": [2]}
+    conditions = {c.name: c.values for c in by_name["num_heads.1/2"].conditions}
+    assert conditions == {"depth.1": [2], "mixer.1/2": ["ssa"]}
 
 
 def test_mutation_and_crossover_give_genomes_of_the_space():
@@ -100,6 +109,32 @@ def test_tables_name_words_and_leave_out_what_is_not_expressed():
     assert genes(mixed) == "mixer words_gate(bias=False),ssa; width 16; depth 2; heads -,2; ratio 1"
     none = space.genome(depth=1, embed_dim=16, mlp_ratio=1, mixer="words_none")
     assert genes(none) == "mixer words_none; width 16; depth 1; ratio 1"
+
+
+def test_tables_say_which_stage(tmp_path):
+    space = staged.SPACES["local"]
+    genome = space.genome(
+        depth={1: 2}, local={1: ("identity", "words_gate")}, mixer=("ssa", "words_none", "ssa"), num_heads=(2, 1, 1),
+        mlp={0: "words_flat"}, v_threshold={"attention": 0.5},
+    )  # fmt: skip
+    assert genes(genome) == (
+        "local mixer stage 1 identity,words_gate; mixer ssa|words_none,ssa; MLP stage 0 words_flat; depth stage 1 2; "
+        "heads 2|-,1; threshold attention 0.5|-,0.5"
+    )
+    assert str(genome).startswith("depth.1=2 local.1=identity,words_gate mixer=ssa|words_none,ssa mlp.0=words_flat")
+    row = Candidate(Proposal(0, 0, genome), {"accuracy": 0.5}, score=0.5)
+    with open(to_csv([row], tmp_path / "c.csv"), newline="") as file:
+        (read,) = csv.DictReader(file)
+    assert read["gene:mixer"] == "ssa|words_none ssa" and read["gene:local.1"] == "identity words_gate"
+    assert read["gene:num_heads"] == "2|- 1" and read["gene:depth.1"] == "2"
+
+
+def test_importance_sees_which_stage_matters():
+    space = staged.SPACES["widths_and_depths"]
+    shares = importance(candidates(space, lambda genome: genome.depths[2]), lambda c: c.accuracy)
+    assert shares["depth.2"] == pytest.approx(1.0) and shares["depth.1"] < 0.2 and shares["embed_dim.0"] < 0.2
+    found = dict(chosen_values(space, [candidates(space, lambda genome: 0.5)]))
+    assert [label for label, _ in found["embed_dim.2"]] == ["16", "24"]
 
 
 def test_csv_holds_labels(tmp_path):

@@ -9,8 +9,8 @@ from typing import Any
 from kspike.components.parts import Neuron, Pool
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declared, Dimensions, updates
-from kspike.cost.analytic.rows import BLOCK, NUMBERS, Row, rows
-from kspike.cost.analytic.sizes import Sizes
+from kspike.cost.analytic.rows import NUMBERS, Row, rows
+from kspike.cost.analytic.sizes import FIELDS, Sizes
 
 
 def table(config: Any) -> tuple[Row, ...]:
@@ -97,9 +97,17 @@ def pools(config: Any) -> dict[str, list[tuple[int, str | None]]]:
 
 def _components(config: SpikformerConfig) -> Iterator[tuple[str, Declared, Dimensions]]:
     """(path, declaration, sizes) of every component of one network, in running order."""
-    stem = Declared.of("stem", config.stem, config.stem_settings, config.image_shape[:2])
-    yield "stem", stem, Dimensions(config.sizes(), stem.label)
-    for block in range(config.depth):
-        for place, role in BLOCK:
-            declared = Declared.of(role, getattr(config, role)[block], config.network, config.grid)
-            yield f"block_{block}/{place}", declared, Dimensions(config.sizes(block), declared.label)
+    end = {"residual": config.residual}
+    for place, _, _ in Sizes.of_configs([config]).places():
+        if place.field == "stem":
+            word, network, grid, sizes = config.stem, config.stem_settings, config.image_shape[:2], config.sizes()
+        elif place.field == "downsample":
+            word, network, grid = config.downsample[place.index], end, config.grids[place.index]
+            sizes = config.between(place.index + 1)
+        elif place.field == "head":
+            word, network, grid, sizes = config.head, end, config.grid, {"width": config.features}
+        else:
+            word, network = getattr(config, place.field)[place.index], config.network
+            grid, sizes = config.grids[config.stage(place.index)], config.sizes(place.index)
+        declared = Declared.of(FIELDS[place.field], word, network, grid)
+        yield place.path, declared, Dimensions(sizes, declared.label)

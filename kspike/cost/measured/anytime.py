@@ -16,7 +16,7 @@ from kspike.cost.conventions.base import Convention
 from kspike.cost.measured.products import ProductActivity
 from kspike.layers import RateDecoding
 from kspike.layers._parts import fold_time, unfold_time
-from kspike.models.anytime import running_mean
+from kspike.models.anytime import running_mean, together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Reader:
     """Computes logits after every step: the head applied to the running mean over time, not to the mean over all T.
 
     No layer before the head uses a later step (normalisation uses moving statistics, so no other step at all). The
-    logits after step t of T are therefore those of the same weights with T = t.
+    logits after step t of T are therefore those of the same weights with T = t. Where a component takes several steps
+    together there is the answer after the last step alone.
     """
 
     def __init__(self, model: Any) -> None:
@@ -86,7 +87,7 @@ def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:
     """The layer that averages over time, and those behind it, where they are one chain to the model's only output."""
     layers = list(getattr(model, "layers", ()))
     places = [i for i, layer in enumerate(layers) if isinstance(layer, RateDecoding)]
-    if len(places) != 1:
+    if len(places) != 1 or together(model) > 1:
         return None, []
     chain = layers[places[0] :]
     try:  # a layer that is used twice has no input of its own, a subclassed model no output

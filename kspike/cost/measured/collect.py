@@ -96,12 +96,11 @@ def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: b
     layer, call, number = name.partition("#")
     inputs = {of: totals[name, of] for of in "qkv"}
     out = []
-    for role in ("qk", "av"):
-        path = f"{layer}/{role}{call}{number}"
+    for role, of, other in (("qk", "q", "av"), ("av", "v", "qk")):
+        path, beside = (f"{layer}/{each}{call}{number}" for each in (role, other))
         if path in rows or not strict:
-            out.append(
-                MeasuredProduct(path, inputs["q" if role == "qk" else "v"], inputs, role, rows.get(path), images)
-            )
+            row, other_row = rows.get(path), rows.get(beside)
+            out.append(MeasuredProduct(path, inputs[of], inputs, role, row, images, other_row))
     return out
 
 

@@ -19,6 +19,7 @@ from kspike.cost.measured.probe import config_of, is_supernet, probe_of
 from kspike.cost.measured.totals import Statistics
 from kspike.cost.report.report import EnergyReport
 from kspike.cost.report.rows import neuron_rows, product_rows, spread
+from kspike.models.unrolled import in_binary_steps, leveled
 
 
 def measure(
@@ -34,6 +35,9 @@ def measure(
     At every product (Dense, convolution, EinsumDense, spiking attention) the mean of the input is taken over all
     images: the firing rate, or the mean spike count of an integer residual. Whether a product accumulates or multiplies
     is decided once for all images, from what arrived there and not from the layer's name; the batch size has no effect.
+
+    A network of integer neurons is measured in binary steps (`kspike.models.unroll`), T * D of them: a level k is k
+    spikes, and is charged as such by every convention.
 
     The model runs in inference mode, compiled once for a model and batch shape: measuring the same model again costs
     the forward pass. Nothing in the model is changed.
@@ -52,7 +56,7 @@ def measure(
 
     Raises:
         ValueError: an unknown convention, no images, images of another shape, weights or values that are not finite,
-            or a layer whose first axis is not the batch.
+            a layer whose first axis is not the batch, or integer neurons that cannot be unrolled.
 
     Example:
         >>> import keras, kspike, numpy as np
@@ -72,8 +76,9 @@ def measure(
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     name = model.name
-    if is_supernet(model) and not model.read_directly:
+    if is_supernet(model) and (not model.read_directly or leveled(model) is not None):
         model = model.extract()  # its active network: the layers of what was not chosen do not run
+    model, each = in_binary_steps(model)
     probe = probe_of(model)
     probe.watch()
     config = config_of(model)
@@ -82,7 +87,7 @@ def measure(
     answers = Answers(features=getattr(model, "include_top", True) is False)
     with _bar(image_batches.count(data, batches, images), progress) as advance:
         for batch, labels, n in image_batches.batches(data, shape, batches, images):
-            signals, packed = probe.run(batch)
+            signals, packed = probe.run(batch if probe.static or each == 1 else np.repeat(batch, each, axis=1))
             statistics.add(signals, packed, n)
             answers.add(packed.get("logits"), labels, n)
             first = batch[0] if first is None else first

@@ -133,12 +133,14 @@ class Recorder:
             self._attention(name, **dict(zip("qkv", args, strict=False)), **named)
         else:
             self._product(tap, name, args[0] if args else next(iter(kwargs.values())), outputs)
-        self._count(number, self.signals[before])
+        self._count(number, before)
 
-    def _count(self, number: int, signal: Signal) -> None:
+    def _count(self, number: int, before: int) -> None:
+        signal = self.signals[before]
         counted = self.counted.get(number, 0)
         if signal.role == "attention":  # Q K^T and A V
-            self.counted[number] = (counted or 0) + 2 * signal.elements * signal.shape[0] * self.batch
+            inputs = sum(each.elements for each in self.signals[before:] if each.of in ("q", "v"))
+            self.counted[number] = (counted or 0) + inputs * signal.shape[0] * self.batch
         elif signal.role in ("conv", "dense"):
             known = counted is not None and signal.dense is not None
             self.counted[number] = counted + signal.dense * self.batch if known else None  # type: ignore[operator]
@@ -160,10 +162,10 @@ class Recorder:
 
     def _attention(self, name: str, q: Any, k: Any, v: Any) -> None:
         """A spike in q is multiplied by those of k in the same channel; one in v by a number of A for every token."""
-        shape = tuple(q.shape[2:])
+        tokens = float(q.shape[2])
         keys = ops.sum(_nonzero(k), axis=2, keepdims=True)
-        for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, float(shape[0]))):
-            self._record(name, "attention", of, x, fan=fan, shape=shape)
+        for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, tokens)):
+            self._record(name, "attention", of, x, fan=fan, shape=tuple(x.shape[2:]))
 
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         shapes = tuple(x.shape), tuple(outputs.shape)
@@ -197,6 +199,9 @@ class Recorder:
         steps = known[0] // self.batch
         if steps == 1 and timed and known[1] == self.timesteps:
             steps = known[1]
+        elif steps == 1 and role == "attention" and self.timesteps and self.timesteps % known[1] == 0:
+            # tokens of several steps together, in the order of the steps
+            steps = self.timesteps if known[1] * known[2] % self.timesteps == 0 else steps
         # Half precision cannot hold a sum of spikes (bfloat16 is exact up to 256). float32 is exact up to 2**24 for an
         # image and step; sums over images are formed in float64, outside the pass.
         images = (self.batch, steps, -1)

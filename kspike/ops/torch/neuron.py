@@ -12,56 +12,8 @@ from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.gpu import autograd
 from kspike.ops.torch.calls import arrays, kernels_for
+from kspike.ops.torch.steps import fired
 from kspike.ops.torch.transforms import once_differentiable, transformed
-
-
-def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
-    """1 where h >= v_threshold, else 0, and nan where h is nan, which a comparison alone would take for no spike."""
-    return torch.where(h >= v_threshold, 1.0, h.clamp(0.0, 0.0))
-
-
-class _Spike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u: torch.Tensor, surrogate: Any) -> torch.Tensor:
-        ctx.save_for_backward(u)
-        ctx.surrogate = surrogate
-        return fired(u, 0.0)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
-        (u,) = ctx.saved_tensors
-        return grad_output * ctx.surrogate.derivative(u), None
-
-
-class _SpikeInTransforms(torch.autograd.Function):
-    """The same for torch.func: with vmap and jvp. torch.compile does not take a Function with jvp."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: torch.Tensor, surrogate: Any) -> torch.Tensor:
-        return fired(u, 0.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-        u, ctx.surrogate = inputs
-        ctx.save_for_backward(u)
-        ctx.save_for_forward(u)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
-        (u,) = ctx.saved_tensors
-        return grad_output * ctx.surrogate.derivative(u), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, *_: Any) -> torch.Tensor:
-        (u,) = ctx.saved_tensors
-        return tangent * ctx.surrogate.derivative(u)
-
-
-def spike(u: Any, surrogate: Any) -> torch.Tensor:
-    """1 where u >= 0; in backward the surrogate's derivative."""
-    return (_SpikeInTransforms if transformed() else _Spike).apply(ops.convert_to_tensor(u), surrogate)
 
 
 def divide(y: torch.Tensor, tau: Any) -> torch.Tensor:

@@ -16,7 +16,7 @@ from kspike.cost.measured.collect import Statistics, collect
 from kspike.cost.measured.probe import Probe, config_of
 from kspike.cost.measured.recorder import Recorder
 from kspike.cost.report.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
-from kspike.tuners.scores.base import Bound, Score
+from kspike.tuners.scores.base import Bound, Score, refuse_levels
 
 
 class Energy(Score):
@@ -49,6 +49,7 @@ class Energy(Score):
         return "energy_mj"
 
     def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
+        refuse_levels(model, self.name)
         probe = _Untrained(model)
         config = config_of(model)
 

@@ -5,23 +5,26 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from kspike import SpikformerConfig
 from kspike.space import SearchSpace
 from kspike.tuners.engine.constraints import Constraints, counted
 from kspike.tuners.engine.ranking.block_sums import BlockSums, TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.sample import Sample
-from tests.space.words import BASE, SPACES, Gate
+from tests.space import staged
+from tests.space.words import BASE, SMALL, SPACES, Gate
 
 pytestmark = pytest.mark.once
 
-ENUMERATED = sorted(set(SPACES) - {"fixed_by_block"})
+ALL = SPACES | {f"stages_{name}": space for name, space in staged.SPACES.items()}
+ENUMERATED = sorted(set(ALL) - {"fixed_by_block"})
 
 
 @pytest.mark.parametrize("name", ENUMERATED)
 @pytest.mark.parametrize("names", [("parameters", "flops"), ("parameters", "flops", "timesteps", "attention")])
 def test_cells_hold_every_network_once_under_its_own_cost(name, names):
-    space = SPACES[name]
+    space = ALL[name]
     expected = defaultdict(set)
     for genome in space.genomes():
         config = genome.to_config()
@@ -40,8 +43,13 @@ def test_cells_hold_every_network_once_under_its_own_cost(name, names):
 
 def attention(config):
     """Operations of attention as K^T V, then Q (K^T V), where a mixer has heads."""
-    heads = [h for h, mixer in zip(config.num_heads, config.mixers, strict=True) if mixer.uses("heads", config.network)]
-    return config.timesteps * sum(2 * config.tokens * config.embed_dim**2 // h for h in heads)
+    found = 0
+    for block, branches in enumerate(config.blocks):
+        height, width = config.grids[config.stage(block)]
+        for mixer in (branches["local"], branches["mixer"]):
+            if mixer.uses("heads", config.network):
+                found += 2 * height * width * config.width(block) ** 2 // config.num_heads[block]
+    return config.timesteps * found
 
 
 def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
@@ -54,7 +62,7 @@ def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
 
 
 def test_a_sample_holds_each_network_once():
-    for space in SPACES.values():
+    for space in ALL.values():
         sample = Sample(space, ("parameters",), seed=0)
         assert len(sample.counts) == space.size()
         assert len({next(sample.genomes(i)) for i in range(len(sample.counts))}) == space.size()
@@ -65,6 +73,23 @@ def test_the_best_of_a_ranking_is_the_best_of_all():
     counts = sorted((counted(g.to_config())["flops"] for g in space.genomes()), reverse=True)
     ranked = [counted(g.to_config())["flops"] for g in Ranking(space).genomes()]
     assert ranked == counts
+
+
+@pytest.mark.parametrize("name", ["mixers", "widths_and_depths"])
+def test_the_ranking_of_stages_is_that_of_sorting_every_network(name):
+    space = staged.SPACES[name]
+    counts = sorted((counted(g.to_config())["flops"] for g in space.genomes()), reverse=True)
+    ranking = Ranking(space)
+    assert ranking.standings.exact and [counted(g.to_config())["flops"] for g in ranking.genomes()] == counts
+
+
+def test_ratios_that_differ_from_block_to_block_are_refused_where_words_depend_on_them():
+    base = SpikformerConfig(**SMALL, depth=2, mlp_ratio=(1, 2))
+    space = SearchSpace(base, mlp=("spiking", "words_flat"))
+    with pytest.raises(TooManyCosts, match="different values of mlp_ratio in different blocks"):
+        CostCells(space)
+    plain = SearchSpace(base, num_heads=(2, 4), depth=(1, 2))  # no word: what the base says adds to every network
+    assert sum(CostCells(plain).counts) == plain.size()
 
 
 def test_networks_within_constraints_are_counted_exactly():
