@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from kspike import _start
+from kspike.cli.doctor import doctor
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.predict import predict
@@ -95,6 +96,7 @@ def kspike_command(
 
 for command in (search, train, evaluate, energy, predict):
     app.command(cls=Command, no_args_is_help=True)(command)
+app.command(cls=Command)(doctor)
 app.add_typer(zoo, name="zoo")
 
 

@@ -152,9 +152,7 @@ def _config(family: Family, read: Read) -> SpikformerConfig:
             f"input_shape {shape} ends in {shape[-1]} channels, but the first convolution of these weights takes "
             f"{channels}; channels come last."
         )
-    return SpikformerConfig(
-        input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields
-    )
+    return SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,7 +217,9 @@ def _used(taken: list[_Taken], read: Read, learned: bool = False) -> set[str]:
             if isinstance(each.part, Norm):
                 found |= {f"{module}.{name}" for name in NORM_TENSORS}
             elif isinstance(each.part, Neuron):
-                found |= {f"{module}.{NEURON_TENSOR}"} if learned or f"{module}.{NEURON_TENSOR}" in read.tensors else set()
+                found |= (
+                    {f"{module}.{NEURON_TENSOR}"} if learned or f"{module}.{NEURON_TENSOR}" in read.tensors else set()
+                )
             else:
                 found.add(f"{module}.weight")
                 found |= {f"{module}.bias"} if getattr(each.part, "bias", False) else set()

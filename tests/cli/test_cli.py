@@ -52,7 +52,21 @@ def run(tmp_path_factory):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    "command", ["", "search", "train", "evaluate", "energy", "zoo", "zoo list", "zoo show", "zoo verify", "zoo publish"]
+    "command",
+    [
+        "",
+        "search",
+        "train",
+        "evaluate",
+        "energy",
+        "predict",
+        "doctor",
+        "zoo",
+        "zoo list",
+        "zoo show",
+        "zoo verify",
+        "zoo publish",
+    ],
 )
 def test_every_command_explains_itself(command):
     result = kspike_command(*command.split(), "--help")

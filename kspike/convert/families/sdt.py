@@ -13,7 +13,9 @@ def _stem(i: int) -> dict[str, str]:
 
 
 def _pools(read: Read) -> tuple[bool, ...]:
-    pools = str(read.given("pooling_stat", "The published ones are '0011' (CIFAR), '0111' (events), '1111' (ImageNet)."))
+    pools = str(
+        read.given("pooling_stat", "The published ones are '0011' (CIFAR), '0111' (events), '1111' (ImageNet).")
+    )
     if len(pools) != 4 or set(pools) - {"0", "1"}:
         raise ValueError(f"pooling_stat must be four of 0 and 1, as '0011', got {pools!r}.")
     return tuple(p == "1" for p in pools)
@@ -43,7 +45,11 @@ def _config(read: Read) -> dict[str, Any]:
         "proj_bias": read.biased("block.0.attn.proj_conv"),
         "mlp_bias": read.biased("block.0.mlp.fc1_conv"),
         "head": {"name": "neuron", "time_last": True},
-        **({"neuron": "plif"} if read.told("spike_mode", "plif" if learned else "lif", "tensors are of") == "plif" else {}),
+        **(
+            {"neuron": "plif"}
+            if read.told("spike_mode", "plif" if learned else "lif", "tensors are of") == "plif"
+            else {}
+        ),
     }
 
 

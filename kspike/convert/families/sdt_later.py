@@ -8,7 +8,13 @@ from kspike.config import SpikformerConfig
 from kspike.convert.families.family import Family, Names, Read, has, ratio
 
 #: Stage -> official names of its blocks, "{}" for the number; and of the downsampling before it.
-BLOCKS = (("ConvBlock1_1.{}",), ("ConvBlock1_2.{}",), ("ConvBlock2_1.{}", "ConvBlock2_2.{}"), ("block3.{}",), ("block4.{}",))
+BLOCKS = (
+    ("ConvBlock1_1.{}",),
+    ("ConvBlock1_2.{}",),
+    ("ConvBlock2_1.{}", "ConvBlock2_2.{}"),
+    ("block3.{}",),
+    ("block4.{}",),
+)
 DOWNS = ("downsample1_2", "downsample2", "downsample3", "downsample4")
 #: How many of them are convolutions throughout.
 CONVOLUTIONS = 3

@@ -94,7 +94,11 @@ def _config_of(read: Read, stem: str, events: bool, residual: str, head: Any) ->
 def _embedding(ours: str, theirs: str, modules: dict[str, str]) -> Names:
     found: Names = {}
     for part, module in modules.items():
-        names = ("res_conv", "res_norm", "res_neuron") if part == "res" else (f"conv_{part}", f"norm_{part}", f"neuron_{part}")
+        names = (
+            ("res_conv", "res_norm", "res_neuron")
+            if part == "res"
+            else (f"conv_{part}", f"norm_{part}", f"neuron_{part}")
+        )
         for name, kind in zip(names, ("conv", "bn", "lif"), strict=True):
             found[f"{ours}/{name}"] = f"{theirs}.{module.format(kind)}"
     return found
@@ -172,10 +176,10 @@ MS_QKFORMER = Family(
     source="MS-QKFormer, of Max-Former (2025), github.com/bic-L/MaxFormer",
     has="patch_embed1.embed1.embed_conv and stage1.0.attn.q_conv",
     recognised=has("patch_embed1.proj_conv", "stage1.0.attn.q_conv"),
-    config=lambda read: _config_of(read, "embed_max", _max_events(read), "membrane", "neuron") | {"downsample": "embed_1max"},
-    names=lambda config, read: _names_of(
-        config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MS_DOWN
+    config=lambda read: (
+        _config_of(read, "embed_max", _max_events(read), "membrane", "neuron") | {"downsample": "embed_1max"}
     ),
+    names=lambda config, read: _names_of(config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MS_DOWN),
     options=("num_heads", "embed_dims", "depths"),
 )
 MAX_FORMER = Family(
@@ -186,9 +190,7 @@ MAX_FORMER = Family(
         "patch_embed1.proj_conv", "stage1.0.mlp.fc1_conv", lacks=["stage1.0.attn.q_conv", "stage1.0.tssa.q_conv"]
     ),
     config=lambda read: _config_of(read, "embed_max", _max_events(read), "membrane", "neuron"),
-    names=lambda config, read: _names_of(
-        config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MAX_DOWN
-    ),
+    names=lambda config, read: _names_of(config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MAX_DOWN),
     options=("num_heads", "embed_dims", "depths"),
     never={r".*\.embed_lif\.": "a neuron that the code builds and never runs"},
 )

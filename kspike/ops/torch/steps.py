@@ -103,9 +103,7 @@ class _Reset(torch.autograd.Function):
     """`reference.reset` for spikes that have no gradient."""
 
     @staticmethod
-    def forward(
-        ctx: Any, h: torch.Tensor, s: torch.Tensor, v_threshold: float, v_reset: float | None
-    ) -> torch.Tensor:
+    def forward(ctx: Any, h: torch.Tensor, s: torch.Tensor, v_threshold: float, v_reset: float | None) -> torch.Tensor:
         if v_reset is None:
             v = s * v_threshold
             return torch.sub(h, v, out=v)
