@@ -59,7 +59,7 @@ def energy(
     reports = []
     for network, card in opened:
         images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
-        check_match(network, images, data)
+        check_match(network, images, data, card)
         chosen = getattr(images, split)
         chosen = chosen.without_augmentation() if split is SplitName.train else chosen
         reports.append(kspike.cost.measure(network, chosen, convention=rule, progress=not as_json, images=limit))

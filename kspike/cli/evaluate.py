@@ -60,7 +60,7 @@ def evaluate(
 
     network, card = open_model(model, directory)
     images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
-    check_match(network, images, data)
+    check_match(network, images, data, card)
     chosen = getattr(images, split)
     chosen = chosen.without_augmentation() if split is SplitName.train else chosen
     check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")

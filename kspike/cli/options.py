@@ -178,8 +178,8 @@ def open_data(
     return kspike.data.open_data(name, **options)
 
 
-def check_match(model: Spikformer, images: Dataset, data: str) -> None:
-    """Checks that a model's input and classes are those of a data set.
+def check_match(model: Spikformer, images: Dataset, data: str, card: dict[str, Any] | None = None) -> None:
+    """Checks that a model's input and classes are those of a data set; by name too, where the user's own are concerned.
 
     Raises:
         ValueError: they differ.
@@ -188,6 +188,19 @@ def check_match(model: Spikformer, images: Dataset, data: str) -> None:
         raise ValueError(
             f"The model takes images {model.config.input_shape} of {model.config.num_classes} classes, {data!r} "
             f"has {images.input_shape} of {images.num_classes}: give the data set that it was trained on as --data."
+        )
+    if card is not None:
+        _check_names(card, images, data)
+
+
+def _check_names(card: dict[str, Any], images: Dataset, data: str) -> None:
+    own = images.is_own or card.get("own") or (card.get("data") or {}).get("own")
+    names = card.get("class_names")
+    if own and names is not None and list(names) != list(images.class_names):
+        few = [", ".join(each[:4]) + ", ..." * (len(each) > 4) for each in (list(names), list(images.class_names))]
+        raise ValueError(
+            f"The classes of the model are {few[0]}, those of {data!r} are {few[1]}: give the data set that it was "
+            "trained on as --data."
         )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, Data, DataDir, Download, ImageSize, is_run, open_data, read_json
+from kspike.cli.options import AsJson, Data, DataDir, Download, ImageSize, check_match, is_run, open_data, read_json
 from kspike.cli.wording import Command
 
 zoo = typer.Typer(no_args_is_help=True, help="Published models: list, show, verify, publish.", rich_markup_mode="rich")
@@ -144,7 +144,8 @@ def publish(
     training |= {"seconds": round(seconds)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(data, about, data_dir, download, model.config, image_size, batch_size=recipe["batch_size"])
-    if about is not None and images.train.is_own and images.train.hash != settings["images"]:
+    check_match(model, images, data, about)
+    if about is not None and images.is_own and images.train.hash != settings["images"]:
         raise ValueError(
             f"The run in {run} was trained on other images than {data!r} now holds: its training images may be tested "
             "here. Give it as it was, or train on it as it is."

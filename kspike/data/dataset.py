@@ -83,6 +83,11 @@ class Dataset:
         return self._whole("test", self._test_split)
 
     @property
+    def is_own(self) -> bool:
+        """Whether these are a user's own images, which nobody else can open by name."""
+        return self._source.own is not None
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """Mean of each channel, of pixels scaled to 0..1."""
         return self._statistics[0]

@@ -202,7 +202,7 @@ def _check_recipe(train: Any, recipe: Recipe) -> None:
     elif train.augmentation not in _meanings(recipe.augment):
         raise ValueError(
             f"The recipe says augment={recipe.augment!r}, the data was loaded with {train.augmentation}: load it by "
-            "recipe.load_data(name), or change the recipe."
+            "recipe.load_data(name), or with that augment=, or change the recipe."
         )
 
 

@@ -132,7 +132,7 @@ def write_data(folder: Path, data: Any) -> None:
     shown = {"shape": data.input_shape, "range": data.input_range, "mean": data.mean, "std": data.std}
     if data.fit is not None:
         shown["fit"] = data.fit
-    found = {"name": data.name, "own": data.fit is not None, "input": shown, "class_names": data.class_names}
+    found = {"name": data.name, "own": data.is_own, "input": shown, "class_names": data.class_names}
     write_bytes(folder / DATA, json.dumps(found, indent=2).encode())
 
 

@@ -155,6 +155,21 @@ def test_image_size_says_otherwise(place):
 
 
 @pytest.mark.shared
+def test_other_classes_of_the_same_shape_are_refused(place, tmp_path):
+    """The default data set would else be measured in silence, where it happens to have as many classes."""
+    np.savez(tmp_path / "ten.npz", x=np.random.default_rng(0).integers(0, 17, (80, 8, 8, 1), dtype="uint8"),
+             y=np.array([f"class {i % 10}" for i in range(80)]), input_range=(0, 16))  # fmt: skip
+    (tmp_path / "net.json").write_text(json.dumps(CONFIG.replace(input_shape=(8, 8, 1)).to_dict()))
+    done(
+        "train", tmp_path / "net.json", "--data", tmp_path / "ten.npz", "--epochs", 1, "--batch-size", 28,
+        "--directory", tmp_path / "run",
+    )  # fmt: skip
+    assert "The classes of the model are class 0, class 1" in fails("evaluate", tmp_path / "run")
+    said = fails("zoo", "publish", tmp_path / "run", "ten", "--license", "mit", "--directory", tmp_path)
+    assert "those of 'digits' are 0, 1, 2, 3, ..." in said
+
+
+@pytest.mark.shared
 def test_a_space_is_searched_for_the_users_pictures(place, tmp_path):
     done(
         "search", "digits", "--method", "zero-cost", "--data", place / "photos", "--image-size", 16, "--trials", 2,

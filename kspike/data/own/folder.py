@@ -101,10 +101,23 @@ def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:
                 f"{path} holds the folders {listed(deeper)}; expected files alone, {folder}/<class>/<file>, or the "
                 f"parts {', '.join(sorted(set(PARTS.values())))} with folders of classes in them."
             )
+        strange = [each.name for each in (path, *files_of(path)) if _is_strange(each.name)]
+        if strange:
+            raise ValueError(
+                f"{str(folder)!r}: {listed(map(ascii, strange))} holds letters that are no text (a line break, a "
+                "control character, another encoding than UTF-8): rename it; names of files are the names of images."
+            )
         label = unicodedata.normalize("NFC", name)  # macOS spells accents apart
+        if label in found:
+            raise ValueError(f"{folder} holds two folders of the class {label!r}, spelled in two ways: keep one.")
         ids = [(file, unicodedata.normalize("NFC", file.relative_to(root).as_posix())) for file in files_of(path)]
         found[label] = [Listed(file, label, identity) for file, identity in ids]
     return found
+
+
+def _is_strange(name: str) -> bool:
+    """Whether a name holds control characters, or bytes that are no UTF-8 (lone surrogates, to Python)."""
+    return any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
 
 
 def folders_of(folder: Path) -> dict[str, Path]:

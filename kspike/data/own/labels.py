@@ -72,8 +72,11 @@ def check_names(names: Any) -> tuple[str, ...]:
     Raises:
         ValueError: not texts, less than two, or one twice.
     """
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"class_names: expected the name of each class, in order, received {shown(names)}.")
+    texts = not isinstance(names, str) and all(isinstance(name, str) and name for name in names)
+    if not texts or any(ord(letter) < 32 or ord(letter) == 127 for name in names for letter in name):
+        raise ValueError(
+            f"class_names: expected the name of each class, a text of one line, in order; received {shown(names)}."
+        )
     names = tuple(names)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -13,6 +13,7 @@ import numpy as np
 from kspike._files import expanded
 from kspike.data import loading, tfds_errors
 from kspike.data.dataset import Dataset
+from kspike.data.own import labels as naming
 from kspike.data.own.arrays import from_arrays
 from kspike.data.own.directory import from_directory
 
@@ -88,8 +89,18 @@ def _from_file(path: Path, options: dict[str, Any]) -> Dataset:
     found: dict[str, Any] = {key: value.tolist() for key, value in kept.items()}
     found |= {part: pair for part, pair in pairs.items() if part != "train"}
     images, labels = whole if whole is not None else pairs["train"]
+    if "class_names" in found and options.get("class_names") is not None:
+        # the numbers are places among the file's own names, not among those that are asked for
+        own = found.pop("class_names")
+        labels = _as_words(labels, own)
+        found |= {part: (pair[0], _as_words(pair[1], own)) for part, pair in pairs.items() if part != "train"}
     options = {"name": path.stem, **_taken(from_arrays, options)}
     return from_arrays(images, labels, **{**found, **{k: v for k, v in options.items() if v is not None}})
+
+
+def _as_words(labels: Any, names: list[str]) -> Any:
+    numbers, named = naming.read(labels, naming.check_names(names))
+    return np.array(named)[numbers]
 
 
 def _pair(arrays: dict[str, Any], part: str, path: Path) -> tuple[Any, Any] | None:

@@ -263,6 +263,19 @@ def test_bad_folders_are_refused_with_the_folder_that_is_meant(photos, tmp_path)
     refused("pictures outside of the folders of classes: x.png")
 
 
+@pytest.mark.parametrize("name", [b"a\nb.png", b"\xff.png", b"\x1b[31m.png"])
+def test_names_that_are_no_text_are_refused(photos, name):
+    path = os.fsencode(photos / "ant") + b"/" + name
+    try:
+        with open(path, "wb") as file:
+            file.write((photos / "ant" / "0.png").read_bytes())
+    except OSError:
+        pytest.skip("no such names on this file system")
+    with pytest.raises(ValueError, match="rename it") as refused:
+        data.from_directory(photos)
+    assert str(refused.value).isprintable() and str(refused.value).encode()
+
+
 def test_class_names_say_the_order_and_numbers_count(photos, tmp_path):
     assert data.from_directory(photos, class_names=("cow", "ant", "bee")).class_names == ("cow", "ant", "bee")
     for i in range(24):

@@ -68,6 +68,15 @@ def test_a_file_may_say_its_range_and_ids(tmp_path):
     assert found.input_range == (0, 1) and found.train.ids[0].startswith("n")
 
 
+def test_numbers_are_places_among_the_files_own_names(tmp_path):
+    """As a published model asks for its classes in its own order."""
+    numbers = np.arange(30) % 3
+    np.savez(tmp_path / "f.npz", images=pixels(), labels=numbers, class_names=["ant", "bee", "cow"])
+    found = data.open_data(tmp_path / "f.npz", class_names=("cow", "ant", "bee"))
+    for label, i in zip(found.train.labels, found.train.ids, strict=True):
+        assert found.class_names[label] == ("ant", "bee", "cow")[int(i) % 3]
+
+
 BAD = {
     "no labels": ({"images": pixels()}, "holds the images without"),
     "neither": ({"a": pixels()}, "Expected .* to hold images and labels"),
