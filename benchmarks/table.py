@@ -131,8 +131,7 @@ def embedded(genome: Genome, space: SearchSpace) -> Genome:
 
 def key_of(genome: Genome) -> str:
     """The genome as JSON on one line, without what is not expressed."""
-    depth = genome.depth
-    return json.dumps({k: v[:depth] if isinstance(v, list) else v for k, v in genome.to_dict().items()})
+    return json.dumps(genome.to_dict(expressed=True))
 
 
 def said_versions() -> str:

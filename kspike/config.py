@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kspike import _stages, components
+from kspike import _named, _stages, components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
 from kspike.components import BLOCK_KINDS, BRANCHES, KINDS, SINGLE_KINDS, geometry
@@ -341,9 +341,9 @@ class SpikformerConfig:
         for block, h in enumerate(heads):
             width = self.width(block)
             if uses["heads"][block] and width % h:
-                stage = f" of stage {self.stage(block)}" if self.stages > 1 else ""
                 raise ValueError(
-                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim {width}{stage}; "
+                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim "
+                    f"{width}{self._within(block)}; "
                     f"possible: {[n for n in range(1, min(width, 64) + 1) if width % n == 0]}."
                 )
         put("num_heads", heads)
@@ -355,13 +355,16 @@ class SpikformerConfig:
         put("mlp_ratio", tuple(float(r) for r in ratios))
         for block, branches in enumerate(self.blocks):
             sizes = {"width": self.width(block), "heads": heads[block], "hidden": self.hidden_dims[block]}
-            stage = f" of stage {self.stage(block)}" if self.stages > 1 else ""
             for field, made in branches.items():
-                made.check(self.timesteps, f"{field} of block {block}{stage}")
+                made.check(self.timesteps, f"{field} of block {block}{self._within(block)}")
                 self._check_fractions(made, made.declared(self.network), sizes)
         for stage, made in enumerate(self.downsamples, 1):
             declared = made.declared({"residual": self.residual})
             self._check_fractions(made, declared, {"before": self.widths[stage - 1], "width": self.widths[stage]})
+
+    def _within(self, block: int) -> str:
+        """The stage of a block, for a message; nothing where there is one stage."""
+        return f" of stage {self.stage(block)}" if self.stages > 1 else ""
 
     def _check_neurons(self, put: Any) -> None:
         put("surrogate", surrogates.get(self.surrogate))
@@ -509,7 +512,7 @@ class SpikformerConfig:
     @property
     def averages_logits(self) -> bool:
         """Whether the mean over time follows the linear layer."""
-        return self.head_component.time_last
+        return self.head_component.averages_logits
 
     def stage(self, block: int) -> int:
         """The stage of a block."""
@@ -627,6 +630,20 @@ class SpikformerConfig:
                 raise unknown("config field", name, known)
         return cls(**data)
 
+    @classmethod
+    def named(cls, name: str) -> SpikformerConfig:
+        """A published architecture; `kspike.models.architectures` lists them.
+
+        Raises:
+            ValueError: an unknown name.
+
+        Example:
+            >>> import kspike
+            >>> kspike.SpikformerConfig.named("qkformer_c10").mixer
+            ('token_qk', 'token_qk', 'ssa', 'ssa')
+        """
+        return cls.from_dict(_named.read(name)["config"])
+
     def replace(self, **changes: Any) -> SpikformerConfig:
         """A copy with other values. With another depth, what is the same in every block of a stage is so in new ones.
 
@@ -646,6 +663,8 @@ class SpikformerConfig:
         if depths != self.depths:
             kept = [name for name in PER_BLOCK if name not in changes]
             changes = {name: self._of_every_block(name, depths) for name in kept} | changes
+        if "stem_channels" not in changes and components.get("stem", changes.get("stem", self.stem)).name != "sps":
+            changes["stem_channels"] = None  # of another stem they say nothing, and follow the width
         own = self.stem_component.downsample
         if "downsample" not in changes and (len(depths) != self.stages or "stem" in changes):
             if all(word == own for word in self.downsample):

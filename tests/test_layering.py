@@ -22,6 +22,7 @@ RANKS = {
     "_files": 0,
     "_json": 0,
     "_messages": 0,
+    "_named": 0,
     "_names": 0,
     "_process": 0,
     "_lock": 0,
@@ -86,8 +87,8 @@ ONLY_IN = {
 }
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
-    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
-    "_registry", "_resources", "_stages", "_start", "_types",
+    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_named", "_names",
+    "_process", "_registry", "_resources", "_stages", "_start", "_types",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}

@@ -44,6 +44,7 @@ COVERS: Mapping[str, tuple[str, ...]] = {
     "v_threshold": ("v_threshold",),
     "v_reset": ("v_reset",),
     "spike": ("surrogate",),
+    "level": (),
 }
 #: Constants that a neuron of the fused pass may have in place of the config's.
 FUSED = ("tau", "v_threshold", "v_reset", "decay_input")
@@ -209,13 +210,16 @@ class Downsample(_Made):
 class Head(_Made):
     """What stands before the linear layer: `(batch, time, tokens, width)` -> `(batch, time, width)`.
 
-    The mean over time is the network's: after the head, or after the linear layer where `time_last`.
+    The mean over time is the network's: after the head, or after the linear layer where it `averages_logits`.
     """
 
     role: ClassVar[str] = "head"
     shortcut: ClassVar[bool] = False
-    #: Whether the linear layer comes before the mean over time: the same function, rounded in another order.
-    time_last: ClassVar[bool] = False
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether the linear layer comes before the mean over time: the same function, rounded in another order."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,8 +227,9 @@ class Neuron(Component):
     """A spiking neuron: `step(x, *states)` -> (spikes, states), one time step; membranes are float32.
 
     `step` names what it reads, after a `*`: `charge(v, x)` and `reset(h, s)`, which follow tau, decay_input, v_reset
-    and detach_reset of the config; `spike(u)`, 1 where u >= 0, with the surrogate's gradient; `tau`, `v_threshold`,
-    `v_reset`; its own weights. A config that sets what the neuron does not read is refused.
+    and detach_reset of the config; `spike(u)`, 1 where u >= 0, with the surrogate's gradient; `level(x, n)`,
+    round(clip(x, 0, n)) / n, of the gradient 1 / n from 0 to n; `tau`, `v_threshold`, `v_reset`; its own weights. A
+    config that sets what the neuron does not read is refused.
     """
 
     role: ClassVar[str] = "neuron"

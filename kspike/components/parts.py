@@ -82,7 +82,7 @@ def known(size: Any) -> bool:
 class Part:
     """Base of all parts."""
 
-    @property
+    @functools.cached_property
     def sizes(self) -> tuple[str, ...]:
         """Every size that the part names, what comes in first."""
         return tuple(getattr(self, field) for field in ("inputs", "outputs", "channels") if hasattr(self, field))
@@ -201,7 +201,7 @@ class MatMul(Part):
     chunk: int = 1
     values: str | None = None
 
-    @property
+    @functools.cached_property
     def sizes(self) -> tuple[str, ...]:
         return self.own, self.other, "heads"
 

@@ -152,12 +152,13 @@ class Split(keras.utils.PyDataset):
         epoch = self._epoch
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         raw, labels = self._pool.images[chosen], self._pool.labels[chosen]
-        rng = np.random.default_rng([CHANGES, self.seed, epoch, index])
-        raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng, self._black)
+        changed, rng = self.augmentation != UNCHANGED, np.random.default_rng([CHANGES, self.seed, epoch, index])
+        if changed:
+            raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng, self._black)
         images = normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
         if self._soft:
             labels = np.eye(self.num_classes, dtype=np.float32)[labels]
-        return self.augmentation.change_normalized(images, labels, epoch, rng)
+        return self.augmentation.change_normalized(images, labels, epoch, rng) if changed else (images, labels)
 
     def on_epoch_end(self) -> None:
         """Goes to the next epoch; Keras calls it after each."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from kspike._types import Array, Maps, PerChannel
@@ -43,10 +43,6 @@ class BorderNorm(BatchNorm):
         """What 0 becomes by these statistics."""
         return of_zero(self.gamma, self.beta, mean, variance, self.epsilon)
 
-    def then_fire(self, neuron: keras.layers.Layer | None, inputs: Maps, training: bool | None = None) -> Maps:
-        y = self(inputs, training=training)
-        return y if neuron is None else neuron(y)
-
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         *lead, height, width, channels = input_shape
         return (*lead, *(None if side is None else side + 2 for side in (height, width)), channels)
@@ -61,13 +57,12 @@ def of_zero(gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: fl
 def unbiased(variance: PerChannel, x: Maps, images: Any = None) -> PerChannel:
     """A batch's variance times n / (n - 1); `images` says how many (batch x time) count, where not all of x do."""
     count = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32") if images is None else images
-    count = count * float(np.prod(x.shape[2:-1]))
+    count = count * float(math.prod(x.shape[2:-1]))
     return ops.cast(variance, "float32") * (count / ops.maximum(count - 1.0, 1.0))
 
 
 def surrounded(y: Maps, border: PerChannel) -> Maps:
     """y with these numbers of its channels around each map."""
-    ring = np.ones((y.shape[2] + 2, y.shape[3] + 2, 1), bool)
-    ring[1:-1, 1:-1] = False
-    padded = ops.pad(y, [[0, 0], [0, 0], [1, 1], [1, 1], [0, 0]])
-    return ops.where(ops.convert_to_tensor(ring), ops.cast(border, y.dtype), padded)
+    sides = [[0, 0], [0, 0], [1, 1], [1, 1], [0, 0]]
+    inside = ops.pad(ops.ones_like(y[:1, :1, ..., :1]), sides)
+    return ops.where(inside > 0, ops.pad(y, sides), ops.cast(border, y.dtype))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -16,9 +17,9 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
 from kspike.layers import border
-from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
+from kspike.layers._parts import SpikingComposite, conv_initializer, linear_initializer
 from kspike.layers._shapes import Shapes, check_once
-from kspike.layers.norm import BatchNorm, Fire, Normalise
+from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Conv2D, DepthwiseConv2D
 from kspike.layers.products import Dense as DenseLayer
 from kspike.ops import attend, max_pool
@@ -59,8 +60,9 @@ class ComponentLayer(SpikingComposite):
         raise NotImplementedError
 
     def part(self, name: str) -> Any:
-        """The layer of a part."""
-        return getattr(self, name)
+        """The layer of a part; those of stages, conv_0 to conv_3, are one list."""
+        kind, _, stage = name.rpartition("_")
+        return getattr(self, f"{kind}_layers")[int(stage)] if stage.isdigit() else getattr(self, name)
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -127,20 +129,20 @@ class ComponentLayer(SpikingComposite):
         before: Part | None = None
         for name, part in self.declared.items():
             if isinstance(part, Norm):
-                calls[name] = Normalise(self.part(name), training)
+                calls[name] = _Normalise(self.part(name), training)
             elif isinstance(part, kinds_of_part.Neuron):
-                calls[name] = Fire(self.part(name), training)
+                calls[name] = _Fire(self.part(name), training)
             elif isinstance(part, (Conv, DepthwiseConv)):
-                calls[name] = _Frames(self.part(name))
+                calls[name] = Frames(self.part(name))
             elif isinstance(part, Pool) and not part.heads:
                 pool = self.downsample
-                calls[name] = _Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
+                calls[name] = Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
                 if self.at_once > 1 and not isinstance(before, kinds_of_part.Neuron):
                     calls[name] = functools.partial(_of_the_mean, calls[name], self.at_once)
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
             before = part
-        return self.component.run(Parts(calls), inputs, sizes, self.network)
+        return self.component.run(Parts(**calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
     #: max-pool, of stride 2 unless said, of (frames, height, width, channels). Costs hook them where they are.
@@ -166,18 +168,35 @@ def refused_shape(component: Any, expected: tuple, found: tuple, where: str = ""
 SINGLE = {"stem": "stem", "downsample": "stem", "head": "head"}
 
 
-class Parts:
+class Parts(types.SimpleNamespace):
     """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
-
-    def __init__(self, calls: dict[str, Any]) -> None:
-        vars(self).update(calls)
 
     def __getitem__(self, name: str) -> Any:
         return vars(self)[name]
 
 
-class _Frames:
-    """Runs a layer of images over `(batch, time, height, width, channels)`."""
+class _Normalise:
+    """A normalisation as a component calls it."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal) -> Signal:
+        return self.layer(x, training=self.training)
+
+
+class _Fire:
+    """Neurons as a component calls them: alone, or with the normalisation before them in one pass."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal, norm: Any = None) -> Signal:
+        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
+
+
+class Frames:
+    """Runs a layer of images, or a function, over `(batch, time, height, width, channels)`."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -185,6 +204,16 @@ class _Frames:
     def __call__(self, x: Signal) -> Signal:
         timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return unfold_time(self.layer(fold_time(x)), timesteps)
+
+
+def fold_time(x: Annotated[Array, "batch time ..."]) -> Annotated[Array, "frames ..."]:
+    """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def unfold_time(x: Annotated[Array, "frames ..."], timesteps: int | Scalar) -> Annotated[Array, "batch time ..."]:
+    """(batch * time, ...) -> (batch, time, ...)."""
+    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))
 
 
 def summed(x: Signal, n: int) -> Signal:

@@ -13,7 +13,8 @@ from keras import ops
 from kspike import components
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Potentials, Spikes
-from kspike.ops import charge, lif, over, reset, spike
+from kspike.ops import charge, level, lif, over, reset, run_program, spike
+from kspike.ops.program import Program, trace
 
 #: Steps up to which the loop is written out; beyond, it is one program's loop.
 WRITTEN_OUT = 32
@@ -47,6 +48,15 @@ class Membrane:
         names = ("v_threshold", "v_reset", "decay_input", "detach_reset", "surrogate")
         return {**tau, **{name: getattr(self, name) for name in names}, **self.component.constants}
 
+    @property
+    def program(self) -> Program | None:
+        """The component's step as a list of operations; None where it is none, or constants are tensors."""
+        numbers = (self.tau, self.v_threshold)
+        if not all(isinstance(value, (int, float)) for value in numbers):
+            return None
+        constants = {"tau": self.tau, "v_threshold": self.v_threshold, "v_reset": self.v_reset}
+        return _program(self.component, self.detach_reset, **constants)
+
     def offered(self) -> dict[str, Any]:
         """All that a step may name."""
         inverse = self.component.inverse_tau(**self.weights)
@@ -58,6 +68,7 @@ class Membrane:
             "v_threshold": self.v_threshold,
             "v_reset": self.v_reset,
             "spike": lambda u: spike(u, self.surrogate),
+            "level": level,
             "charge": lambda v, x: charge(v, x, **charged),
             "reset": lambda h, s: reset(h, s, **after),
             **self.weights,
@@ -88,8 +99,7 @@ def run(
     if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):
         x = ops.cast(x, "float32")
     if states is None:
-        rest = float(membrane.v_reset or 0.0)
-        states = tuple(rest if value == "rest" else float(value) for value in component.states.values())
+        states = starts(component, membrane.v_reset)
     if x.shape[1] == 0:
         return ops.cast(x, dtype), states
     if not component.states:
@@ -112,6 +122,34 @@ def run(
         states, s = step(states, x_t)
         out.append(s)
     return ops.cast(ops.stack(out, axis=1), dtype), states
+
+
+def fire(membrane: Membrane, x: Currents, dtype: str) -> Spikes:
+    """The spikes of `run` from the component's own states on: where the backend can, by the step's program."""
+    program = membrane.program
+    if program is None or not x.shape[1] or x.shape[1] > WRITTEN_OUT:
+        return run(membrane, x, None, dtype)[0]
+    if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):
+        x = ops.cast(x, "float32")
+    spikes = run_program(
+        x, program, starts(membrane.component, membrane.v_reset), lambda x: run(membrane, x, None, dtype)[0],
+        tau=float(membrane.tau), v_threshold=float(membrane.v_threshold), v_reset=membrane.v_reset,
+        decay_input=membrane.decay_input, surrogate=membrane.surrogate,
+    )  # fmt: skip
+    return run(membrane, x, None, dtype)[0] if spikes is None else ops.cast(spikes, dtype)
+
+
+def starts(component: components.Neuron, v_reset: float | None) -> tuple[float, ...]:
+    """What every state of a neuron starts from."""
+    return tuple(float(v_reset or 0.0) if value == "rest" else float(value) for value in component.states.values())
+
+
+@functools.lru_cache(maxsize=256)
+def _program(component: components.Neuron, detach_reset: bool, **constants: Any) -> Program | None:
+    reads_reset = "reset" in component.named_in_step and not detach_reset
+    if component.weights(2.0) or not component.states or reads_reset:
+        return None
+    return trace(component.step, len(component.states), component.named_in_step, constants)
 
 
 def _at_once(component: components.Neuron, membrane: Membrane, x: Currents) -> Spikes:

@@ -3,7 +3,20 @@
 from kspike.models.anytime import anytime
 from kspike.models.early_exit import EarlyExit, early_exit
 from kspike.models.exit_curve import Exit, ExitCurve, exit_curve
+from kspike.models.named import ArchitectureTable, architectures, create
 from kspike.models.spikformer import Spikformer
 from kspike.models.unrolled import unroll
 
-__all__ = ["EarlyExit", "Exit", "ExitCurve", "Spikformer", "anytime", "early_exit", "exit_curve", "unroll"]
+__all__ = [
+    "ArchitectureTable",
+    "EarlyExit",
+    "Exit",
+    "ExitCurve",
+    "Spikformer",
+    "anytime",
+    "architectures",
+    "create",
+    "early_exit",
+    "exit_curve",
+    "unroll",
+]

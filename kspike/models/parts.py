@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import keras
+import numpy as np
 
 from kspike._types import Array, Images
 from kspike.components import geometry
 from kspike.components.parts import Conv, Dense, DepthwiseConv, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
-from kspike.ops import by_parts
+from kspike.ops import by_parts, parts_of
 
 
 def infer(
@@ -27,6 +28,13 @@ def infer(
     if not indifferent(*model._flatten_layers(include_self=False)):
         return forward(images)
     return by_parts(forward, images, largest(config), dtype)
+
+
+def chunks(
+    config: SpikformerConfig, dtype: str, images: Annotated[np.ndarray, "batch ..."]
+) -> list[Annotated[np.ndarray, "part ..."]]:
+    """The parts of a batch that `infer` runs one after the other: what is run on each of them, it runs alike."""
+    return np.array_split(images, parts_of(len(images), largest(config), dtype))
 
 
 def indifferent(*layers: keras.layers.Layer) -> bool:

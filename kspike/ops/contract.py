@@ -42,6 +42,7 @@ class Backend:
 
     Fast forms:
         charge, reset: a time step's potential before its spikes and after them.
+        run_program: a neuron's step, as a list of operations, over time.
         level: the integer neuron.
         lif: neurons over time. lif_from: the same from given potentials; it returns the last ones too.
         norm_lif: normalisation and neurons in one pass forward and one backward.
@@ -49,7 +50,7 @@ class Backend:
         linear, convolve: products, sparse where the input is.
         attend: q k^T v. attend_chosen: the same where the head width is a run-time tensor.
         max_pool: 3x3, stride 2.
-        by_parts: a function of images run in chunks of the batch.
+        by_parts: a function of images run in chunks of the batch. parts_of: in how many.
         clip_each: gradients clipped by their norm, one by one.
         recorded: a function as CUDA graphs.
 
@@ -71,6 +72,7 @@ class Backend:
 
     charge: Fast[Potentials] = None
     reset: Fast[Potentials] = None
+    run_program: Fast[Spikes] = None
     level: Fast[Currents] = None
     lif: Fast[Spikes] = None
     lif_from: Fast[tuple[Spikes, Potentials]] = None
@@ -82,6 +84,7 @@ class Backend:
     attend_chosen: Fast[Tokens] = None
     max_pool: Fast[Frames] = None
     by_parts: Fast[Annotated[Array, "batch outputs"]] = None
+    parts_of: Fast[int] = None
     clip_each: Fast[list[Array]] = None
     recorded: Fast[Callable[[Array], Array]] = None
 

@@ -27,6 +27,7 @@ from kspike._types import (
 )
 from kspike.ops import reference
 from kspike.ops.cpu import threads
+from kspike.ops.program import Program
 from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
@@ -125,6 +126,22 @@ def reset(
     return reference.reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset) if v is None else v
 
 
+def run_program(
+    x: Currents, program: Program, starts: tuple[float, ...], again: Callable[[Currents], Spikes], **constants: Any
+) -> Spikes | None:
+    """Spikes of a neuron's program over axis 1; None where this backend or device has no form for it.
+
+    Args:
+        x: `(batch, time, ...)`.
+        program: one time step.
+        starts: the number that every state starts from.
+        again: the same by the step itself, for derivatives of derivatives.
+        **constants: tau, v_threshold (numbers), v_reset, decay_input, surrogate of `lif`.
+    """
+    fast = _fast("run_program")
+    return fast(x, program, starts, again, **constants) if fast is not None and _is_concrete(x) else None
+
+
 def lif(
     x: Currents,
     *,
@@ -154,7 +171,7 @@ def lif(
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
-    surrogate = surrogates.get(surrogate)
+    surrogate = surrogate if isinstance(surrogate, surrogates.Surrogate) else surrogates.get(surrogate)
     dtype = dtype or keras.backend.standardize_dtype(x.dtype)
     args: dict[str, Any] = {
         "tau": tau,
@@ -322,6 +339,12 @@ def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) 
     fast = _fast("by_parts")
     y = fast(fn, x, numbers, dtype) if fast is not None and _is_concrete(x) else None
     return fn(x) if y is None else y
+
+
+def parts_of(images: int, numbers: int, dtype: str) -> int:
+    """In how many chunks `by_parts` runs a batch of so many images; its other arguments are those of `by_parts`."""
+    fast = _fast("parts_of")
+    return fast(images, numbers, dtype) if fast is not None and not accelerated() else 1
 
 
 def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:

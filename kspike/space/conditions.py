@@ -85,7 +85,8 @@ class Conditions:
 
     def acts(self, slot: int, chosen: Mapping[int, int]) -> bool:
         """Whether a slot acts in a network that has its block, of column of a word -> which choice (0 if not given)."""
-        return bool(self.tables[slot][tuple(chosen.get(self._column[axis], 0) for axis in self.axes[slot])])
+        columns = [self._column[axis] for axis in self.axes[slot]]
+        return bool(self.tables[slot].item(tuple(0 if at is None else chosen.get(at, 0) for at in columns)))
 
     def mask(self, indices: np.ndarray) -> np.ndarray:
         """Which slots act: indices `(n, slots)` -> bool `(n, slots)`."""
@@ -126,7 +127,7 @@ class Conditions:
     @functools.cached_property
     def _stacks(self) -> list[list[int]]:
         """Stage -> neuron -> how many stacks of blocks may stand there."""
-        found = []
+        found: list[list[int]] = []
         for stage, (start, most) in enumerate(zip(self._space.starts, self._space.max_depths, strict=True)):
             depths = self._space.choices("depth", stage=stage)
             ways = [self._ways(block) for block in range(start, start + most)]
@@ -173,7 +174,8 @@ class Conditions:
         table, axes = self.tables[slot], self.axes[slot]
         if not table.any():
             return []
-        words = [None if self._column[axis] is None else self._slots[self._column[axis]] for axis in axes]
+        columns = [self._column[axis] for axis in axes]
+        words = [None if at is None else self._slots[at] for at in columns]
         found = []
         for part in _rectangles(table):
             allowed = zip(words, _sides(part), strict=True)
@@ -216,8 +218,7 @@ def _rectangles(table: np.ndarray) -> list[np.ndarray]:
     axis = next(i for i in reversed(range(table.ndim)) if _differs(table, i))
     for place in range(table.shape[axis]):
         one = np.zeros_like(table)
-        at = (*[slice(None)] * axis, place)
-        one[at] = table[at]
+        np.moveaxis(one, axis, 0)[place] = np.moveaxis(table, axis, 0)[place]
         kept += _rectangles(one) if one.any() else []
     return kept
 

@@ -135,14 +135,18 @@ class Genome:
             if slot.gene.name == gene.name and slot.block in blocks
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gene name -> value as plain JSON, what is not expressed included."""
+    def to_dict(self, expressed: bool = False) -> dict[str, Any]:
+        """Gene name -> value as plain JSON, which `from_dict` reads back.
+
+        Args:
+            expressed: leaves out the blocks beyond the depth of their stage.
+        """
         out: dict[str, Any] = {}
         for slot, i in zip(self.space.slots, self.indices, strict=True):
             value = slot.gene.plain[i]
             if slot.block is None:
                 out[slot.gene.name] = value
-            else:
+            elif not expressed or slot.block in self.blocks:
                 out.setdefault(slot.gene.name, []).append(value)
         return out
 
@@ -205,7 +209,7 @@ class Genome:
 
 def _in_slots(gene: Gene, value: Any, space: SearchSpace, depths: tuple[int, ...]) -> list[int]:
     """Indices in all block slots of a gene; 0 in those that were not given."""
-    slots = [slot.block for slot in space.slots if slot.gene.name == gene.name]
+    slots = [slot.block for slot in space.slots if slot.gene.name == gene.name and slot.block is not None]
     if not isinstance(value, (list, tuple)):
         return [gene.index(value)] * len(slots)
     there = [slot for slot in slots if slot in blocks_of(space, depths)]

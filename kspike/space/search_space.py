@@ -27,29 +27,43 @@ from kspike.space.genome import Genome
 class SearchSpace:
     """Describes a set of Spikformers: a base network, and genes with the values that each may take.
 
-    A field that is no gene stays as in the base. Network genes have one value a network: `stem`, `neuron`, `embed_dim`,
-    `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage (`stem_channels=(48, 96, 192)`
-    fixes them). Block genes have one value a block: `mixer`, `mlp`, `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A
-    plain tuple for `tau` reaches all neurons of a block, one for `v_threshold` all but attention's; a dict from neuron
-    kind ("stem", "input", "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a
-    network gene).
+    A field that is no gene stays as in the base. Network genes have one value a network: `stem`, `head`, `neuron`,
+    `embed_dim`, `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage of the stem
+    (`stem_channels=(48, 96, 192)` fixes them). Block genes have one value a block: `local`, `mixer`, `mlp`,
+    `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A plain tuple for `tau` reaches all neurons of a block, one for
+    `v_threshold` all but attention's; a dict from neuron kind ("stem", "input", "qkv", "attention", "proj", "fc1",
+    "fc2", "head") to a tuple makes one gene a kind ("stem" and "head" are network genes).
 
-    Choices of `stem`, `neuron`, `mixer` and `mlp` are words: names of `kspike.components`, or objects with settings;
-    their order is kept. What a network's words have no use for (heads of a mixer without heads, tau of neurons that it
-    lacks, stem channels of another stem) is not expressed: it reads as the default, and does not tell genomes apart.
+    Where the base has several stages, so has every network. `embed_dim={1: (32, 64), 2: (64, 96)}` and
+    `depth={2: (1, 2)}` name stages, counted from 0; those not named stay as in the base. A plain tuple for a block gene
+    has one value in every block, a dict by stage sets the blocks of that stage alone: `mixer={0: ("dwconv3", "ssa")}`.
+    `downsample` is a gene for every transition, or for those before the named stages. Blocks have slots, numbered
+    through all stages, up to each stage's own largest depth.
+
+    Choices of `stem`, `downsample`, `head`, `neuron`, `local`, `mixer` and `mlp` are words: names of
+    `kspike.components`, or objects with settings; their order is kept. What a network's words have no use for (heads of
+    a mixer without heads, tau of neurons that it lacks, stem channels of another stem) is not expressed: it reads as
+    the default, and does not tell genomes apart.
 
     Where `stem_channels` is no gene and the base has the default stem (D/8, D/4, D/2), the stem of each network follows
-    its own width; a base with other stem channels keeps those.
+    its own width (of several stages the first's); a base with other stem channels keeps those.
 
     Args:
-        base: the network whose fields hold where no gene does. Values by block must be equal in all blocks, or be given
-            for the maximum depth.
+        base: the network whose fields hold where no gene does. Values by block must be equal in all blocks of a stage,
+            or be given for its maximum depth.
         name: how the space is called, in reports and as a search's folder: letters, digits, "_", "-", "." (at most 80).
         **genes: choices by field, as above.
 
     Raises:
-        ValueError: an unknown gene, a value the config refuses, heads that do not divide every width, two choices that
-            would build the same network, a gene that acts in none, stems that give different token grids.
+        ValueError: an unknown gene or stage, a value the config refuses, heads that do not divide every width of their
+            stage, two choices that would build the same network, a gene that acts in none, stems, or downsamplings of
+            one transition, that give different token grids.
+
+    Attributes:
+        genes: in the order of the slots.
+        slots: positions of a genome: network genes first, then block genes, block by block.
+        max_depths: the largest depth of every stage.
+        starts: the first block slot of every stage.
 
     Example:
         >>> import kspike
@@ -59,6 +73,11 @@ class SearchSpace:
         6
         >>> space.sample(seed=0).to_config().embed_dim
         384
+        >>> base = kspike.SpikformerConfig(
+        ...     embed_dim=(32, 64), depth=(1, 2), num_heads=8, residual="membrane", downsample="strided")
+        >>> space = SearchSpace(base, embed_dim={1: (64, 128)}, depth={1: (1, 2)}, mixer=("ssa", "identity"))
+        >>> space.size(), space.largest().depths
+        (24, (1, 2))
     """
 
     def __init__(self, base: SpikformerConfig | None = None, *, name: str | None = None, **genes: Any) -> None:

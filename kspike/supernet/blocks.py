@@ -46,7 +46,7 @@ def place_of(space: SearchSpace, config: SpikformerConfig, at: Place, dtype: Any
 
 
 class ElasticBlock(keras.layers.Layer):
-    """The branches of a block, each added to the stream; adds nothing where the genome is shallower.
+    """The branches of a block, each added to the stream; under masks adds nothing where the genome is shallower.
 
     Args:
         block: its slot.
@@ -70,10 +70,7 @@ class ElasticBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Tokens, view: View, statistics: Statistics) -> Tokens:
-        active = view.active(self.block)
-        if active is False:
-            return x
-        given = Pass(view, statistics, None if active is True else active)
+        given = Pass(view, statistics, view.active(self.block))
         for place in self.places.values():
             x = branch(place, x, given)
         return x

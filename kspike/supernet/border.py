@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from keras import ops
 
 from kspike._types import Maps, PerStep, Scalar
 from kspike.layers.border import of_zero, surrounded, unbiased
-from kspike.supernet.elastic import EPSILON, ElasticNorm, Statistics
-from kspike.supernet.view import Extent
+from kspike.supernet.elastic import EPSILON, ElasticNorm, Extent, Statistics
 
 
 class ElasticBorderNorm(ElasticNorm):
@@ -33,6 +34,14 @@ class ElasticBorderNorm(ElasticNorm):
             self._remember(extent, *moments, statistics.rate, active)
         return extent.mask(surrounded(y, of_zero(gamma, beta, mean, variance, EPSILON)))
 
-    def then_fire(self, x: Maps, **how: object) -> None:
+    def then_fire(
+        self,
+        x: Maps,
+        extent: Extent,
+        statistics: Statistics,
+        time_mask: PerStep | None = None,
+        active: Scalar | None = None,
+        **neuron: Any,
+    ) -> None:
         """None: there is no pass that puts a border in between."""
         return None

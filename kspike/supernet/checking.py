@@ -56,15 +56,19 @@ def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
 
 
 def _space(component: Any, residual: str) -> SearchSpace:
-    base = SpikformerConfig(input_shape=(16, 16, 1), num_classes=3, residual=residual, **{component.role: component})
-    steps = getattr(component, "together", 1)
-    genes: dict[str, Any] = {"embed_dim": (16, 32), "depth": (1,), "timesteps": (steps, 2 * steps)}
+    fields: dict[str, Any] = {"input_shape": (16, 16, 1), "num_classes": 3, "residual": residual, "num_heads": 2}
+    between = component.role == "downsample"  # two stages, whose widths are genes by themselves
+    fields |= {"embed_dim": (32, 32), "depth": (1, 1)} if between else {"depth": 1}
+    base = SpikformerConfig(**fields, **{component.role: component})
+    steps, widths = getattr(component, "together", 1), (16, 32)
+    genes: dict[str, Any] = {"timesteps": (steps, 2 * steps)}
+    genes |= {"embed_dim": {0: widths, 1: widths} if between else widths}
     branches = base.blocks[0].values()
     if any(made.uses("heads", base.network) for made in branches):
         genes["num_heads"] = (1, 2)
     if any(made.uses("hidden", base.network) for made in branches):
         genes["mlp_ratio"] = (1, 2)
-    return SearchSpace(base.replace(depth=1, num_heads=2), name="check", **genes)
+    return SearchSpace(base, name="check", **genes)
 
 
 def _awake(space: SearchSpace, masked: bool | None, seed: int) -> Supernet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import keras
@@ -14,9 +15,55 @@ from kspike.layers._parts import conv_initializer, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import around
 from kspike.ops import batch_norm, convolve, linear, norm_lif
-from kspike.supernet.view import Extent
 
 EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Leading:
+    """The first `size` channels of an axis, by slicing."""
+
+    size: int
+
+    def take(self, x: Array, axis: int) -> Array:
+        """The active part of a weight."""
+        if x.shape[axis] == self.size:
+            return x
+        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
+
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The active part of several weights."""
+        return [self.take(x, axis) for x in weights]
+
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
+        """Activations hold active channels alone."""
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class Masked:
+    """The first channels of an axis, by a mask of ones and zeros over all of them."""
+
+    ones: Annotated[Array, "... channels"]
+
+    def take(self, x: Array, axis: int) -> Array:
+        """Weights stay whole: what they multiply is zero beyond the active channels."""
+        return x
+
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The same of several weights."""
+        return list(weights)
+
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
+        """Sets inactive channels (last axis, once or several times side by side) to zero."""
+        ones = self.ones
+        if x.shape[-1] != ones.shape[0]:
+            ones = ops.tile(ones, x.shape[-1] // ones.shape[0])
+        return x * ops.cast(ones, x.dtype)
+
+
+#: The leading channels of an axis, in either form.
+Extent = Leading | Masked
 
 
 @dataclasses.dataclass(frozen=True)

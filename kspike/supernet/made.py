@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras import ops
@@ -84,7 +84,7 @@ def _check_shape(path: str, made: ElasticComponent, supernet: Any, largest: Spik
     elif role == "head":
         expected = (*lead, sizes["width"])
     for view in _views(supernet, largest, sizes, len(made.neurons)):
-        run = functools.partial(made.run, given=Pass(view, Statistics()))
+        run = lambda x, view=view: made.run(x, Pass(view(), Statistics()))  # what a view keeps is of one run
         try:
             found = Shapes(run).of(inputs, made.compute_dtype)
         except TypeError as error:  # under masks sizes are extents, without arithmetic
@@ -97,11 +97,11 @@ def _check_shape(path: str, made: ElasticComponent, supernet: Any, largest: Spik
             raise ValueError(refused_shape(made.component, expected, found, f" ({path})"))
 
 
-def _views(supernet: Any, largest: SpikformerConfig, sizes: Mapping[str, int], count: int) -> list[View]:
+def _views(supernet: Any, largest: SpikformerConfig, sizes: Mapping[str, int], count: int) -> list[Callable[[], View]]:
     """The largest sizes as the supernet runs them: one view under masks, which holds all neurons, one a neuron else."""
     if supernet.masked:
-        return [MaskedView(supernet.space, ops.zeros((len(supernet.space.slots),), dtype="int32"))]
-    return [_Whole(largest, sizes, neuron) for neuron in range(count)]
+        return [lambda: MaskedView(supernet.space, ops.zeros((len(supernet.space.slots),), dtype="int32"))]
+    return [functools.partial(_Whole, largest, sizes, neuron) for neuron in range(count)]
 
 
 class _Whole(SlicedView):

@@ -17,16 +17,15 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
 from kspike.config import SpikformerConfig
-from kspike.layers._parts import fold_time, unfold_time
-from kspike.layers.component import Parts, refused_shape
+from kspike.layers.component import Frames, Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
 from kspike.layers.neuron import learned_weights
-from kspike.layers.stepping import Membrane, check_step, run
+from kspike.layers.stepping import Membrane, check_step, fire
 from kspike.ops import attend, attend_chosen, lif, max_pool
 from kspike.supernet.border import ElasticBorderNorm
 from kspike.supernet.choosing import choose
-from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Statistics
-from kspike.supernet.view import Extent, MaskedView, View
+from kspike.supernet.elastic import ElasticConv, ElasticDense, ElasticDepthwise, ElasticNorm, Extent, Statistics
+from kspike.supernet.view import MaskedView, View
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +91,8 @@ class ElasticComponent(keras.layers.Layer):
             if not neuron.one_pass:
                 check_step(neuron)
         own = self.__dict__  # past Keras, which would track and wrap
+        #: Takes the spikes of every neuron part, and its name, for measured costs; a function, or None.
+        self.listener: Callable[[Any, str], None] | None = None
         own["component"], own["config"], own["at"] = component, config, at
         own["network"] = config.settings_of(component.role)
         own["declared"] = component.declared(own["network"])
@@ -182,42 +183,49 @@ class ElasticComponent(keras.layers.Layer):
     def run(self, x: Signal, given: Pass) -> Signal:
         """`forward` of the component; what is inactive is zero."""
         view, made = given.view, _Made()
-        calls: dict[str, Callable] = {}
-        sizes = self._sizes(view)
-        following = [*self.declared.values(), None][1:]
-        for (name, part), after in zip(self.declared.items(), following, strict=True):
+        sizes = _kept(view, (self, "sizes"), lambda: self._sizes(view))
+        calls = dict(_kept(view, (self, "products"), lambda: self._products(view)))
+        for name, part in self.declared.items():
             if isinstance(part, Norm):
                 calls[name] = _Normalise(self, name, given, made)
             elif isinstance(part, kinds_of_part.Neuron):
                 calls[name] = functools.partial(self._fire_part, name, part, given, made)
-            elif isinstance(part, Dense):
+        maps = sizes.to_grid(x) if self.component.role == "downsample" else x
+        y = self.component.run(Parts(**calls), maps, sizes, self.network)
+        if self.at.field in components.BRANCHES and tuple(y.shape) != tuple(x.shape):
+            raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
+        return y if made.last is y else self.extent("width", view).mask(y)
+
+    def _products(self, view: View) -> dict[str, Callable]:
+        """Products and pools, over the channels that the view leaves of them."""
+        calls: dict[str, Callable] = {}
+        following = [*self.declared.values(), None][1:]
+        for (name, part), after in zip(self.declared.items(), following, strict=True):
+            if isinstance(part, Dense):
                 call = functools.partial(
-                    self.part(name), inputs=self._extent(part.inputs, view), outputs=self._extent(part.outputs, view)
+                    self.part(name), inputs=self.extent(part.inputs, view), outputs=self.extent(part.outputs, view)
                 )
                 calls[name] = self._masked(call, part, part.outputs, after, view)
             elif isinstance(part, Conv):
-                inputs = self._extent(part.inputs, view) if part.inputs != "image" else None
-                call = functools.partial(self.part(name), inputs=inputs, outputs=self._extent(part.outputs, view))
-                calls[name] = self._masked(_over_frames(call, view), part, part.outputs, after, view)
+                inputs = self.extent(part.inputs, view) if part.inputs != "image" else None
+                call = functools.partial(self.part(name), inputs=inputs, outputs=self.extent(part.outputs, view))
+                calls[name] = self._masked(Frames(call), part, part.outputs, after, view)
             elif isinstance(part, DepthwiseConv):
-                call = functools.partial(self.part(name), extent=self._extent(part.channels, view))
-                calls[name] = self._masked(_over_frames(call, view), part, part.channels, after, view)
+                call = functools.partial(self.part(name), extent=self.extent(part.channels, view))
+                calls[name] = self._masked(Frames(call), part, part.channels, after, view)
             elif isinstance(part, Pool) and not part.heads:
-                calls[name] = _over_frames(functools.partial(max_pool, stride=part.stride), view)
-        maps = sizes.to_grid(x) if self.component.role == "downsample" else x
-        y = self.component.run(Parts(calls), maps, sizes, self.network)
-        if self.at.field in components.BRANCHES and tuple(y.shape) != tuple(x.shape):
-            raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
-        return y if made.last is y else view.extent("width", self.at).mask(y)
+                calls[name] = Frames(functools.partial(max_pool, stride=part.stride))
+        return calls
 
-    def _extent(self, size: str, view: View) -> Extent:
-        return view.extent(size, self.at)
+    def extent(self, size: str, view: View) -> Extent:
+        """The channels of a dimension here."""
+        return _kept(view, ("extent", size, self.at), lambda: view.extent(size, self.at))
 
     def _masked(self, call: Callable, part: Any, outputs: str, after: Part | None, view: View) -> Callable:
         """A bias reaches inactive channels; a normalisation behind it would set them to zero."""
         if not part.bias or isinstance(after, Norm):
             return call
-        extent = self._extent(outputs, view)
+        extent = self.extent(outputs, view)
         return lambda x: extent.mask(call(x))
 
     def _sizes(self, view: View) -> Any:
@@ -234,26 +242,35 @@ class ElasticComponent(keras.layers.Layer):
 
     # -- neurons ------------------------------------------------------------------------------------------------
 
-    def _membrane(self, name: str, neuron: components.Neuron, values: Mapping, channels: int) -> Membrane:
+    def _membrane(
+        self, name: str, part: kinds_of_part.Neuron, neuron: components.Neuron, view: View, channels: int
+    ) -> tuple[Membrane, dict[str, Any] | None]:
+        """A neuron with its parameters, and those as the fused pass takes them: None where it does not compute it."""
         weights: dict[str, Any] = {}
         if self.learned:
-            own = {weight: v for (part, of, weight), v in self.learned.items() if part == name and of is neuron}
+            own = {weight: v for (of, each, weight), v in self.learned.items() if of == name and each is neuron}
             weights = learned_weights(own, channels)
-        return Membrane(neuron, weights=weights, **values, **self.neuron_arguments)
+        values = _kept(view, ("neuron", part.kind, self.at), lambda: view.neuron(part.kind, self.at))
+        membrane = Membrane(neuron, weights=weights, **values, **self.neuron_arguments)
+        return membrane, membrane.fused if neuron.one_pass else None
 
     def _fire_part(
         self, name: str, part: kinds_of_part.Neuron, given: Pass, made: _Made, x: Signal, norm: Any = None
     ) -> Signal:
         def one(neuron: components.Neuron, given: Pass, norm: Any, x: Signal) -> Signal:
-            view, values = given.view, given.view.neuron(part.kind, self.at)
-            if norm is not None and neuron.one_pass and "fire" not in self.__dict__:
-                spikes = norm.then_fire(x, self._membrane(name, neuron, values, x.shape[-1]), self.compute_dtype)
+            view = given.view
+            make = functools.partial(self._membrane, name, part, neuron, view, x.shape[-1])
+            # what is learned is another tensor in every pass
+            membrane, fused = make() if self.learned else _kept(view, (self, name, neuron), make)
+            if norm is not None and fused is not None and "fire" not in self.__dict__:
+                spikes = norm.then_fire(x, fused, self.compute_dtype)
                 if spikes is not None:
-                    return spikes
+                    return self._told(name, spikes)
             x = x if norm is None else norm(x)
-            return self.fire(x, name, neuron, self._extent(part.channels, view), values, view.time_mask)
+            spikes = self.fire(x, name, membrane, fused, self.extent(part.channels, view), view.time_mask)
+            return self._told(name, spikes)
 
-        index = given.view.choice("neuron")
+        index = _kept(given.view, "neuron", lambda: given.view.choice("neuron"))
         if isinstance(index, int):
             return made.keep(one(self.neurons[index], given, norm, x))
 
@@ -268,22 +285,26 @@ class ElasticComponent(keras.layers.Layer):
         own = [weight for (part_name, _, _), weight in self.learned.items() if part_name == name]
         return made.keep(choose(index, [branch_of(n) for n in self.neurons], x, given.genes, layers, own))
 
+    def _told(self, name: str, spikes: Signal) -> Signal:
+        if self.listener is not None:
+            self.listener(spikes, name)
+        return spikes
+
     def fire(
         self,
         x: Signal,
         name: str,
-        neuron: components.Neuron,
+        membrane: Membrane,
+        fused: dict[str, Any] | None,
         extent: Extent,
-        values: Mapping,
         time_mask: PerStep | None,
     ) -> Signal:
         """Spikes of one neuron part, zero in inactive channels and time steps."""
-        membrane = self._membrane(name, neuron, values, x.shape[-1])
         x = ops.cast(x, "float32")
-        if neuron.one_pass:
-            y = lif(x, **membrane.fused)
+        if fused is not None:
+            y = lif(x, **fused)
         else:
-            y, _ = run(membrane, x, None, self.compute_dtype)
+            y = fire(membrane, x, self.compute_dtype)
         y = extent.mask(ops.cast(y, self.compute_dtype))
         if time_mask is None:
             return y
@@ -306,7 +327,7 @@ class _Normalise:
 
     def __init__(self, owner: ElasticComponent, name: str, given: Pass, made: _Made) -> None:
         self.owner, self.name, self.layer, self.made = owner, name, owner.part(name), made
-        extent = given.view.extent(owner.declared[name].channels, owner.at)
+        extent = owner.extent(owner.declared[name].channels, given.view)
         self.how = {"extent": extent, **given.normalising}
 
     def within(self, given: Pass) -> _Normalise:
@@ -316,12 +337,15 @@ class _Normalise:
     def __call__(self, x: Signal) -> Signal:
         return self.made.keep(self.layer(x, **self.how))
 
-    def then_fire(self, x: Signal, membrane: Membrane, dtype: str) -> Signal | None:
-        return self.layer.then_fire(x, dtype=dtype, **self.how, **membrane.fused)
+    def then_fire(self, x: Signal, fused: dict[str, Any], dtype: str) -> Signal | None:
+        return self.layer.then_fire(x, dtype=dtype, **self.how, **fused)
 
 
-def _over_frames(call: Callable, view: View) -> Callable:
-    return lambda x: unfold_time(call(fold_time(x)), view.timesteps)
+def _kept(view: View, key: Any, make: Callable) -> Any:
+    """What was made of a view, once: a view lasts as long as its network is active, or as one program is traced."""
+    if key not in view.kept:
+        view.kept[key] = make()
+    return view.kept[key]
 
 
 class SlicedSizes(PlainSizes):
@@ -356,9 +380,7 @@ class MaskedSizes(PlainSizes):
 
     def pool_heads(self, x: Tokens) -> Tokens:
         widths, index = self._view.heads(self._at)
-        head = ops.arange(x.shape[-1], dtype="int32") // ops.take(ops.convert_to_tensor(widths, dtype="int32"), index)
-        # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
-        return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
+        return pool_heads(x, ops.take(ops.convert_to_tensor(widths, dtype="int32"), index))
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         return ops.matmul(x, ops.cast(self._view.membership(self._at), x.dtype))
@@ -374,6 +396,13 @@ class MaskedSizes(PlainSizes):
         shape[axis] = -1
         weights = ops.cast(ops.reshape(ones, shape), x.dtype)
         return ops.sum(x * weights, axis=axis, keepdims=True) / ops.cast(ops.sum(ones), x.dtype)
+
+
+def pool_heads(x: Tokens, head_dim: int | Scalar) -> Tokens:
+    """The largest of 3x3 neighbours over tokens and the channels of a head, of so many channels: no shape says it."""
+    head = ops.arange(x.shape[-1], dtype="int32") // head_dim
+    # channels before tokens: of equals the first in row-major order has the gradient, as in a pool
+    return _largest_of_three(_largest_of_three(x, -1, ops.equal(head[1:], head[:-1])), 2)
 
 
 def _largest_of_three(x: Tokens, axis: int, meet: Any = True) -> Tokens:

@@ -93,6 +93,8 @@ class Supernet(ImageModel, keras.Model):
         largest = space.max_config()
         policy = self.dtype_policy
         last = policy_at_the_end(policy)
+        #: Whether still images come in, which every step sees.
+        self.repeats = not space.base.has_time
         made = functools.partial(place_of, space, largest)
         self.stem = made(Place("stem", 0, "stem"), policy)
         self.blocks = [
@@ -121,6 +123,8 @@ class Supernet(ImageModel, keras.Model):
             shape=(len(space.slots),), dtype="int32", initializer="zeros", trainable=False, name="genes"
         )
         self._genes.assign(space.encode(self._genome))
+        # the active network's config and, on slices, view: past Keras, which would track what that holds
+        self.__dict__.update(_config=self._genome.to_config(), _active=None)
         self._forced: Statistics | None = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
@@ -178,8 +182,7 @@ class Supernet(ImageModel, keras.Model):
             return super().train_step(*args)
 
     def _forward(self, x: Images, view: View, statistics: Statistics) -> Logits:
-        base = self.space.base
-        if not base.has_time:
+        if self.repeats:
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
@@ -188,6 +191,8 @@ class Supernet(ImageModel, keras.Model):
         starts = dict(zip(self.space.starts[1:], self.downs, strict=True))
         for block in self.blocks:
             x = through(starts[block.block], x, given) if block.block in starts else x
+            if block.block not in view.blocks:
+                continue
             x = block(x, view=view, statistics=statistics)
         x = ops.cast(x, "float32")
         x = ops.mean(x, axis=2) if self.decoding is None else through(self.decoding, x, given)
@@ -201,7 +206,9 @@ class Supernet(ImageModel, keras.Model):
     def _active_view(self) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(self._genes))
-        return self._sliced(self._genome)
+        if self._active is None:
+            self.__dict__["_active"] = self._sliced(self._genome)
+        return self._active
 
     def _sliced(self, genome: Genome) -> SlicedView:
         return SlicedView(genome.to_config(), word_choices(self.space, genome.indices), genome.blocks)
@@ -232,7 +239,7 @@ class Supernet(ImageModel, keras.Model):
     @property
     def config(self) -> SpikformerConfig:
         """The active network."""
-        return self._genome.to_config()
+        return self._config
 
     def activate(self, genome: Genome) -> None:
         """Makes a genome the one that `predict`, `evaluate`, `calibrate` and `extract` speak of; compiles nothing."""
@@ -240,6 +247,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
         self._genes.assign(self.space.encode(genome))
         self._genome = genome
+        self.__dict__.update(_config=genome.to_config(), _active=None)
 
     @property
     def read_directly(self) -> bool:

@@ -7,7 +7,6 @@ tensors looked up by the genome's indices in constant tables, so one compiled pr
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -21,55 +20,13 @@ from kspike.components import BRANCHES, SINGLE_KINDS
 from kspike.components.parts import Size, number_of, split
 from kspike.config import SpikformerConfig
 from kspike.space import SearchSpace, extremes
+from kspike.supernet.elastic import Leading, Masked
 
 WHOLE = Size("width")
 
 
-@dataclasses.dataclass(frozen=True)
-class Leading:
-    """The first `size` channels of an axis, by slicing."""
-
-    size: int
-
-    def take(self, x: Array, axis: int) -> Array:
-        """The active part of a weight."""
-        if x.shape[axis] == self.size:
-            return x
-        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The active part of several weights."""
-        return [self.take(x, axis) for x in weights]
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Activations hold active channels alone."""
-        return x
-
-
-@dataclasses.dataclass(frozen=True)
-class Masked:
-    """The first channels of an axis, by a mask of ones and zeros over all of them."""
-
-    ones: Annotated[Array, "... channels"]
-
-    def take(self, x: Array, axis: int) -> Array:
-        """Weights stay whole: what they multiply is zero beyond the active channels."""
-        return x
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The same of several weights."""
-        return list(weights)
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Sets inactive channels (last axis, once or several times side by side) to zero."""
-        ones = self.ones
-        if x.shape[-1] != ones.shape[0]:
-            ones = ops.tile(ones, x.shape[-1] // ones.shape[0])
-        return x * ops.cast(ones, x.dtype)
-
-
 class SlicedView:
-    """One genome as plain numbers.
+    """One genome as plain numbers; no block beyond `depth` runs.
 
     Args:
         config: the network it expresses.
@@ -86,7 +43,10 @@ class SlicedView:
         self.timesteps = config.timesteps
         self.features = Leading(config.features)
         self._choices = choices or {}
-        self._block = {slot: i for i, slot in enumerate(range(config.num_blocks) if blocks is None else blocks)}
+        #: The block slots that run, each with its block.
+        self.blocks = {slot: i for i, slot in enumerate(range(config.num_blocks) if blocks is None else blocks)}
+        #: What was made of these answers, for whoever asks again (`kspike.supernet.places`).
+        self.kept: dict[Any, Any] = {}
         self._sizes: dict[Place, dict[str, int]] = {}
 
     def sizes(self, at: Place) -> dict[str, int]:
@@ -100,7 +60,7 @@ class SlicedView:
             return self.config.between(at.index + 1)
         if at.field == "head":
             return {"width": self.config.features, "tokens": self.config.tokens}
-        return self.config.sizes(None if at.field == "stem" else self._block[at.index])
+        return self.config.sizes(None if at.field == "stem" else self.blocks[at.index])
 
     def extent(self, size: str, at: Place) -> Leading:
         """The channels of a dimension, by its name in `kspike.components.parts`."""
@@ -110,17 +70,16 @@ class SlicedView:
         """Which of the components to choose from."""
         return self._choices.get((field, index), 0)
 
-    def active(self, block: int) -> bool:
-        """Whether the block of a slot runs."""
-        return block in self._block
+    def active(self, block: int) -> None:
+        """None: a block that is asked runs."""
 
     def heads(self, at: Place) -> int:
         """Attention heads of a block."""
-        return self.config.num_heads[self._block[at.index]]
+        return self.config.num_heads[self.blocks[at.index]]
 
     def neuron(self, kind: str, at: Place) -> Mapping[str, float | Array]:
         """tau and v_threshold of one neuron."""
-        return self.config.neuron_args(kind, None if kind in SINGLE_KINDS else self._block[at.index])
+        return self.config.neuron_args(kind, None if kind in SINGLE_KINDS else self.blocks[at.index])
 
 
 class MaskedView:
@@ -135,6 +94,10 @@ class MaskedView:
         self.space = space
         self.genes = genes
         self.timesteps = space.max_timesteps
+        #: The block slots that may run: all.
+        self.blocks = range(space.max_depth)
+        #: What was made of these answers, for whoever asks again: tensors of one program, as the genes are.
+        self.kept: dict[Any, Any] = {}
         self.features = self._width(space.stages - 1)
         self.time_mask: PerStep | None = None
         if space.gene("timesteps") is not None:
@@ -260,16 +223,21 @@ def largest_sizes(space: SearchSpace, stage: int) -> Mapping[str, int]:
 
 def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarray, "slots"]) -> dict[At, int]:
     """(field, index) of a place with a word gene -> which of its choices a genome of these indices takes."""
-    found: dict[At, int] = {}
+    return {at: int(indices[i]) for i, at in _words(space)}
+
+
+@functools.lru_cache(maxsize=64)
+def _words(space: SearchSpace) -> tuple[tuple[int, At], ...]:
+    """The slots of a space's word genes, each with (field, index) of its place."""
+    found = []
     for i, slot in enumerate(space.slots):
         if slot.gene.word:
             first = (slot.gene.stage or 1) - 1 if slot.gene.field == "downsample" else 0
-            found[slot.gene.field, first if slot.block is None else slot.block] = int(indices[i])
-    return found
+            found.append((i, (slot.gene.field, first if slot.block is None else slot.block)))
+    return tuple(found)
 
 
 #: Field and index of a place.
 At = tuple[str, int]
-#: The leading channels of an axis, and a genome, in either form.
-Extent = Leading | Masked
+#: A genome in either form.
 View = SlicedView | MaskedView

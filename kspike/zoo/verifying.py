@@ -147,9 +147,9 @@ def _check_normalisation(entry: Entry, given: dict) -> None:
 
 def _compare(report: VerificationReport, card: dict, model: Any, data: Any) -> VerificationReport:
     published = evaluating.unpack(card.get("predictions"))  # first: a damaged record is told before the work
-    measured = evaluating.measure(model, data.test)
     convention = (card.get("energy") or {}).get("convention")
-    energy = facts.measure_energy(model, data.test, convention)["energy_mj"]
+    measured, charged = facts.measure_both(model, data.test, convention)
+    energy = charged["energy_mj"]
     found = dataclasses.replace(report, accuracy=measured.accuracy, energy_mj=energy)
     shown = f"{100 * measured.accuracy:.2f} % ({measured.correct}/{measured.n})"
     stated = card.get("evaluation")

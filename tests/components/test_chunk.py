@@ -17,6 +17,11 @@ FIELDS = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+
+
 def awake(model):
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:

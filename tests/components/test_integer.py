@@ -155,8 +155,8 @@ def test_what_reads_binary_spikes_refuses_it_by_name():
 
 @pytest.mark.once
 def test_settings_are_checked_and_kept():
-    for levels in (0, 2.0, True, 3, 256):
-        with pytest.raises(ValueError, match="a power of two from 1 to 128"):
+    for levels in (0, 2.0, True, 3, 32):
+        with pytest.raises(ValueError, match="a power of two from 1 to 16"):
             Integer(levels=levels)
     for changes in ({"tau": 3.0}, {"v_reset": None}, {"decay_input": False}):
         with pytest.raises(ValueError, match="integer does not read"):

@@ -9,11 +9,11 @@ from kspike import components
 from kspike.cost.analytic.table import neuron_counts
 from kspike.cost.measured.probe import probe_of
 from kspike.layers.border import BorderNorm
+from kspike.space import SearchSpace
 from kspike.supernet.border import ElasticBorderNorm
-from kspike.supernet.elastic import Statistics
-from kspike.supernet.view import Leading, Masked
+from kspike.supernet.elastic import Leading, Masked, Statistics
 from kspike.tuners.engine.ranking.quantities import QUANTITIES
-from tests.helpers import to_numpy, traced
+from tests.helpers import BACKEND, to_numpy, traced, wake
 
 FIELDS = {
     "input_shape": (16, 16, 1), "num_classes": 3, "timesteps": 2, "embed_dim": 16, "depth": 1, "num_heads": 2,
@@ -161,3 +161,24 @@ def test_measured_attention_knows_that_values_are_wider():
     np.testing.assert_allclose(acs["block_0/attention/qk"], order * q.mean(), rtol=1e-6)
     np.testing.assert_allclose(acs["block_0/attention/av"], order * min(k.mean(), v.mean()), rtol=1e-6)
     assert QUANTITIES["attention"].count(kspike.cost.Sizes.of_configs([config])).tolist() == [2 * order]
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="slices and masks, both on torch; a compiled one takes a minute")
+def test_energy_is_the_same_in_a_supernet_and_out_of_it():
+    """Read off the supernet directly, whose q, k and v hold inactive channels beside the active ones."""
+    base = kspike.SpikformerConfig(**FIELDS, mixer="v3_attention", mlp="conv")
+    space = SearchSpace(base, embed_dim=(16, 32), num_heads=(1, 2), name="wide_values")
+    images = np.random.default_rng(0).normal(0.3, 1.0, (4, 16, 16, 1)).astype("float32")
+    for masked in (False, True):
+        supernet = wake(kspike.Supernet(space, masked=masked))
+        assert supernet.read_directly
+        supernet.activate(space.genome(embed_dim=16, num_heads=2))
+        supernet.calibrate([images])
+        for convention in ("spikingformer", "lemaire"):
+            inside, outside = (
+                kspike.cost.measure(model, images, convention=convention, progress=False)
+                for model in (supernet, supernet.extract())
+            )
+            acs = {row.name: row.acs for row in outside.rows}
+            assert {row.name: row.acs for row in inside.rows} == pytest.approx(acs, rel=1e-6)
+            assert inside.energy_mj == pytest.approx(outside.energy_mj, rel=1e-6) and acs["block_0/attention/av"] > 0

@@ -12,7 +12,8 @@ from kspike.tuners.engine.candidate import Proposal
 from kspike.tuners.engine.evolution.operators import Crossover, Mutation
 from kspike.tuners.engine.report.data import chosen_values
 from kspike.tuners.engine.report.export import to_csv
-from kspike.tuners.engine.report.importance import importance
+from kspike.tuners.engine.report.importance import by_choice, importance
+from kspike.tuners.engine.report.page import as_page
 from kspike.tuners.hypermodel import genome_of, hyperparameters, values_of
 from kspike.tuners.project.text import genes
 from tests.space import staged
@@ -75,6 +76,21 @@ def test_mutation_and_crossover_give_genomes_of_the_space():
     assert len(words) > 4
 
 
+def test_children_keep_what_a_parent_has_for_a_stage_in_that_stage():
+    """Block slots of a stage are its own: another depth before it moves nothing."""
+    space, rng = staged.SPACES["by_stage"], np.random.default_rng(0)
+    first, second, depths = space.sample(rng=rng), space.sample(rng=rng), set()
+    for _ in range(60):
+        child = Crossover()(Mutation()(first, rng), second, rng)
+        config = child.to_config()
+        depths.add(child.depths)
+        for block, slot in enumerate(child.blocks):
+            if space.stage(slot) == 1:
+                assert config.mixer[block] == child.values["mixer.1"][slot - space.starts[1]]
+                assert config.mlp_ratio[block] == child.values["mlp_ratio.1"][slot - space.starts[1]]
+    assert depths == {(1, 1), (1, 2)}
+
+
 def candidates(space, score, n=60):
     made = []
     for number in range(n):
@@ -135,6 +151,21 @@ def test_importance_sees_which_stage_matters():
     assert shares["depth.2"] == pytest.approx(1.0) and shares["depth.1"] < 0.2 and shares["embed_dim.0"] < 0.2
     found = dict(chosen_values(space, [candidates(space, lambda genome: 0.5)]))
     assert [label for label, _ in found["embed_dim.2"]] == ["16", "24"]
+
+
+def test_choices_that_help_and_harm_are_told_apart():
+    space = staged.SPACES["mixers"]
+    scored = lambda genome: genome.to_config().mixer.count("ssa") / genome.depth
+    some = candidates(space, scored)
+    shares = by_choice(some, lambda c: c.accuracy)
+    assert list(shares) == [("mixer", label) for label in ("ssa", "words_none", "words_gate")]  # words alone
+    assert shares["mixer", "ssa"] == pytest.approx(1.0)
+    assert shares["mixer", "words_none"] < -0.2 and shares["mixer", "words_gate"] < -0.2
+    assert set(by_choice(candidates(space, lambda genome: 0.1), lambda c: c.accuracy).values()) == {0.0}
+    page = as_page("Search", [], some, some[:2], [], some[:2], {})
+    assert "Choices that matter" in page and "+1.00" in page
+    numbers = SearchSpace(BASE, depth=(1, 2))
+    assert "Choices that matter" not in as_page("Search", [], candidates(numbers, lambda genome: 0.5), [], [], [], {})
 
 
 def test_csv_holds_labels(tmp_path):

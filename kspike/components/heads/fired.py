@@ -33,6 +33,10 @@ class Fired(Head):
         if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 1:
             raise ValueError(f"times of the head 'neuron' must be a whole number of at least 1, got {self.times!r}.")
 
+    @property
+    def averages_logits(self) -> bool:
+        return self.time_last
+
     def parts(self) -> dict[str, Any]:
         return {"neuron": Neuron("head", "width", tokens=1)}
 

@@ -33,9 +33,9 @@ class Integer(Neuron):
 
     def __post_init__(self) -> None:
         whole = isinstance(self.levels, int) and not isinstance(self.levels, bool)
-        if not whole or not 1 <= self.levels <= 128 or self.levels & (self.levels - 1):
+        if not whole or not 1 <= self.levels <= 16 or self.levels & (self.levels - 1):
             raise ValueError(
-                f"levels of the integer neuron must be a power of two from 1 to 128, got {self.levels!r}: sums of levels "
+                f"levels of the integer neuron must be a power of two from 1 to 16, got {self.levels!r}: sums of levels "
                 "then are exact, and what lies on a half rounds alike everywhere."
             )
         if not isinstance(self.unrolled, bool):
@@ -49,10 +49,8 @@ class Integer(Neuron):
     def binary(self) -> Integer | None:
         return None if self.unrolled else dataclasses.replace(self, unrolled=True)
 
-    def step(self, x: Any) -> tuple[Any, tuple]:
+    def step(self, x: Any, *, level: Any) -> tuple[Any, tuple]:
         from keras import ops
-
-        from kspike.ops import level
 
         if not self.unrolled:
             return level(x, self.levels), ()

@@ -39,15 +39,13 @@ class PEDSStem(Stem):
             raise ValueError(f"events of the stem 'peds' must be True or False, got {self.events!r}.")
 
     def parts(self) -> dict[str, Any]:
-        if self.events:
-            widths, pooled, branch, stride = ("width/8", "width/4", "width/2", "width"), (1, 2, 3), 1, 4
-        else:
-            widths, pooled, branch, stride = ("width/2", "width"), (), 0, 1
+        widths = ("width/8", "width/4", "width/2", "width") if self.events else ("width/2", "width")
+        branch, stride = (1, 4) if self.events else (0, 1)
         found: dict[str, Any] = {}
         before = "image"
         for i, after in enumerate(widths):
             found |= {f"conv_{i}": Conv(before, after), f"norm_{i}": Norm(after)}
-            found |= {f"pool_{i}": Pool(after)} if i in pooled else {}
+            found |= {f"pool_{i}": Pool(after)} if self.events and i else {}
             found[f"neuron_{i}"] = Neuron("stem", after)
             before = after
         return {

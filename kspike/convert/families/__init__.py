@@ -13,7 +13,7 @@ from kspike.convert.families.family import Family
 @functools.cache
 def families() -> dict[str, Family]:
     """Name -> family, sorted by name."""
-    found = {}
+    found: dict[str, Family] = {}
     for module in pkgutil.iter_modules(__path__):
         made = vars(importlib.import_module(f"{__name__}.{module.name}"))
         found |= {each.name: each for each in made.values() if isinstance(each, Family)}

@@ -123,17 +123,13 @@ def ratio(hidden: int, width: int) -> float:
     return found
 
 
-def beside(product: str, norm: str, neuron: str, ours: str, modules: Iterable[str] = "qkv") -> Names:
+def beside(attention: str, ours: str, letters: str = "qkv") -> Names:
     """q, k and v side by side: one product, one normalisation and one neuron of ours.
 
     Args:
-        product, norm, neuron: official names, "{}" for q, k and v.
+        attention: official name of the attention, which has q_conv, q_bn and q_lif.
         ours: our path of the product.
-        modules: what stands for "{}".
+        letters: what it has of q, k and v.
     """
-    each = tuple(modules)
-    return {
-        ours: tuple(product.format(c) for c in each),
-        f"{ours}_norm": tuple(norm.format(c) for c in each),
-        f"{ours}_neuron": tuple(neuron.format(c) for c in each),
-    }
+    ends = {"": "conv", "_norm": "bn", "_neuron": "lif"}
+    return {f"{ours}{end}": tuple(f"{attention}.{c}_{name}" for c in letters) for end, name in ends.items()}

@@ -56,14 +56,13 @@ def _config(read: Read) -> dict[str, Any]:
 def _names(config: SpikformerConfig, read: Read) -> Names:
     found: Names = {}
     for i in range(4):
-        theirs = _stem(i)
-        found |= {f"stem/conv_{i}": theirs["conv"], f"stem/norm_{i}": theirs["bn"], f"stem/neuron_{i}": theirs["lif"]}
+        stem = _stem(i)
+        found |= {f"stem/conv_{i}": stem["conv"], f"stem/norm_{i}": stem["bn"], f"stem/neuron_{i}": stem["lif"]}
     found |= {"stem/rpe_conv": "patch_embed.rpe_conv", "stem/rpe_norm": "patch_embed.rpe_bn"}
     for i in range(config.num_blocks):
         ours, theirs = f"block_{i}", f"block.{i}"
-        attention = (f"{theirs}.attn.{{}}_{part}" for part in ("conv", "bn", "lif"))
         found[f"{ours}/attention/input_neuron"] = f"{theirs}.attn.shortcut_lif"
-        found |= beside(*attention, ours=f"{ours}/attention/qkv")
+        found |= beside(f"{theirs}.attn", f"{ours}/attention/qkv")
         found |= {
             f"{ours}/attention/attention_neuron": f"{theirs}.attn.talking_heads_lif",
             f"{ours}/attention/proj": f"{theirs}.attn.proj_conv",

@@ -35,7 +35,7 @@ def _config(read: Read) -> dict[str, Any]:
         "qkv_bias": read.biased("block.0.attn.q_conv"),
         "proj_bias": read.biased("block.0.attn.proj_conv"),
         "mlp_bias": read.biased("block.0.mlp.mlp1_conv"),
-        **({"tau": {kind: 1.5 for kind in ("stem", "input", "qkv", "attention", "fc1")}} if events else {}),
+        **({"tau": dict.fromkeys(("stem", "input", "qkv", "attention", "fc1"), 1.5)} if events else {}),
     }
 
 
@@ -47,8 +47,7 @@ def _names(config: SpikformerConfig, read: Read) -> Names:
     for i in range(config.num_blocks):
         ours, theirs = f"block_{i}", f"block.{i}"
         found[f"{ours}/attention/input_neuron"] = f"{theirs}.attn.proj_lif"  # named so, though it stands first
-        attention = (f"{theirs}.attn.{{}}_{part}" for part in ("conv", "bn", "lif"))
-        found |= beside(*attention, ours=f"{ours}/attention/qkv")
+        found |= beside(f"{theirs}.attn", f"{ours}/attention/qkv")
         found |= {
             f"{ours}/attention/attention_neuron": f"{theirs}.attn.attn_lif",
             f"{ours}/attention/proj": f"{theirs}.attn.proj_conv",

@@ -58,7 +58,8 @@ def _mixer(read: Read, block: str) -> str:
 def _mlp(read: Read, block: str) -> tuple[str, int, int]:
     """Official name of its first product, and its output and input channels."""
     name = next(n for n in (f"{block}.mlp.mlp1_conv", f"{block}.mlp.fc1_conv") if n in read)
-    return name, *read.shape(name)[:2]
+    outputs, inputs = read.shape(name)[:2]
+    return name, outputs, inputs
 
 
 def _config_of(read: Read, stem: str, events: bool, residual: str, head: Any) -> dict[str, Any]:
@@ -114,8 +115,7 @@ def _names_of(config: SpikformerConfig, read: Read, stem: dict[str, str], down: 
         attention = _attention(read, theirs)
         if attention:
             both = "qkv" if f"{attention}.v_conv" in read else "qk"
-            names = (f"{attention}.{{}}_{part}" for part in ("conv", "bn", "lif"))
-            found |= beside(*names, ours=f"{ours}/attention/{both}", modules=both)
+            found |= beside(attention, f"{ours}/attention/{both}", both)
             found |= {
                 f"{ours}/attention/attention_neuron": f"{attention}.attn_lif",
                 f"{ours}/attention/proj": f"{attention}.proj_conv",

@@ -133,7 +133,7 @@ class Sizes:
 
         learned = {word: _learned(word) for word in {c.neuron for c in configs}}
 
-        def padded(rows: list[Sequence[int]], by: int | None, length: int) -> np.ndarray:
+        def padded(rows: Sequence[Sequence[int]], by: int | None, length: int) -> np.ndarray:
             """One row a network; those too short are filled up, by their last number where none is given."""
             filled = [(*row, *[row[-1] if by is None else by] * (length - len(row))) for row in rows]
             return _array(filled).reshape(len(rows), length)

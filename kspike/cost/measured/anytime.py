@@ -15,7 +15,7 @@ from keras import ops
 from kspike.cost.conventions.base import Convention
 from kspike.cost.measured.products import ProductActivity
 from kspike.layers import RateDecoding
-from kspike.layers._parts import fold_time, unfold_time
+from kspike.layers.component import fold_time, unfold_time
 from kspike.models.anytime import running_mean, together
 
 
@@ -99,10 +99,16 @@ def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:
 
 
 class Answers:
-    """Counts right answers, batch by batch."""
+    """Counts right answers, batch by batch.
 
-    def __init__(self, features: bool = False) -> None:
+    Args:
+        features: whether the model gives none: it has no head.
+        given: where logits, (images, readings, classes), and labels go, batch by batch; None for nowhere.
+    """
+
+    def __init__(self, features: bool = False, given: list | None = None) -> None:
         self._features = features
+        self._given = given
         self._right: Any = 0
         self._labelled = 0
         self.first: tuple[int, ...] = ()
@@ -112,6 +118,8 @@ class Answers:
         """Takes in the answers on `n` images, (batch, readings, classes), and their labels."""
         if logits is None or self._features:
             return
+        if self._given is not None:
+            self._given.append((logits[:n], labels))
         found = logits[:n].argmax(axis=-1)
         if not self.first:
             self.first = tuple(int(c) for c in found[0])

@@ -13,7 +13,7 @@ from keras import ops
 
 from kspike.cost.conventions.activity import Geometry
 from kspike.cost.measured import fanout
-from kspike.cost.measured.layers import Tap
+from kspike.cost.measured.layers import LISTENER, Tap
 from kspike.cost.measured.left_out import MEASURING, MODEL, Place
 from kspike.ops import place as at_place
 
@@ -73,11 +73,18 @@ class Signal:
 
 
 class Recorder:
-    """Collects the statistics of one forward pass over `batch` images, as few packed tensors."""
+    """Collects the statistics of one forward pass over `batch` images, as few packed tensors.
 
-    def __init__(self, batch: int, timesteps: int | None) -> None:
+    Args:
+        batch: images.
+        timesteps: T, where known.
+        sizes: of products, by call and shapes, as passes before this one found them; those that lack are added.
+    """
+
+    def __init__(self, batch: int, timesteps: int | None, sizes: dict[tuple, fanout.ProductSize] | None = None) -> None:
         self.batch = batch
         self.timesteps = timesteps
+        self.sizes = {} if sizes is None else sizes
         self.signals: list[Signal] = []
         self._sums: list[Any] = []
         self._active: list[Any] = []
@@ -104,6 +111,8 @@ class Recorder:
 
     def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
+        if tap is not None and tap.method == LISTENER:
+            return self._listener(number, tap, at, method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
         def hooked(*args: Any, **kwargs: Any) -> Any:
@@ -118,8 +127,21 @@ class Recorder:
 
         return hooked
 
-    def _record_call(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
-        name = self._call_of(f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name)
+    def _listener(self, number: int, tap: Tap, at: Callable, before: Callable | None) -> Callable:
+        """Takes what a layer tells, after whoever listened before."""
+
+        def listen(x: Any, *part: str) -> None:
+            if before is not None:
+                before(x, *part)
+            with at(MEASURING):
+                self._record_call(number, tap, (x,), {}, x, *part)
+
+        return listen
+
+    def _record_call(
+        self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any, *part: str
+    ) -> None:
+        name = self._call_of("/".join((tap.name, *part)))
         before = len(self.signals)
         if tap.role == "norm":  # only how many numbers it normalises
             size = math.prod(args[0].shape) // self.batch
@@ -170,7 +192,9 @@ class Recorder:
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
-        size = fanout.product_size(tap, *shapes, self.batch)
+        size = self.sizes.get((name, *shapes))
+        if size is None:
+            size = self.sizes[name, *shapes] = fanout.product_size(tap, *shapes, self.batch)
         self._record(
             name, tap.role, "", x, fan=size.fan, dense=size.dense, timed=size.timed, geometry=size.geometry
         )  # fmt: skip

@@ -8,8 +8,7 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import array, kernels_for
-from kspike.ops.torch.transforms import transformed
+from kspike.ops.torch.calls import array, kernels_for, transformed
 
 
 class _BatchNorm(torch.autograd.Function):

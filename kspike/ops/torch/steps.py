@@ -13,7 +13,8 @@ import torch
 from keras import ops
 
 from kspike import surrogate as surrogates
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.torch.calls import transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 
 def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
@@ -24,10 +25,11 @@ def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
     return spikes.add_(torch.ge(h, v_threshold, out=torch.empty_like(h)))
 
 
-def _slope(u: torch.Tensor, surrogate: Any) -> torch.Tensor | None:
-    """The derivative of the usual surrogate, in a tensor that may be written over; None for another."""
-    if type(surrogate) is not surrogates.Sigmoid or torch.is_grad_enabled():  # to be differentiated again
-        return None
+def slope_of(u: torch.Tensor, surrogate: Any) -> torch.Tensor:
+    """The surrogate's derivative, in a tensor that may be written over."""
+    if type(surrogate) is not surrogates.Sigmoid:
+        found = surrogate.derivative(u)
+        return found.clone() if found is u or found._base is not None else found
     s = (surrogate.alpha * u).sigmoid_()
     other = 1.0 - s
     return s.mul_(surrogate.alpha).mul_(other)
@@ -43,8 +45,9 @@ class _Spike(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (u,) = ctx.saved_tensors
-        slope = _slope(u, ctx.surrogate)
-        return grad_output * ctx.surrogate.derivative(u) if slope is None else slope.mul_(grad_output), None
+        if torch.is_grad_enabled():  # to be differentiated again
+            return grad_output * ctx.surrogate.derivative(u), None
+        return slope_of(u, ctx.surrogate).mul_(grad_output), None
 
 
 class _SpikeInTransforms(torch.autograd.Function):

@@ -102,8 +102,8 @@ class CostCells:
         total = 0
         for number, ((_, ways), nets) in enumerate(groups.items()):
             added = iter(tuple(int(p) for p in each) for each in patterns[:, nets[0]].T)
-            steps = [list(itertools.islice(added, len(kinds))) for kinds in self._kinds]
-            self._sums.append(StageSums(list(zip(steps, self.space.max_depths, ways, strict=True))))
+            of_kinds = [list(itertools.islice(added, len(kinds))) for kinds in self._kinds]
+            self._sums.append(StageSums(list(zip(of_kinds, self.space.max_depths, ways, strict=True))))
             for at, depths in enumerate(self.depths):
                 found = self._sums[-1].of(depths)
                 sums = np.array(list(found), np.int64)  # (sums, quantities)
