@@ -116,8 +116,10 @@ def embedded(genome: Genome, space: SearchSpace) -> Genome:
     values: dict[str, Any] = {}
     for gene in space.genes:
         found = getattr(config, gene.field)
-        if gene.stage is not None:
-            found = found[gene.stage]
+        if gene.stage is not None and gene.scope == "block":
+            found = found[config.starts[gene.stage] :][: config.depths[gene.stage]]
+        elif gene.stage is not None:  # of a downsampling the stage that begins
+            found = found[gene.stage - (gene.field == "downsample")]
         elif gene.kind is not None:
             found = found[gene.kind]
         elif gene.field == "depth":

@@ -40,6 +40,7 @@ RANKS = {
     "space": 0,
     "ops": 1,
     "data": 1,
+    "events": 1,
     "regularizers": 1,
     "layers": 2,
     "metrics": 3,
@@ -71,7 +72,7 @@ ONLY_IN = {
     "tensorflow_datasets": ["data/*"],
     "array_record": ["data/*"],
     "PIL": ["data/*"],
-    "tonic": ["data/*"],
+    "aedat": ["data/events/formats/*"],
     "moocore": ["tuners/engine/evolution/pareto.py"],
     "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
@@ -93,7 +94,7 @@ WITHOUT_KERAS = (
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
+LAZY = ("matplotlib", "tensorflow_datasets", "aedat", "array_record", "safetensors", "torch", "jinja2")
 
 
 def part_of(path: Path) -> str:

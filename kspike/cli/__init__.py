@@ -18,6 +18,7 @@ from kspike import _start
 from kspike.cli.doctor import doctor
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
+from kspike.cli.events import events
 from kspike.cli.predict import predict
 from kspike.cli.search import search
 from kspike.cli.train import train
@@ -97,6 +98,7 @@ def kspike_command(
 for command in (search, train, evaluate, energy, predict):
     app.command(cls=Command, no_args_is_help=True)(command)
 app.command(cls=Command)(doctor)
+app.add_typer(events, name="events")
 app.add_typer(zoo, name="zoo")
 
 

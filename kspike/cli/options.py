@@ -162,6 +162,7 @@ def open_data(
     Images of one's own are made to fit the network, if it is given, unless `image_size` says otherwise.
     """
     import kspike
+    from kspike.data.loading import arguments_of
 
     options |= {"data_dir": existing(data_dir), "download": download, "image_size": size_of(image_size)}
     own = kspike.data.is_own(name)
@@ -170,11 +171,10 @@ def open_data(
     if own and card is not None and card["input"]["shape"][-1] in (1, 3):
         options["channels"] = card["input"]["shape"][-1]
     if card is not None:
-        shown = card["input"]
-        options |= {"mean": shown["mean"], "std": shown["std"]}
-        options["image_size"] = options["image_size"] or tuple(shown["shape"][-3:-1])
+        stated = arguments_of(card["input"])
+        options |= {**stated, "image_size": options["image_size"] or stated.get("image_size")}
         if own:
-            options |= {"class_names": card["class_names"], "fit": shown.get("fit")}
+            options |= {"class_names": card["class_names"], "fit": card["input"].get("fit")}
     return kspike.data.open_data(name, **options)
 
 

@@ -23,7 +23,7 @@ def collect(
     images: np.ndarray[Any, Any] | None = None
     labels = np.empty(count, np.int64)
     ids: list[str] = []
-    for i, example in enumerate(with_progress(examples, count, name)):
+    for i, example in enumerate(progress(examples, count, f"Decoding {name}")):
         image = example[image_key]
         if size is not None:
             image = area_average(center_crop(image, size)[None], size)[0]
@@ -39,8 +39,8 @@ def collect(
     return in_order_of_ids(images, labels, np.array(ids))
 
 
-def with_progress(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
-    """The same items, with a progress bar on the standard error stream where there are many and somebody looks."""
+def progress(examples: Iterable[Any], count: int, what: str) -> Iterator[Any]:
+    """Passes examples on, and shows how far it is on a terminal where there are many."""
     if count < LONG:
         yield from examples
         return
@@ -49,4 +49,4 @@ def with_progress(examples: Iterable[Any], count: int, name: str) -> Iterator[An
 
     console = Console(stderr=True)
     hidden = not console.is_terminal
-    yield from track(examples, f"Reading {name}", total=count, console=console, transient=True, disable=hidden)
+    yield from track(examples, what, total=count, console=console, transient=True, disable=hidden)

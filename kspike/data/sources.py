@@ -45,21 +45,25 @@ class Own:
 class Source:
     """The facts of one data set and the function that reads one of its official splits.
 
-    image_shape: (height, width, channels); height and width are None where they differ from image to image.
-    input_range: the smallest and the largest value a raw pixel may take.
+    image_shape: (height, width, channels); height and width are None where they differ from image to image. Of events
+        (timesteps, height, width, channels).
+    input_range: the smallest and the largest value a raw pixel may take; None of events, whose counts have no largest.
     splits: names of the official splits; read(split) decodes one of them, and is called no earlier than needed.
     mirrored: whether a mirrored image still shows its class; false for digits and letters.
     validation_size, test_size: how many images are cut out of the training split, a tenth and a fifth by default (test
         images only where there is no official test split).
     source, license, citation: where it comes from and what must be said.
     own: of a user's own images, how they are cut and told apart; None of a published set.
+    cut: the training split -> the positions in it of "validation", and of "test" where that is no official split; None
+        cuts by image id (kspike.data.partition).
+    events: what is known of event recordings and their frames, for a card; None of images. Frames are never normalised.
     """
 
     name: str
     version: str
-    image_shape: tuple[int | None, int | None, int]
+    image_shape: tuple[int | None, ...]
     class_names: tuple[str, ...]
-    input_range: tuple[float, float]
+    input_range: tuple[float, float] | None
     splits: tuple[str, ...]
     read: Callable[[str], Images]
     source: str = ""
@@ -69,6 +73,8 @@ class Source:
     validation_size: int | None = None
     test_size: int | None = None
     own: "Own | None" = None
+    cut: Callable[[Images], dict[str, Array]] | None = None
+    events: Mapping[str, Any] | None = None
 
 
 def in_order_of_ids(images: Array, labels: Array, ids: Array) -> Images:

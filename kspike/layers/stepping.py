@@ -127,7 +127,7 @@ def run(
 def fire(membrane: Membrane, x: Currents, dtype: str) -> Spikes:
     """The spikes of `run` from the component's own states on: where the backend can, by the step's program."""
     program = membrane.program
-    if program is None or not x.shape[1] or x.shape[1] > WRITTEN_OUT:
+    if program is None or not x.shape[1]:
         return run(membrane, x, None, dtype)[0]
     if keras.backend.standardize_dtype(x.dtype) not in ("float32", "float64"):
         x = ops.cast(x, "float32")

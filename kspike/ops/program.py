@@ -8,7 +8,6 @@ does (a comparison, an operation of keras.ops, a learned weight) makes it no pro
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,7 +87,7 @@ class _Symbol:
     def _refuse(self, *_: Any) -> Any:
         raise NoProgram
 
-    __bool__ = __eq__ = __ne__ = __hash__ = _refuse  # type: ignore[assignment]
+    __bool__ = __eq__ = __ne__ = __hash__ = _refuse
 
     def __getattr__(self, name: str) -> Any:
         raise NoProgram
@@ -119,27 +118,3 @@ def trace(step: Callable, states: int, named: Sequence[str], constants: Mapping[
     place = lambda index: index if index >= 0 else states - index  # operations are numbered behind x and the states
     done = [Operation(o.name, place(o.a), place(o.b) if isinstance(o.b, int) else o.b) for o in operations]
     return Program(tuple(done), states, place(found[0]), tuple(place(i) for i in found[1:]))
-
-
-#: Numbers of a time step from which compiled loops are worth their compilation, and images taken for an unknown batch.
-FEWEST, IMAGES = 1 << 14, 16
-
-
-def spec_of(
-    surrogates: Sequence[type], program: Program, starts: tuple[float, ...], shape: tuple, *, surrogate: Any,
-    **constants: Any,
-) -> Any:  # fmt: skip
-    """The spec of `ops/cpu/program`; None for a small tensor, or a surrogate without a compiled derivative.
-
-    Args:
-        surrogates: those with one; the index is the loops' own.
-        program, starts, constants: as `kspike.ops.run_program`.
-        shape: `(batch, time, ...)`; the batch may be None.
-    """
-    batch, _, *numbers = shape
-    if type(surrogate) not in surrogates or None in numbers or math.prod(numbers) * (batch or IMAGES) < FEWEST:
-        return None
-    from kspike.ops.cpu.program import Spec
-
-    spec = Spec(program, starts, surrogate=surrogates.index(type(surrogate)), alpha=surrogate.alpha, **constants)
-    return None if spec.loops is None else spec

@@ -81,7 +81,7 @@ def lif(
 
 def level(x: Currents, levels: int, divide: Callable) -> Currents:
     """round(clip(x, 0, levels)) / levels; the gradient is 1 / levels in [0, levels], the ends too, else 0."""
-    inside = ops.logical_and(x >= 0.0, x <= float(levels))
+    inside = ops.logical_and(ops.greater_equal(x, 0.0), ops.less_equal(x, float(levels)))
     clipped = ops.stop_gradient(ops.clip(x, 0.0, float(levels)))
     held = ops.where(inside, x, clipped)
     # exact: a number and the whole number next to it are within a factor of two, or that one is 0

@@ -48,6 +48,11 @@ def _settings(role: str, name: str) -> list[str]:
 
 
 def _word(role: str) -> dict[str, Any]:
+    """A component, which is described once for all fields that name one."""
+    return {"$ref": f"#/$defs/{role}"}
+
+
+def _component(role: str) -> dict[str, Any]:
     """A component: its name, or an object with its name and settings."""
     objects = [
         {
@@ -145,5 +150,6 @@ def schema() -> dict[str, Any]:
             "base": {"type": "object", "properties": _base(), "additionalProperties": False},
             "genes": {"type": "object", "properties": genes, "additionalProperties": False},
         },
+        "$defs": {role: _component(role) for role in components.ROLES},
         "additionalProperties": False,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 from kspike._batches import unaugmented
 from kspike._finite import bad_rows, scaled
 from kspike.data import Augmentation, Dataset, Split
-from kspike.data.named_augmentations import as_augmentation
+from kspike.data.events import EventAugmentation
+from kspike.data.events.named_augmentations import as_event_augmentation
+from kspike.data.named_augmentations import as_augmentation, augmentations
 from kspike.data.split import ORDER, UNCHANGED
 from kspike.training.recipe import Recipe
 from kspike.training.streams import Stream, changed
@@ -92,7 +95,9 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     if isinstance(data, Dataset):
         validation = data.validation if validation is None else validation
         data = data.train
-    train = _as_batches(data, "training", recipe, recipe.seed, as_augmentation(recipe.augment))
+    here = isinstance(data, (tuple, list)) or _is_stream(data)  # augmented here; others come as they are
+    changes = as_augmentation(recipe.augment) if here else UNCHANGED
+    train = _as_batches(data, "training", recipe, recipe.seed, changes)
     if isinstance(train, Stream):
         _check_batch_size(train, recipe)
     elif not isinstance(train, Arrays):
@@ -193,13 +198,13 @@ def _check_recipe(train: Any, recipe: Recipe) -> None:
     _check_batch_size(train, recipe)
     _check_equal("seed", recipe.seed, getattr(train, "seed", recipe.seed))
     if own and not hasattr(train, "augmentation"):
-        if as_augmentation(recipe.augment) != UNCHANGED:
+        if recipe.augment is not None and UNCHANGED not in _meanings(recipe.augment):
             raise ValueError(
                 f"The recipe says augment={recipe.augment!r}, which is done to arrays and to data sets of "
                 f"kspike.data.load; a {type(train).__name__} gives its batches as it likes: augment them there, and "
                 "use recipe.replace(augment=None)."
             )
-    elif train.augmentation not in _meanings(recipe.augment):
+    elif train.augmentation not in _meanings(recipe.augment, isinstance(train.augmentation, EventAugmentation)):
         raise ValueError(
             f"The recipe says augment={recipe.augment!r}, the data was loaded with {train.augmentation}: load it by "
             "recipe.load_data(name), or with that augment=, or change the recipe."
@@ -230,8 +235,25 @@ def once(data: Any) -> str:
     return ", which can be read once: give what it was made of" if hasattr(data, "__next__") else ""
 
 
-def _meanings(augment: Any) -> list[Augmentation]:
-    """The augmentations that a name may mean: for images that may be mirrored, and for those that may not."""
+def _is_stream(data: Any) -> bool:
+    """Whether batches can only be read in their order, again and again."""
+    return (
+        not (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
+        and hasattr(data, "__iter__")
+        and not hasattr(data, "__next__")
+        and not isinstance(data, (str, bytes, dict, set))
+    )
+
+
+def _meanings(augment: Any, events: bool = False) -> list[Any]:
+    """The augmentations that a name may mean: for what may be mirrored, and for what may not."""
+    if events:
+        if not isinstance(augment, (str, EventAugmentation, type(None))):
+            return []
+        both = [as_event_augmentation(augment, "events", True)]
+        return [*both, *(dataclasses.replace(one, flip=0.0) for one in both if isinstance(augment, str))]
+    if isinstance(augment, EventAugmentation) or (isinstance(augment, str) and augment not in augmentations()):
+        return []
     found = [as_augmentation(augment, True)]
     if isinstance(augment, str) and augment != "flip_shift":
         found.append(as_augmentation(augment, False))

@@ -15,6 +15,8 @@ from kspike import _json
 from kspike import data as datasets
 from kspike._files import write_text
 from kspike.data import Augmentation
+from kspike.data.events import EventAugmentation
+from kspike.data.events.named_augmentations import from_dict
 
 #: Fields that came after the first runs were kept, with their defaults: a run without them is one of the same settings.
 LATER = {"layer_decay": 1.0, "layer_rates": None, "ema": None}
@@ -36,7 +38,8 @@ class Recipe:
             not decayed.
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: largest L2 norm of one variable's gradient; None for no clipping.
-        augment: of the training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
+        augment: of the training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None; of
+            events a name out of `kspike.events.augmentations()`, or an `EventAugmentation`.
             For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
         seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
             too.
@@ -61,7 +64,7 @@ class Recipe:
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     clip_norm: float | None = 1.0
-    augment: str | Augmentation | None = None
+    augment: str | Augmentation | EventAugmentation | None = None
     seed: int = 0
     layer_decay: float = 1.0
     layer_rates: Mapping[str, float] | None = None
@@ -100,14 +103,13 @@ class Recipe:
             _check(right and all(isinstance(name, str) for name in rates), "layer_rates", expected, rates)
             object.__setattr__(self, "layer_rates", {name: float(rate) for name, rate in rates.items()} or None)
         if isinstance(self.augment, Mapping):
-            object.__setattr__(self, "augment", Augmentation.from_dict(self.augment))
-        if isinstance(self.augment, str) and self.augment not in datasets.augmentations():
-            near = difflib.get_close_matches(self.augment, datasets.augmentations(), 1)
+            object.__setattr__(self, "augment", from_dict(self.augment))
+        names = dict.fromkeys((*datasets.augmentations(), *datasets.events.augmentations()))
+        if isinstance(self.augment, str) and self.augment not in names:
+            near = difflib.get_close_matches(self.augment, names, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(datasets.augmentations())}."
-            )
-        known = self.augment is None or isinstance(self.augment, (str, Augmentation))
+            raise ValueError(f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(names)}.")
+        known = self.augment is None or isinstance(self.augment, (str, Augmentation, EventAugmentation))
         _check(known, "augment", "a name, a kspike.data.Augmentation or None", self.augment)
 
     def replace(self, **changes: Any) -> Recipe:
@@ -124,7 +126,7 @@ class Recipe:
         """Plain JSON values; of fields that came later only those that differ from their defaults."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values = {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
-        if isinstance(self.augment, Augmentation):
+        if isinstance(self.augment, (Augmentation, EventAugmentation)):
             values["augment"] = self.augment.to_dict()
         if self.layer_rates is not None:
             values["layer_rates"] = dict(self.layer_rates)

@@ -132,6 +132,8 @@ def write_data(folder: Path, data: Any) -> None:
     shown = {"shape": data.input_shape, "range": data.input_range, "mean": data.mean, "std": data.std}
     if data.fit is not None:
         shown["fit"] = data.fit
+    if data.events is not None:
+        shown["events"] = data.stated_events
     found = {"name": data.name, "own": data.is_own, "input": shown, "class_names": data.class_names}
     write_bytes(folder / DATA, json.dumps(found, indent=2).encode())
 

@@ -35,7 +35,7 @@ def card(name_or_folder: str | os.PathLike, *, directory: str | os.PathLike | No
 def render(metadata: dict[str, Any], config: dict[str, Any]) -> str:
     """Metadata and config -> the README.md of the entry."""
     name = naming.full_name(metadata["name"], metadata["version"])
-    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _numbers(metadata)]
+    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _events(metadata), _numbers(metadata)]
     parts += [_energy(metadata, config)]
     parts += [_search(metadata), _training(metadata), _limits(metadata), _origin(metadata)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -82,6 +82,29 @@ model = kspike.zoo.load(entry)
 images = kspike.zoo.preprocess(raw_images, entry)
 print(kspike.zoo.decode_predictions(model.predict(images), entry))
 ```"""
+
+
+def _events(metadata: dict) -> str:
+    """What the entry takes of an event camera; "" for images."""
+    events = metadata["input"].get("events")
+    if events is None:
+        return ""
+    height, width = events["sensor_size"]
+    framing = {key: value for key, value in events["framing"].items() if value not in (None, False)}
+    kind = "counts of events, not normalised" if events["counts"] else "no counts: the first convolution multiplies"
+    lines = [
+        "## Input",
+        "",
+        f"Recordings of an event camera of {height}x{width} "
+        f"pixels{' (SIMULATED)' if events['simulated'] else ''}, in "
+        f"frames {tuple(metadata['input']['shape'])} (time, height, width, channels): {kind}.",
+        f"Channels: {', '.join(events['polarities'])}. The largest number in training frames is "
+        f"{events['largest']:g}. Framing: {', '.join(f'{key}={value}' for key, value in framing.items())}. "
+        f"Split: {events['split']}.",
+    ]
+    if events["absent"]:
+        lines.append(f"Trained on a part of the set: {events['absent']}.")
+    return "\n".join(lines)
 
 
 def _numbers(metadata: dict) -> str:

@@ -133,6 +133,8 @@ def describe_data(data: Any, config: SpikformerConfig) -> dict:
             f"received {data.name!r} with {shape} and {classes}. Publish it with the data it was trained on."
         )
     stated = {"range": data.input_range, "mean": data.mean, "std": data.std}
+    if getattr(data, "events", None) is not None:
+        stated["events"] = data.stated_events
     numbers = {key: strict_json.plain(value, key) for key, value in stated.items()}
     names = None if data.class_names is None else [str(name) for name in data.class_names]
     origin = {key: strict_json.plain(getattr(data, key, None), key) for key in _ORIGIN}

@@ -13,6 +13,7 @@ from kspike._files import expanded
 from kspike._messages import shown
 from kspike.zoo import preprocessing
 from kspike.zoo.entry import Entry
+from kspike.zoo.event_input import frames_of
 
 if TYPE_CHECKING:
     from kspike.models import Spikformer
@@ -59,14 +60,15 @@ class Predictor:
         self.batch_size = batch_size
         self.model, about, self.name = _open(name_or_folder, directory)
         stated = about["input"]
-        if any(stated.get(key) is None for key in ("range", "mean", "std")):
+        self._stated, self._of_events = stated, stated.get("events") is not None
+        if not self._of_events and any(stated.get(key) is None for key in ("range", "mean", "std")):
             raise ValueError(
                 f"Expected {self.name} to say range, mean and std of its images; it was made without a data set. "
                 "Normalise the images as its author did, and call the model."
             )
         self.input_shape = tuple(int(size) for size in stated["shape"])
         self.fit: str = stated.get("fit") or "crop"
-        self._range, self._mean, self._std = tuple(stated["range"]), stated["mean"], stated["std"]
+        self._range = tuple(stated["range"] or ())
         classes = self.model.config.num_classes
         self.class_names = tuple(about.get("class_names") or map(str, range(classes)))
         self._run: Any = None
@@ -76,7 +78,8 @@ class Predictor:
 
         Args:
             images: `(n, height, width, channels)` in the raw range of the entry, or a list of images of any size, each
-                an array, a picture of Pillow's, or the path of a picture file.
+                an array, a picture of Pillow's, or the path of a picture file; of an entry for event cameras
+                recordings, their files, or frames, as `preprocess` takes them.
             top: how many classes; more than there are gives all.
 
         Raises:
@@ -94,6 +97,8 @@ class Predictor:
         """Raw images -> the model's input, float32: made to fit and normalised, as in training."""
         from kspike.data.normalization import normalize
 
+        if self._of_events:
+            return frames_of(images, self._stated, self.name)
         if isinstance(images, (str, os.PathLike)):
             images = [images]
         if isinstance(images, (list, tuple)):
@@ -104,7 +109,7 @@ class Predictor:
             raw = self._batch(images)
         preprocessing.check_shape(raw, self.input_shape, self.name)
         preprocessing.check_values(raw, self._range, self.name)
-        return normalize(raw, self._mean, self._std, self._range)
+        return normalize(raw, self._stated["mean"], self._stated["std"], self._range)
 
     def run(self, inputs: np.ndarray) -> np.ndarray:
         """What the model says of prepared images, in batches of which each runs a program that is compiled once."""
@@ -129,7 +134,7 @@ class Predictor:
     def files(
         self, paths: Iterable[str | os.PathLike[str]], top: int = 5
     ) -> Iterator[tuple[Path, list[tuple[int, str, float]] | ValueError]]:
-        """Picture files, as many as there are -> (path, its classes), in order; or the error of one that is none.
+        """Files, as many as there are -> (path, its classes), in order; or the error of one that is none.
 
         A batch at a time is in memory.
         """
@@ -174,6 +179,8 @@ class Predictor:
     def _from_file(self, path: Path) -> np.ndarray:
         from kspike.data.own import pictures
 
+        if self._of_events:
+            return frames_of([path], self._stated, self.name)[0]
         size = self._size()
         try:
             return self._from_picture(pictures.decode(path, size, self.fit))

@@ -10,6 +10,8 @@ import numpy as np
 
 from kspike._messages import shown
 from kspike.zoo.entry import Entry
+from kspike.zoo.event_input import frames_of
+from kspike.zoo.inputs import check_shape, to_numpy
 
 
 def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.PathLike | None = None) -> np.ndarray:
@@ -17,14 +19,17 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
 
         y = ((x - lowest) / (highest - lowest) - mean) / std          per channel; range, mean and std from the card
 
+    Of an entry for event cameras: recordings -> frames, as its card says; counts stay as they are.
+
     Args:
         images: `(n, height, width, channels)`, or `(n, time, height, width, channels)` where the entry takes frames;
-            integers, or floats in the raw range.
+            integers, or floats in the raw range. For an entry of events also a recording (`kspike.events.Recording`, a
+            structured array, or a file's path), or a list of these.
         name: the entry's name or folder, as in `load`.
         directory: as in `load`.
 
     Returns:
-        float32 array of the same shape.
+        float32 array of the same shape; of recordings `(n, time, height, width, channels)`.
 
     Raises:
         ValueError: another shape or kind of number, NaN, values outside the raw range, images that are scaled already.
@@ -36,6 +41,8 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
     """
     entry = _open(name, directory, "images")
     stated = entry.metadata["input"]
+    if stated.get("events") is not None:
+        return frames_of(images, stated, entry.name)
     if stated.get("range") is None or stated.get("mean") is None or stated.get("std") is None:
         raise ValueError(
             f"Expected the card of {entry.name} to state range, mean and std; it was published without data. "
@@ -105,36 +112,6 @@ def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: s
             f"Expected the {first} first, then the name or the folder of an entry; received {shown(name)} in its place."
         )
     return Entry.open(name, directory)
-
-
-def to_numpy(values: Any) -> np.ndarray:
-    """Numbers of any library as a NumPy array; ValueError of anything else."""
-    if hasattr(values, "shape") and not isinstance(values, np.ndarray):
-        from keras import ops
-
-        values = ops.convert_to_numpy(values)
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"Expected one array of numbers; received {error}. Stack images of one size.") from None
-    if array.dtype.kind not in "uif":
-        raise ValueError(f"Expected whole or floating-point numbers; received dtype {array.dtype}.")
-    return array
-
-
-def check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    """Refuses what is no batch of images of this shape, by ValueError."""
-    if array.shape == shape:
-        raise ValueError(
-            f"Expected a batch of images (n, *{shape}); received one image. Add the batch axis: images[None]."
-        )
-    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-        kind = "(n, height, width, channels)" if len(shape) == 3 else "(n, time, height, width, channels)"
-        raise ValueError(
-            f"Expected images of shape (n, {', '.join(map(str, shape))}) for {name}, which is {kind}; received "
-            f"{array.shape}. "
-            "Resize them, or move the channels last."
-        )
 
 
 def check_values(array: np.ndarray, span: Sequence[float], name: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from kspike import components, layers
 from kspike.layers import stepping
-from kspike.ops import dispatch, program
+from kspike.ops import dispatch
+from kspike.ops.cpu.norm_lif import kernels
 from tests.components.written import ALIF
 from tests.helpers import BACKEND, input_gradient
 
@@ -57,7 +58,8 @@ def membrane(neuron, **options):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Tensors of a test are large enough."""
-    monkeypatch.setattr(program, "FEWEST", 1)
+    if kernels() is not None:
+        monkeypatch.setattr("kspike.ops.cpu.program.FEWEST", 1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,12 +86,21 @@ def test_a_step_that_does_more_than_arithmetic_is_no_program(how):
 
 
 def test_learned_weights_and_a_reset_with_a_gradient_are_no_program():
-    assert layers.Neuron("written_plif").component.name == "written_plif"
+    learned = layers.Neuron("plif")
+    learned.build((1, 1, 8))
+    assert learned.membrane(8).program is None
     assert membrane(ALIF(), detach_reset=False).program is None
 
 
-@pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("neuron", [ALIF(beta=0.3), Arithmetic()], ids=["alif", "arithmetic"])
+@pytest.mark.parametrize(
+    ("neuron", "options"),
+    [
+        (Arithmetic(), {"v_reset": -0.5, "tau": 1.5}),
+        # each is compiled, seconds of numba's
+        *(pytest.param(ALIF(beta=0.3), options, marks=pytest.mark.slow) for options in OPTIONS),
+        *(pytest.param(Arithmetic(), options, marks=pytest.mark.slow) for options in OPTIONS),
+    ],
+)
 def test_compiled_it_fires_as_the_step_and_has_its_gradient(neuron, options):
     if BACKEND == "jax":
         pytest.skip("XLA compiles the step itself")
@@ -114,6 +125,7 @@ def test_compiled_it_fires_as_the_step_and_has_its_gradient(neuron, options):
     np.testing.assert_allclose(gradient[seen], expected[seen], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow  # it compiles
 @pytest.mark.skipif(BACKEND != "torch", reason="of torch alone")
 def test_second_derivatives_are_those_of_the_step():
     import torch

@@ -64,6 +64,7 @@ SPACES = {
     ),
     "one_stage": SearchSpace(
         SpikformerConfig(**{**SMALL, "downsample": None}, embed_dim=16), depth=(1, 2), local=("identity", "words_gate"),
-        mixer=("words_none", "ssa"), num_heads=(2, 4), v_threshold={"proj": (0.6, 1.0)}, head=("mean", "neuron"),
+        mixer=("words_none", "ssa"), num_heads=(2, 4), v_threshold={"proj": (0.6, 1.0)},
+        head=("mean", "neuron", {"name": "neuron", "time_last": True}),
     ),
 }  # fmt: skip

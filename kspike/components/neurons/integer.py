@@ -35,8 +35,8 @@ class Integer(Neuron):
         whole = isinstance(self.levels, int) and not isinstance(self.levels, bool)
         if not whole or not 1 <= self.levels <= 16 or self.levels & (self.levels - 1):
             raise ValueError(
-                f"levels of the integer neuron must be a power of two from 1 to 16, got {self.levels!r}: sums of levels "
-                "then are exact, and what lies on a half rounds alike everywhere."
+                f"levels of the integer neuron must be a power of two from 1 to 16, got {self.levels!r}: sums of "
+                "levels then are exact, and what lies on a half rounds alike everywhere."
             )
         if not isinstance(self.unrolled, bool):
             raise ValueError(f"unrolled of the integer neuron must be True or False, got {self.unrolled!r}.")

@@ -244,7 +244,7 @@ class Sizes:
             hidden=of_block["hidden"],
             expressed=of_block["expressed"],
             learned=read.column("neuron", _learned),
-            averages_logits=read.column("head", lambda word: int(components.get("head", word).time_last)),
+            averages_logits=read.column("head", lambda word: int(components.get("head", word).averages_logits)),
             placed={
                 "stem": read.column("stem", stem),
                 "downsample": np.stack(downs, axis=1) if downs else np.zeros((n, 0), np.int64),

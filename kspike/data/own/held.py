@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.data.reading import with_progress
+from kspike.data.reading import progress
 from kspike.data.sources import Array
 
 #: Bytes of decoded images that stay in memory, if nobody says otherwise.
@@ -51,7 +51,7 @@ class Store:
         """Decodes every image once; gives number -> reason of those that cannot be read."""
         bad: dict[int, str] = {}
         numbers = range(len(self.names))
-        for i, found in zip(numbers, with_progress(self._in_threads(numbers), len(numbers), what), strict=True):
+        for i, found in zip(numbers, progress(self._in_threads(numbers), len(numbers), f"Reading {what}"), strict=True):
             if isinstance(found, ValueError):
                 bad[i] = str(found)
                 continue

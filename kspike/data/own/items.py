@@ -15,7 +15,6 @@ from kspike.data.dataset import Dataset
 from kspike.data.own import cut, held, labels, making, pictures, pixels
 from kspike.data.own.arrays import digests
 from kspike.data.own.cut import Part
-from kspike.data.reading import with_progress
 from kspike.data.sources import Array
 
 #: Names that fields have in data sets of dictionaries.
@@ -155,7 +154,7 @@ class _Reader:
         images: list[Array] = []
         classes: list[Any] = []
         held_bytes = 0
-        for item in with_progress(_items(name, data), 0, name):
+        for item in _items(name, data):
             image, label = self._pair(item)
             image = pixels.to_numpy(image)
             single = np.ndim(image) - (self.channels_first or np.ndim(image) == 3) < 3 and np.ndim(label) == 0

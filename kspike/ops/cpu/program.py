@@ -1,14 +1,15 @@
 """Neuron programs as compiled loops: a step of a user's own, run over time and back in one pass each.
 
-A program (`ops/program`) is written out as a loop over a row, which numba compiles; constants are arguments, so that one
-compilation serves every tau and threshold. It takes seconds, once a process: small tensors are left to the step itself.
+A program (`ops/program`) is written out as a loop over a row, which numba compiles; constants are arguments, so that
+one compilation serves every tau and threshold. It takes seconds, once a process: small tensors are left to the step.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from kspike.ops.cpu.compiling import F
 from kspike.ops.cpu.neuron_gradient import _slopes
 from kspike.ops.cpu.threads import fold, parallel_for
 from kspike.ops.program import Program
+
+#: Numbers of a time step from which compiled loops are worth their compilation, and images taken for an unknown batch.
+FEWEST, IMAGES = 1 << 14, 16
 
 
 class Loops(NamedTuple):
@@ -67,8 +71,9 @@ def _backward_lines(program: Program, soft: bool, decay_input: bool) -> list[str
             number -= 1
             y = f"k{number}"
         to_a = {
-            "charge": f"{g} - {g} / tau", "fire": f"{g} * slope{first + i}[c]", "reset": g if soft else f"(one - {y}) * {g}",
-            "add": g, "sub": g, "rsub": f"-{g}", "mul": f"{g} * {y}", "div": f"{g} / {y}",
+            "charge": f"{g} - {g} / tau", "fire": f"{g} * slope{first + i}[c]",
+            "reset": g if soft else f"(one - {y}) * {g}", "add": g, "sub": g, "rsub": f"-{g}", "mul": f"{g} * {y}",
+            "div": f"{g} / {y}",
         }[name]  # fmt: skip
         to_b = {"charge": f"{g} / tau" if decay_input else g, "add": g, "sub": f"-{g}", "mul": f"{g} * v{a}"}.get(name)
         lines.append(f"g{a} += {to_a}")
@@ -115,6 +120,10 @@ def written(program: Program, soft: bool, decay_input: bool) -> Loops:
     back = "".join(f"        {line}\n" for line in _backward_lines(program, soft, decay_input))
     give = "".join(f"        gs{i}[c] = g{i + 1}\n" for i in states)
     start = "".join(f"        s{i}[:] = starts[{i}]\n" for i in states)
+    kept_at = "".join(f"keep{i}[t], " for i in kept)
+    nothing = "".join(f"        gs{i}[:] = 0\n" for i in states)
+    at = {i: program.operations[i - first].a for i in fires}
+    sloped = "".join(f"            slopes_of(kind, alpha, keep{at[i]}[t], F(0), slope{i})\n" for i in fires)
     source = f"""
 @compiled
 def fire_row(x, {s}numbers, out):
@@ -151,9 +160,9 @@ def backward(grad, x, starts, numbers, kind, alpha, grad_x, bounds, begin, end):
     for row in range(bounds[begin], bounds[end]):
         n, p = row // places, row % places
 {start}        for t in range(steps):
-            keep_row(x[n, t, p], {s}{"".join(f"keep{i}[t], " for i in kept)}numbers)
-{"".join(f"        gs{i}[:] = 0{chr(10)}" for i in states)}        for t in range(steps - 1, -1, -1):
-{"".join(f"            slopes_of(kind, alpha, keep{program.operations[i - first].a}[t], F(0), slope{i}){chr(10)}" for i in fires)}            back_row(grad[n, t, p], {"".join(f"keep{i}[t], " for i in kept)}{slopes}{gs}numbers, grad_x[n, t, p])
+            keep_row(x[n, t, p], {s}{kept_at}numbers)
+{nothing}        for t in range(steps - 1, -1, -1):
+{sloped}            back_row(grad[n, t, p], {kept_at}{slopes}{gs}numbers, grad_x[n, t, p])
 """
     found: dict[str, Any] = {"np": np, "F": F, "slopes_of": _slopes}
     found["compiled"] = functools.partial(njit, nogil=True, error_model="numpy")
@@ -183,6 +192,24 @@ class Spec(NamedTuple):
         """tau, the threshold, v_reset (0 for a soft reset), and the numbers of the program, float32."""
         own = [o.b for o in self.program.operations if isinstance(o.b, float)]
         return np.array([self.tau, self.v_threshold, self.v_reset or 0.0, *own], "float32")
+
+
+def spec_of(
+    surrogates: Sequence[type], program: Program, starts: tuple[float, ...], shape: tuple, *, surrogate: Any,
+    **constants: Any,
+) -> Spec | None:  # fmt: skip
+    """The spec; None for a small tensor, or a surrogate without a compiled derivative.
+
+    Args:
+        surrogates: those with one; the index is the loops' own.
+        program, starts, constants: as `kspike.ops.run_program`.
+        shape: `(batch, time, ...)`; the batch may be None.
+    """
+    batch, _, *numbers = shape
+    if type(surrogate) not in surrogates or None in numbers or math.prod(numbers) * (batch or IMAGES) < FEWEST:
+        return None
+    spec = Spec(program, starts, surrogate=surrogates.index(type(surrogate)), alpha=surrogate.alpha, **constants)
+    return None if spec.loops is None else spec
 
 
 def _rows(*arrays: np.ndarray) -> list[np.ndarray]:

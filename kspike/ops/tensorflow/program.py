@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from kspike.ops.cpu import norm_lif
-from kspike.ops.program import Program, spec_of
+from kspike.ops.program import Program
 from kspike.ops.tensorflow.calls import call, calls_python
 
 
@@ -17,10 +17,11 @@ def run_program(x: Any, program: Program, starts: tuple, again: Any, **constants
     x = tf.convert_to_tensor(x)
     if x.dtype != tf.float32 or not calls_python():
         return None
-    spec = spec_of(norm_lif.SURROGATES, program, starts, tuple(x.shape), **constants)
+    from kspike.ops.cpu import program as cpu_program  # numba is there
+
+    spec = cpu_program.spec_of(norm_lif.SURROGATES, program, starts, tuple(x.shape), **constants)
     if spec is None:
         return None
-    from kspike.ops.cpu import program as cpu_program
 
     def fire(x: np.ndarray) -> np.ndarray:
         out = norm_lif.empty(x.shape, "float32")

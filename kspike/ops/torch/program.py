@@ -7,35 +7,35 @@ from typing import Any
 import torch
 
 from kspike.ops.cpu import norm_lif
-from kspike.ops.program import Program, spec_of
+from kspike.ops.program import Program
 from kspike.ops.torch.calls import arrays, kernels_for
 
 
 class _Steps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, spec: Any, again: Any) -> torch.Tensor:
-        from kspike.ops.cpu import program as cpu_program
-
+    def forward(ctx: Any, x: torch.Tensor, loops: Any, spec: Any, again: Any) -> torch.Tensor:
         ctx.save_for_backward(x)
-        ctx.given = cpu_program, spec, again
+        ctx.given = loops, spec, again
         out = torch.empty_like(x)
-        cpu_program.forward(spec, *arrays(x, out), torch.get_num_threads())
+        loops.forward(spec, *arrays(x, out), torch.get_num_threads())
         return out
 
     @staticmethod
     def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
         (x,) = ctx.saved_tensors
-        cpu_program, spec, again = ctx.given
+        loops, spec, again = ctx.given
         if torch.is_grad_enabled():  # to be differentiated again: by the step itself
-            return torch.autograd.grad(again(x), x, grad_output, create_graph=True)[0], None, None
+            return torch.autograd.grad(again(x), x, grad_output, create_graph=True)[0], None, None, None
         grad = torch.empty_like(x)
-        cpu_program.backward(spec, *arrays(grad_output.contiguous(), x, grad), torch.get_num_threads())
-        return grad, None, None
+        loops.backward(spec, *arrays(grad_output.contiguous(), x, grad), torch.get_num_threads())
+        return grad, None, None, None
 
 
 def run_program(x: torch.Tensor, program: Program, starts: tuple, again: Any, **constants: Any) -> torch.Tensor | None:
     """Spikes of a neuron program over axis 1; None where the loops do not take x, or a step itself is as fast."""
     if kernels_for(x) is None or x.dtype != torch.float32:
         return None
-    spec = spec_of(norm_lif.SURROGATES, program, starts, tuple(x.shape), **constants)
-    return None if spec is None else _Steps.apply(x.contiguous(), spec, again)
+    from kspike.ops.cpu import program as cpu_program  # numba is there
+
+    spec = cpu_program.spec_of(norm_lif.SURROGATES, program, starts, tuple(x.shape), **constants)
+    return None if spec is None else _Steps.apply(x.contiguous(), cpu_program, spec, again)
