@@ -1,0 +1,85 @@
+"""Writes .onnx and .pt2 files by PyTorch's own exporters."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' remarks on sizes that a graph fixes: they are meant to be fixed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _module(model: Any) -> Any:
+    import torch
+
+    class Plain(torch.nn.Module):
+        """Takes tensors alone: exporters read the names of a Keras model's arguments otherwise."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: Any) -> Any:
+            return model(*inputs)
+
+    return Plain().eval()
+
+
+def write_onnx(
+    model: Any,
+    path: Path,
+    examples: Sequence[np.ndarray],
+    names: Sequence[str],
+    batched: Sequence[bool],
+    opset: int,
+    dynamic: bool,
+) -> None:
+    """Writes what a Keras model computes as ONNX.
+
+    Args:
+        model: takes `examples`, of batch 2, one argument each.
+        path: of the file.
+        names: of the inputs.
+        batched: which of them have a batch axis.
+        opset: version of ONNX' operators.
+        dynamic: whether the batch is free.
+    """
+    import torch
+
+    axes = {name: {0: "batch"} for name, free in zip(names, batched, strict=True) if free and dynamic}
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            _module(model), tuple(torch.from_numpy(each) for each in examples), str(path), input_names=list(names),
+            dynamic_axes=axes, opset_version=opset, dynamo=False,
+        )  # fmt: skip
+
+
+def write_program(model: Any, path: Path, example: np.ndarray, dynamic: bool, notes: Mapping[str, str]) -> None:
+    """Writes what a Keras model computes as a program of `torch.export`; notes are its extra files.
+
+    Raises:
+        Exception: whatever the exporter raises where it cannot leave the batch free.
+    """
+    import torch
+
+    free = (({0: torch.export.Dim("batch")},),) if dynamic else None
+    with _quiet(), torch.no_grad():
+        program = torch.export.export(_module(model), (torch.from_numpy(example),), dynamic_shapes=free, strict=False)
+        torch.export.save(program, str(path), extra_files={f"{name}.txt": text for name, text in notes.items()})
