@@ -57,6 +57,9 @@ def looped(step: Any, states: list[State], neurons: list[str], timesteps: int, f
     # what the loop starts from: each state's number, spread over the batch of this call
     nodes.append(helper.make_node("Shape", ["images"], ["images.shape"], start=0, end=1))
     first = []
+    # the step's number is what is looped over
+    numbers = constant("steps.count", np.arange(timesteps, dtype="float32").reshape(-1, 1))
+    states = [each for each in states if each.name != "steps"]
     for each in states:
         name = f"state.{each.name}"
         start = constant(f"{name}.start", np.full(tuple(n or 1 for n in each.shape), each.start, "float32"))
@@ -66,18 +69,17 @@ def looped(step: Any, states: list[State], neurons: list[str], timesteps: int, f
             nodes.append(helper.make_node("Expand", [start, f"{name}.shape"], [f"{name}.first"]))
             start = f"{name}.first"
         first.append(start)
-    # a still image is carried along, since OpenVINO reads no body that takes it from outside; the steps are counted
+    # a still image is carried along, since OpenVINO reads no body that takes it from outside
     carried = [taken[f"state.{each.name}"] for each in states]
     out = {each.name: each for each in body.output}
     after = [out[f"next.{each.name}"] for each in states]
+    stepped, over = [taken["state.steps"]], [numbers]
     if frames:
         axes = list(range(len(sides) + 2))
         nodes.append(helper.make_node("Transpose", ["images"], ["images.by_step"], perm=[1, 0, *axes[2:]]))
-        stepped = [images]
-        over = "images.by_step"
+        stepped.append(images)
+        over.append("images.by_step")
     else:
-        over = constant("steps.count", np.arange(timesteps, dtype="float32"))
-        stepped = [helper.make_tensor_value_info("step.number", TensorProto.FLOAT, [])]
         first.append("images")
         carried.append(images)
         body.node.append(helper.make_node("Identity", ["images"], ["next.images"]))
@@ -89,7 +91,7 @@ def looped(step: Any, states: list[State], neurons: list[str], timesteps: int, f
     body.name = "step"
     last = [f"last.{i}" for i in range(len(carried))]
     scanned = ["logits.by_step", *(f"spikes.{name}.by_step" for name in neurons)]
-    nodes.append(helper.make_node("Scan", [*first, over], [*last, *scanned], body=body, num_scan_inputs=1))
+    nodes.append(helper.make_node("Scan", [*first, *over], [*last, *scanned], body=body, num_scan_inputs=len(over)))
     final = constant("steps.last", np.array(timesteps - 1, "int64"))
     nodes.append(helper.make_node("Gather", ["logits.by_step", final], ["logits"], axis=0))
     ends = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, _shape(out["logits"]))]
