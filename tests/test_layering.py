@@ -44,6 +44,7 @@ RANKS = {
     "models": 3,
     "convert": 4,
     "cost": 4,
+    "export": 4,
     "supernet": 4,
     "training": 5,
     "tuners": 5,
@@ -54,10 +55,15 @@ STRANGERS = [("tuners", "zoo"), ("zoo", "tuners"), ("convert", "cost"), ("cost",
 
 #: Who alone may import what, as patterns of paths inside the package.
 ONLY_IN = {
-    "torch": ["ops/*"],
+    "torch": ["ops/*", "export/torch_files.py", "export/running.py"],
     "jax": ["ops/*"],
     "jaxlib": ["ops/*"],
-    "tensorflow": ["ops/*"],
+    "tensorflow": ["ops/*", "export/running.py"],
+    "onnx": ["export/onnx_*.py"],
+    "onnxruntime": ["export/running.py"],
+    "ai_edge_litert": ["export/running.py"],
+    "openvino": ["export/openvino_files.py", "export/running.py"],
+    "nir": ["export/nir_*.py"],
     "triton": ["ops/*"],
     "keras_tuner": [
         "tuners/evolution/*",
@@ -90,7 +96,7 @@ WITHOUT_KERAS = (
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
+LAZY = ("nir", "onnx", "onnxruntime", "openvino", "matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
 
 
 def part_of(path: Path) -> str:

@@ -17,6 +17,7 @@ import typer
 from kspike import _start
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
+from kspike.cli.export import export
 from kspike.cli.search import search
 from kspike.cli.train import train
 from kspike.cli.wording import Command, command_of, in_options
@@ -72,7 +73,7 @@ def kspike_command(
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Spiking transformers: search an architecture, train it, measure it, publish it.
+    """Spiking transformers: search an architecture, train it, measure it, publish it, export it.
 
     The backend is Keras': [bold]KERAS_BACKEND=torch[/bold], jax or tensorflow.
 
@@ -92,7 +93,7 @@ def kspike_command(
     """
 
 
-for command in (search, train, evaluate, energy):
+for command in (search, train, evaluate, energy, export):
     app.command(cls=Command, no_args_is_help=True)(command)
 app.add_typer(zoo, name="zoo")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from kspike._lazy import attributes
 
 if TYPE_CHECKING:
-    from kspike.export.formats import formats
+    from kspike.export.table import formats
     from kspike.export.report import Comparison, NeuronDifference, Report
     from kspike.export.saving import save
 
@@ -14,7 +14,7 @@ _LAZY = {
     "Comparison": "report",
     "NeuronDifference": "report",
     "Report": "report",
-    "formats": "formats",
+    "formats": "table",
     "save": "saving",
 }
 

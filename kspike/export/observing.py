@@ -85,7 +85,8 @@ def recorded(model: keras.Model, images: Images) -> tuple[Any, list[tuple[str, A
 def scaled_pixels(images: Any, pixels: Mapping[str, Any]) -> Any:
     """Raw pixels -> the network's input, as `kspike.data.normalization.normalize` gives it, bit for bit."""
     scale, offset = product_and_sum(pixels["mean"], pixels["std"], pixels["range"])
-    return ops.cast(images, "float32") * scale + offset
+    # Keras' operations: of a tensor of torch's times an array, NumPy would make an array
+    return ops.add(ops.multiply(ops.cast(images, "float32"), scale), offset)
 
 
 class Observed(keras.Model):

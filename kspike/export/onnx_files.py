@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kspike.export.formats import CHECKED, FILE
+from kspike.export.table import CHECKED, FILE
 
 
 def as_json(value: Any) -> str:
@@ -15,8 +15,16 @@ def as_json(value: Any) -> str:
     return json.dumps(value)
 
 
-def named(path: Path, outputs: Sequence[str]) -> Any:
-    """The file's model, its outputs called by these names.
+def named(
+    path: Path, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | None]], shapes: Sequence[Sequence[int | None]]
+) -> Any:
+    """The file's model, its outputs called by these names, the sizes of inputs and outputs written down.
+
+    Args:
+        path: of the file.
+        outputs: names.
+        inputs: name -> sizes; None is the batch.
+        shapes: the outputs' sizes.
 
     Raises:
         ValueError: another number of outputs.
@@ -33,9 +41,27 @@ def named(path: Path, outputs: Sequence[str]) -> Any:
             for i, name in enumerate(names):
                 if name in renamed:
                     names[i] = renamed[name]
-    for each in (*model.graph.output, *model.graph.value_info):
+    for each in model.graph.output:
         each.name = renamed.get(each.name, each.name)
+    # what the exporter inferred knows no size: the checker, and runtimes, infer better
+    del model.graph.value_info[:]
+    for each, sizes in zip(model.graph.output, shapes, strict=True):
+        _sized(each, sizes)
+    for each in model.graph.input:
+        _sized(each, inputs[each.name])
     return model
+
+
+def _sized(value: Any, sizes: Sequence[int | None]) -> None:
+    """Writes the sizes of a tensor; None is the batch."""
+    shape = value.type.tensor_type.shape
+    del shape.dim[:]
+    for size in sizes:
+        dim = shape.dim.add()
+        if size is None:
+            dim.dim_param = "batch"
+        else:
+            dim.dim_value = size
 
 
 def without(model: Any, keep: Sequence[str]) -> Any:

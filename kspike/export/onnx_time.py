@@ -21,11 +21,14 @@ def write(model: Any, task: Any, folder: Path) -> dict[str, Any]:
     states = one.states(frames)
     names = ["images", *(f"state.{each.name}" for each in states)]
     examples = [frames, *(each.example(batch) for each in states)]
-    free = [True, *(None in each.shape for each in states)]
     raw = folder / "raw.onnx"
-    torch_files.write_onnx(one, raw, examples, names, free, task.opset, task.batch is None)
+    found = torch_files.write_onnx(one, raw, examples, names, task.opset, task.batch is None)
+    sizes = {"images": (task.batch, *shape)}
+    sizes |= {f"state.{s.name}": tuple(task.batch if n is None else n for n in s.shape) for s in states}
     after = [f"next.{each.name}" for each in states]
-    step = onnx_files.named(raw, ["logits", *after, *(f"spikes.{name}" for name in one.names)])
+    outputs = ["logits", *after, *(f"spikes.{name}" for name in one.names)]
+    shapes = [sizes.get(name.replace("next.", "state.", 1), (task.batch, *each[1:])) for name, each in zip(outputs, found, strict=True)]
+    step = onnx_files.named(raw, outputs, sizes, shapes)
     facts: dict[str, Any] = {"neurons": list(one.names), "opset": task.opset, "timesteps": config.timesteps}
     if task.time == "step":
         given = [{"name": f"state.{s.name}", "next": f"next.{s.name}", "shape": s.shape, "start": s.start} for s in states]

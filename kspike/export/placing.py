@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from kspike._files import folder_aside, place_aside, remove_leftovers, written_aside
-from kspike.export.formats import FILE, Format
+from kspike.export.table import FILE, Format
 
 _LABEL = "kspike_export"
 

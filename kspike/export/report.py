@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +135,15 @@ class Report:
     def spikes_differing(self) -> int | None:
         """Of those, how many differ; None where nothing was compared."""
         return self.written.spikes_differing if self.written else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        found = dataclasses.asdict(self)
+        for name in ("written", "own"):
+            each = getattr(self, name)
+            if each is not None:
+                found[name] |= {"spikes_compared": each.spikes_compared, "spikes_differing": each.spikes_differing}
+        return {**found, "path": str(self.path), "skipped": list(self.skipped)}
 
     def __str__(self) -> str:
         opset = f", opset {self.opset}" if self.opset else ""

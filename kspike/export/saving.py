@@ -21,7 +21,7 @@ from kspike.config import SpikformerConfig
 from kspike.data.normalization import normalize
 from kspike.export import placing, writing
 from kspike.export.comparing import compare
-from kspike.export.formats import CHECKED, FILE, Format, check_installed, format_of, installed
+from kspike.export.table import CHECKED, FILE, Format, check_installed, format_of, installed
 from kspike.export.observing import listening
 from kspike.export.report import Comparison, Report
 from kspike.export.running import pack
@@ -62,7 +62,7 @@ def save(
         model: a `kspike.Spikformer` of float32. It is not changed.
         path: of the file or folder, in a folder that is there.
         images: what is compared: an array, or batches such as `data.validation`; as the file takes them, so raw
-            integers where `pixels` is given. None compares nothing, and the report says so.
+            integers where `pixels` is given (of a split of kspike.data those are taken by themselves). None compares nothing, and the report says so.
         overwrite: whether an existing file is replaced.
         batch: images at a time; None leaves it free.
         time: "unrolled" writes T steps one after the other; of .onnx and .xml also "scan" (one step in a loop over T)
@@ -203,6 +203,8 @@ def _images(images: Any, config: SpikformerConfig, pixels: Any) -> list[np.ndarr
     if images is None:
         return []
     found = []
+    if pixels is not None and hasattr(images, "images"):  # a split of kspike.data: its raw ones
+        images = images.images
     for each in batches_of(images, BATCH):
         batch = as_numbers("given", each[0] if isinstance(each, (tuple, list)) else each)
         check_images(batch, config)

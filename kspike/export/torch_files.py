@@ -47,28 +47,31 @@ def write_onnx(
     path: Path,
     examples: Sequence[np.ndarray],
     names: Sequence[str],
-    batched: Sequence[bool],
     opset: int,
     dynamic: bool,
-) -> None:
-    """Writes what a Keras model computes as ONNX.
+) -> list[tuple[int, ...]]:
+    """Writes what a Keras model computes as ONNX; gives the shapes of its outputs for the examples.
 
     Args:
         model: takes `examples`, of batch 2, one argument each.
         path: of the file.
         names: of the inputs.
-        batched: which of them have a batch axis.
         opset: version of ONNX' operators.
         dynamic: whether the batch is free.
     """
     import torch
 
-    axes = {name: {0: "batch"} for name, free in zip(names, batched, strict=True) if free and dynamic}
+    # Every size is called free, and `onnx_files.named` puts the known ones back: from known ones beside a free batch
+    # this exporter infers wrong constants (frames (batch, 3, 8, 8, 2) folded to (-1, 8, 8, 2) became (3, 8, 8, 2)).
+    axes = {}
+    for name, example in zip(names, examples, strict=True):
+        axes[name] = {i: f"{name}_{i}" for i in range(example.ndim)} if dynamic else {}
+    module, inputs = _module(model), tuple(torch.from_numpy(each) for each in examples)
     with _quiet(), torch.no_grad():
         torch.onnx.export(
-            _module(model), tuple(torch.from_numpy(each) for each in examples), str(path), input_names=list(names),
-            dynamic_axes=axes, opset_version=opset, dynamo=False,
-        )  # fmt: skip
+            module, inputs, str(path), input_names=list(names), dynamic_axes=axes, opset_version=opset, dynamo=False
+        )
+        return [tuple(each.shape) for each in module(*inputs)]
 
 
 def write_program(model: Any, path: Path, example: np.ndarray, dynamic: bool, notes: Mapping[str, str]) -> None:

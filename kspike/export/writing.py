@@ -20,7 +20,7 @@ import numpy as np
 from kspike import ops
 from kspike.components import elsewhere as processes
 from kspike.export import onnx_files, onnx_time, tensorflow_files, torch_files
-from kspike.export.formats import CHECKED, FILE
+from kspike.export.table import CHECKED, FILE
 from kspike.export.observing import Observed, recorded, scaled_pixels
 from kspike.export.running import pack
 
@@ -103,9 +103,11 @@ def _onnx(model: Any, task: Task, folder: Path) -> dict[str, Any]:
     observed = Observed(model, task.pixels, watch=True)
     raw = folder / "raw.onnx"
     example = _example(model, task, task.batch or 2)
-    torch_files.write_onnx(observed, raw, [example], ["images"], [True], task.opset, task.batch is None)
+    found = torch_files.write_onnx(observed, raw, [example], ["images"], task.opset, task.batch is None)
     names = list(observed.names)
-    checked = onnx_files.named(raw, ["logits", *(f"spikes.{name}" for name in names)])
+    shapes = [(task.batch, *each[1:]) for each in found]
+    outputs = ["logits", *(f"spikes.{name}" for name in names)]
+    checked = onnx_files.named(raw, outputs, {"images": (task.batch, *example.shape[1:])}, shapes)
     onnx_files.finish(checked, folder, task.notes)
     return {"neurons": names, "opset": task.opset}
 
