@@ -238,7 +238,9 @@ def _run(form: Format, task: writing.Task, facts: Mapping[str, Any], config: Spi
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     script = Path(__file__).with_name("running.py")
-    writing.run_alone([str(script), str(folder / "job.json")], f"Running the file by {form.runtime}")
+    # TensorFlow loads Keras, and Keras its backend: another one's libraries beside TensorFlow's abort the process
+    env = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    writing.run_alone([str(script), str(folder / "job.json")], f"Running the file by {form.runtime}", env)
     return json.loads((folder / "ran.json").read_text(encoding="utf-8"))["version"]
 
 

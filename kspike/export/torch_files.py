@@ -26,6 +26,27 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextlib.contextmanager
+def _counted_from_the_front() -> Iterator[None]:
+    """Without axes below 0 in torch.repeat_interleave.
+
+    Its ONNX form adds the rank to the axis in place, and so to every other -1 of the graph: of a reshape to
+    (-1, 8, 8, 2) it made (3, 8, 8, 2) (torch 2.13).
+    """
+    import torch
+
+    original = torch.repeat_interleave
+
+    def repeat(x: Any, repeats: Any, dim: int | None = None, **kwargs: Any) -> Any:
+        return original(x, repeats, dim=dim if dim is None or dim >= 0 else dim + x.dim(), **kwargs)
+
+    torch.repeat_interleave = repeat
+    try:
+        yield
+    finally:
+        torch.repeat_interleave = original
+
+
 def _module(model: Any) -> Any:
     import torch
 
@@ -61,13 +82,9 @@ def write_onnx(
     """
     import torch
 
-    # Every size is called free, and `onnx_files.named` puts the known ones back: from known ones beside a free batch
-    # this exporter infers wrong constants (frames (batch, 3, 8, 8, 2) folded to (-1, 8, 8, 2) became (3, 8, 8, 2)).
-    axes = {}
-    for name, example in zip(names, examples, strict=True):
-        axes[name] = {i: f"{name}_{i}" for i in range(example.ndim)} if dynamic else {}
+    axes = {name: {0: "batch"} for name, example in zip(names, examples, strict=True) if len(example) == 2 and dynamic}
     module, inputs = _module(model), tuple(torch.from_numpy(each) for each in examples)
-    with _quiet(), torch.no_grad():
+    with _quiet(), _counted_from_the_front(), torch.no_grad():
         torch.onnx.export(
             module, inputs, str(path), input_names=list(names), dynamic_axes=axes, opset_version=opset, dynamo=False
         )

@@ -108,7 +108,7 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
         before = kspike.export.saving.keras.ops.convert_to_numpy(kernel)
         kernel.assign(before * 1.5)
         try:
-            write(*args)
+            return write(*args)
         finally:
             kernel.assign(before)
 
