@@ -63,7 +63,7 @@ ONLY_IN = {
     "onnxruntime": ["export/running.py"],
     "ai_edge_litert": ["export/running.py"],
     "openvino": ["export/openvino_files.py", "export/running.py"],
-    "nir": ["export/nir_*.py"],
+    "nir": ["convert/nir.py", "export/nir_*.py"],
     "triton": ["ops/*"],
     "keras_tuner": [
         "tuners/evolution/*",

@@ -1,6 +1,7 @@
-"""Weights of other code bases, in Keras, and back: state dicts of the official Spikformer code and of SpikingJelly."""
+"""Weights of other code bases, in Keras, and back: the official Spikformer code, SpikingJelly, and NIR."""
 
+from kspike.convert.nir import from_nir
 from kspike.convert.spikformer import from_spikformer
 from kspike.convert.to_file import to_safetensors
 
-__all__ = ["from_spikformer", "to_safetensors"]
+__all__ = ["from_nir", "from_spikformer", "to_safetensors"]

@@ -48,6 +48,8 @@ def compare(found: Path, other: Path, near: Path, neurons: Sequence[str], order:
             earlier = np.zeros(logits.shape[1], bool)
             for i, name in enumerate(order):
                 mine, theirs = unpack(a, neurons.index(name)), unpack(b, i)
+                if mine.size == theirs.size:  # a map's height and width, or its tokens
+                    mine = mine.reshape(theirs.shape)
                 if mine.shape != theirs.shape:
                     raise ValueError(f"Expected spikes of {name} as {theirs.shape}; the file gives {mine.shape}.")
                 differs = mine != theirs

@@ -35,6 +35,8 @@ OPSETS = range(13, 21)
 #: What may be let pass by name.
 ALLOWED = ("spikes",)
 _OWN, _FOUND = "own", "found"
+#: What runs a .nir file here.
+_READ = "kspike.convert.from_nir, its layers"
 
 
 def save(
@@ -95,8 +97,6 @@ def save(
     _check_options(form, batch, time, opset, allow)
     stated = _pixels(pixels, model.config)
     notes = _notes(model, time, stated, class_names, card)
-    if form.name == "NIR":
-        raise ValueError("NIR is not written yet.")
     check_installed(form)
     given = _images(images, model.config, stated)
     with private_folder() as folder:
@@ -105,7 +105,7 @@ def save(
         for number, each in enumerate(given):
             np.save(folder / writing.IMAGES / f"{number}.npy", each)
         task = writing.Task(form.suffix, time, batch, opset, stated, len(given), notes)
-        if keras.backend.backend() == form.backend:
+        if form.backend in ("", keras.backend.backend()):
             writing.write(model, task, folder)
         else:
             writing.elsewhere(model, task, folder, form.backend)
@@ -114,10 +114,12 @@ def save(
         runtime, written, own = "", None, None
         if not given:
             skipped.append("the comparison: no images were given")
-        elif not installed(form.runtime):
+        elif form.runtime and not installed(form.runtime):
             skipped.append(f"the comparison: {form.runtime} is not installed (pip install 'kspike[{form.extra}]')")
         else:
-            runtime = f"{form.runtime} {_run(form, task, facts, model.config, folder)}"
+            runtime = f"{form.runtime} {_run(form, task, facts, model.config, folder)}" if form.runtime else _READ
+            if not form.runtime:
+                writing.run_nir(model, task, facts["nodes"], folder / _FOUND, folder)
             written, own = _compare(model, task, facts, folder)
             _judge(written, target, allow)
         size = placing.place(folder, form, target)

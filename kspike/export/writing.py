@@ -19,9 +19,10 @@ import numpy as np
 
 from kspike import ops
 from kspike.components import elsewhere as processes
-from kspike.export import onnx_files, onnx_time, tensorflow_files, torch_files
+from kspike.convert.nir import from_nir
+from kspike.export import nir_files, onnx_files, onnx_time, tensorflow_files, torch_files
 from kspike.export.table import CHECKED, FILE
-from kspike.export.observing import Observed, recorded, scaled_pixels
+from kspike.export.observing import Observed, listening, recorded, scaled_pixels
 from kspike.export.running import pack
 
 #: Names inside the folder that a task is worked on in.
@@ -165,7 +166,34 @@ def _by_keras(writer: Any, suffix: str, model: Any, task: Task, folder: Path) ->
     return {"neurons": names}
 
 
-_WRITERS = {".onnx": _onnx, ".xml": _openvino, ".pt2": _program, ".tflite": _litert, "": _saved_model}
+def _nir(model: Any, task: Task, folder: Path) -> dict[str, Any]:
+    graph, nodes = nir_files.graph_of(model)
+    nir_files.write(graph, folder / f"{FILE}.nir", task.notes)
+    return {"neurons": list(nodes), "nodes": nodes, "skipped": ["T: a .nir file is one step, and what runs it repeats it"]}
+
+
+def run_nir(model: Any, task: Task, nodes: dict[str, list[str]], found: Path, folder: Path) -> None:
+    """Reads the written file and runs it on every batch."""
+    from keras import ops as tensors
+
+    read = from_nir(folder / f"{FILE}.nir", timesteps=model.config.timesteps)
+
+    def run(frames: Any) -> tuple[Any, dict[str, Any]]:
+        with listening(read) as seen:
+            logits = read(frames, training=False)
+        return tensors.mean(logits, axis=1), dict(seen)
+
+    compiled = ops.jit(run, read.variables)
+    for number in range(task.batches):
+        frames = np.load(folder / IMAGES / f"{number}.npy")
+        if not model.config.has_time:
+            frames = np.repeat(frames[:, None], model.config.timesteps, axis=1)
+        logits, spikes = compiled(frames)
+        sides = [np.concatenate([tensors.convert_to_numpy(spikes[n]) for n in each], axis=-1) for each in nodes.values()]
+        np.savez(found / f"{number}.npz", logits=tensors.convert_to_numpy(logits), **pack(sides))
+
+
+_WRITERS = {".nir": _nir, ".onnx": _onnx, ".xml": _openvino, ".pt2": _program, ".tflite": _litert, "": _saved_model}
 
 
 # -- other processes --------------------------------------------------------------------------------------------------
