@@ -199,7 +199,7 @@ class _Neurons:
     def _fired(self, x: Value, copy: int) -> Value:
         layer = self.layer
         if layer.v_reset is None:
-            raise Unsayable(f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one")
+            raise Unsayable(f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one; v_reset=0.0 can be said")
         kind = getattr(layer, "component", None)
         name = type(layer).__name__ if kind is None else kind.label
         suffix = f"_{copy}" if self.part.copies > 1 else ""

@@ -173,7 +173,7 @@ class Graph:
         import nir
 
         if source.highest != 1:
-            raise Unsayable("a max-pool of what are no spikes")
+            raise Unsayable("a max-pool of real numbers; one of spikes can be said (sps pools them, pool_after='neuron')")
         node = nir.AvgPool2d(*(np.array([n, n]) for n in (3, stride, 1)))
         channels, height, width = source.shape
         sides = (channels, -(-height // stride), -(-width // stride))

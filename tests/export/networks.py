@@ -7,7 +7,7 @@ import pytest
 
 import kspike
 from kspike import components
-from tests.components.test_everywhere import awake
+from tests.helpers import to_numpy, wake
 
 SMALL = {"num_classes": 4, "embed_dim": 16, "num_heads": 2, "mlp_ratio": 1.0}
 
@@ -49,6 +49,14 @@ def network(name):
     return awake(kspike.Spikformer(CONFIGS[name]()))
 
 
+def awake(model):
+    """Its neurons fire, and not all: a silent network, as one that always fires, would agree with anything."""
+    wake(model)
+    logits = to_numpy(model(images(model)))
+    assert np.ptp(logits, axis=0).max() > 1e-2
+    return model
+
+
 def images(model, count=5):
     rng = np.random.default_rng(1)
     return rng.normal(0.3, 1.0, (count, *model.config.input_shape)).astype("float32")
@@ -65,3 +73,24 @@ OPENVINO = needs("torch", "onnx", "openvino")
 TORCH = needs("torch")
 TENSORFLOW = needs("tensorflow")
 LITERT = needs("tensorflow", "ai_edge_litert")
+NIR = needs("nir")
+
+_NIR = {
+    "add": {"depth": 3, "mixer": ("token_qk", "channel_qk", "dwconv3"), "stem_pool": (False, False, True, True)},
+    "membrane": {
+        "residual": "membrane", "stem": "spikingformer", "depth": 4, "timesteps": 2,
+        "mixer": ("token_qk", "sdsa1", "identity", "dwconv5"), "mlp": ("spiking", "two_shortcuts", "spiking", "spiking"),
+    },
+    "learned": {"depth": 1, "mixer": "token_qk", "neuron": "plif", "stem": "single_conv", "v_reset": -0.2},
+    "if": {"depth": 1, "mixer": "identity", "neuron": "if", "stem": "single_conv"},
+    "undivided": {"depth": 1, "mixer": "dwconv7", "decay_input": False, "tau": 1.5, "stem": "single_conv"},
+}  # fmt: skip
+
+
+def nir_config(**fields):
+    return kspike.SpikformerConfig(**{"input_shape": (8, 8, 1), "timesteps": 3, **SMALL, **fields})
+
+
+def nir_network(name):
+    """A network that NIR can say; its neurons fire."""
+    return awake(kspike.Spikformer(nir_config(**_NIR[name])))

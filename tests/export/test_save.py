@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import kspike
+from kspike.layers.neuron import SpikingNeuron
 from tests.export.networks import CONFIGS, LITERT, ONNX, OPENVINO, TENSORFLOW, TORCH, images, network
 from tests.helpers import BACKEND
 
@@ -31,7 +32,7 @@ def checked(report, model, count):
     written = report.written
     assert report.images == count and report.classes_changed == 0 and report.runtime
     assert written.unexplained == 0 and report.own.unexplained == 0
-    assert len(written.neurons) == sum(type(each).__name__ in ("LIF", "PLIF", "Neuron") for each in model._flatten_layers())
+    assert len(written.neurons) == sum(isinstance(layer, SpikingNeuron) for layer in model._flatten_layers())
     differing = sum(each.differing for each in written.neurons.values())
     assert differing <= 1e-4 * report.spikes_compared
     assert all(f"{name}: {n.differing:,} of" in str(report) for name, n in written.neurons.items() if n.differing)
@@ -115,7 +116,7 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
     monkeypatch.setattr(torch_files, "write_onnx", another)
     path = tmp_path / "net.onnx"
     path.write_text("before")
-    with pytest.raises(ValueError, match=r"was not written: [\d,]+ spikes differ beyond rounding.*stem/neuron"):
+    with pytest.raises(ValueError, match=r"(?s)was not written: [\d,]+ spikes differ beyond rounding.*stem/neuron"):
         kspike.export.save(model, path, images=given)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
     report = kspike.export.save(model, path, images=given, allow=("spikes",))
