@@ -96,7 +96,19 @@ WITHOUT_KERAS = (
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("nir", "onnx", "onnxruntime", "openvino", "matplotlib", "tensorflow_datasets", "array_record", "tonic", "safetensors", "torch", "jinja2")
+LAZY = (
+    "nir",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "matplotlib",
+    "tensorflow_datasets",
+    "array_record",
+    "tonic",
+    "safetensors",
+    "torch",
+    "jinja2",
+)
 
 
 def part_of(path: Path) -> str:

@@ -24,7 +24,9 @@ class Time(StrEnum):
 
 def export(
     model: Annotated[str, typer.Argument(help="A run's folder, a .keras file, or a zoo entry's name or folder.")],
-    file: Annotated[Path, typer.Argument(help=".onnx, .xml (OpenVINO), .pt2, .tflite, .nir, or a folder (SavedModel).")],
+    file: Annotated[
+        Path, typer.Argument(help=".onnx, .xml (OpenVINO), .pt2, .tflite, .nir, or a folder (SavedModel).")
+    ],
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
@@ -33,7 +35,9 @@ def export(
     raw: Annotated[
         bool, typer.Option("--raw", help="The file takes raw uint8 pixels, scaled in it as the entry's card says.")
     ] = False,
-    time: Annotated[Time, typer.Option(help="T steps one after the other, in a loop, or one step alone.")] = Time.unrolled,
+    time: Annotated[
+        Time, typer.Option(help="T steps one after the other, in a loop, or one step alone.")
+    ] = Time.unrolled,
     batch: Annotated[int | None, typer.Option(help="Images at a time; free by default.", show_default=False)] = None,
     opset: Annotated[int, typer.Option(help="Version of ONNX' operators.")] = 17,
     overwrite: Annotated[bool, typer.Option(help="Replace what is there.")] = True,
@@ -58,7 +62,9 @@ def export(
 
     network, card = open_model(model, directory)
     if raw and card is None:
-        raise ValueError("--raw needs an entry of the zoo, whose card says how pixels are scaled; received another model.")
+        raise ValueError(
+            "--raw needs an entry of the zoo, whose card says how pixels are scaled; received another model."
+        )
     images = None
     if compare:
         opened = open_data(data, card, data_dir, download, batch_size=32)

@@ -52,7 +52,9 @@ def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) 
     try:
         import nir
     except ImportError as error:
-        raise ImportError("Reading .nir takes nir, not installed here: pip install 'kspike[nir]'.", name="nir") from error
+        raise ImportError(
+            "Reading .nir takes nir, not installed here: pip install 'kspike[nir]'.", name="nir"
+        ) from error
     try:
         graph = nir.read(str(file))
         order = list(TopologicalSorter(_sources(graph)).static_order())
@@ -134,7 +136,12 @@ class _Reader:
         if isinstance(node.padding, str):
             raise ValueError(f"The padding of {name} is {node.padding!r}; numbers are read alone.")
         layer = Conv2D(
-            len(weight), weight.shape[2:], strides=_pair(node.stride), padding="valid", groups=int(node.groups), name=name
+            len(weight),
+            weight.shape[2:],
+            strides=_pair(node.stride),
+            padding="valid",
+            groups=int(node.groups),
+            name=name,
         )
         self.filled.append((layer, [weight.transpose(2, 3, 1, 0), np.asarray(node.bias)]))
         return self._framed(x, *self._padding(name, node.padding), layer)

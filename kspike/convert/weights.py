@@ -127,7 +127,9 @@ def tensors_of(model: Any, naming: Naming, depth: int) -> dict[str, np.ndarray]:
         out |= _tau(neuron, [name], f"{neuron.path}")
     head = model.get_layer("head")
     out[f"{naming.head}.weight"], out[f"{naming.head}.bias"] = _numpy(head.kernel).T, _numpy(head.bias)
-    return {name: np.array(value, order="C") for name, value in out.items()}  # ascontiguousarray gives an axis to a number
+    return {
+        name: np.array(value, order="C") for name, value in out.items()
+    }  # ascontiguousarray gives an axis to a number
 
 
 def _numpy(variable: Any) -> np.ndarray:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from kspike._lazy import attributes
 
 if TYPE_CHECKING:
-    from kspike.export.table import formats
     from kspike.export.report import Comparison, NeuronDifference, Report
     from kspike.export.saving import save
+    from kspike.export.table import formats
 
 #: Imported on first use: a report needs no backend, and writing one needs it.
 _LAZY = {

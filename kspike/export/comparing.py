@@ -10,11 +10,15 @@ import numpy as np
 from kspike.export.report import Comparison, NeuronDifference
 from kspike.export.running import unpack
 
+#: Of real numbers, which an ANN twin's layers give: how far two may lie apart, over the largest of the layer.
+CLOSE = 1e-5
 #: Images that a neuron's difference names.
 SHOWN = 8
 
 
-def compare(found: Path, other: Path, near: Path, neurons: Sequence[str], order: Sequence[str], beside: str) -> Comparison:
+def compare(
+    found: Path, other: Path, near: Path, neurons: Sequence[str], order: Sequence[str], beside: str
+) -> Comparison:
     """Compares a file's outputs with a network's, batch by batch.
 
     Args:
@@ -52,7 +56,7 @@ def compare(found: Path, other: Path, near: Path, neurons: Sequence[str], order:
                     mine = mine.reshape(theirs.shape)
                 if mine.shape != theirs.shape:
                     raise ValueError(f"Expected spikes of {name} as {theirs.shape}; the file gives {mine.shape}.")
-                differs = mine != theirs
+                differs = unequal(mine, theirs)
                 count = counts[name]
                 count[0] += differs.size
                 if not differs.any():
@@ -67,3 +71,13 @@ def compare(found: Path, other: Path, near: Path, neurons: Sequence[str], order:
             images += logits.shape[1]
     found_by = {name: NeuronDifference(*counts[name], tuple(where[name][:SHOWN])) for name in order}
     return Comparison(beside, images, difference, ulp, changed, found_by)
+
+
+def unequal(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Where two tensors of spikes differ; of whole numbers each counts, of real ones those that rounding does not make."""
+    if theirs.dtype == bool and mine.dtype == bool:
+        return mine != theirs
+    a, b = np.asarray(mine, "float32"), np.asarray(theirs, "float32")
+    if (b == np.rint(b)).all():
+        return a != b
+    return ~(np.abs(a - b) <= CLOSE * np.abs(b).max())

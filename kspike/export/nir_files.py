@@ -37,7 +37,9 @@ def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
         if isinstance(layer, RateDecoding):
             x = _mean(graph, x)
         elif isinstance(layer, SpikformerBlock):
-            for name, part, shortcut in zip(("attention", "mlp"), (layer.attention, layer.mlp), layer.shortcuts, strict=True):
+            for name, part, shortcut in zip(
+                ("attention", "mlp"), (layer.attention, layer.mlp), layer.shortcuts, strict=True
+            ):
                 y = _component(graph, part, x, f"{layer.name}/{name}", neurons)
                 x = _said(lambda x=x, y=y: x + y, layer.name) if shortcut else y
         elif isinstance(layer, ComponentLayer):
@@ -69,7 +71,9 @@ def _mean(graph: Graph, x: Value) -> Value:
 
     graph.prefix = ""
     sides = np.array(x.shape[1:])
-    pooled = Value((graph.add("mean", nir.AvgPool2d(sides, sides, np.array([0, 0])), x),), (x.shape[0], 1, 1), None, graph)
+    pooled = Value(
+        (graph.add("mean", nir.AvgPool2d(sides, sides, np.array([0, 0])), x),), (x.shape[0], 1, 1), None, graph
+    )
     shape = np.array([x.shape[0], 1, 1])
     return Value((graph.add("flatten", nir.Flatten({"input": shape}, 0, -1), pooled),), pooled.shape, None, graph)
 
@@ -124,7 +128,9 @@ def _call(graph: Graph, layer: Any, name: str, part: kinds.Part, path: str, neur
         return lambda x: _dense(name, _made(x), made, part.copies)
     if isinstance(part, (kinds.Conv, kinds.DepthwiseConv)):
         return lambda x: _conv(name, _made(x), made, part)
-    raise ValueError(f"NIR cannot say {path}: its part {name} is a {type(part).__name__}, which its writer does not know.")
+    raise ValueError(
+        f"NIR cannot say {path}: its part {name} is a {type(part).__name__}, which its writer does not know."
+    )
 
 
 def _numpy(variable: Any) -> np.ndarray:
@@ -199,7 +205,9 @@ class _Neurons:
     def _fired(self, x: Value, copy: int) -> Value:
         layer = self.layer
         if layer.v_reset is None:
-            raise Unsayable(f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one; v_reset=0.0 can be said")
+            raise Unsayable(
+                f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one; v_reset=0.0 can be said"
+            )
         kind = getattr(layer, "component", None)
         name = type(layer).__name__ if kind is None else kind.label
         suffix = f"_{copy}" if self.part.copies > 1 else ""

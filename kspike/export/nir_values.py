@@ -152,7 +152,9 @@ class Graph:
             input_shape=(height, width), weight=kernel.astype("float32"), stride=(stride, stride), padding=padding,
             dilation=(1, 1), groups=1, bias=bias.astype("float32"),
         )  # fmt: skip
-        sides = [(n + 2 * p - k) // stride + 1 for n, p, k in zip((height, width), padding, kernel.shape[2:], strict=True)]
+        sides = [
+            (n + 2 * p - k) // stride + 1 for n, p, k in zip((height, width), padding, kernel.shape[2:], strict=True)
+        ]
         return Value((self.add(name, node, source),), (len(kernel), *sides), highest, self)  # type: ignore[arg-type]
 
     def copied(self, node: str, shape: tuple[int, int, int]) -> str:
@@ -173,7 +175,9 @@ class Graph:
         import nir
 
         if source.highest != 1:
-            raise Unsayable("a max-pool of real numbers; one of spikes can be said (sps pools them, pool_after='neuron')")
+            raise Unsayable(
+                "a max-pool of real numbers; one of spikes can be said (sps pools them, pool_after='neuron')"
+            )
         node = nir.AvgPool2d(*(np.array([n, n]) for n in (3, stride, 1)))
         channels, height, width = source.shape
         sides = (channels, -(-height // stride), -(-width // stride))

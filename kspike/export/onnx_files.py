@@ -16,7 +16,10 @@ def as_json(value: Any) -> str:
 
 
 def named(
-    path: Path, outputs: Sequence[str], inputs: Mapping[str, Sequence[int | None]], shapes: Sequence[Sequence[int | None]]
+    path: Path,
+    outputs: Sequence[str],
+    inputs: Mapping[str, Sequence[int | None]],
+    shapes: Sequence[Sequence[int | None]],
 ) -> Any:
     """The file's model, its outputs called by these names, the sizes of inputs and outputs written down.
 

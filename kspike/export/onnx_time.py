@@ -27,11 +27,16 @@ def write(model: Any, task: Any, folder: Path) -> dict[str, Any]:
     sizes |= {f"state.{s.name}": tuple(task.batch if n is None else n for n in s.shape) for s in states}
     after = [f"next.{each.name}" for each in states]
     outputs = ["logits", *after, *(f"spikes.{name}" for name in one.names)]
-    shapes = [sizes.get(name.replace("next.", "state.", 1), (task.batch, *each[1:])) for name, each in zip(outputs, found, strict=True)]
+    shapes = [
+        sizes.get(name.replace("next.", "state.", 1), (task.batch, *each[1:]))
+        for name, each in zip(outputs, found, strict=True)
+    ]
     step = onnx_files.named(raw, outputs, sizes, shapes)
     facts: dict[str, Any] = {"neurons": list(one.names), "opset": task.opset, "timesteps": config.timesteps}
     if task.time == "step":
-        given = [{"name": f"state.{s.name}", "next": f"next.{s.name}", "shape": s.shape, "start": s.start} for s in states]
+        given = [
+            {"name": f"state.{s.name}", "next": f"next.{s.name}", "shape": s.shape, "start": s.start} for s in states
+        ]
         task.notes["states"] = onnx_files.as_json(given)
         onnx_files.finish(step, folder, task.notes, keep=("logits", *after))
         return {**facts, "states": given, "frames": config.has_time}
@@ -109,7 +114,9 @@ def looped(step: Any, states: list[State], neurons: list[str], timesteps: int, f
             )
         )
         nodes.append(helper.make_node("Squeeze", [f"spikes.{name}.turned", one], [f"spikes.{name}"]))
-        ends.append(helper.make_tensor_value_info(f"spikes.{name}", TensorProto.FLOAT, [shape[0], timesteps, *shape[2:]]))
+        ends.append(
+            helper.make_tensor_value_info(f"spikes.{name}", TensorProto.FLOAT, [shape[0], timesteps, *shape[2:]])
+        )
     whole = [free, timesteps, *sides] if frames else [free, *sides]
     graph = helper.make_graph(nodes, "network", [helper.make_tensor_value_info("images", kind, whole)], ends, weights)
     return helper.make_model(

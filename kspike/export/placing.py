@@ -28,7 +28,9 @@ def check_place(target: Path, form: Format, overwrite: bool) -> None:
         raise ValueError(f"Expected a free place; {target} exists, and overwrite=False.")
     if target.is_dir() != (not form.suffix):
         what = "a folder" if target.is_dir() else "a file"
-        raise ValueError(f"Expected a place for {form.name}; {target} is {what}, which is not replaced. Remove it first.")
+        raise ValueError(
+            f"Expected a place for {form.name}; {target} is {what}, which is not replaced. Remove it first."
+        )
     if not form.suffix and not (target / "saved_model.pb").is_file() and any(target.iterdir()):
         raise ValueError(
             f"Expected a free place, or the folder of a SavedModel to replace; {target} holds something else."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from kspike.config import SpikformerConfig
 from kspike.data.normalization import normalize
 from kspike.export import placing, writing
 from kspike.export.comparing import compare
-from kspike.export.table import CHECKED, FILE, Format, check_installed, format_of, installed
 from kspike.export.observing import listening
 from kspike.export.report import Comparison, Report
 from kspike.export.running import pack
+from kspike.export.table import CHECKED, FILE, Format, check_installed, format_of, installed
 from kspike.models import Spikformer
 from kspike.models.image_model import as_numbers, check_images
 

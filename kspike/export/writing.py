@@ -21,9 +21,9 @@ from kspike import ops
 from kspike.components import elsewhere as processes
 from kspike.convert.nir import from_nir
 from kspike.export import nir_files, onnx_files, onnx_time, tensorflow_files, torch_files
-from kspike.export.table import CHECKED, FILE
 from kspike.export.observing import Observed, listening, recorded, scaled_pixels
 from kspike.export.running import pack
+from kspike.export.table import CHECKED, FILE
 
 #: Names inside the folder that a task is worked on in.
 MODEL, TASK, FACTS, IMAGES, EXPECTED = "model.keras", "task.json", "facts.json", "images", "expected"
@@ -169,7 +169,11 @@ def _by_keras(writer: Any, suffix: str, model: Any, task: Task, folder: Path) ->
 def _nir(model: Any, task: Task, folder: Path) -> dict[str, Any]:
     graph, nodes = nir_files.graph_of(model)
     nir_files.write(graph, folder / f"{FILE}.nir", task.notes)
-    return {"neurons": list(nodes), "nodes": nodes, "skipped": ["T: a .nir file is one step, and what runs it repeats it"]}
+    return {
+        "neurons": list(nodes),
+        "nodes": nodes,
+        "skipped": ["T: a .nir file is one step, and what runs it repeats it"],
+    }
 
 
 def run_nir(model: Any, task: Task, nodes: dict[str, list[str]], found: Path, folder: Path) -> None:
@@ -189,7 +193,9 @@ def run_nir(model: Any, task: Task, nodes: dict[str, list[str]], found: Path, fo
         if not model.config.has_time:
             frames = np.repeat(frames[:, None], model.config.timesteps, axis=1)
         logits, spikes = compiled(frames)
-        sides = [np.concatenate([tensors.convert_to_numpy(spikes[n]) for n in each], axis=-1) for each in nodes.values()]
+        sides = [
+            np.concatenate([tensors.convert_to_numpy(spikes[n]) for n in each], axis=-1) for each in nodes.values()
+        ]
         np.savez(found / f"{number}.npz", logits=tensors.convert_to_numpy(logits), **pack(sides))
 
 
@@ -199,14 +205,21 @@ _WRITERS = {".nir": _nir, ".onnx": _onnx, ".xml": _openvino, ".pt2": _program, "
 # -- other processes --------------------------------------------------------------------------------------------------
 
 
-def run_alone(arguments: Sequence[str], what: str, env: dict[str, str] | None = None, flags: Sequence[str] = ("-P",)) -> None:
+def run_alone(
+    arguments: Sequence[str], what: str, env: dict[str, str] | None = None, flags: Sequence[str] = ("-P",)
+) -> None:
     """Runs Python in a process of its own.
 
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
     finished = subprocess.run(
-        [sys.executable, *flags, *arguments], env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [sys.executable, *flags, *arguments],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if finished.returncode != 0:
         last = "\n".join(finished.stderr.strip().splitlines()[-5:])

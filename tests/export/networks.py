@@ -33,7 +33,14 @@ CONFIGS = {
     "add": lambda: _config("add", "sps", neuron="plif", pool_after="norm", scale=0.5),
     "membrane": lambda: _config("membrane", "spikingformer", decay_input=False, tau=1.5),
     "sdt": lambda: kspike.SpikformerConfig(
-        residual="membrane", stem="sdt", mixer="sdsa1", depth=1, neuron="if", timesteps=2, input_shape=(8, 8, 3), **SMALL
+        residual="membrane",
+        stem="sdt",
+        mixer="sdsa1",
+        depth=1,
+        neuron="if",
+        timesteps=2,
+        input_shape=(8, 8, 3),
+        **SMALL,
     ),
     "events": lambda: kspike.SpikformerConfig(
         stem="single_conv", depth=1, mixer="token_qk", v_reset=None, timesteps=3, input_shape=(3, 8, 8, 2), **SMALL

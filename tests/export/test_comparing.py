@@ -39,7 +39,13 @@ def test_what_rounding_and_what_nothing_explains(both):
     report = compare(found, other, other, NAMES[::-1], NAMES, "itself")
     first, second = report.neurons["first"], report.neurons["second"]
     assert (first.compared, first.differing, first.rounding, first.following, first.unexplained) == (24, 1, 1, 0, 0)
-    assert (second.compared, second.differing, second.rounding, second.following, second.unexplained) == (24, 3, 1, 1, 1)
+    assert (second.compared, second.differing, second.rounding, second.following, second.unexplained) == (
+        24,
+        3,
+        1,
+        1,
+        1,
+    )
     assert first.images == (1,) and second.images == (1, 2, 3)
     assert (report.images, report.classes_changed, report.spikes_compared, report.spikes_differing) == (4, 1, 48, 4)
     assert report.difference == 2.0 and report.ulp == 2.0 * 2**23 and report.unexplained == 1
@@ -60,3 +66,12 @@ def test_stored_spikes_are_those_that_were_stored(array, tmp_path):
     with np.load(tmp_path / "a.npz") as read:
         again = unpack(read, 1)
     assert again.shape == array.shape and (again == array).all()
+
+
+def test_whole_numbers_differ_by_one_and_real_ones_by_more_than_rounding(tmp_path):
+    counts, real = np.array([[0.0, 3, 1]]), np.array([[0.0, 3.0, 1.5]])
+    near = [np.zeros((1, 3), bool)] * 2
+    other = stored(tmp_path / "other", np.eye(1), [counts, real], near)
+    found = stored(tmp_path / "found", np.eye(1), [counts + [0, 0, 1], real + [1e-6, 0, 1e-3]])
+    report = compare(found, other, other, NAMES, NAMES, "itself")
+    assert [each.differing for each in report.neurons.values()] == [1, 1]

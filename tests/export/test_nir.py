@@ -14,7 +14,9 @@ from tests.export.networks import _NIR, NIR, images, nir_config, nir_network
 pytestmark = NIR
 
 
-@pytest.mark.parametrize("name", [name if name in ("add", "if") else pytest.param(name, marks=pytest.mark.slow) for name in _NIR])
+@pytest.mark.parametrize(
+    "name", [name if name in ("add", "if") else pytest.param(name, marks=pytest.mark.slow) for name in _NIR]
+)
 def test_a_file_read_again_gives_the_same_spikes(name, tmp_path):
     model = nir_network(name)
     report = kspike.export.save(model, tmp_path / "net.nir", images=images(model, 20))
@@ -53,10 +55,16 @@ def test_ties_at_the_threshold_fire(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({}, r"cannot say block_0/attention: it takes the product of two moving tensors, q k\^T v. token_qk, .* can say"),
+        (
+            {},
+            r"cannot say block_0/attention: it takes the product of two moving tensors, q k\^T v. token_qk, .* can say",
+        ),
         ({"mixer": "identity", "v_reset": None}, r"cannot say stem: .*soft reset \(neuron_0.*v_reset=0.0 can be said"),
         ({"mixer": "identity", "pool_after": "norm"}, "cannot say stem: .*max-pool of real numbers; one of spikes can"),
-        ({"mixer": "max_pool", "residual": "membrane", "stem": "single_conv"}, "cannot say block_0/attention: .*max-pool"),
+        (
+            {"mixer": "max_pool", "residual": "membrane", "stem": "single_conv"},
+            "cannot say block_0/attention: .*max-pool",
+        ),
     ],
 )
 def test_what_nir_cannot_say_is_refused_by_the_layers_name(fields, said, tmp_path):

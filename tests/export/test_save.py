@@ -16,7 +16,9 @@ def cases():
     """Every network as ONNX; in each other format, and each way of time, the ones that can show something of it."""
     found = [(name, "onnx", "unrolled") for name in CONFIGS]
     found += [("events", kind, "unrolled") for kind in ("xml", "pt2", "folder", "tflite")]
-    found += [(name, kind, time) for name in ("events", "sps membrane") for kind in ("onnx",) for time in ("step", "scan")]
+    found += [
+        (name, kind, time) for name in ("events", "sps membrane") for kind in ("onnx",) for time in ("step", "scan")
+    ]
     found += [("events", "xml", "step"), ("sps membrane", "xml", "scan")]
     for name, kind, time in found:
         here = WRITES[kind] == BACKEND
@@ -121,4 +123,6 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
     report = kspike.export.save(model, path, images=given, allow=("spikes",))
     assert report.written.unexplained > 0 and path.read_bytes() != b"before"
-    assert np.isfinite(report.written.ulp) and report.to_dict()["written"]["spikes_differing"] == report.spikes_differing
+    assert (
+        np.isfinite(report.written.ulp) and report.to_dict()["written"]["spikes_differing"] == report.spikes_differing
+    )
