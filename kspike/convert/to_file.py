@@ -32,7 +32,7 @@ _LARGE = 128
 def to_safetensors(
     model: Spikformer, path: str | os.PathLike[str], naming: str = "spikingjelly", *, overwrite: bool = True
 ) -> dict[str, Any]:
-    """Writes a network's weights so that PyTorch code loads them: `load_state_dict` of the official code or SpikingJelly.
+    """Writes a network's weights under the names of the official code or of SpikingJelly: `load_state_dict` takes them.
 
     Tensors have PyTorch's layouts. A bias that the code does not build is taken into the mean of the normalisation
     behind it. What no tensor says, the code has to be told: the settings that this function returns, which the file

@@ -1,4 +1,4 @@
-"""Which variable of a Spikformer is which tensor of a state dict, turned from PyTorch's layouts into Keras' and back."""
+"""Which variable of a Spikformer is which tensor of a state dict, in PyTorch's layouts and in Keras'."""
 
 from __future__ import annotations
 

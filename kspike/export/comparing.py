@@ -74,7 +74,7 @@ def compare(
 
 
 def unequal(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Where two tensors of spikes differ; of whole numbers each counts, of real ones those that rounding does not make."""
+    """Where two tensors of spikes differ: whole numbers by anything, real ones by more than rounding."""
     if theirs.dtype == bool and mine.dtype == bool:
         return mine != theirs
     a, b = np.asarray(mine, "float32"), np.asarray(theirs, "float32")

@@ -102,9 +102,8 @@ def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str,
         except Unsayable:
             raise
         except Exception as error:  # a forward of the user's may do anything with what is no tensor
-            raise Unsayable(
-                f"what its {component.role} {component.label} does with tensors itself ({type(error).__name__}: {error})"
-            ) from None
+            what = f"{type(error).__name__}: {error}"
+            raise Unsayable(f"what its {component.role} {component.label} does with tensors itself ({what})") from None
         y = _made(y)
         if not isinstance(y, Value):
             raise Unsayable(f"what its {component.role} {component.label} gives, a {type(y).__name__}")
@@ -206,7 +205,8 @@ class _Neurons:
         layer = self.layer
         if layer.v_reset is None:
             raise Unsayable(
-                f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one; v_reset=0.0 can be said"
+                f"a soft reset ({self.name}: v_reset=None), which NIR does not tell from a hard one; v_reset=0.0 can "
+                "be said"
             )
         kind = getattr(layer, "component", None)
         name = type(layer).__name__ if kind is None else kind.label

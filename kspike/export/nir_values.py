@@ -186,7 +186,7 @@ class Graph:
 
 
 def lif(shape: tuple[int, int, int], *, tau: float, r: float, v_threshold: float, v_reset: float) -> Any:
-    """A leaky neuron; tau in steps. Numbers are float64: SpikingJelly divides tau by the step, and 2 has to come out."""
+    """A leaky neuron; tau in steps. In float64: SpikingJelly divides tau by the step, and 2 has to come out."""
     import nir
 
     full = lambda value: np.full(shape, value, "float64")

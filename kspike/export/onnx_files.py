@@ -1,4 +1,4 @@
-"""Finishes .onnx files: names outputs, takes out those that are for the check alone, writes what is known about them."""
+"""Finishes .onnx files: names outputs, takes out those that are for the check alone, writes notes."""
 
 from __future__ import annotations
 

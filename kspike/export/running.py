@@ -19,7 +19,7 @@ Run = Callable[..., list[np.ndarray]]
 
 
 def pack(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Spikes as arrays to be stored: a bit each where all are 0 or 1, else (spikes that count, an ANN twin) as they are."""
+    """Spikes as arrays to be stored: a bit each where all are 0 or 1, else as they are."""
     out = {}
     for i, array in enumerate(np.asarray(a) for a in arrays):
         if ((array == 0) | (array == 1)).all():

@@ -63,7 +63,8 @@ def save(
         model: a `kspike.Spikformer` of float32. It is not changed.
         path: of the file or folder, in a folder that is there.
         images: what is compared: an array, or batches such as `data.validation`; as the file takes them, so raw
-            integers where `pixels` is given (of a split of kspike.data those are taken by themselves). None compares nothing, and the report says so.
+            integers where `pixels` is given (of a split of kspike.data those are taken by themselves). None compares
+            nothing, and the report says so.
         overwrite: whether an existing file is replaced.
         batch: images at a time; None leaves it free.
         time: "unrolled" writes T steps one after the other; of .onnx and .xml also "scan" (one step in a loop over T)
@@ -163,7 +164,7 @@ def _pixels(pixels: Any, config: SpikformerConfig) -> dict[str, Any] | None:
     missing = [name for name in ("range", "mean", "std") if not isinstance(pixels, Mapping) or not pixels.get(name)]
     if missing:
         raise ValueError(
-            f"Expected pixels with range, mean and std, as kspike.zoo.card(name)['input']; {', '.join(missing)} missing."
+            f"Expected pixels with range, mean and std, as a card's 'input' has them; {', '.join(missing)} missing."
         )
     found = {name: [float(each) for each in pixels[name]] for name in ("range", "mean", "std")}
     channels = config.input_shape[-1]

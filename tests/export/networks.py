@@ -86,7 +86,7 @@ _NIR = {
     "add": {"depth": 3, "mixer": ("token_qk", "channel_qk", "dwconv3"), "stem_pool": (False, False, True, True)},
     "membrane": {
         "residual": "membrane", "stem": "spikingformer", "depth": 4, "timesteps": 2,
-        "mixer": ("token_qk", "sdsa1", "identity", "dwconv5"), "mlp": ("spiking", "two_shortcuts", "spiking", "spiking"),
+        "mixer": ("token_qk", "sdsa1", "identity", "dwconv5"), "mlp": ("spiking", "two_shortcuts") * 2,
     },
     "learned": {"depth": 1, "mixer": "token_qk", "neuron": "plif", "stem": "single_conv", "v_reset": -0.2},
     "if": {"depth": 1, "mixer": "identity", "neuron": "if", "stem": "single_conv"},

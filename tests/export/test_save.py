@@ -1,4 +1,4 @@
-"""Exported files, each run by its own runtime in a process of its own: every neuron's spikes are those of the writer."""
+"""Exported files, each run by its runtime in a process of its own: every neuron's spikes are the writer's."""
 
 import numpy as np
 import pytest
