@@ -18,7 +18,8 @@ from pathlib import Path
 
 FILES = (
     ("net.onnx", "unrolled"), ("net.onnx", "scan"), ("net.onnx", "step"), ("net.xml", "unrolled"), ("net.xml", "scan"),
-    ("net.xml", "step"), ("net.pt2", "unrolled"), ("net.tflite", "unrolled"), ("net", "unrolled"), ("net.nir", "unrolled"),
+    ("net.xml", "step"), ("net.pt2", "unrolled"), ("net.tflite", "unrolled"), ("net", "unrolled"),
+    ("net.nir", "unrolled"),
 )  # fmt: skip
 FIELDS = (
     "entry", "backend", "format", "time", "works", "writer", "runtime", "bytes", "images", "classes_changed", "ulp",

@@ -46,8 +46,9 @@ def places(model: Any, naming: Naming, depth: int) -> Iterator[Place]:
         block = model.get_layer(f"block_{i}")
         for group, layer in (("qkv", "attention"), ("proj", "attention"), ("fc1", "mlp"), ("fc2", "mlp")):
             holder, many = getattr(block, layer), count if group == "qkv" else 1
-            parts = (getattr(holder, f"{group}{end}") for end in ("", "_norm", "_neuron"))
-            yield Place(group, f"block_{i}/{layer}/{group}", *parts, tuple(groups[group][many * i : many * (i + 1)]))
+            product, norm, neuron = (getattr(holder, f"{group}{end}") for end in ("", "_norm", "_neuron"))
+            mine = tuple(groups[group][many * i : many * (i + 1)])
+            yield Place(group, f"block_{i}/{layer}/{group}", product, norm, neuron, mine)
 
 
 def attention_neurons(model: Any, naming: Naming, depth: int) -> Iterator[tuple[Any, str]]:

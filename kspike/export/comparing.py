@@ -69,7 +69,11 @@ def compare(
                 where[name] += [images + int(row) for row in np.flatnonzero(rows)]
                 earlier |= rows
             images += logits.shape[1]
-    found_by = {name: NeuronDifference(*counts[name], tuple(where[name][:SHOWN])) for name in order}
+    fields = ("compared", "differing", "rounding", "following")
+    found_by = {
+        name: NeuronDifference(**dict(zip(fields, counts[name], strict=True)), images=tuple(where[name][:SHOWN]))
+        for name in order
+    }
     return Comparison(beside, images, difference, ulp, changed, found_by)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
     """
     import nir
 
-    graph, neurons = Graph(), {}
+    graph, neurons = Graph(), dict[str, tuple[str, ...]]()
     height, width, channels = model.config.image_shape
     graph.nodes["input"] = nir.Input(input_type={"input": np.array([channels, height, width])})
     x: Any = Value(("input",), (channels, height, width), None, graph)
@@ -41,7 +43,7 @@ def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
                 ("attention", "mlp"), (layer.attention, layer.mlp), layer.shortcuts, strict=True
             ):
                 y = _component(graph, part, x, f"{layer.name}/{name}", neurons)
-                x = _said(lambda x=x, y=y: x + y, layer.name) if shortcut else y
+                x = _said(functools.partial(operator.add, x, y), layer.name) if shortcut else y
         elif isinstance(layer, ComponentLayer):
             x = _component(graph, layer, x, layer.name, neurons)
         elif layer.name == "head" and output is None:

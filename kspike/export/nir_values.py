@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from kspike._types import Array
 from kspike.convert.nir import STEP
 
 #: Time constant, in steps, of a neuron without memory: a thousandth of the last step's rest is left, beside sums of
@@ -65,7 +64,7 @@ class Value:
         kernel = diagonal(shape[0], np.ones((height, width)))
         return self.graph.conv("spread", self, kernel, padding=(height - 1, width - 1), highest=self.highest)
 
-    def mapped(self, name: str, weights: Array) -> Value:
+    def mapped(self, name: str, weights: np.ndarray) -> Value:
         """A matrix of 0 and 1, (outputs, channels), at each place."""
         highest = None if self.highest is None else self.highest * int(weights.sum(axis=1).max())
         return self.graph.conv(name, self, weights[:, :, None, None], highest=highest)
@@ -85,12 +84,12 @@ class Product:
 
     name: str
     source: Value
-    kernel: Array
-    bias: Array
+    kernel: np.ndarray
+    bias: np.ndarray
     stride: int
     padding: tuple[int, int]
 
-    def scaled(self, scale: Array, shift: Array) -> Product:
+    def scaled(self, scale: np.ndarray, shift: np.ndarray) -> Product:
         """The product, each output times a scale, plus a shift; in float64."""
         kernel = self.kernel.astype("float64") * scale[:, None, None, None]
         return dataclasses.replace(self, kernel=kernel, bias=self.bias.astype("float64") * scale + shift)
@@ -109,7 +108,7 @@ def square(shape: tuple[int, int, int]) -> tuple[int, int]:
     return shape[1], shape[2]
 
 
-def diagonal(channels: int, kernel: Array) -> Array:
+def diagonal(channels: int, kernel: np.ndarray) -> np.ndarray:
     """The kernel of one channel -> (channels, channels, height, width): each by itself, zeros elsewhere.
 
     Not NIR's groups: SpikingJelly refuses them.
@@ -140,7 +139,7 @@ class Graph:
         return numbered
 
     def conv(
-        self, name: str, source: Value, kernel: Array, bias: Array | None = None, *, stride: int = 1,
+        self, name: str, source: Value, kernel: np.ndarray, bias: np.ndarray | None = None, *, stride: int = 1,
         padding: tuple[int, int] = (0, 0), highest: int | None = None,
     ) -> Value:  # fmt: skip
         """A convolution, its weights float32."""
@@ -155,7 +154,7 @@ class Graph:
         sides = [
             (n + 2 * p - k) // stride + 1 for n, p, k in zip((height, width), padding, kernel.shape[2:], strict=True)
         ]
-        return Value((self.add(name, node, source),), (len(kernel), *sides), highest, self)  # type: ignore[arg-type]
+        return Value((self.add(name, node, source),), (len(kernel), *sides), highest, self)
 
     def copied(self, node: str, shape: tuple[int, int, int]) -> str:
         """A node that gives what another does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -45,7 +45,7 @@ def listening(model: keras.Model) -> Iterator[list[tuple[str, Any]]]:
             neuron.listener = before[name]
 
 
-def _numbered(name: str, seen: list[tuple[str, Any]]) -> str:
+def _numbered(name: str, seen: Sequence[tuple]) -> str:
     times = sum(each == name or each.startswith(f"{name}#") for each, *_ in seen)
     return f"{name}#{times + 1}" if times else name
 
@@ -75,11 +75,11 @@ def recorded(model: keras.Model, images: Images) -> tuple[Any, list[tuple[str, A
     try:
         for name, neuron in neurons.items():
             # past Keras, which would track a layer's attribute
-            vars(neuron)["call"] = wrapped(name, neuron)
+            neuron.__dict__["call"] = wrapped(name, neuron)
         return model(images, training=False), seen
     finally:
         for neuron in neurons.values():
-            vars(neuron).pop("call", None)
+            neuron.__dict__.pop("call", None)
 
 
 def scaled_pixels(images: Any, pixels: Mapping[str, Any]) -> Any:

@@ -18,9 +18,9 @@ import numpy as np
 Run = Callable[..., list[np.ndarray]]
 
 
-def pack(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+def pack(arrays: list[Any]) -> dict[str, Any]:
     """Spikes as arrays to be stored: a bit each where all are 0 or 1, else as they are."""
-    out = {}
+    out: dict[str, Any] = {}
     for i, array in enumerate(np.asarray(a) for a in arrays):
         if ((array == 0) | (array == 1)).all():
             out[f"{i}.bits"] = np.packbits(array.astype(bool))
