@@ -1,7 +1,8 @@
 """What a choice of components costs a supernet, and a neuron without a fused pass a network; ratios within one run.
 
 A supernet with three mixers to choose from against the mean of three supernets with one each, on the same space else;
-a network of ALIF neurons (a loop over time) against the same of LIF. Processor time, the median of interleaved steps.
+networks of ALIF neurons (a step of one's own) and of IF against the same of LIF.
+Processor time, the mean of interleaved steps.
 
     KERAS_BACKEND=torch python benchmarks/components.py
 """
@@ -80,11 +81,12 @@ def main() -> None:
 
     plain = {
         name: compiled(kspike.Spikformer(base.replace(neuron=neuron)))
-        for name, neuron in (("lif", "lif"), ("alif", ALIF()))
+        for name, neuron in (("lif", "lif"), ("alif", ALIF()), ("if", "if"))
     }
     found = medians(plain, x, y, arguments.steps)
     print({name: round(value, 1) for name, value in found.items()})
-    print(f"a neuron without a fused pass: {found['alif'] / found['lif']:.3f} of a step of LIF")
+    print(f"a neuron of one's own: {found['alif'] / found['lif']:.3f} of a step of LIF")
+    print(f"integrate-and-fire: {found['if'] / found['lif']:.3f}")
 
 
 if __name__ == "__main__":

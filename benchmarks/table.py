@@ -116,8 +116,10 @@ def embedded(genome: Genome, space: SearchSpace) -> Genome:
     values: dict[str, Any] = {}
     for gene in space.genes:
         found = getattr(config, gene.field)
-        if gene.stage is not None:
-            found = found[gene.stage]
+        if gene.stage is not None and gene.scope == "block":
+            found = found[config.starts[gene.stage] :][: config.depths[gene.stage]]
+        elif gene.stage is not None:  # of a downsampling the stage that begins
+            found = found[gene.stage - (gene.field == "downsample")]
         elif gene.kind is not None:
             found = found[gene.kind]
         elif gene.field == "depth":
@@ -131,8 +133,7 @@ def embedded(genome: Genome, space: SearchSpace) -> Genome:
 
 def key_of(genome: Genome) -> str:
     """The genome as JSON on one line, without what is not expressed."""
-    depth = genome.depth
-    return json.dumps({k: v[:depth] if isinstance(v, list) else v for k, v in genome.to_dict().items()})
+    return json.dumps(genome.to_dict(expressed=True))
 
 
 def said_versions() -> str:

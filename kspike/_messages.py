@@ -1,7 +1,9 @@
-"""Shows a user's value in an error message: enough to recognise it, never pages of it."""
+"""What is said to a user: a value, enough to recognise it and never pages of it; a warning, at the line of the call."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 _LONGEST = 80
@@ -27,3 +29,12 @@ def shown(value: Any) -> str:
     if shape is not None and hasattr(value, "dtype"):
         return f"an array of shape {tuple(shape)}"
     return f"a {type(value).__name__}"
+
+
+def warn(text: str, kind: type[Warning] = UserWarning) -> None:
+    """Warns at the first line outside kspike that led here, however deep inside it is: that of the user's call."""
+    frame, level = sys._getframe(1), 2
+    inside = ("kspike", "functools")  # cached properties
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in inside:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, kind, stacklevel=level)

@@ -8,16 +8,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kspike import components
+from kspike import _named, _stages, components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
-from kspike.components import BLOCK_KINDS, KINDS, geometry
+from kspike.components import BLOCK_KINDS, BRANCHES, KINDS, SINGLE_KINDS, geometry
 
 #: Fields with one value a block.
-PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold", "mixer", "mlp")
+PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold", *BRANCHES)
 #: Fields that came after the first files were written: in a file only where they differ from their defaults.
-LATER = ("stem", "mixer", "mlp")
+LATER = ("stem", "downsample", *BRANCHES, "head")
 _DEEPEST = 1024
+DEFAULT_TIMESTEPS = 4
 DEFAULT_TAU = 2.0
 DEFAULT_THRESHOLD = 1.0
 #: Spikformer fires the neuron after attention at half the threshold of all others (official code, every data set).
@@ -35,6 +36,7 @@ class NeuronValues(Mapping):
     proj: tuple[float, ...]
     fc1: tuple[float, ...]
     fc2: tuple[float, ...]
+    head: float
 
     def __getitem__(self, kind: str) -> Any:
         if kind not in KINDS:
@@ -48,9 +50,9 @@ class NeuronValues(Mapping):
         return len(KINDS)
 
     def at(self, kind: str, block: int | None = None) -> float:
-        """The value of one neuron: `block` counts from 0 and is not given for the stem."""
+        """The value of one neuron: `block` counts from 0 and is not given for the stem and the head."""
         value = self[kind]
-        return value if kind == "stem" else value[block]
+        return value if kind in SINGLE_KINDS else value[block]
 
 
 def by_kind(value: Any, kinds: Sequence[str], defaults: Mapping[str, float], fallback: float, name: str) -> dict:
@@ -107,17 +109,6 @@ def _positive_int(value: Any, name: str, most: int) -> int:
     return int(value)
 
 
-def _per_block(value: Any, depth: int, name: str) -> tuple:
-    if isinstance(value, (list, tuple)):
-        if len(value) != depth:
-            raise ValueError(
-                f"{name} must be one value, or one a block: expected {depth} values (depth={depth}), "
-                f"got {len(value)}: {tuple(value)}."
-            )
-        return tuple(value)
-    return (value,) * depth
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpikformerConfig:
     """Describes one Spikformer; the defaults are the published CIFAR-10 Spikformer-4-384 with T=4.
@@ -129,13 +120,14 @@ class SpikformerConfig:
         input_shape: `(height, width, channels)` of still images, repeated `timesteps` times inside the model, or
             `(timesteps, height, width, channels)` of event frames. Sizes in pixels.
         num_classes: outputs of the head.
-        timesteps: T, how many steps the network runs.
-        embed_dim: channels of the tokens, D.
-        depth: number of blocks.
-        num_heads: attention heads, one number or one a block; each divides `embed_dim`.
-        mlp_ratio: hidden channels of the MLP over `embed_dim`, one number or one a block; `int(D * ratio)` channels.
-        stem_channels: channels of the first three stages of the patch splitting; None for `(D/8, D/4, D/2)`.
-        stem_pool: for each of the four stages, whether a 3x3 max-pool of stride 2 follows.
+        timesteps: T, how many steps the network runs; left out, the frames of a four-part input_shape, else 4.
+        embed_dim: channels of the tokens, D: one number, or one a stage. Stages are runs of blocks of one width, with a
+            downsampling between two of them.
+        depth: number of blocks: one number, or one a stage.
+        num_heads: attention heads, one number, one a stage or one a block; each divides the stage's `embed_dim`.
+        mlp_ratio: hidden channels of the MLP over `embed_dim`, in the same forms; `int(D * ratio)` channels.
+        stem_channels: channels of the first three convolutions of the patch splitting; None for `(D/8, D/4, D/2)`.
+        stem_pool: for each of the four convolutions, whether a 3x3 max-pool of stride 2 follows.
         pool_after: "neuron" (official code: spikes are pooled) or "norm" (SpikingJelly 2.0's models: potentials are
             pooled, before the stage's neuron).
         qkv_bias, proj_bias, mlp_bias: whether those products have a bias (the event and ImageNet code has none in qkv).
@@ -145,18 +137,23 @@ class SpikformerConfig:
         neuron: every neuron of the network, the stem's too: "lif", "plif" (tau is learned from its given start), or
             another of `kspike.components.names("neuron")`; a name, or an object with its settings.
         tau: membrane time constant in time steps, above 1. A number (all neurons of the blocks), one a block, or a
-            mapping from neuron kind (stem, input, qkv, attention, proj, fc1, fc2) to either. The stem keeps 2 unless
-            named.
-        v_threshold: firing threshold, in the same forms; a plain value leaves attention's at 0.5 and the stem's at 1.
+            mapping from neuron kind (stem, input, qkv, attention, proj, fc1, fc2, head) to either. The stem, whose
+            value downsamplings share, and the head keep 2 unless named.
+        v_threshold: firing threshold, in the same forms; a plain value leaves attention's at 0.5, the stem's and the
+            head's at 1.
         v_reset: potential after a spike, or None for a soft reset (the threshold is subtracted).
         decay_input: whether the input is divided by tau as well (SpikingJelly's default).
         detach_reset: whether the gradient ignores the reset.
         surrogate: name of a surrogate gradient, or a `kspike.surrogate` object.
         stem: what turns images into tokens: "sps", whose settings are stem_channels, stem_pool and pool_after, or
             another of `kspike.components.names("stem")`.
-        mixer, mlp: what stands in every block, a name or an object with its settings; one for all blocks, or one a
-            block. After construction one a block, each a name where its settings are defaults. Values that a block
-            has no use for (heads of a mixer without heads, tau of neurons it lacks) are reset to their defaults.
+        downsample: what stands between two stages, one of `kspike.components.names("downsample")`; one for all, or one
+            each. None for that of the stem's family. After construction one each, () with one stage.
+        local, mixer, mlp: what stands in every block, in this order, a name or an object with its settings; one for
+            all blocks, one a stage, or one a block. `local` is a second mixer before the first ("identity": none).
+            After construction one a block, each a name where its settings are defaults. Values that a block has no
+            use for (heads of a mixer without heads, tau of neurons it lacks) are reset to their defaults.
+        head: what stands before the linear layer, one of `kspike.components.names("head")`.
 
     Raises:
         ValueError: naming the field, what was expected and what came.
@@ -166,13 +163,16 @@ class SpikformerConfig:
         >>> config = kspike.SpikformerConfig(embed_dim=256, num_heads=8, tau=(2.0, 2.0, 1.25, 10.0))
         >>> config.tokens, config.hidden_dims
         (64, (1024, 1024, 1024, 1024))
+        >>> config = kspike.SpikformerConfig(embed_dim=(64, 128), depth=(1, 2), num_heads=8, mixer=("token_qk", "ssa"))
+        >>> config.mixer, config.grids
+        (('token_qk', 'ssa', 'ssa'), ((8, 8), (4, 4)))
     """
 
     input_shape: tuple[int, ...] = (32, 32, 3)
     num_classes: int = 10
-    timesteps: int = 4
-    embed_dim: int = 384
-    depth: int = 4
+    timesteps: int = None  # type: ignore[assignment]
+    embed_dim: Any = 384
+    depth: Any = 4
     num_heads: Any = 12
     mlp_ratio: Any = 4.0
     stem_channels: Any = None
@@ -191,15 +191,29 @@ class SpikformerConfig:
     detach_reset: bool = True
     surrogate: Any = "sigmoid"
     stem: Any = "sps"
+    downsample: Any = None
+    local: Any = "identity"
     mixer: Any = "ssa"
     mlp: Any = "spiking"
+    head: Any = "mean"
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
+        if self.timesteps is None:
+            shape = self.input_shape
+            put("timesteps", shape[0] if _stages.several(shape) and len(shape) == 4 else DEFAULT_TIMESTEPS)
         put("timesteps", _positive_int(self.timesteps, "timesteps", 4096))
         put("num_classes", _positive_int(self.num_classes, "num_classes", 1_000_000))
-        put("embed_dim", _positive_int(self.embed_dim, "embed_dim", 65_536))
-        put("depth", _positive_int(self.depth, "depth", _DEEPEST))
+        widths, depths = _stages.resolve(
+            self.embed_dim,
+            self.depth,
+            lambda width: _positive_int(width, "embed_dim", 65_536),
+            lambda depth: _positive_int(depth, "depth", _DEEPEST),
+        )
+        if sum(depths) > _DEEPEST:
+            raise ValueError(f"depth must be at most {_DEEPEST} blocks in all, got {depths}.")
+        put("embed_dim", _stages.collapsed(widths))
+        put("depth", _stages.collapsed(depths))
         self._check_input(put)
         self._check_components(put)
         self._check_stem(put)
@@ -230,13 +244,34 @@ class SpikformerConfig:
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(value, known)}.")
-        for role in ("neuron", "stem"):
+        for role in ("neuron", "stem", "head"):
             put(role, components.get(role, getattr(self, role)).word)
-        for role in ("mixer", "mlp"):
-            chosen = _per_block(getattr(self, role), self.depth, role)
-            put(role, tuple(components.get(role, each).word for each in chosen))
-        for made in {*self.mixers, *self.mlps}:
+        for field, role in BRANCHES.items():
+            chosen = _stages.per_block(getattr(self, field), self.depths, field)
+            put(field, tuple(components.get(role, each).word for each in chosen))
+        put("downsample", self._between_stages())
+        for made in {self.head_component, *self.downsamples}:
+            made.declared({"residual": self.residual})
+        for made in {made for branches in self.blocks for made in branches.values()}:
             made.declared(self.network)  # refuses a shortcut that it is not made for
+
+    def _between_stages(self) -> tuple:
+        """The downsampling's word between every two stages."""
+        value, needed = self.downsample, self.stages - 1
+        if value is None or (_stages.several(value) and not value and not needed):
+            value = self.stem_component.downsample
+            if needed and not value:
+                raise ValueError(
+                    f"downsample must be given: the stem {self.stem_component.label} has none of its own, and the "
+                    f"config has {self.stages} stages; known: {', '.join(components.names('downsample'))}."
+                )
+        values = tuple(value) if _stages.several(value) else (value,) * needed
+        if len(values) != needed:
+            raise ValueError(
+                f"downsample must be one value, or one between every two stages: expected {needed}, got "
+                f"{len(values)}: {values}."
+            )
+        return tuple(components.get("downsample", each).word for each in values)
 
     def _check_stem(self, put: Any) -> None:
         if self.stem_component.name != "sps":
@@ -247,12 +282,13 @@ class SpikformerConfig:
             raise ValueError(f"stem_pool must be four truth values, one a stage, got {pool!r}.")
         put("stem_pool", tuple(_check_bool(p, "each entry of stem_pool") for p in pool))
         if self.stem_channels is None:
-            if self.embed_dim % 8:
+            width = self.widths[0]
+            if width % 8:
                 raise ValueError(
-                    f"embed_dim must be a multiple of 8 (the first stage has an eighth of it), got {self.embed_dim}; "
+                    f"embed_dim must be a multiple of 8 (the first convolution has an eighth of it), got {width}; "
                     "or give stem_channels."
                 )
-            put("stem_channels", (self.embed_dim // 8, self.embed_dim // 4, self.embed_dim // 2))
+            put("stem_channels", (width // 8, width // 4, width // 2))
         channels = self.stem_channels
         if not isinstance(channels, (list, tuple)) or len(channels) != 3:
             raise ValueError(
@@ -262,7 +298,7 @@ class SpikformerConfig:
 
     def _check_other_stem(self, put: Any) -> None:
         """Settings of "sps" say nothing of another stem: they stay at their defaults, and are refused otherwise."""
-        d = self.embed_dim
+        d = self.widths[0]
         usual = {name: components.base.USUAL[name] for name in ("stem_pool", "pool_after")}
         for name, value in {"stem_channels": (d // 8, d // 4, d // 2), **usual}.items():
             given = getattr(self, name)
@@ -279,11 +315,14 @@ class SpikformerConfig:
         """Refuses a size of which a part takes a fraction that is no whole number, and one that there is not here."""
         for part in declared.values():
             for name in part.sizes:
-                dimension, fraction = components.parts.split(name)
+                dimension, _, fraction = components.parts.split(name)
                 if dimension.startswith("stem_") and made.name != "sps":
                     raise ValueError(f"{dimension} is a size of 'sps' alone, named by {made.role} {made.label}.")
                 if dimension in sizes and sizes[dimension] % fraction:
-                    field = {"width": "embed_dim", "heads": "num_heads", "hidden": "embed_dim * mlp_ratio"}[dimension]
+                    field = {
+                        "width": "embed_dim", "before": "embed_dim", "heads": "num_heads",
+                        "hidden": "embed_dim * mlp_ratio",
+                    }[dimension]  # fmt: skip
                     raise ValueError(
                         f"{field} must be a multiple of {fraction} for the {made.role} {made.label}, got "
                         f"{sizes[dimension]}."
@@ -292,30 +331,40 @@ class SpikformerConfig:
     def _check_blocks(self, put: Any) -> None:
         usual: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(self)}
         uses = {
-            size: [m.uses(size, self.network) or p.uses(size, self.network) for m, p in self.blocks]
+            size: [any(made.uses(size, self.network) for made in branches.values()) for branches in self.blocks]
             for size in ("heads", "hidden")
         }
         heads = tuple(
             _positive_int(h, "num_heads", 65_536) if used else usual["num_heads"]
-            for h, used in zip(_per_block(self.num_heads, self.depth, "num_heads"), uses["heads"], strict=True)
+            for h, used in zip(_stages.per_block(self.num_heads, self.depths, "num_heads"), uses["heads"], strict=True)
         )
         for block, h in enumerate(heads):
-            if uses["heads"][block] and self.embed_dim % h:
+            width = self.width(block)
+            if uses["heads"][block] and width % h:
                 raise ValueError(
-                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim {self.embed_dim}; "
-                    f"possible: {[n for n in range(1, min(self.embed_dim, 64) + 1) if self.embed_dim % n == 0]}."
+                    f"num_heads must divide embed_dim: block {block} has {h} heads for embed_dim "
+                    f"{width}{self._within(block)}; "
+                    f"possible: {[n for n in range(1, min(width, 64) + 1) if width % n == 0]}."
                 )
         put("num_heads", heads)
-        ratios = _per_block(self.mlp_ratio, self.depth, "mlp_ratio")
+        ratios = _stages.per_block(self.mlp_ratio, self.depths, "mlp_ratio")
         ratios = tuple(r if used else usual["mlp_ratio"] for r, used in zip(ratios, uses["hidden"], strict=True))
-        for r in ratios:
-            if not _is_number(r) or not 0 < float(r) <= 64 or int(self.embed_dim * float(r)) < 1:
+        for block, r in enumerate(ratios):
+            if not _is_number(r) or not 0 < float(r) <= 64 or int(self.width(block) * float(r)) < 1:
                 raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
         put("mlp_ratio", tuple(float(r) for r in ratios))
         for block, branches in enumerate(self.blocks):
-            sizes = {"width": self.embed_dim, "heads": heads[block], "hidden": self.hidden_dims[block]}
-            for made in branches:
+            sizes = {"width": self.width(block), "heads": heads[block], "hidden": self.hidden_dims[block]}
+            for field, made in branches.items():
+                made.check(self.timesteps, f"{field} of block {block}{self._within(block)}")
                 self._check_fractions(made, made.declared(self.network), sizes)
+        for stage, made in enumerate(self.downsamples, 1):
+            declared = made.declared({"residual": self.residual})
+            self._check_fractions(made, declared, {"before": self.widths[stage - 1], "width": self.widths[stage]})
+
+    def _within(self, block: int) -> str:
+        """The stage of a block, for a message; nothing where there is one stage."""
+        return f" of stage {self.stage(block)}" if self.stages > 1 else ""
 
     def _check_neurons(self, put: Any) -> None:
         put("surrogate", surrogates.get(self.surrogate))
@@ -356,11 +405,13 @@ class SpikformerConfig:
         if not isinstance(value, Mapping):  # a plain value is the blocks' alone
             value = {kind: value for kind in BLOCK_KINDS if kind not in defaults}
         spread = by_kind(value, KINDS, defaults, fallback, name)
-        resolved: dict[str, Any] = {"stem": check(spread["stem"], f"{name} of the stem")}
+        if not self.head_component.kinds({"residual": self.residual}):
+            spread["head"] = fallback
+        resolved: dict[str, Any] = {kind: check(spread[kind], f"{name} of the {kind}") for kind in SINGLE_KINDS}
         for kind in BLOCK_KINDS:
             if not any(kind in present for present in self.kinds):
                 spread[kind] = defaults.get(kind, fallback)
-            blocks = _per_block(spread[kind], self.depth, f"{name} of {kind}")
+            blocks = _stages.per_block(spread[kind], self.depths, f"{name} of {kind}")
             resolved[kind] = tuple(
                 check(v if kind in present else defaults.get(kind, fallback), f"{name} of {kind}")
                 for v, present in zip(blocks, self.kinds, strict=True)
@@ -379,6 +430,10 @@ class SpikformerConfig:
         """The settings that a stem may name."""
         return {name: getattr(self, name) for name in components.base.STEM}
 
+    def settings_of(self, role: str) -> dict[str, Any]:
+        """The settings that a component of a role may name."""
+        return {name: getattr(self, name) for name in components.base.OFFERED[role]}
+
     @functools.cached_property
     def neuron_component(self) -> components.Neuron:
         """The neuron as an object."""
@@ -390,19 +445,20 @@ class SpikformerConfig:
         return components.get("stem", self.stem)
 
     @functools.cached_property
-    def mixers(self) -> tuple[components.Mixer, ...]:
-        """The mixer of every block as an object."""
-        return tuple(components.get("mixer", each) for each in self.mixer)
+    def head_component(self) -> components.Head:
+        """The head as an object."""
+        return components.get("head", self.head)
 
     @functools.cached_property
-    def mlps(self) -> tuple[components.MLP, ...]:
-        """The MLP of every block as an object."""
-        return tuple(components.get("mlp", each) for each in self.mlp)
+    def downsamples(self) -> tuple[components.Downsample, ...]:
+        """What stands between every two stages, as objects."""
+        return tuple(components.get("downsample", each) for each in self.downsample)
 
     @functools.cached_property
-    def blocks(self) -> tuple[tuple[components.Mixer, components.MLP], ...]:
-        """(mixer, MLP) of every block."""
-        return tuple(zip(self.mixers, self.mlps, strict=True))
+    def blocks(self) -> tuple[dict[str, Any], ...]:
+        """The branches of every block in running order, as objects: field ("local", "mixer", "mlp") -> component."""
+        each = [[components.get(role, word) for word in getattr(self, field)] for field, role in BRANCHES.items()]
+        return tuple(dict(zip(BRANCHES, branches, strict=True)) for branches in zip(*each, strict=True))
 
     @functools.cached_property
     def stem_parts(self) -> dict[str, components.parts.Part]:
@@ -412,7 +468,9 @@ class SpikformerConfig:
     @functools.cached_property
     def kinds(self) -> tuple[frozenset[str], ...]:
         """Kinds of the neurons that every block has."""
-        return tuple(m.kinds(self.network) | p.kinds(self.network) for m, p in self.blocks)
+        return tuple(
+            frozenset().union(*(made.kinds(self.network) for made in branches.values())) for branches in self.blocks
+        )
 
     # -- what follows from the fields ---------------------------------------------------------------------------
 
@@ -426,22 +484,72 @@ class SpikformerConfig:
         """(height, width, channels) of one frame."""
         return self.input_shape[-3:]  # type: ignore[return-value]
 
+    @functools.cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the tokens, one a stage."""
+        return self.embed_dim if isinstance(self.embed_dim, tuple) else (self.embed_dim,)
+
+    @functools.cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Number of blocks, one a stage."""
+        return self.depth if isinstance(self.depth, tuple) else (self.depth,)
+
+    @property
+    def stages(self) -> int:
+        """Number of stages."""
+        return len(self.depths)
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks of all stages, through which they are numbered."""
+        return sum(self.depths)
+
+    @functools.cached_property
+    def starts(self) -> tuple[int, ...]:
+        """The number of each stage's first block."""
+        return _stages.starts(self.depths)
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether the mean over time follows the linear layer."""
+        return self.head_component.averages_logits
+
+    def stage(self, block: int) -> int:
+        """The stage of a block."""
+        return _stages.stage_of(block, self.depths)
+
+    def width(self, block: int) -> int:
+        """Channels of the tokens in a block."""
+        return self.widths[self.stage(block)]
+
+    @property
+    def features(self) -> int:
+        """Channels that the head reads: those of the last stage."""
+        return self.widths[-1]
+
     @property
     def stage_channels(self) -> tuple[int, int, int, int]:
-        """Output channels of the four stages of the patch splitting."""
-        return (*self.stem_channels, self.embed_dim)
+        """Output channels of the four convolutions of the patch splitting."""
+        return (*self.stem_channels, self.widths[0])
 
     @property
     def stage_sizes(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) at the input of each of the four stages; a pool halves and rounds up."""
+        """(height, width) at the input of each of the stem's four convolutions; a pool halves and rounds up."""
         return self._sizes()[:4]
+
+    @functools.cached_property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the token grid, one a stage."""
+        stem = self._sizes()[4] if self.stem == "sps" else geometry.last(self.stem_parts, self.image_shape[:2])
+        found = [stem]
+        for made in self.downsamples:
+            found.append(geometry.last(made.declared({"residual": self.residual}), found[-1]))
+        return tuple(found)
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(height, width) of the token grid."""
-        if self.stem == "sps":
-            return self._sizes()[4]
-        return geometry.last(self.stem_parts, self.image_shape[:2])
+        """(height, width) of the token grid; of several stages the last one's."""
+        return self.grids[-1]
 
     def _sizes(self) -> tuple[tuple[int, int], ...]:
         height, width, _ = self.image_shape
@@ -454,13 +562,13 @@ class SpikformerConfig:
 
     @property
     def tokens(self) -> int:
-        """Number of tokens, N."""
+        """Number of tokens, N; of several stages the last one's."""
         return self.grid[0] * self.grid[1]
 
     @property
     def hidden_dims(self) -> tuple[int, ...]:
         """Hidden channels of the MLP, one a block."""
-        return tuple(int(self.embed_dim * ratio) for ratio in self.mlp_ratio)
+        return tuple(int(self.width(block) * ratio) for block, ratio in enumerate(self.mlp_ratio))
 
     def neuron_args(self, kind: str, block: int | None = None) -> dict[str, float]:
         """tau and v_threshold of one neuron."""
@@ -468,11 +576,16 @@ class SpikformerConfig:
 
     def sizes(self, block: int | None = None) -> dict[str, int]:
         """The dimensions that parts name, for one block or for the stem."""
-        found = {"width": self.embed_dim, "image": self.image_shape[2], "tokens": self.tokens}
+        stage = 0 if block is None else self.stage(block)
+        found = {"width": self.widths[stage], "image": self.image_shape[2], "tokens": math.prod(self.grids[stage])}
         found |= {f"stem_{i}": channels for i, channels in enumerate(self.stem_channels)}
         if block is not None:
             found |= {"hidden": self.hidden_dims[block], "heads": self.num_heads[block]}
         return found
+
+    def between(self, stage: int) -> dict[str, int]:
+        """The dimensions that parts of the downsampling before a stage name; stages count from 0."""
+        return {"before": self.widths[stage - 1], "width": self.widths[stage]}
 
     # -- JSON ---------------------------------------------------------------------------------------------------
 
@@ -482,13 +595,19 @@ class SpikformerConfig:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             each = value if isinstance(value, tuple) else (value,)
-            if field.name in LATER and all(v == field.default for v in each):
+            default = self.stem_component.downsample if field.name == "downsample" else field.default
+            if field.name in LATER and all(v == default for v in each):
                 continue
             if field.name in ("neuron", *LATER):
                 several = isinstance(value, tuple)
                 value = [components.describe(v) for v in value] if several else components.describe(value)
             elif isinstance(value, NeuronValues):
-                value = {kind: list(v) if isinstance(v, tuple) else v for kind, v in value.items()}
+                usual = {"tau": DEFAULT_TAU, "v_threshold": DEFAULT_THRESHOLD}[field.name]
+                value = {
+                    kind: list(v) if isinstance(v, tuple) else v
+                    for kind, v in value.items()
+                    if (kind, v) != ("head", usual)  # a kind that came later, as LATER
+                }
             elif field.name == "surrogate":
                 value = surrogates.serialize(value)
             elif isinstance(value, tuple):
@@ -511,8 +630,24 @@ class SpikformerConfig:
                 raise unknown("config field", name, known)
         return cls(**data)
 
+    @classmethod
+    def named(cls, name: str) -> SpikformerConfig:
+        """A published architecture; `kspike.models.architectures` lists them.
+
+        Raises:
+            ValueError: an unknown name.
+
+        Example:
+            >>> import kspike
+            >>> kspike.SpikformerConfig.named("qkformer_c10").mixer
+            ('token_qk', 'token_qk', 'ssa', 'ssa')
+        """
+        return cls.from_dict(_named.read(name)["config"])
+
     def replace(self, **changes: Any) -> SpikformerConfig:
-        """A copy with other values. With another depth, what is the same in every block is so in the new ones.
+        """A copy with other values. With another depth, what is the same in every block of a stage is so in new ones.
+
+        Another T is that of the frames too, another stem brings its family's downsampling where the config had that.
 
         Raises:
             ValueError: an unknown field; another depth where a field not given differs from block to block; a value
@@ -522,22 +657,45 @@ class SpikformerConfig:
         for name in changes:
             if name not in known:
                 raise unknown("config field", name, known)
-        depth = _positive_int(changes.get("depth", self.depth), "depth", _DEEPEST)
-        if depth != self.depth:
+        widths, depths = _stages.resolve(
+            changes.get("embed_dim", self.embed_dim), changes.get("depth", self.depth), int, lambda d: d
+        )
+        if depths != self.depths:
             kept = [name for name in PER_BLOCK if name not in changes]
-            changes = {name: self._of_every_block(name, depth) for name in kept} | changes
+            changes = {name: self._of_every_block(name, depths) for name in kept} | changes
+        if "stem_channels" not in changes and components.get("stem", changes.get("stem", self.stem)).name != "sps":
+            changes["stem_channels"] = None  # of another stem they say nothing, and follow the width
+        own = self.stem_component.downsample
+        if "downsample" not in changes and (len(depths) != self.stages or "stem" in changes):
+            if all(word == own for word in self.downsample):
+                changes["downsample"] = None
+        if self.has_time and "timesteps" in changes and "input_shape" not in changes:
+            changes["input_shape"] = (changes["timesteps"], *self.image_shape)
+        elif "input_shape" in changes and "timesteps" not in changes and _stages.several(changes["input_shape"]):
+            if len(changes["input_shape"]) == 4:
+                changes["timesteps"] = None
         return dataclasses.replace(self, **changes)
 
-    def _of_every_block(self, name: str, depth: int) -> Any:
-        """A field's values without the blocks: one number, or one a neuron kind."""
+    def _of_every_block(self, name: str, depths: tuple[int, ...]) -> Any:
+        """A field's values without the blocks, for other depths: one number or one a stage, or that a neuron kind."""
         value = getattr(self, name)
         by_kind = value if isinstance(value, NeuronValues) else {name: value}
+        one: dict[str, Any] = {}
         for kind, values in by_kind.items():
-            if isinstance(values, tuple) and len(set(values)) > 1:
+            if not isinstance(values, tuple):
+                one[kind] = values
+                continue
+            starts = _stages.starts(self.depths)
+            stages = [set(values[a : a + d]) for a, d in zip(starts, self.depths, strict=True)]
+            if len(set(values)) == 1:
+                one[kind] = values[0]
+            elif len(depths) == self.stages and all(len(each) == 1 for each in stages):
+                one[kind] = _stages.per_block(tuple(each.pop() for each in stages), depths, name)
+            else:
                 which = name if kind == name else f"{name} of {kind}"
+                depth = _stages.collapsed(depths)
                 raise ValueError(
                     f"{which} is not the same in every block, {values}, and says nothing of depth={depth}: give "
                     f"{name} beside depth, one value for all blocks, or one a block."
                 )
-        one = {kind: values[0] if isinstance(values, tuple) else values for kind, values in by_kind.items()}
         return one if isinstance(value, NeuronValues) else one[name]

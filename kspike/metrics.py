@@ -21,7 +21,7 @@ class FiringRate(keras.metrics.Mean):
 
     In `fit` it follows the training images, under dropout and with the batch's statistics, as val_... the validation
     images. Spikes stay inside the model, so the metric hooks its neurons: it needs the model, and reads nothing from
-    labels or logits.
+    labels or logits. Of integer neurons it is the mean level: spikes a neuron and binary step (`kspike.models.unroll`).
 
     Args:
         model: whose neurons to measure; any built keras.Model that holds neuron layers of kspike.

@@ -38,9 +38,13 @@ def test_every_component_of_kspike_stands_with_equation_and_source():
     assert all(len(rest) == 2 and all(rest) for rest in shown.values())
 
 
+def subclasses(cls: type) -> set[type]:
+    return {each for below in cls.__subclasses__() for each in (below, *subclasses(below))}
+
+
 def test_every_size_and_part_stands():
     assert all(f"`{size}`" in section("Sizes") for size in components.parts.SIZES)
-    parts = {cls.__name__ for cls in components.parts.Part.__subclasses__() if cls.__module__.startswith("kspike.")}
+    parts = {cls.__name__ for cls in subclasses(components.parts.Part) if cls.__module__.startswith("kspike.")}
     assert parts == set(re.findall(r"^\| `(\w+)\(", section("Parts"), re.M))
     assert all(f"`{kind}`" in section("Parts") for kind in components.KINDS)
 

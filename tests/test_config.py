@@ -240,7 +240,7 @@ REFUSED = {
     "surrogate": ({"surrogate": "sigmod"}, r"Unknown surrogate 'sigmod'.*did you mean 'sigmoid'.*atan"),
     "input_shape": ({"input_shape": (32, 32)}, r"input_shape must be \(height, width, channels\)"),
     "input_size": ({"input_shape": (32, 0, 3)}, r"input_shape"),
-    "frames_and_steps": ({"input_shape": (10, 64, 64, 2)}, r"10 frames, but timesteps is 4"),
+    "frames_and_steps": ({"input_shape": (10, 64, 64, 2), "timesteps": 4}, r"10 frames, but timesteps is 4"),
     "width_of_the_stem": ({"embed_dim": 36}, r"multiple of 8.*stem_channels"),
     "stem_channels": ({"stem_channels": (48, 96)}, r"three numbers"),
     "stem_pool": ({"stem_pool": (True, True)}, r"four truth values"),

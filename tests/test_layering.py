@@ -22,12 +22,14 @@ RANKS = {
     "_files": 0,
     "_json": 0,
     "_messages": 0,
+    "_named": 0,
     "_names": 0,
     "_process": 0,
     "_lock": 0,
     "_finite": 0,
     "_lazy": 0,
     "_registry": 0,
+    "_stages": 0,
     "_resources": 0,
     "_start": 0,
     "_types": 0,
@@ -38,6 +40,7 @@ RANKS = {
     "space": 0,
     "ops": 1,
     "data": 1,
+    "events": 1,
     "regularizers": 1,
     "layers": 2,
     "metrics": 3,
@@ -74,7 +77,7 @@ ONLY_IN = {
     ],  # fmt: skip
     "tensorflow_datasets": ["data/*"],
     "array_record": ["data/*"],
-    "tonic": ["data/*"],
+    "aedat": ["data/events/formats/*"],
     "moocore": ["tuners/engine/evolution/pareto.py"],
     "jinja2": ["pages/render.py"],
     "typer": ["cli.py", "cli/*"],
@@ -90,25 +93,16 @@ ONLY_IN = {
 }
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
-    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_names", "_process",
-    "_registry", "_resources", "_start", "_types",
+    "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_named", "_names",
+    "_process", "_registry", "_resources", "_stages", "_start", "_types",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
 LAZY = (
-    "nir",
-    "onnx",
-    "onnxruntime",
-    "openvino",
-    "matplotlib",
-    "tensorflow_datasets",
-    "array_record",
-    "tonic",
-    "safetensors",
-    "torch",
-    "jinja2",
-)
+    "aedat", "array_record", "jinja2", "matplotlib", "nir", "onnx", "onnxruntime", "openvino", "safetensors",
+    "tensorflow_datasets", "torch",
+)  # fmt: skip
 
 
 def part_of(path: Path) -> str:
@@ -207,8 +201,10 @@ def test_parts_form_no_circle():
     assert not circles, f"parts that import each other in a circle: {circles}"
 
 
-#: A genome knows its space, and a space makes genomes.
-ONE_WITH_ITSELF = {"kspike.space.checks", "kspike.space.expression", "kspike.space.genome", "kspike.space.search_space"}
+#: A genome knows its space, and a space makes genomes; what a space is made of is told the space.
+ONE_WITH_ITSELF = {
+    f"kspike.space.{name}" for name in ("checks", "conditions", "expression", "extremes", "genome", "search_space")
+}
 
 
 def test_modules_form_no_circle():

@@ -44,7 +44,7 @@ print(json.dumps([before, settings(), sorted(set(sys.modules) - modules)]))
 """
     before, after, new = json.loads(python(code).splitlines()[-1])
     assert after == before
-    heavy = {"torch", "jax", "tensorflow", "keras_tuner", "tensorflow_datasets", "array_record", "tonic", "matplotlib"}
+    heavy = {"torch", "jax", "tensorflow", "keras_tuner", "tensorflow_datasets", "aedat", "array_record", "matplotlib"}
     heavy |= {"rich", "typer", "click", "sklearn", "scipy", "pandas", "PIL"}
     # A backend that Keras has loaded already may load more of itself.
     assert not heavy & {name for name in new if "." not in name}

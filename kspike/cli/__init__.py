@@ -17,6 +17,7 @@ import typer
 from kspike import _start
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
+from kspike.cli.events import events
 from kspike.cli.export import export
 from kspike.cli.search import search
 from kspike.cli.train import train
@@ -95,6 +96,7 @@ def kspike_command(
 
 for command in (search, train, evaluate, energy, export):
     app.command(cls=Command, no_args_is_help=True)(command)
+app.add_typer(events, name="events")
 app.add_typer(zoo, name="zoo")
 
 

@@ -130,11 +130,11 @@ def open_data(
 ) -> Dataset:
     """Opens a data set; for an entry of the zoo, sized and normalised as its card says."""
     import kspike
+    from kspike.data.loading import arguments_of
 
     options |= {"data_dir": existing(data_dir), "download": download}
     if card is not None:
-        shown = card["input"]
-        options |= {"image_size": tuple(shown["shape"][-3:-1]), "mean": shown["mean"], "std": shown["std"]}
+        options |= arguments_of(card["input"])
     return kspike.data.load(name, **options)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kspike import _names
+from kspike._stages import in_words
 from kspike.cli.importing import Modules
 from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
 
@@ -79,7 +80,7 @@ def train(
     finally:
         keras.config.set_dtype_policy(usual)
     folder = directory or Path("runs") / _names.made_from(f"{Path(config).stem}_{images.name}")
-    print(f"{model.config.depth} blocks of width {model.config.embed_dim}, {model.config.timesteps} time steps, "
+    print(f"{in_words(model.config.depth, model.config.embed_dim)}, {model.config.timesteps} time steps, "
           f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip
     kspike.training.train(model, images, plan, directory=folder, resume=not restart, verbose=2 if bar else 1)
     print(f"done: {folder}; measure it by: kspike evaluate {folder} --data {data}")

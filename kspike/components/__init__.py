@@ -1,4 +1,4 @@
-"""Components of spiking transformers: stems, mixers, MLPs and neurons, each one class that every part of kspike reads.
+"""Components of spiking transformers: one class each, which every part of kspike reads.
 
 `register` makes a class known; then configs, search spaces, costs, zoo entries and the command line take its name.
 `kspike.components.check` compares what a supernet makes of it with the plain network.
@@ -8,15 +8,34 @@ import importlib
 from typing import Any
 
 from kspike.components import parts
-from kspike.components.base import BLOCK_KINDS, KINDS, MLP, ROLES, Component, Mixer, Neuron, Stem
+from kspike.components.base import (
+    BLOCK_KINDS,
+    BRANCHES,
+    KINDS,
+    MLP,
+    PATHS,
+    ROLES,
+    SINGLE_KINDS,
+    Component,
+    Downsample,
+    Head,
+    Mixer,
+    Neuron,
+    Stem,
+)
 from kspike.components.registry import describe, get, names, register
 
 __all__ = [
     "BLOCK_KINDS",
+    "BRANCHES",
     "KINDS",
     "MLP",
+    "PATHS",
     "ROLES",
+    "SINGLE_KINDS",
     "Component",
+    "Downsample",
+    "Head",
     "Mixer",
     "Neuron",
     "Stem",

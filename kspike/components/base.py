@@ -1,4 +1,4 @@
-"""Components: one class a stem, mixer, MLP or neuron, which every reader reads. Imports no Keras.
+"""Components: one class a stem, downsampling, mixer, MLP, head or neuron, which every reader reads. Imports no Keras.
 
 A component is a frozen dataclass: its fields are its settings. `parts()` says what it is made of and `forward` how it
 runs; plain networks, supernets, costs, search spaces, cards and files take all they know of it from there.
@@ -17,14 +17,25 @@ from kspike.components import parts as parts_module
 from kspike.components.parts import Part
 
 #: What a component may be to a network.
-ROLES = ("stem", "mixer", "mlp", "neuron")
-#: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block.
+ROLES = ("stem", "downsample", "mixer", "mlp", "head", "neuron")
+#: Branches of a block in running order: the config's field -> the role of what it names.
+BRANCHES: Mapping[str, str] = {"local": "mixer", "mixer": "mixer", "mlp": "mlp"}
+#: What a branch is called in paths of the model; a mixer's is Spikformer's, whatever its name.
+PATHS: Mapping[str, str] = {"local": "local", "mixer": "attention", "mlp": "mlp"}
+#: Neuron kinds: whose tau and threshold a neuron takes. "input" stands before the products of a block; the neurons of a
+#: downsampling are of the stem's kind.
 BLOCK_KINDS = ("input", "qkv", "attention", "proj", "fc1", "fc2")
-KINDS = ("stem", *BLOCK_KINDS)
+#: Kinds of one value a network.
+SINGLE_KINDS = ("stem", "head")
+KINDS = ("stem", *BLOCK_KINDS, "head")
 #: Settings of the network that `parts` and `forward` may name, and that a component's own field of that name replaces.
 NETWORK = ("residual", "scale", "qkv_bias", "proj_bias", "mlp_bias")
 #: Further settings, for a stem's.
 STEM = ("residual", "stem_pool", "pool_after")
+#: Settings of the network that each role may name.
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    "stem": STEM, "downsample": ("residual",), "mixer": NETWORK, "mlp": NETWORK, "head": ("residual",),
+}  # fmt: skip
 #: Fields of a config that a neuron's step reads by naming these.
 COVERS: Mapping[str, tuple[str, ...]] = {
     "charge": ("tau", "decay_input", "v_reset"),
@@ -33,7 +44,10 @@ COVERS: Mapping[str, tuple[str, ...]] = {
     "v_threshold": ("v_threshold",),
     "v_reset": ("v_reset",),
     "spike": ("surrogate",),
+    "level": (),
 }
+#: Constants that a neuron of the fused pass may have in place of the config's.
+FUSED = ("tau", "v_threshold", "v_reset", "decay_input")
 
 
 @functools.cache
@@ -48,7 +62,7 @@ def named(method: Callable) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Component:
-    """Base of all components; see `Mixer`, `MLP`, `Stem` and `Neuron`."""
+    """Base of all components; see `Stem`, `Downsample`, `Mixer`, `MLP`, `Head` and `Neuron`."""
 
     #: What it is to a network, and its name in configs, genes and files; `register` gives the name.
     role: ClassVar[str] = ""
@@ -76,7 +90,7 @@ class Component:
 
 
 class _Made(Component):
-    """What mixers, MLPs and stems share: parts and a forward pass."""
+    """What all components but neurons share: parts and a forward pass."""
 
     #: Shortcuts that it is made for.
     residuals: ClassVar[tuple[str, ...]] = ("add",)
@@ -103,6 +117,23 @@ class _Made(Component):
             name: value if getattr(self, name, None) is None else getattr(self, name) for name, value in network.items()
         }
 
+    @property
+    def together(self) -> int:
+        """Consecutive time steps that `forward` takes together: 1 where only neurons look at other steps."""
+        return 1
+
+    def check(self, timesteps: int, where: str = "") -> None:
+        """Refuses a T that it cannot work with; `where` is its place in the network, for the message.
+
+        Raises:
+            ValueError: T is no multiple of the steps that it takes together.
+        """
+        if timesteps % self.together:
+            raise ValueError(
+                f"{where or self.role}, {self.label!r}, takes {self.together} time steps together, which must divide "
+                f"timesteps, got timesteps {timesteps}; take another chunk, or a multiple of {self.together} steps."
+            )
+
     def declared(self, network: Mapping[str, Any]) -> dict[str, Part]:
         """`parts()`, told the settings of the network that it names.
 
@@ -124,7 +155,7 @@ class _Made(Component):
 
     def uses(self, size: str, network: Mapping[str, Any]) -> bool:
         """Whether any part of it depends on a dimension: "heads", "hidden"."""
-        return any(parts_module.split(n)[0] == size for p in self.declared(network).values() for n in p.sizes)
+        return any(parts_module.split(n).dimension == size for p in self.declared(network).values() for n in p.sizes)
 
     def run(self, part: Any, x: Any, sizes: Any, network: Mapping[str, Any]) -> Any:
         """`forward`, told the settings of the network that it names."""
@@ -145,7 +176,10 @@ class Mixer(_Made):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MLP(_Made):
-    """Works on every token by itself: `(batch, time, tokens, width)` in and out; the block adds the shortcut."""
+    """Widens and narrows the channels, most of every token by itself: `(batch, time, tokens, width)` in and out.
+
+    The block adds the shortcut.
+    """
 
     role: ClassVar[str] = "mlp"
 
@@ -156,6 +190,36 @@ class Stem(_Made):
 
     role: ClassVar[str] = "stem"
     shortcut: ClassVar[bool] = False
+    #: Name of the downsampling that stands between stages behind this stem, unless the config names another; "" where
+    #: the family has none.
+    downsample: ClassVar[str] = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Downsample(_Made):
+    """Stands between two stages: `(batch, time, height, width, before)` -> `(batch, time, tokens, width)`.
+
+    "before" are the channels of the stage that ends, "width" those of the stage that begins.
+    """
+
+    role: ClassVar[str] = "downsample"
+    shortcut: ClassVar[bool] = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Head(_Made):
+    """What stands before the linear layer: `(batch, time, tokens, width)` -> `(batch, time, width)`.
+
+    The mean over time is the network's: after the head, or after the linear layer where it `averages_logits`.
+    """
+
+    role: ClassVar[str] = "head"
+    shortcut: ClassVar[bool] = False
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether the linear layer comes before the mean over time: the same function, rounded in another order."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,15 +227,17 @@ class Neuron(Component):
     """A spiking neuron: `step(x, *states)` -> (spikes, states), one time step; membranes are float32.
 
     `step` names what it reads, after a `*`: `charge(v, x)` and `reset(h, s)`, which follow tau, decay_input, v_reset
-    and detach_reset of the config; `spike(u)`, 1 where u >= 0, with the surrogate's gradient; `tau`, `v_threshold`,
-    `v_reset`; its own weights. A config that sets what the neuron does not read is refused.
+    and detach_reset of the config; `spike(u)`, 1 where u >= 0, with the surrogate's gradient; `level(x, n)`,
+    round(clip(x, 0, n)) / n, of the gradient 1 / n from 0 to n; `tau`, `v_threshold`, `v_reset`; its own weights. A
+    config that sets what the neuron does not read is refused.
     """
 
     role: ClassVar[str] = "neuron"
     #: State -> what it starts from in every call: a number, or "rest" (v_reset, 0 for a soft reset).
     states: ClassVar[Mapping[str, Any]] = {"v": "rest"}
-    #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it. Not inherited.
-    fused: ClassVar[bool] = False
+    #: Whether `kspike.ops.lif` computes it, in one pass with a normalisation before it: True, or the constants that it
+    #: computes it with in place of the config's, of tau, v_threshold, v_reset, decay_input. Not inherited.
+    fused: ClassVar[bool | Mapping[str, Any]] = False
     #: What `step` names, looked up once.
     named_in_step: ClassVar[tuple[str, ...]] = ()
 
@@ -194,7 +260,25 @@ class Neuron(Component):
     @property
     def one_pass(self) -> bool:
         """Whether the fused pass computes it; a subclass that changes its step has none."""
-        return bool(vars(type(self)).get("fused", False))
+        return vars(type(self)).get("fused", False) is not False
+
+    @property
+    def constants(self) -> dict[str, Any]:
+        """What the fused pass takes in place of the config's constants."""
+        return dict(self.fused) if self.one_pass and self.fused is not True else {}  # type: ignore[arg-type]
+
+    @property
+    def at_once(self) -> int:
+        """How many time steps a call of `step` takes: `(batch, at_once, ...)` if above 1, for a neuron without states.
+
+        T has to be a multiple. Its spikes depend on the mean of these steps alone.
+        """
+        return 1
+
+    @property
+    def binary(self) -> Neuron | None:
+        """The neuron that fires its levels as `at_once` binary steps each; None for one that fires 0 and 1 itself."""
+        return None
 
     @property
     def reads(self) -> frozenset[str]:
@@ -234,17 +318,22 @@ def check_declaration(cls: type[Component]) -> None:
             if name not in known:
                 listed = ", ".join(sorted(known))
                 raise ValueError(f"{what}: step names {name!r}{nearest(name, known)}; known: {listed}.")
+        made = cls()
+        for name in made.constants:
+            if name not in FUSED:
+                raise ValueError(f"{what}: fused names {name!r}{nearest(name, FUSED)}; known: {', '.join(FUSED)}.")
+        if made.one_pass and dict(cls.states) != {"v": "rest"}:
+            raise ValueError(f"{what}: the fused pass has the one state {{'v': 'rest'}}, got {dict(cls.states)}.")
         return
-    offered = STEM if cls.role == "stem" else NETWORK
+    offered = OFFERED[cls.role]
     for method in ("parts", "forward"):
         for name in named(getattr(cls, method)):
             if name not in offered:
                 raise ValueError(
                     f"{what}: {method} names {name!r}{nearest(name, offered)}; known: {', '.join(offered)}."
                 )
-    made = cls()
-    for residual in made.residuals:  # type: ignore[attr-defined]
-        check_parts(what, made.declared({**USUAL, "residual": residual}))  # type: ignore[attr-defined]
+    for residual in cls.residuals:  # type: ignore[attr-defined]
+        check_parts(what, cls().declared({**USUAL, "residual": residual}))  # type: ignore[attr-defined]
 
 
 #: What a network's settings are unless it says otherwise.
@@ -265,8 +354,15 @@ def check_parts(what: str, declared: Mapping[str, Part]) -> None:
             if not parts_module.known(size):
                 raise ValueError(
                     f"{what}: {name} names the size {size!r}{nearest(size, parts_module.SIZES)}; "
-                    f"known: {', '.join(parts_module.SIZES)}."
+                    f"known: {', '.join(parts_module.SIZES)}, each as it is, or by 2, 4 or 8 as in 'width/8' and "
+                    "'width*4'."
                 )
+        of, before = getattr(part, "of", None), list(declared)[: list(declared).index(name)]
+        if of and of not in before:
+            raise ValueError(
+                f"{what}: {name} is of {of!r}{nearest(of, before)}, which is no part before it; "
+                f"expected '' (the component's input){''.join(f', {each!r}' for each in before)}."
+            )
         if isinstance(part, parts_module.Neuron) and part.kind not in KINDS:
             raise ValueError(
                 f"{what}: {name} is of neuron kind {part.kind!r}{nearest(part.kind, KINDS)}; known: {', '.join(KINDS)}."

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kspike.components import registry
-from kspike.components.base import ROLES
+from kspike.components.base import BRANCHES, ROLES
 
 
 def of_config(config: Any) -> list[Any]:
     """Every component of a config, and its surrogate, as objects."""
-    blocks = [component for branches in config.blocks for component in branches]
-    return [config.stem_component, config.neuron_component, *blocks, config.surrogate]
+    blocks = [component for branches in config.blocks for component in branches.values()]
+    others = [config.stem_component, *config.downsamples, config.head_component, config.neuron_component]
+    return [*others, *blocks, config.surrogate]
 
 
 def modules(things: Iterable[Any]) -> tuple[str, ...]:
@@ -55,8 +56,8 @@ def check_known(raw: Mapping[str, Any], what: str) -> None:
     Raises:
         ValueError: it does not: which one, of which role, and what to do.
     """
-    for role in ROLES:
-        words = raw.get(role)
+    for field, role in {**{role: role for role in ROLES}, **BRANCHES}.items():
+        words = raw.get(field)
         for word in words if isinstance(words, list) else [words]:
             name = word.get("name") if isinstance(word, Mapping) else word
             if isinstance(name, str):

@@ -16,7 +16,10 @@ C = TypeVar("C", bound=type)
 
 _OWN = __name__.rpartition(".")[0]
 #: Role -> the folder that holds kspike's own.
-FOLDERS = {"stem": "stems", "mixer": "mixers", "mlp": "mlps", "neuron": "neurons"}
+FOLDERS = {
+    "stem": "stems", "downsample": "downsamples", "mixer": "mixers", "mlp": "mlps", "head": "heads",
+    "neuron": "neurons",
+}  # fmt: skip
 _REGISTRY: dict[str, Registry[type]] = {
     role: Registry(
         role,
@@ -33,7 +36,7 @@ def register(role: str, name: str) -> Callable[[C], C]:
     """Makes a component known by role and name: what configs, genes and files say.
 
     Args:
-        role: "stem", "mixer", "mlp" or "neuron".
+        role: "stem", "downsample", "mixer", "mlp", "head" or "neuron".
         name: letters, digits and "_".
 
     Raises:

@@ -1,10 +1,12 @@
-"""Real images as batches: loads, cuts into fixed splits, shuffles, augments and normalises; channels last."""
+"""Real images and events as batches: loaded, cut into fixed splits, shuffled, augmented, normalised; channels last."""
 
+from kspike.data import events
 from kspike.data.augmentation import Augmentation
 from kspike.data.dataset import Dataset
+from kspike.data.event_loading import from_events
 from kspike.data.loading import load, names
 from kspike.data.named_augmentations import augmentations
 from kspike.data.normalization import normalize
 from kspike.data.split import Split
 
-__all__ = ["Augmentation", "Dataset", "Split", "augmentations", "load", "names", "normalize"]
+__all__ = ["Augmentation", "Dataset", "Split", "augmentations", "events", "from_events", "load", "names", "normalize"]

@@ -24,12 +24,14 @@ from kspike._files import expanded, folder_aside, remove_leftovers, sha256
 from kspike.data.sources import Images
 
 FORMAT = 1
+#: Name of the folder beside prepared data sets.
+FOLDER = "kspike_cache"
 
 
 def folder(data_dir: str | os.PathLike[str]) -> Path:
     """Names the folder that holds decoded images for the data sets prepared in `data_dir`."""
     chosen = os.environ.get("KSPIKE_CACHE")
-    return expanded(chosen) if chosen else Path(data_dir) / "kspike_cache"
+    return expanded(chosen) if chosen else Path(data_dir) / FOLDER
 
 
 def decoded(root: Path, split: str, fingerprint: str, decode: Callable[[], Images]) -> Images:

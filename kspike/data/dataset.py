@@ -9,6 +9,7 @@ import numpy as np
 from kspike.data import partition, published
 from kspike.data.arguments import channel_values, whole
 from kspike.data.augmentation import Augmentation
+from kspike.data.events.augmentation import EventAugmentation
 from kspike.data.normalization import channel_statistics, normalize
 from kspike.data.resizing import area_average
 from kspike.data.sources import Array, Images, Source
@@ -25,7 +26,9 @@ class Dataset:
     Attributes:
         train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.
         name, version, input_shape, num_classes, class_names, input_range: facts of the data.
-        mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given.
+        mean, std: one number a channel, of pixels scaled to 0..1, measured on `train` alone unless given; None of
+            events, whose counts are never normalised.
+        events: sensor, framing, polarities and split of event recordings (kspike.events); None of images.
         split_hash: SHA-256 of the cut (kspike.data.partition.digest).
         source, license, citation: where it comes from and what must be said.
         augmentation: the changes made to training images.
@@ -37,7 +40,7 @@ class Dataset:
         *,
         batch_size: int,
         seed: int,
-        augmentation: Augmentation,
+        augmentation: Augmentation | EventAugmentation,
         image_size: tuple[int, int] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
@@ -53,6 +56,7 @@ class Dataset:
         self.name, self.version, self.class_names = source.name, source.version, source.class_names
         self.num_classes, self.input_range = len(source.class_names), source.input_range
         self.source, self.license, self.citation = source.source, source.license, source.citation
+        self.events = None if source.events is None else dict(source.events)
         self.input_shape = _shape(source, image_size)
         channels = self.input_shape[-1]
         self._given = channel_values("mean", mean, channels), channel_values("std", std, channels)
@@ -77,13 +81,13 @@ class Dataset:
         return self._split("test", pool, np.arange(len(pool.labels)))
 
     @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean of each channel, of pixels scaled to 0..1."""
+    def mean(self) -> tuple[float, ...] | None:
+        """Mean of each channel, of pixels scaled to 0..1; None of events."""
         return self._statistics[0]
 
     @property
-    def std(self) -> tuple[float, ...]:
-        """Standard deviation of each channel, of pixels scaled to 0..1."""
+    def std(self) -> tuple[float, ...] | None:
+        """Standard deviation of each channel, of pixels scaled to 0..1; None of events."""
         return self._statistics[1]
 
     @cached_property
@@ -91,8 +95,18 @@ class Dataset:
         """SHA-256 of the ids cut out of the official training split."""
         return partition.digest({k: self._pool.ids[v] for k, v in self._partition.items() if k != "train"})
 
+    @property
+    def stated_events(self) -> dict[str, Any] | None:
+        """What a card says of events: `events`, and the largest number in the frames of the training split."""
+        if self.events is None:
+            return None
+        frames: Any = self._pool.images
+        return {**self.events, "largest": frames.largest}
+
     def normalize(self, images: Array) -> Array:
-        """Turns raw images (..., height, width, channels) into what the splits yield, float32."""
+        """Turns raw images (..., height, width, channels) into what splits yield, float32; counts stay as they are."""
+        if self.mean is None or self.std is None or self.input_range is None:
+            return np.asarray(images, np.float32)
         return normalize(images, self.mean, self.std, self.input_range)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +116,8 @@ class Dataset:
         sizes = {"train": self.train.num_examples, "validation": self.validation.num_examples}
         return {
             **{k: getattr(self, k) for k in facts},
-            **{k: list(getattr(self, k)) for k in sequences},
+            **{k: None if getattr(self, k) is None else list(getattr(self, k)) for k in sequences},
+            **({} if self.events is None else {"events": self.stated_events}),
             "examples": sizes,
             "augmentation": self.augmentation.to_dict(),
         }
@@ -115,6 +130,10 @@ class Dataset:
     def _partition(self) -> dict[str, Array]:
         """Positions in the official training split: validation, test where that is cut too, and train, the rest."""
         images, source = self._pool, self._source
+        if source.cut is not None:
+            cut = source.cut(images)
+            taken = np.concatenate(list(cut.values()))
+            return {"train": np.setdiff1d(np.arange(len(images.labels)), taken), **cut}
         rest = np.arange(len(images.labels))
         chosen: dict[str, Array] = {}
         sizes = {"validation": source.validation_size or len(rest) // 10}
@@ -129,7 +148,9 @@ class Dataset:
         return {"train": rest, **chosen}
 
     @cached_property
-    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def _statistics(self) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+        if self.input_range is None:
+            return None, None
         mean, std = self._given
         if mean is None or std is None:
             measured = channel_statistics(self._pool.images, self._partition["train"], self.input_range)
@@ -138,14 +159,17 @@ class Dataset:
 
     def _read(self, split: str) -> Images:
         pool = self._source.read(split)
-        return pool._replace(images=area_average(pool.images, self.input_shape[:2]))
+        if self.events is not None:
+            return pool
+        return pool._replace(images=area_average(pool.images, (self.input_shape[0], self.input_shape[1])))
 
     def _split(self, name: str, pool: Images, positions: Array, **options: Any) -> Split:
         facts: dict[str, Any] = {"name": name, "mean": self.mean, "std": self.std}
         return Split(self._source, pool, positions, **facts, **self._batching, **options)
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.name!r}: images {self.input_shape}, {self.num_classes} classes>"
+        kind = "images" if self.events is None else "frames of events"
+        return f"<Dataset {self.name!r}: {kind} {self.input_shape}, {self.num_classes} classes>"
 
 
 def _test_split(source: Source, wanted: str | None) -> str | None:
@@ -158,9 +182,11 @@ def _test_split(source: Source, wanted: str | None) -> str | None:
     return wanted or next((p for p in ("test", "validation") if p in source.splits), None)
 
 
-def _shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, int, int]:
-    height, width, channels = source.image_shape
-    if height is None or width is None:
+def _shape(source: Source, image_size: tuple[int, int] | None) -> tuple[int, ...]:
+    *frames, height, width, channels = source.image_shape
+    if frames:  # made to size where they were framed
+        return tuple(int(side or 0) for side in source.image_shape)
+    if height is None or width is None or channels is None:
         raise ValueError(f"Images of {source.name!r} differ in size: pass image_size=.")
     if image_size is None:
         return height, width, channels

@@ -23,7 +23,7 @@ def collect(
     images: np.ndarray[Any, Any] | None = None
     labels = np.empty(count, np.int64)
     ids: list[str] = []
-    for i, example in enumerate(_shown(examples, count, name)):
+    for i, example in enumerate(progress(examples, count, f"Decoding {name}")):
         image = example[image_key]
         if size is not None:
             image = area_average(center_crop(image, size)[None], size)[0]
@@ -39,7 +39,8 @@ def collect(
     return in_order_of_ids(images, labels, np.array(ids))
 
 
-def _shown(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
+def progress(examples: Iterable[Any], count: int, what: str) -> Iterator[Any]:
+    """Passes examples on, and shows how far it is on a terminal where there are many."""
     if count < LONG:
         yield from examples
         return
@@ -48,4 +49,4 @@ def _shown(examples: Iterable[Any], count: int, name: str) -> Iterator[Any]:
 
     console = Console(stderr=True)
     hidden = not console.is_terminal
-    yield from track(examples, f"Decoding {name}", total=count, console=console, transient=True, disable=hidden)
+    yield from track(examples, what, total=count, console=console, transient=True, disable=hidden)

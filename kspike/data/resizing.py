@@ -45,9 +45,13 @@ def _weighted(images: Array, size: tuple[int, int]) -> Array:
     return np.floor(mean + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def _coverage(source: int, target: int) -> Array:
-    """Gives (target, source) weights: the share of each target pixel that each source pixel covers."""
+def overlap(source: int, target: int) -> Array:
+    """Gives (target, source) lengths: how much of each source pixel lies in each of the `target` pixels."""
     edges = np.arange(target + 1) * (source / target)
     pixels = np.arange(source)
-    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.maximum(overlap, 0.0) * (target / source)
+    return np.maximum(np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels), 0.0)
+
+
+def _coverage(source: int, target: int) -> Array:
+    """Gives (target, source) weights: the share of each target pixel that each source pixel covers."""
+    return overlap(source, target) * (target / source)

@@ -1,6 +1,6 @@
 """Source of a data set: its facts, and the function that reads one of its official splits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,20 +25,24 @@ class Images(NamedTuple):
 class Source:
     """The facts of one data set and the function that reads one of its official splits.
 
-    image_shape: (height, width, channels); height and width are None where they differ from image to image.
-    input_range: the smallest and the largest value a raw pixel may take.
+    image_shape: (height, width, channels); height and width are None where they differ from image to image. Of events
+        (timesteps, height, width, channels).
+    input_range: the smallest and the largest value a raw pixel may take; None of events, whose counts have no largest.
     splits: names of the official splits; read(split) decodes one of them, and is called no earlier than needed.
     mirrored: whether a mirrored image still shows its class; false for digits and letters.
     validation_size, test_size: how many images are cut out of the training split, a tenth and a fifth by default (test
         images only where there is no official test split).
     source, license, citation: where it comes from and what must be said.
+    cut: the training split -> the positions in it of "validation", and of "test" where that is no official split; None
+        cuts by image id (kspike.data.partition).
+    events: what is known of event recordings and their frames, for a card; None of images. Frames are never normalised.
     """
 
     name: str
     version: str
-    image_shape: tuple[int | None, int | None, int]
+    image_shape: tuple[int | None, ...]
     class_names: tuple[str, ...]
-    input_range: tuple[int, int]
+    input_range: tuple[int, int] | None
     splits: tuple[str, ...]
     read: Callable[[str], Images]
     source: str = ""
@@ -47,6 +51,8 @@ class Source:
     mirrored: bool = True
     validation_size: int | None = None
     test_size: int | None = None
+    cut: Callable[[Images], dict[str, Array]] | None = None
+    events: Mapping[str, Any] | None = None
 
 
 def in_order_of_ids(images: Array, labels: Array, ids: Array) -> Images:

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ import numpy as np
 from kspike.data import partition
 from kspike.data.arguments import whole
 from kspike.data.augmentation import Augmentation
+from kspike.data.events.augmentation import UNCHANGED as UNCHANGED_EVENTS
+from kspike.data.events.augmentation import EventAugmentation
 from kspike.data.normalization import normalize
 from kspike.data.sources import Array, Images, Source
 
@@ -21,6 +24,8 @@ UNCHANGED = Augmentation()
 
 class Split(keras.utils.PyDataset):
     """Yields batches (images, labels) of one fixed split: float32 (batch, height, width, channels) and int32 (batch,).
+
+    Of events (batch, timesteps, height, width, channels): counts, not normalised.
 
     A `keras.utils.PyDataset` for `fit`, `evaluate` and `predict` on every backend, and a plain iterable and sequence
     besides: `next(iter(split))`, `split[0]`, `len(split)`. `split[i]` depends on the seed, the epoch and i alone;
@@ -42,12 +47,12 @@ class Split(keras.utils.PyDataset):
         *,
         name: str,
         batch_size: int,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
         seed: int = 0,
         shuffle: bool = False,
         drop_remainder: bool = False,
-        augmentation: Augmentation = UNCHANGED,
+        augmentation: Augmentation | EventAugmentation = UNCHANGED,
         soft_labels: bool = False,
     ) -> None:
         # One worker: with more, Keras 3.15 leaves the first batch out and hands on stale ones after a reset, which
@@ -57,8 +62,8 @@ class Split(keras.utils.PyDataset):
         self._options: dict[str, Any] = {
             "name": name,
             "batch_size": whole("batch_size", batch_size, 1),
-            "mean": tuple(mean),
-            "std": tuple(std),
+            "mean": None if mean is None else tuple(mean),
+            "std": None if std is None else tuple(std),
             "seed": whole("seed", seed, 0),
             "shuffle": shuffle,
             "drop_remainder": drop_remainder,
@@ -67,8 +72,11 @@ class Split(keras.utils.PyDataset):
         }
         self.name, self.batch_size, self.seed = name, self._options["batch_size"], self._options["seed"]
         self.augmentation = augmentation
-        low, high = source.input_range
-        self._fill = np.rint(np.asarray(mean) * (high - low) + low).astype(np.uint8)
+        # Counts of events have no range, no mean and no colour but zero to fill with.
+        self._top, self._fill = 0, np.zeros(1, np.uint8)
+        if source.input_range is not None and mean is not None:
+            low, self._top = source.input_range
+            self._fill = np.rint(np.asarray(mean) * (self._top - low) + low).astype(np.uint8)
         self._soft = soft_labels or augmentation.mixup > 0
         self._epoch = 0
         self._ordered: tuple[int, Array] = (-1, positions)
@@ -86,14 +94,16 @@ class Split(keras.utils.PyDataset):
         return len(self._source.class_names)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
-        height, width, channels = self._pool.images.shape[1:]
-        return int(height), int(width), int(channels)
+    def input_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of an image; of events time steps before them."""
+        return tuple(int(side) for side in self._pool.images.shape[1:])
 
     @property
     def images(self) -> Array:
-        """The raw images, uint8, (n, height, width, channels), in the split's own order: by id, as a rule."""
+        """The raw images, uint8, (n, height, width, channels), in the split's own order: by id, as a rule.
+
+        Of events the frames, float32, (n, timesteps, height, width, channels), all in memory at once.
+        """
         return self._pool.images[self._positions]
 
     @property
@@ -134,13 +144,25 @@ class Split(keras.utils.PyDataset):
             raise IndexError(f"Batch {index} of {self.name!r}: it has {len(self)} batches, 0 to {len(self) - 1}.")
         epoch = self._epoch
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        raw, labels = self._pool.images[chosen], self._pool.labels[chosen]
-        rng = np.random.default_rng([CHANGES, self.seed, epoch, index])
-        raw = self.augmentation.change_raw(raw, self._fill, self._source.input_range[1], rng)
-        images = normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
+        labels, rng = self._pool.labels[chosen], np.random.default_rng([CHANGES, self.seed, epoch, index])
+        images, changed = self._changed(chosen, rng), self.augmentation not in (UNCHANGED, UNCHANGED_EVENTS)
         if self._soft:
             labels = np.eye(self.num_classes, dtype=np.float32)[labels]
-        return self.augmentation.change_normalized(images, labels, epoch, rng)
+        return self.augmentation.change_normalized(images, labels, epoch, rng) if changed else (images, labels)
+
+    def _changed(self, chosen: Array, rng: np.random.Generator) -> Array:
+        """Images at some positions, augmented and normalised, or the frames of events, augmented: float32."""
+        augmentation, pool = self.augmentation, self._pool.images
+        if isinstance(augmentation, EventAugmentation) and augmentation.before_framing:
+            changed = partial(augmentation.of_events, rng=rng)
+            frames: Array = pool.changed(chosen, changed)  # type: ignore[attr-defined]
+            return frames
+        raw = pool[chosen]
+        if augmentation not in (UNCHANGED, UNCHANGED_EVENTS):
+            raw = augmentation.change_raw(raw, self._fill, self._top, rng)
+        if self._source.input_range is None:
+            return raw.astype(np.float32, copy=False)
+        return normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
 
     def on_epoch_end(self) -> None:
         """Goes to the next epoch; Keras calls it after each."""
@@ -169,7 +191,8 @@ class Split(keras.utils.PyDataset):
         sample. It is not shuffled, and `fit` does not move it on.
         """
         order = partition.fixed_order(self.ids, self.labels, f"{self._source.name}/subset")
-        plain: dict[str, Any] = {"augmentation": UNCHANGED, "soft_labels": False, "shuffle": False}
+        none = UNCHANGED if self._source.events is None else UNCHANGED_EVENTS
+        plain: dict[str, Any] = {"augmentation": none, "soft_labels": False, "shuffle": False}
         return self._view(self._positions[order], name=f"{self.name}, unaugmented", drop_remainder=True, **plain)
 
     def halves(self) -> tuple["Split", "Split"]:
@@ -202,8 +225,12 @@ class Split(keras.utils.PyDataset):
         view.set_epoch(self._epoch)
         return view
 
+    @property
+    def _kind(self) -> str:
+        return "images" if self._source.events is None else "recordings"
+
     def __repr__(self) -> str:
         return (
-            f"<Split {self._source.name!r} {self.name}: {self.num_examples:,} images {self.input_shape}, "
+            f"<Split {self._source.name!r} {self.name}: {self.num_examples:,} {self._kind} {self.input_shape}, "
             f"{len(self)} batches of {self.batch_size}>"
         )

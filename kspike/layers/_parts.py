@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import keras
-from keras import ops
 
 from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._registry import nearest
-from kspike._types import Array, Scalar
 from kspike.layers._state import KEY, layer_state, restore, set_trainable
 from kspike.layers.initializers import TruncatedNormal, UniformFanIn
 from kspike.layers.lif import layer_of
@@ -172,13 +170,3 @@ def unquantised(name: str) -> str:
         f"quantize expects layers whose products Keras computes; those of {name} are kspike's own, which Keras leaves "
         "in float. Keep it as it is, or make it in half precision: dtype='mixed_bfloat16'."
     )
-
-
-def fold_time(x: Annotated[Array, "batch time ..."]) -> Annotated[Array, "frames ..."]:
-    """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
-    return ops.reshape(x, (-1, *x.shape[2:]))
-
-
-def unfold_time(x: Annotated[Array, "frames ..."], timesteps: int | Scalar) -> Annotated[Array, "batch time ..."]:
-    """(batch * time, ...) -> (batch, time, ...)."""
-    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))

@@ -32,7 +32,8 @@ class SpikformerBlock(SpikingComposite):
         mlp_ratio: hidden channels of the MLP over channels.
         scale: factor of the attention product.
         qkv_bias, proj_bias, mlp_bias: whether those products have a bias.
-        mixer, mlp: what stands in it: names or objects of `kspike.components`.
+        local, mixer, mlp: what stands in it, in this order: names or objects of `kspike.components`; `local` is a
+            second mixer before the first, "identity" for none.
         grid: (height, width) of the tokens, for mixers that work on it; None for a square.
         residual: "add" or "membrane".
         neuron: "lif", "plif" (tau is learned, from the given start), or another of `kspike.components`.
@@ -55,6 +56,7 @@ class SpikformerBlock(SpikingComposite):
         qkv_bias: bool = True,
         proj_bias: bool = True,
         mlp_bias: bool = True,
+        local: Any = "identity",
         mixer: Any = "ssa",
         mlp: Any = "spiking",
         grid: Any = None,
@@ -68,36 +70,46 @@ class SpikformerBlock(SpikingComposite):
         self.proj_bias = bool(proj_bias)
         self.mlp_bias = bool(mlp_bias)
         self.grid = None if grid is None else tuple(grid)
-        self.components = tuple(components.get(role, c).word for role, c in (("mixer", mixer), ("mlp", mlp)))
-        self.shortcuts = tuple(
-            components.get(r, c).shortcut for r, c in zip(("mixer", "mlp"), self.components, strict=True)
-        )
+        given = {"local": local, "mixer": mixer, "mlp": mlp}
+        made = {field: components.get(role, given[field]) for field, role in components.BRANCHES.items()}
+        # past Keras, which would track and wrap a dict
+        self.__dict__["words"] = {field: each.word for field, each in made.items()}
+        self.shortcuts = tuple(each.shortcut for each in made.values())
         shared = {**self.shared_arguments, "tau": self._tau_of, "v_threshold": self._threshold_of}
         biases = {"qkv_bias": qkv_bias, "proj_bias": proj_bias}
-        if self.components[0] == "ssa":
+        self.local = None if local == "identity" else self._any("local", shared)
+        if self.words["mixer"] == "ssa":
             self.attention = SSA(num_heads, scale=scale, name="attention", **biases, **shared)
         else:
-            self.attention = self._any("mixer", "attention", shared)
-        if self.components[1] == "spiking":
+            self.attention = self._any("mixer", shared)
+        if self.words["mlp"] == "spiking":
             self.mlp = SpikingMLP(mlp_ratio, use_bias=mlp_bias, name="mlp", **shared)
         else:
-            self.mlp = self._any("mlp", "mlp", shared)
+            self.mlp = self._any("mlp", shared)
 
-    def _any(self, role: str, name: str, shared: dict[str, Any]) -> Component:
+    def _any(self, field: str, shared: dict[str, Any]) -> Component:
         return Component(
-            self.components[role == "mlp"], role=role, name=name, num_heads=self.num_heads, grid=self.grid,
-            mlp_ratio=self.mlp_ratio, scale=self.scale, qkv_bias=self.qkv_bias, proj_bias=self.proj_bias,
-            mlp_bias=self.mlp_bias, **shared,
+            self.words[field], role=components.BRANCHES[field], name=components.PATHS[field],
+            num_heads=self.num_heads, grid=self.grid, mlp_ratio=self.mlp_ratio, scale=self.scale,
+            qkv_bias=self.qkv_bias, proj_bias=self.proj_bias, mlp_bias=self.mlp_bias, **shared,
         )  # fmt: skip
 
     def build(self, input_shape: tuple) -> None:
-        self.attention.build(input_shape)
-        self.mlp.build(input_shape)
+        for branch in self.branches:
+            if branch is not None:
+                branch.build(input_shape)
         self.settle()
+
+    @property
+    def branches(self) -> tuple[Any, ...]:
+        """The layers in running order; None where there is none."""
+        return tuple(getattr(self, path) for path in components.PATHS.values())
 
     def call(self, inputs: Tokens, training: bool | None = None) -> Tokens:
         x = inputs
-        for layer, shortcut in zip((self.attention, self.mlp), self.shortcuts, strict=True):
+        for layer, shortcut in zip(self.branches, self.shortcuts, strict=True):
+            if layer is None:
+                continue
             y = layer(x, training=training)
             x = x + y if shortcut else y
         return x
@@ -114,7 +126,6 @@ class SpikformerBlock(SpikingComposite):
             "qkv_bias": self.qkv_bias,
             "proj_bias": self.proj_bias,
             "mlp_bias": self.mlp_bias,
-            "mixer": components.describe(self.components[0]),
-            "mlp": components.describe(self.components[1]),
+            **{field: components.describe(word) for field, word in self.words.items()},
             "grid": self.grid,
         }

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import keras
 from keras import ops
 
 from kspike import components
-from kspike._types import Array, Heads, Maps, Signal, Tokens
+from kspike._types import Array, Heads, Maps, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
-from kspike.components.parts import Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
-from kspike.layers._parts import SpikingComposite, conv_initializer, fold_time, linear_initializer, unfold_time
+from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
+from kspike.layers import border
+from kspike.layers._parts import SpikingComposite, conv_initializer, linear_initializer
 from kspike.layers._shapes import Shapes, check_once
-from kspike.layers.norm import BatchNorm, Fire, Normalise
+from kspike.layers.norm import BatchNorm
 from kspike.layers.products import Conv2D, DepthwiseConv2D
 from kspike.layers.products import Dense as DenseLayer
 from kspike.ops import attend, max_pool
@@ -58,8 +60,9 @@ class ComponentLayer(SpikingComposite):
         raise NotImplementedError
 
     def part(self, name: str) -> Any:
-        """The layer of a part."""
-        return getattr(self, name)
+        """The layer of a part; those of stages, conv_0 to conv_3, are one list."""
+        kind, _, stage = name.rpartition("_")
+        return getattr(self, f"{kind}_layers")[int(stage)] if stage.isdigit() else getattr(self, name)
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -67,7 +70,7 @@ class ComponentLayer(SpikingComposite):
         """The layer of a part; sizes are needed for a product alone."""
         common = {"dtype": self.dtype_policy, "name": name}
         if isinstance(part, Norm):
-            return BatchNorm(**common)
+            return border.BorderNorm(**common) if isinstance(part, BorderNorm) else BatchNorm(**common)
         if isinstance(part, kinds_of_part.Neuron):
             return self.make_neuron(part.kind, name, groups=part.copies)
         number = functools.partial(number_of, size or {})
@@ -77,7 +80,7 @@ class ComponentLayer(SpikingComposite):
         assert isinstance(part, (Conv, DepthwiseConv))
         how: dict[str, Any] = {
             "strides": part.stride,
-            "padding": "same",
+            "padding": "same" if getattr(part, "padded", True) else "valid",
             "use_bias": part.bias,
             "data_format": "channels_last",
         }
@@ -105,30 +108,41 @@ class ComponentLayer(SpikingComposite):
             channels = number_of(size, part.sizes[0]) * (1 if isinstance(part, Dense) else getattr(part, "copies", 1))
             if isinstance(part, (Conv, DepthwiseConv)):
                 self.part(name).build((None, *where[name][0], channels))
+            elif isinstance(part, BorderNorm):
+                self.part(name).build((*lead, *where[name][0], channels))
             elif len(input_shape) == 5 and name in where:
                 self.part(name).build((*lead, *where[name][1], channels))
             else:
                 self.part(name).build((*input_shape[:-1], channels))
         self.settle()
 
+    @property
+    def at_once(self) -> int:
+        """How many binary steps stand for a time step: of an unrolled integer neuron its levels, else 1."""
+        return components.get("neuron", self.neuron).at_once
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def run(self, inputs: Signal, sizes: Sizes, training: bool | None) -> Signal:
         """`forward` of the component."""
         calls: dict[str, Any] = {}
+        before: Part | None = None
         for name, part in self.declared.items():
             if isinstance(part, Norm):
-                calls[name] = Normalise(self.part(name), training)
+                calls[name] = _Normalise(self.part(name), training)
             elif isinstance(part, kinds_of_part.Neuron):
-                calls[name] = Fire(self.part(name), training)
+                calls[name] = _Fire(self.part(name), training)
             elif isinstance(part, (Conv, DepthwiseConv)):
-                calls[name] = _Frames(self.part(name))
-            elif isinstance(part, Pool):
+                calls[name] = Frames(self.part(name))
+            elif isinstance(part, Pool) and not part.heads:
                 pool = self.downsample
-                calls[name] = _Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
+                calls[name] = Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
+                if self.at_once > 1 and not isinstance(before, kinds_of_part.Neuron):
+                    calls[name] = functools.partial(_of_the_mean, calls[name], self.at_once)
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
-        return self.component.run(Parts(calls), inputs, sizes, self.network)
+            before = part
+        return self.component.run(Parts(**calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
     #: max-pool, of stride 2 unless said, of (frames, height, width, channels). Costs hook them where they are.
@@ -136,24 +150,53 @@ class ComponentLayer(SpikingComposite):
     downsample: Any = _WhereDeclared(Pool, max_pool)
 
 
+#: What a forward must give, by role, where that is not the shape it takes.
+GIVES = {
+    "stem": "(batch, time, tokens, width) of its last part",
+    "downsample": "(batch, time, tokens, width) of its last part",
+    "head": "(batch, time, width)",
+}
+
+
 def refused_shape(component: Any, expected: tuple, found: tuple, where: str = "") -> str:
     """What to say of a forward that gives another shape."""
-    what = "(batch, time, tokens, width) of its last part" if component.role == "stem" else "the shape it takes"
+    what = GIVES.get(component.role, "the shape it takes")
     return f"{component.role} {component.label}{where}: forward must give {what}, {expected}; it gave {found}."
 
 
-class Parts:
-    """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
+#: Role -> the one kind of its neurons.
+SINGLE = {"stem": "stem", "downsample": "stem", "head": "head"}
 
-    def __init__(self, calls: dict[str, Any]) -> None:
-        vars(self).update(calls)
+
+class Parts(types.SimpleNamespace):
+    """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
 
     def __getitem__(self, name: str) -> Any:
         return vars(self)[name]
 
 
-class _Frames:
-    """Runs a layer of images over `(batch, time, height, width, channels)`."""
+class _Normalise:
+    """A normalisation as a component calls it."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal) -> Signal:
+        return self.layer(x, training=self.training)
+
+
+class _Fire:
+    """Neurons as a component calls them: alone, or with the normalisation before them in one pass."""
+
+    def __init__(self, layer: Any, training: bool | None) -> None:
+        self.layer, self.training = layer, training
+
+    def __call__(self, x: Signal, norm: Any = None) -> Signal:
+        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
+
+
+class Frames:
+    """Runs a layer of images, or a function, over `(batch, time, height, width, channels)`."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -161,6 +204,30 @@ class _Frames:
     def __call__(self, x: Signal) -> Signal:
         timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
         return unfold_time(self.layer(fold_time(x)), timesteps)
+
+
+def fold_time(x: Annotated[Array, "batch time ..."]) -> Annotated[Array, "frames ..."]:
+    """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def unfold_time(x: Annotated[Array, "frames ..."], timesteps: int | Scalar) -> Annotated[Array, "batch time ..."]:
+    """(batch * time, ...) -> (batch, time, ...)."""
+    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))
+
+
+def summed(x: Signal, n: int) -> Signal:
+    """The sum over each n time steps, at every one of them: `(batch, time, ...)` in and out."""
+    known, running = x.shape, ops.shape(x)
+    size = [running[i] if known[i] is None else known[i] for i in range(1, len(known))]
+    by_group = ops.reshape(x, (-1, n, *size[1:]))
+    whole = ops.broadcast_to(ops.sum(by_group, axis=1, keepdims=True), ops.shape(by_group))
+    return ops.reshape(whole, (-1, *size))
+
+
+def _of_the_mean(call: Any, n: int, x: Signal) -> Signal:
+    """A function that is not linear, of real numbers: of the mean of each n steps, at every one of them."""
+    return call(summed(x, n) / float(n))
 
 
 class Sizes:
@@ -183,14 +250,29 @@ class Sizes:
         return ops.split(x, copies, axis=-1)
 
     def _by_heads(self, x: Tokens) -> Heads:
-        known, running = x.shape, ops.shape(x)
-        time, tokens = (running[i] if known[i] is None else known[i] for i in (1, 2))
-        return ops.reshape(x, (-1, time, tokens, self.heads, known[-1] // self.heads))
+        return ops.reshape(x, (-1, *_known(x, 1, 2), self.heads, x.shape[-1] // self.heads))
 
-    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: float = 1.0) -> Tokens:
-        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each."""
-        y = self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
-        return y if scale == 1.0 or self._layer.scales else y * scale
+    def attend(self, q: Tokens, k: Tokens, v: Tokens, scale: Any = 1.0, chunk: int = 1) -> Tokens:
+        """scale * q k^T v, a head at a time, in float32: `(batch, time, tokens, channels)` each; v may be wider.
+
+        Tokens meet those of their `chunk` time steps, which must divide T.
+        """
+        n = self._layer.at_once
+        if n > 1:  # a product of moving factors: q fires step by step, k and v are held as how often they fire in all
+            if chunk > 1:
+                raise ValueError(f"Attention of {chunk} time steps together is not unrolled into binary steps.")
+            k, v = (summed(a, n) for a in (k, v))
+        y = self._attend(*((q, k, v) if chunk == 1 else (_together(a, chunk) for a in (q, k, v))))
+        y = y if chunk == 1 else ops.reshape(y, (-1, *_known(q, 1, 2), v.shape[-1]))
+        y = y if n == 1 else y / float(n * n)
+        return y if self._layer.scales or (isinstance(scale, float) and scale == 1.0) else y * scale
+
+    def _attend(self, q: Tokens, k: Tokens, v: Tokens) -> Tokens:
+        return self._layer.attend(*(self._by_heads(a) for a in (q, k, v)))
+
+    def of_head(self, function: Callable[[int], float]) -> float | Scalar:
+        """A number that follows from the channels of a head: `function(width // heads)`; a tensor under masks."""
+        return function(self.width // self.heads)
 
     def sum_heads(self, x: Tokens) -> Annotated[Array, "batch time tokens heads"]:
         """The sum over each head's channels: `(batch, time, tokens, channels)` -> `(batch, time, tokens, heads)`."""
@@ -200,13 +282,22 @@ class Sizes:
         """A number a head to each of its channels: `(..., heads)` -> `(..., width)`."""
         return ops.repeat(x, self.width // self.heads, axis=-1)
 
+    def pool_heads(self, x: Tokens) -> Tokens:
+        """The largest of 3x3 neighbours over tokens and the channels of a head: `(batch, time, tokens, channels)`."""
+        tall = ops.swapaxes(fold_time(self._by_heads(x)), 2, 3)  # (frames, tokens, head_dim, heads), as a pool takes it
+        y = ops.swapaxes(self._pool(tall), 2, 3)
+        return ops.reshape(y, (-1, *_known(x, 1, 2), x.shape[-1]))
+
+    def _pool(self, x: Maps) -> Maps:
+        return self._layer.downsample(x, stride=1)
+
     def sum(self, x: Tokens, over: str) -> Signal:
         """The sum over "tokens" (axis 2), which is kept with length 1."""
         return ops.sum(x, axis={"tokens": 2}[over], keepdims=True)
 
     def mean(self, x: Signal, over: str) -> Signal:
-        """The mean over "time" (axis 1) or "width" (the last axis), which is kept with length 1."""
-        return ops.mean(x, axis={"time": 1, "width": -1}[over], keepdims=True)
+        """The mean over "time" (axis 1), "tokens" (axis 2) or "width" (the last axis), which is kept with length 1."""
+        return ops.mean(x, axis={"time": 1, "tokens": 2, "width": -1}[over], keepdims=True)
 
     def to_grid(self, x: Tokens) -> Maps:
         """`(batch, time, tokens, channels)` -> `(batch, time, height, width, channels)`, row by row."""
@@ -220,23 +311,41 @@ class Sizes:
         return ops.reshape(x, (-1, time, x.shape[2] * x.shape[3], x.shape[-1]))
 
 
+def _known(x: Signal, *axes: int) -> list[Any]:
+    """Lengths of axes: numbers where they are known, else tensors."""
+    running = ops.shape(x) if any(x.shape[i] is None for i in axes) else x.shape
+    return [running[i] if x.shape[i] is None else x.shape[i] for i in axes]
+
+
+def _together(x: Tokens, chunk: int) -> Tokens:
+    """`(batch, time, tokens, channels)` -> `(batch, time / chunk, chunk * tokens, channels)`."""
+    (tokens,) = _known(x, 2)
+    time = x.shape[1]
+    if time is None:  # of an unknown T no more than the batch's length is certain: a wrong one must not mix images
+        return ops.reshape(x, (*_known(x, 0), -1, chunk * tokens, x.shape[-1]))
+    if time % chunk:
+        raise ValueError(f"{chunk} time steps are taken together, which must divide T, got {time} steps.")
+    return ops.reshape(x, (-1, time // chunk, chunk * tokens, x.shape[-1]))
+
+
 @keras.saving.register_keras_serializable(package="kspike")
 class Component(ComponentLayer):
-    """Any mixer, MLP or stem as a layer.
+    """Any component but a neuron as a layer.
 
     Args:
         component: a name, an object, or its JSON form; see `kspike.components`.
-        role: "mixer", "mlp" or "stem".
+        role: "mixer", "mlp", "stem", "downsample" or "head".
         num_heads: heads; divides the width where the component works by heads.
         mlp_ratio: hidden channels over width; `int(width * mlp_ratio)` are used.
-        embed_dim: width of a stem's tokens; of others the input's.
-        grid: (height, width) of the tokens; None for a square.
+        embed_dim: width of the tokens that a stem or a downsampling gives; of others the input's.
+        grid: (height, width) of the tokens that come in; None for a square.
         scale, qkv_bias, proj_bias, mlp_bias: the network's, where the component has none of its own.
         residual, neuron, tau, v_threshold, v_reset, decay_input, detach_reset, surrogate, spike_regularizer: as
             `SpikformerBlock`.
 
     Input and output shape: `(batch, time, tokens, width)`; of a stem `(batch, time, height, width, channels)` ->
-    `(batch, time, tokens, width)`.
+    `(batch, time, tokens, width)`; of a downsampling `(batch, time, tokens, channels)` -> the same of fewer tokens; of
+    a head `(batch, time, tokens, width)` -> `(batch, time, width)`.
 
     Raises:
         ValueError: an unknown component or setting, sizes that it cannot work with, or a forward that gives another
@@ -259,10 +368,10 @@ class Component(ComponentLayer):
         **kwargs: Any,
     ) -> None:
         role = getattr(component, "role", role)
-        if role not in ("mixer", "mlp", "stem"):
-            raise ValueError(f"role must be 'mixer', 'mlp' or 'stem', got {role!r}.")
-        if role == "stem":
-            self.__dict__["kinds"] = ("stem",)
+        if role not in components.base.OFFERED:
+            raise ValueError(f"role must be one of {', '.join(map(repr, components.base.OFFERED))}, got {role!r}.")
+        if role in SINGLE:
+            self.__dict__["kinds"] = (SINGLE[role],)
         super().__init__(**kwargs)
         self.role = role
         self.num_heads, self.mlp_ratio, self.embed_dim = num_heads, mlp_ratio, embed_dim
@@ -271,13 +380,11 @@ class Component(ComponentLayer):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
-        if role == "stem" and embed_dim is None:
-            raise ValueError("embed_dim must be given for a stem: the channels of its tokens.")
+        if role in ("stem", "downsample") and embed_dim is None:
+            raise ValueError(f"embed_dim must be given for a {role}: the channels of its tokens.")
         self.scale = float(scale)
         self.qkv_bias, self.proj_bias, self.mlp_bias = bool(qkv_bias), bool(proj_bias), bool(mlp_bias)
-        network = {name: getattr(self, name) for name in components.base.NETWORK}
-        if role == "stem":
-            network = {name: components.base.USUAL.get(name, self.residual) for name in components.base.STEM}
+        network = {name: getattr(self, name, components.base.USUAL.get(name)) for name in components.base.OFFERED[role]}
         self.hold(components.get(role, component), network)
         for name, layer in self.made(products=False).items():
             setattr(self, f"part_{name}", layer)
@@ -289,9 +396,18 @@ class Component(ComponentLayer):
         if self.role == "stem":
             d = int(self.embed_dim or 0)
             return {"image": input_shape[-1], "width": d, "stem_0": d // 8, "stem_1": d // 4, "stem_2": d // 2}
+        if self.role == "downsample":
+            return {"before": input_shape[-1], "width": int(self.embed_dim or 0)}
         width = input_shape[-1]
+        if self.role == "head":
+            return {"width": width, "tokens": input_shape[2]}
         hidden = int(width * self.mlp_ratio)
         return {"width": width, "heads": self.num_heads, "hidden": hidden, "tokens": input_shape[2]}
+
+    @property
+    def _maps(self) -> bool:
+        """Whether tokens come in and the component works on maps of them."""
+        return self.role == "downsample"
 
     def _grid(self, input_shape: tuple) -> tuple[int, int] | None:
         if self.role == "stem":
@@ -305,22 +421,29 @@ class Component(ComponentLayer):
         if len(input_shape) != (5 if self.role == "stem" else 4) or input_shape[-1] is None:
             axes = "batch, time, height, width, channels" if self.role == "stem" else "batch, time, tokens, channels"
             raise ValueError(f"{self.component.label} expects ({axes}), got shape {tuple(input_shape)}.")
+        if input_shape[1] is not None:
+            self.component.check(input_shape[1])
         size, grid = self.sizes(input_shape), self._grid(input_shape)
-        if self.component.uses("heads", self.network) and size["width"] % self.num_heads:
+        if (
+            self.role in ("mixer", "mlp")
+            and self.component.uses("heads", self.network)
+            and size["width"] % self.num_heads
+        ):
             raise ValueError(f"num_heads must divide the channels: {self.num_heads} heads, {size['width']} channels.")
-        if grid is None and any(isinstance(part, (Conv, DepthwiseConv, Pool)) for part in self.declared.values()):
+        on_grid = (BorderNorm, Conv, DepthwiseConv, Pool)
+        if grid is None and any(isinstance(part, on_grid) for part in self.declared.values()):
             raise ValueError(f"grid must be given: {input_shape[2]} tokens are no square, for {self.component.label}.")
         for name, layer in self.made(products=True, size=size).items():
             setattr(self, f"part_{name}", layer)
-        self.build_parts(input_shape, grid)
+        self.build_parts((*input_shape[:2], *(grid or ()), input_shape[-1]) if self._maps else input_shape, grid)
         if None not in input_shape[2:]:  # Keras asks for shapes alone where a network is made, and would run no forward
-            one = (1, input_shape[1] or 1, *input_shape[2:])
+            one = (1, input_shape[1] or self.component.together, *input_shape[2:])
             key = ("plain", self.component, *self.network.items(), *size.items(), grid, one)
             check_once(key, lambda: Shapes(self.call).of(one, "float32"))
 
     def call(self, inputs: Signal, training: bool | None = None) -> Tokens:
         sizes = Sizes(self, self.sizes(tuple(inputs.shape)), self._grid(tuple(inputs.shape)))
-        outputs = self.run(inputs, sizes, training)
+        outputs = self.run(sizes.to_grid(inputs) if self._maps else inputs, sizes, training)
         expected, found = self.compute_output_shape(tuple(inputs.shape)), tuple(outputs.shape)
         known = [(a, b) for a, b in zip(found, expected, strict=False) if None not in (a, b)]
         if len(found) != len(expected) or any(a != b for a, b in known):
@@ -328,9 +451,12 @@ class Component(ComponentLayer):
         return outputs
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        if self.role != "stem":
+        if self.role == "head":
+            return (*input_shape[:2], input_shape[-1])
+        grid = self._grid(tuple(input_shape))
+        if self.role not in ("stem", "downsample") or grid is None:
             return tuple(input_shape)
-        height, width = geometry.last(self.declared, tuple(input_shape[2:4]))
+        height, width = geometry.last(self.declared, grid)
         return (*input_shape[:2], height * width, self.embed_dim)
 
     def get_config(self) -> dict[str, Any]:

@@ -71,10 +71,6 @@ class LIF(SpikingNeuron):
         )
         self.tau = checks.check_tau(tau)
 
-    def time_constant(self, channels: int | None) -> dict[str, Any]:
-        """tau, as `kspike.ops.lif` takes it."""
-        return {"tau": self.tau}
-
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tau": self.tau}
 

@@ -12,7 +12,7 @@ from kspike import components
 from kspike import config as checks
 from kspike import surrogate as surrogates
 from kspike._types import Currents, Spikes
-from kspike.layers.stepping import Membrane, check_step, run
+from kspike.layers.stepping import Membrane, check_step, fire, run, starts
 from kspike.ops import lif
 from kspike.regularizers import activity_loss
 
@@ -22,6 +22,14 @@ class SpikingNeuron(keras.layers.Layer):
 
     Input shape: `(batch, time, ...)`. Output shape: the same.
     """
+
+    #: Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer: not where `call` is a subclass' own.
+    one_pass = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "one_pass" not in vars(cls):
+            cls.one_pass = cls.call is SpikingNeuron.call
 
     def __init__(
         self,
@@ -49,11 +57,6 @@ class SpikingNeuron(keras.layers.Layer):
         self.potentials: Any = None
 
     @property
-    def one_pass(self) -> bool:
-        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
-        return type(self).call is SpikingNeuron.call
-
-    @property
     def start(self) -> tuple[Any, ...]:
         """What every state starts from, as `potentials` takes it: a number each."""
         return (float(self.v_reset or 0.0),)
@@ -68,21 +71,20 @@ class SpikingNeuron(keras.layers.Layer):
         self.__dict__["potentials"] = None if states is None else states[0]
 
     def time_constant(self, channels: int | None) -> dict[str, Any]:
-        """The time constant of each of the channels, as `kspike.ops.lif` takes it."""
-        raise NotImplementedError
+        """tau, or a learned 1 / tau of each of the channels, as `kspike.ops.lif` takes it."""
+        return {"tau": self.tau}
 
     def call(self, inputs: Currents) -> Spikes:
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, self.compute_dtype)
-        time_constant = self.time_constant(inputs.shape[-1])
-        found = lif(x, **time_constant, **self.neuron_arguments, dtype=self.compute_dtype, v=self.potentials)
-        spikes = self.kept(found)
+        found = lif(x, **self.fused(inputs.shape[-1]))
+        spikes = self._kept(found)
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
-    def kept(self, found: Any) -> Any:
+    def _kept(self, found: Any) -> Any:
         """The spikes of what `kspike.ops.lif` found, its potentials put aside where the next call goes on from them."""
         if self.potentials is None:
             return found
@@ -90,12 +92,19 @@ class SpikingNeuron(keras.layers.Layer):
         spikes, self.__dict__["potentials"] = found
         return spikes
 
-    def fired(self, spikes: Spikes) -> None:
-        """Does for spikes that came past `__call__`, out of a fused pass, what it would have done with them."""
+    def fired(self, found: Any) -> Spikes:
+        """The spikes of what a fused pass found, past `__call__`: done with them is what it would have done."""
+        spikes = self._kept(found)
         if self.activity_regularizer is not None:
             self.add_loss(activity_loss(self.activity_regularizer, spikes))
         if self.listener is not None:
             self.listener(spikes)
+        return spikes
+
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        """All that `kspike.ops.lif`, or `norm_lif`, is told of it, for so many channels."""
+        how = {"dtype": self.compute_dtype, "v": self.potentials}
+        return {**self.time_constant(channels), **self.neuron_arguments, **how}
 
     @property
     def neuron_arguments(self) -> dict[str, Any]:
@@ -148,7 +157,10 @@ class Neuron(SpikingNeuron):
             raise ValueError(f"groups must be a whole number of at least 1, got {groups!r}.")
         self.groups = groups
 
-    one_pass = False
+    @property
+    def one_pass(self) -> bool:  # type: ignore[override]  # the component says it
+        """Whether `kspike.ops.norm_lif` may stand for a normalisation and this layer."""
+        return self.component.one_pass
 
     def build(self, input_shape: tuple) -> None:
         if self.groups > 1 and (input_shape[-1] is None or input_shape[-1] % self.groups):
@@ -169,25 +181,34 @@ class Neuron(SpikingNeuron):
         spread = learned_weights(weights, channels or 0)
         return Membrane(self.component, tau=self.tau, weights=spread, **self.neuron_arguments)
 
+    def fused(self, channels: int | None) -> dict[str, Any]:
+        return {**self.membrane(channels).fused, "dtype": self.compute_dtype, "v": self.potentials}
+
     def call(self, inputs: Currents) -> Spikes:
+        if self.one_pass:
+            return super().call(inputs)
         if len(inputs.shape) < 2:
             raise ValueError(f"{self.name} expects (batch, time, ...), got shape {tuple(inputs.shape)}.")
-        spikes, states = run(self.membrane(inputs.shape[-1]), inputs, self.potentials, self.compute_dtype)
-        if self.potentials is not None:
-            self.__dict__["potentials"] = states
+        membrane = self.membrane(inputs.shape[-1])
+        if self.potentials is None:
+            spikes = fire(membrane, inputs, self.compute_dtype)
+        else:
+            spikes, self.__dict__["potentials"] = run(membrane, inputs, self.potentials, self.compute_dtype)
         if self.listener is not None:
             self.listener(spikes)
         return spikes
 
     @property
     def start(self) -> tuple[Any, ...]:
-        rest = float(self.v_reset or 0.0)
-        return tuple(rest if value == "rest" else float(value) for value in self.component.states.values())
+        return starts(self.component, self.v_reset)
 
     def states(self) -> tuple[Any, ...]:
-        return self.potentials
+        return super().states() if self.one_pass else self.potentials
 
     def resume(self, states: tuple[Any, ...] | None) -> None:
+        if self.one_pass:
+            super().resume(states)
+            return
         self.__dict__["potentials"] = states
 
     def get_config(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import keras
@@ -22,16 +23,27 @@ class BatchNorm(keras.layers.BatchNormalization):
     Input and output shape: `(batch, time, ..., channels)`.
     """
 
+    #: Whether it may be one pass with the neuron behind it: not where `call` is a subclass' own.
+    one_pass = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.one_pass = cls.call is BatchNorm.call
+
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
         fixed = {"axis": -1, "center": True, "scale": True, "renorm": False, "synchronized": False}
         for name, only in fixed.items():
             if kwargs.get(name, only) != only:
                 raise ValueError(f"kspike's BatchNorm has {name}={only!r} alone, got {kwargs[name]!r}; use Keras' own.")
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        #: Takes the input of every call, for measured costs; a function, or None.
+        self.listener: Callable[[Any], None] | None = None
 
     def call(
         self, inputs: Signal, training: bool | None = None, mask: Annotated[Array, "batch time ..."] | None = None
     ) -> Signal:
+        if self.listener is not None:
+            self.listener(inputs)
         if mask is not None or not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         y, mean, variance = batch_norm(inputs, self.gamma, self.beta, self.epsilon)
@@ -39,50 +51,32 @@ class BatchNorm(keras.layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
     def then_fire(self, neuron: keras.layers.Layer | None, inputs: Signal, training: bool | None = None) -> Signal:
-        """neuron(self(inputs)): in one pass each way where the backend has one, and nobody listens in between."""
-        if neuron is not None and getattr(neuron, "one_pass", False) and not watched(self, neuron):
+        """neuron(self(inputs)): in one pass each way where the backend has one, and nobody has hooked either."""
+        one_pass = self.one_pass and getattr(neuron, "one_pass", False)
+        if neuron is not None and one_pass and not watched(self, neuron):
             moments = None if training and self.trainable else (self.moving_mean, self.moving_variance)
-            done = norm_lif(
-                inputs, self.gamma, self.beta, moments, self.epsilon, dtype=neuron.compute_dtype, v=neuron.potentials,
-                **neuron.time_constant(inputs.shape[-1]), **neuron.neuron_arguments,
-            )  # fmt: skip
+            done = norm_lif(inputs, self.gamma, self.beta, moments, self.epsilon, **neuron.fused(inputs.shape[-1]))
             if done is not None:
                 found, mean, variance = done
-                spikes = neuron.kept(found)
+                if self.listener is not None:
+                    self.listener(inputs)
                 if moments is None:
                     self._remember(mean, variance)
-                neuron.fired(spikes)
-                return spikes
+                return neuron.fired(found)
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)
 
     def _remember(self, mean: PerChannel, variance: PerChannel) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            batch = ops.stop_gradient(batch)
-            if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
-                batch = ops.cast(batch, moving.dtype)
-            # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
-            moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
+            moving.assign(self.moved(moving, batch))
 
-
-class Normalise:
-    """A normalisation as a component calls it."""
-
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal) -> Signal:
-        return self.layer(x, training=self.training)
-
-
-class Fire:
-    """Neurons as a component calls them: alone, or with the normalisation before them in one pass."""
-
-    def __init__(self, layer: Any, training: bool | None) -> None:
-        self.layer, self.training = layer, training
-
-    def __call__(self, x: Signal, norm: Any = None) -> Signal:
-        return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
+    def moved(self, moving: keras.Variable, batch: PerChannel) -> PerChannel:
+        """What stored moments become by those of a batch."""
+        batch = ops.stop_gradient(batch)
+        if keras.backend.standardize_dtype(batch.dtype) != moving.dtype:
+            batch = ops.cast(batch, moving.dtype)
+        # tensors, not Keras' operators: four layers of calls each, for so many numbers as there are channels
+        return moving.value * self.momentum + batch * (1.0 - self.momentum)
 
 
 def watched(*layers: keras.layers.Layer) -> bool:

@@ -41,7 +41,7 @@ class Conv2D(keras.layers.Conv2D):
         kernel: Annotated[Array, "kernel_height kernel_width inputs filters"],
     ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
-        if self.padding == "same" and self.data_format == "channels_last" and max(self.strides) > 1:
+        if pads_around(self):
             inputs = around(inputs, self.kernel_size)
             return ops.conv(inputs, kernel, strides=list(self.strides), padding="valid", data_format="channels_last")
         if not ones or self.padding != "same" or self.data_format != "channels_last":
@@ -54,8 +54,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """Keras' DepthwiseConv2D, with (kernel - 1) / 2 zeros on each side where it has a stride, as `Conv2D` here."""
 
     def call(self, inputs: Frames, training: bool | None = None) -> Frames:
-        padded = self.padding == "same" and self.data_format == "channels_last"
-        if not padded or max(self.strides) == 1:
+        if not pads_around(self):
             return super().call(inputs)
         y = ops.depthwise_conv(
             around(inputs, self.kernel_size), self.kernel, strides=self.strides, padding="valid",
@@ -63,6 +62,12 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         )  # fmt: skip
         y = y if self.bias is None else ops.add(y, self.bias)
         return self.activation(y)
+
+
+def pads_around(layer: keras.layers.Layer) -> bool:
+    """Whether a convolution puts (kernel - 1) / 2 zeros on each side where Keras' might put them on one."""
+    ours = isinstance(layer, (Conv2D, DepthwiseConv2D))
+    return ours and layer.padding == "same" and layer.data_format == "channels_last" and max(layer.strides) > 1
 
 
 def around(x: Frames, kernel: tuple[int, ...]) -> Frames:

@@ -69,10 +69,6 @@ class SPS(ComponentLayer):
         self.rpe_conv, self.rpe_norm = layers["rpe_conv"], layers["rpe_norm"]
         self.rpe_neuron = layers.get("rpe_neuron")
 
-    def part(self, name: str) -> Any:
-        kind, _, stage = name.partition("_")
-        return getattr(self, f"{kind}_layers")[int(stage)] if stage.isdigit() else getattr(self, name)
-
     def sizes(self, input_shape: tuple) -> dict[str, int]:
         d = self.embed_dim
         widths = self.channels or (d // 8, d // 4, d // 2)

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from kspike._types import Array, Signal
-from kspike.layers.coding import check_places, mean_of_places
+from kspike.layers.coding import RateDecoding, check_places, mean_of_places
 from kspike.models.spikformer import Spikformer
 
 
@@ -19,12 +19,28 @@ def running_mean(x: Signal) -> Annotated[Array, "batch time channels"]:
     return ops.cumsum(x, axis=1) / ops.reshape(ops.arange(1, time + 1, dtype="float32"), (1, -1, 1))
 
 
-def with_head(model: Any, name: str) -> None:
-    """Refuses what is no Spikformer with its head, by ValueError in the name of a function."""
+def together(model: keras.Model) -> int:
+    """The most time steps that a component of a model takes together: above 1 it does not run step by step."""
+    made = (getattr(layer, "component", None) for layer in model._flatten_layers(include_self=False))
+    return max((getattr(component, "together", 1) for component in made), default=1)
+
+
+def step_by_step(model: Any, name: str) -> None:
+    """Refuses what is no Spikformer with its head, or does not run step by step, by ValueError naming a function."""
     if not isinstance(model, Spikformer):
         raise ValueError(f"{name} expects a kspike.Spikformer, got {type(model).__name__}; extract a supernet's first.")
     if not model.include_top:
         raise ValueError(f"{name} expects a Spikformer with its head; this one was made with include_top=False.")
+    if together(model) > 1:
+        raise ValueError(
+            f"{name} expects a network whose time steps look back alone; a mixer of this one takes {together(model)} "
+            "steps together (its chunk)."
+        )
+
+
+def over_time(model: Spikformer) -> RateDecoding:
+    """The layer that takes the mean over time."""
+    return model.get_layer("decoding" if model.config.head == "mean" else "averaging")
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -63,7 +79,7 @@ def anytime(model: Spikformer) -> keras.Model:
         model: a `Spikformer` with its head.
 
     Raises:
-        ValueError: something else, or a Spikformer without its head.
+        ValueError: something else, a Spikformer without its head, or one that takes several steps together.
 
     Example:
         >>> import kspike, numpy as np
@@ -72,7 +88,8 @@ def anytime(model: Spikformer) -> keras.Model:
         >>> anytime(kspike.Spikformer(config)).predict(np.zeros((2, 8, 8, 1)), verbose=0).shape
         (2, 3, 10)
     """
-    with_head(model, "anytime")
-    decoding, head = model.get_layer("decoding"), model.get_layer("head")
-    features = AnytimeDecoding(dtype=decoding.dtype_policy, name="anytime_decoding")(decoding.input)
-    return keras.Model(model.input, head(features), name=f"{model.name}_anytime")
+    step_by_step(model, "anytime")
+    mean, head = over_time(model), model.get_layer("head")
+    reading = AnytimeDecoding(dtype=mean.dtype_policy, name="anytime_decoding")(mean.input)
+    logits = reading if model.config.averages_logits else head(reading)
+    return keras.Model(model.input, logits, name=f"{model.name}_anytime")

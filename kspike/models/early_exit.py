@@ -11,9 +11,9 @@ from keras import ops
 from kspike._finite import scaled
 from kspike._types import Array, Frames, Images, Potentials
 from kspike.layers.neuron import SpikingNeuron
-from kspike.models.anytime import with_head
+from kspike.models.anytime import over_time, step_by_step
 from kspike.models.image_model import as_numbers, check_images
-from kspike.models.spikformer import Spikformer
+from kspike.models.spikformer import END, Spikformer
 from kspike.ops import compiles, jit
 
 
@@ -38,7 +38,8 @@ class EarlyExit:
 def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, batch_size: int = 32) -> EarlyExit:
     """Classifies images in as many time steps as each of them needs.
 
-        y[t] = head(mean over s <= t of features[s])                     as `anytime` reads it
+        y[t] = head(mean over s <= t of features[s])                     as `anytime` reads it; where the mean over
+                                                                         time follows the head: mean of head(...)
         an image leaves after the first t with max softmax(y[t]) > confidence, at the latest after T
 
     The network runs one step for the whole batch, keeps its neurons' potentials, and goes on with those images that
@@ -58,8 +59,8 @@ def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, ba
         batch_size: images at a time.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, images of another shape or integers, or a confidence
-            or batch size out of range.
+        ValueError: something else than a Spikformer with its head, one that takes several steps together, images of
+            another shape or integers, or a confidence or batch size out of range.
 
     Example:
         >>> import kspike, numpy as np
@@ -68,7 +69,7 @@ def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, ba
         >>> early_exit(kspike.Spikformer(config), np.zeros((2, 8, 8, 1)), confidence=0.0).steps
         array([1, 1])
     """
-    with_head(model, "early_exit")
+    step_by_step(model, "early_exit")
     if not 0.0 <= confidence <= 1.0:
         raise ValueError(f"confidence must be from 0 to 1, got {confidence!r}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -92,9 +93,12 @@ class Stepper:
     def __init__(self, model: Spikformer) -> None:
         config = model.config
         self.timesteps, self.frames = config.timesteps, config.has_time
-        self.features = config.embed_dim
-        self.body = [model.get_layer(n) for n in ("stem", *(f"block_{i}" for i in range(config.depth)), "decoding")]
-        self.head = model.get_layer("head")
+        head, mean = model.get_layer("head"), over_time(model)
+        before = [layer for layer in model.layers if layer.name not in (*END, "images", "encoding")]
+        decoding = [] if config.head == "mean" else [model.get_layer("decoding")]
+        self.body = [*before, *decoding, *([head] if config.averages_logits else [])]
+        self.mean, self.head = mean, None if config.averages_logits else head
+        self.features = config.num_classes if config.averages_logits else config.features
         self.neurons = [layer for layer in model._flatten_layers() if isinstance(layer, SpikingNeuron)]
         self.variables = model.variables
         self.step = jit(self._step, self.variables)
@@ -114,9 +118,9 @@ class Stepper:
         try:
             x = ops.expand_dims(frames, 1)
             for layer in self.body:
-                x = layer(x, training=False) if layer is not self.body[-1] else layer(x)
-            total = total + ops.cast(x, total.dtype)
-            logits = self.head(total / step)
+                x = layer(x) if layer.name in END[1:] else layer(x, training=False)
+            total = total + ops.cast(self.mean(x), total.dtype)
+            logits = total / step if self.head is None else self.head(total / step)
             return ops.cast(logits, "float32"), total, tuple(s for n in self.neurons for s in n.states())
         finally:
             for neuron in self.neurons:

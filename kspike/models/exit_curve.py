@@ -13,7 +13,7 @@ from kspike._batches import labelled, unaugmented
 from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike._finite import bad_rows, scaled
-from kspike.models.anytime import anytime, with_head
+from kspike.models.anytime import anytime, step_by_step
 from kspike.models.early_exit import confidence_of
 from kspike.models.image_model import as_numbers, check_images
 from kspike.models.spikformer import Spikformer
@@ -97,8 +97,9 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         confidences: each from 0 to 1.
 
     Raises:
-        ValueError: something else than a Spikformer with its head, a confidence out of range, images of another shape
-            or integers, no batch of images with labels, or logits that are not finite.
+        ValueError: something else than a Spikformer with its head, one that takes several steps together, a confidence
+            out of range, images of another shape or integers, no batch of images with labels, or logits that are not
+            finite.
 
     Example:
         >>> import kspike, numpy as np
@@ -108,7 +109,7 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         >>> [exit.mean_steps for exit in curve.exits]
         [1.0, 3.0]
     """
-    with_head(model, "exit_curve")
+    step_by_step(model, "exit_curve")
     if not len(confidences) or not all(0.0 <= c <= 1.0 for c in confidences):
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
     reader = anytime(model)

@@ -80,7 +80,7 @@ def as_numbers(name: str, images: Any) -> np.ndarray:
 def checked(images: Images, config: SpikformerConfig) -> Images:
     """The images, of the config's shape as far as it is known; where a graph does not know it, it is held to it."""
     check_images(images, config)
-    return with_shape(images, (None, *config.input_shape))
+    return with_shape(images, (None, *config.input_shape)) if None in images.shape[1:] else images
 
 
 def check_given(data: Any, config: SpikformerConfig) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import keras
+import numpy as np
 
 from kspike._types import Array, Images
 from kspike.components import geometry
 from kspike.components.parts import Conv, Dense, DepthwiseConv, number_of
 from kspike.config import SpikformerConfig
 from kspike.layers.norm import watched
-from kspike.ops import by_parts
+from kspike.ops import by_parts, parts_of
 
 
 def infer(
@@ -29,6 +30,13 @@ def infer(
     return by_parts(forward, images, largest(config), dtype)
 
 
+def chunks(
+    config: SpikformerConfig, dtype: str, images: Annotated[np.ndarray, "batch ..."]
+) -> list[Annotated[np.ndarray, "part ..."]]:
+    """The parts of a batch that `infer` runs one after the other: what is run on each of them, it runs alike."""
+    return np.array_split(images, parts_of(len(images), largest(config), dtype))
+
+
 def indifferent(*layers: keras.layers.Layer) -> bool:
     """Whether it makes no difference to layers, and to those who listen to them, how many images come at once."""
     return not watched(*layers) and all(
@@ -41,9 +49,14 @@ def largest(config: SpikformerConfig) -> int:
     """How many numbers the largest tensor inside the network holds for one image, over all its time steps."""
     where = geometry.grids(config.stem_parts, config.image_shape[:2])
     found = [_numbers(p, config.sizes()) * math.prod(where[name][1]) for name, p in config.stem_parts.items()]
+    for stage, made in enumerate(config.downsamples, 1):
+        declared = made.declared({"residual": config.residual})
+        where = geometry.grids(declared, config.grids[stage - 1])
+        found += [_numbers(p, config.between(stage)) * math.prod(where[name][1]) for name, p in declared.items()]
     for block, branches in enumerate(config.blocks):
-        declared = [part for made in branches for part in made.declared(config.network).values()]
-        found += [_numbers(part, config.sizes(block)) * config.tokens for part in declared]
+        sizes = config.sizes(block)
+        parts = [part for made in branches.values() for part in made.declared(config.network).values()]
+        found += [_numbers(part, sizes) * sizes["tokens"] for part in parts]
     return config.timesteps * max(found)
 
 

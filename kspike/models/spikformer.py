@@ -10,12 +10,16 @@ import keras
 
 from kspike import ops
 from kspike._types import Array, Images
+from kspike.components import BRANCHES, SINGLE_KINDS
 from kspike.config import SpikformerConfig
 from kspike.layers import SPS, Component, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.models.image_model import ImageModel, checked
 from kspike.models.parts import infer
+
+#: Layers behind the last block.
+END = ("decoding", "averaging", "head")
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -24,7 +28,8 @@ class Spikformer(ImageModel, keras.Model):
 
     encoding (the image repeated T times) -> stem (SPS) -> blocks -> mean over tokens, then time -> head. A functional
     keras.Model: it compiles, fits, saves and loads as any other, and its layers are found by name: "encoding", "stem",
-    "block_0", ..., "decoding", "head".
+    "block_0", ..., "decoding", "head". With several stages "down_1", ... stand between the blocks, which are numbered
+    through; with a head that fires, "averaging" is the mean over time.
 
     Source: Spikformer (Zhou et al., 2023) and its code; with residual="membrane", Spikingformer and AutoST.
 
@@ -35,7 +40,8 @@ class Spikformer(ImageModel, keras.Model):
             to training and not to the config; `model.spike_regularizer = ...` sets it later, before `compile`.
 
     Input shape: `(batch, height, width, channels)`, or `(batch, time, height, width, channels)` where the config's
-    input_shape has time. Output shape: logits `(batch, num_classes)`, or features `(batch, embed_dim)`.
+    input_shape has time. Output shape: logits `(batch, num_classes)`, or features `(batch, embed_dim)`, of the last
+    stage's width.
 
     Example:
         >>> import kspike
@@ -75,10 +81,19 @@ class Spikformer(ImageModel, keras.Model):
         shared_stem = {"tau": config.tau.stem, "v_threshold": config.v_threshold.stem, "name": "stem", **shared}
         if config.stem == "sps":
             pools: dict[str, Any] = {"pool": config.stem_pool, "pool_after": config.pool_after}
-            x = SPS(config.embed_dim, channels=config.stem_channels, **pools, **shared_stem)(x)
+            x = SPS(config.widths[0], channels=config.stem_channels, **pools, **shared_stem)(x)
         else:
-            x = Component(config.stem, role="stem", embed_dim=config.embed_dim, **shared_stem)(x)
-        for i in range(config.depth):
+            x = Component(config.stem, role="stem", embed_dim=config.widths[0], **shared_stem)(x)
+        for i in range(config.num_blocks):
+            stage = config.stage(i)
+            if stage and i == config.starts[stage]:
+                x = Component(
+                    config.downsample[stage - 1],
+                    role="downsample",
+                    embed_dim=config.widths[stage],
+                    grid=config.grids[stage - 1],
+                    **{**shared_stem, "name": f"down_{stage}"},
+                )(x)
             x = SpikformerBlock(
                 config.num_heads[i],
                 config.mlp_ratio[i],
@@ -86,20 +101,26 @@ class Spikformer(ImageModel, keras.Model):
                 qkv_bias=config.qkv_bias,
                 proj_bias=config.proj_bias,
                 mlp_bias=config.mlp_bias,
-                mixer=config.mixer[i],
-                mlp=config.mlp[i],
-                grid=config.grid,
-                tau={kind: v[i] for kind, v in config.tau.items() if kind != "stem"},
-                v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind != "stem"},
+                **{field: getattr(config, field)[i] for field in BRANCHES},
+                grid=config.grids[stage],
+                tau={kind: v[i] for kind, v in config.tau.items() if kind not in SINGLE_KINDS},
+                v_threshold={kind: v[i] for kind, v in config.v_threshold.items() if kind not in SINGLE_KINDS},
                 name=f"block_{i}",
                 **shared,
             )(x)
         last = policy_at_the_end(policy)
-        x = RateDecoding(dtype=last, name="decoding")(x)
+        average = RateDecoding(dtype=last, name="averaging")
+        if config.head == "mean":
+            x = RateDecoding(dtype=last, name="decoding")(x)
+        else:
+            how = {"tau": config.tau.head, "v_threshold": config.v_threshold.head, **shared, "dtype": last}
+            x = Component(config.head, role="head", name="decoding", **how)(x)
+            x = x if config.averages_logits and include_top else average(x)
         if include_top:
             x = keras.layers.Dense(
                 config.num_classes, kernel_initializer=linear_initializer(), dtype=last, name="head"
             )(x)
+            x = average(x) if config.averages_logits else x
         super().__init__(inputs=inputs, outputs=x, **kwargs)
         self.config = config
         self.include_top = bool(include_top)
@@ -145,7 +166,7 @@ class Spikformer(ImageModel, keras.Model):
             super().export(*args, **kwargs)
 
     def _policy_of(self, path: str) -> keras.DTypePolicy:
-        return policy_at_the_end(self.policy) if path in ("decoding", "head") else self.policy
+        return policy_at_the_end(self.policy) if path.split("/")[0] in END else self.policy
 
     def get_config(self) -> dict[str, Any]:
         state = layer_state(self, self._policy_of)

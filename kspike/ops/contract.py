@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 
-from kspike._types import Array, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
+from kspike._types import Array, Currents, Frames, PerChannel, Potentials, Signal, Spikes, Tokens
 from kspike.ops.watching import Ran
 from kspike.surrogate import Surrogate
 
@@ -41,13 +41,16 @@ class Backend:
         watched: (run, args) -> what `run` returns, and the products that ran inside places.
 
     Fast forms:
+        charge, reset: a time step's potential before its spikes and after them.
+        run_program: a neuron's step, as a list of operations, over time.
+        level: the integer neuron.
         lif: neurons over time. lif_from: the same from given potentials; it returns the last ones too.
         norm_lif: normalisation and neurons in one pass forward and one backward.
         batch_norm: normalisation by the batch's own moments.
         linear, convolve: products, sparse where the input is.
         attend: q k^T v. attend_chosen: the same where the head width is a run-time tensor.
         max_pool: 3x3, stride 2.
-        by_parts: a function of images run in chunks of the batch.
+        by_parts: a function of images run in chunks of the batch. parts_of: in how many.
         clip_each: gradients clipped by their norm, one by one.
         recorded: a function as CUDA graphs.
 
@@ -67,6 +70,10 @@ class Backend:
     place: Callable[[int], AbstractContextManager]
     watched: Callable[[Callable, tuple], tuple[Any, list[Ran]]]
 
+    charge: Fast[Potentials] = None
+    reset: Fast[Potentials] = None
+    run_program: Fast[Spikes] = None
+    level: Fast[Currents] = None
     lif: Fast[Spikes] = None
     lif_from: Fast[tuple[Spikes, Potentials]] = None
     norm_lif: Fast[tuple[Spikes, PerChannel, PerChannel]] = None
@@ -77,6 +84,7 @@ class Backend:
     attend_chosen: Fast[Tokens] = None
     max_pool: Fast[Frames] = None
     by_parts: Fast[Annotated[Array, "batch outputs"]] = None
+    parts_of: Fast[int] = None
     clip_each: Fast[list[Array]] = None
     recorded: Fast[Callable[[Array], Array]] = None
 

@@ -27,6 +27,7 @@ from kspike._types import (
 )
 from kspike.ops import reference
 from kspike.ops.cpu import threads
+from kspike.ops.program import Program
 from kspike.ops.watching import Ran
 
 _BACKEND = keras.backend.backend()
@@ -96,6 +97,51 @@ def spike(u: Annotated[Array, "..."], surrogate: Any = "sigmoid") -> Annotated[A
     return backend.spike(u, surrogates.get(surrogate))
 
 
+def charge(
+    v: Potentials,
+    x: Potentials,
+    *,
+    tau: float | Array | None = None,
+    inverse_tau: Array | None = None,
+    v_reset: float | None = 0.0,
+    decay_input: bool = True,
+) -> Potentials:
+    """One step of `lif` up to its spikes: h[t] from v[t-1] and x[t], `(batch, ...)`; arguments as there."""
+    fast = _fast("charge") if inverse_tau is None else None
+    h = None if fast is None else fast(v, x, tau, v_reset, decay_input)
+    return reference.charge(v, x, over(tau, inverse_tau), v_reset, decay_input) if h is None else h
+
+
+def over(tau: float | Array | None = None, inverse_tau: Array | None = None) -> Callable[[Array], Array]:
+    """y -> y / tau as every form of the neuron rounds it, or y * inverse_tau."""
+    return (lambda y: backend.divide(y, tau)) if inverse_tau is None else (lambda y: y * inverse_tau)
+
+
+def reset(
+    h: Potentials, s: Potentials, *, v_threshold: float | Array, v_reset: float | None, detach_reset: bool = True
+) -> Potentials:
+    """One step of `lif` after its spikes s: v[t] from h[t]; arguments as there."""
+    fast = _fast("reset") if detach_reset else None
+    v = None if fast is None else fast(h, s, v_threshold, v_reset)
+    return reference.reset(h, ops.stop_gradient(s) if detach_reset else s, v_threshold, v_reset) if v is None else v
+
+
+def run_program(
+    x: Currents, program: Program, starts: tuple[float, ...], again: Callable[[Currents], Spikes], **constants: Any
+) -> Spikes | None:
+    """Spikes of a neuron's program over axis 1; None where this backend or device has no form for it.
+
+    Args:
+        x: `(batch, time, ...)`.
+        program: one time step.
+        starts: the number that every state starts from.
+        again: the same by the step itself, for derivatives of derivatives.
+        **constants: tau, v_threshold (numbers), v_reset, decay_input, surrogate of `lif`.
+    """
+    fast = _fast("run_program")
+    return fast(x, program, starts, again, **constants) if fast is not None and _is_concrete(x) else None
+
+
 def lif(
     x: Currents,
     *,
@@ -125,7 +171,7 @@ def lif(
     """
     if (tau is None) == (inverse_tau is None):
         raise ValueError("lif needs exactly one of tau and inverse_tau.")
-    surrogate = surrogates.get(surrogate)
+    surrogate = surrogate if isinstance(surrogate, surrogates.Surrogate) else surrogates.get(surrogate)
     dtype = dtype or keras.backend.standardize_dtype(x.dtype)
     args: dict[str, Any] = {
         "tau": tau,
@@ -147,6 +193,16 @@ def lif(
     spikes, last = reference.lif(x, inverse_tau=inverse_tau, spike=backend.spike, divide=backend.divide, v=v, **args)
     spikes = ops.cast(spikes, dtype)
     return spikes if v is None else (spikes, last)
+
+
+def level(x: Currents, levels: int) -> Currents:
+    """The integer neuron: round(clip(x, 0, levels)) / levels, half to even, of a float tensor of any shape.
+
+    Its gradient is 1 / levels in [0, levels], both ends included, and 0 outside.
+    """
+    fast = _fast("level")
+    y = fast(x, levels) if fast is not None and _is_concrete(x) else None
+    return reference.level(x, levels, backend.divide) if y is None else y
 
 
 def norm_lif(
@@ -223,9 +279,10 @@ def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v without softmax, in float32: (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels).
 
     (q k^T) v = q (k^T v) exactly for integers, as spikes are, so the cheaper order is used: k^T v first where there are
-    more tokens than channels in a head.
+    more tokens than channels in a head. Heads of v may have more channels than those of q and k; the result has as many
+    as v.
     """
-    fast = _fast("attend")
+    fast = _fast("attend") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v) if fast is not None and _is_concrete(q) else None
     return reference.attend(q, k, v) if y is None else y
 
@@ -234,9 +291,10 @@ def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], i
     """q k^T v, in float32, of (batch, time, tokens, channels), where the head width is a run-time tensor.
 
     `index`, a tensor, picks it from `head_dims`; no shape depends on it. Where channels are no multiple of the width,
-    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are.
+    the channels of the incomplete last head have to be zero, as a supernet's inactive ones are. v may have a multiple
+    of the channels of q and k, and its heads as many times their width.
     """
-    fast = _fast("attend_chosen")
+    fast = _fast("attend_chosen") if v.shape[-1] == q.shape[-1] else None
     y = fast(q, k, v, head_dims, index) if fast is not None and _is_concrete(q) else None
     return reference.attend_chosen(q, k, v, head_dims, index) if y is None else y
 
@@ -281,6 +339,12 @@ def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) 
     fast = _fast("by_parts")
     y = fast(fn, x, numbers, dtype) if fast is not None and _is_concrete(x) else None
     return fn(x) if y is None else y
+
+
+def parts_of(images: int, numbers: int, dtype: str) -> int:
+    """In how many chunks `by_parts` runs a batch of so many images; its other arguments are those of `by_parts`."""
+    fast = _fast("parts_of")
+    return fast(images, numbers, dtype) if fast is not None and not accelerated() else 1
 
 
 def clip_each(gradients: Sequence[Array], longest: float) -> list[Array] | None:

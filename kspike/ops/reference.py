@@ -79,6 +79,15 @@ def lif(
     return ops.stack(spikes, axis=1), potentials
 
 
+def level(x: Currents, levels: int, divide: Callable) -> Currents:
+    """round(clip(x, 0, levels)) / levels; the gradient is 1 / levels in [0, levels], the ends too, else 0."""
+    inside = ops.logical_and(ops.greater_equal(x, 0.0), ops.less_equal(x, float(levels)))
+    clipped = ops.stop_gradient(ops.clip(x, 0.0, float(levels)))
+    held = ops.where(inside, x, clipped)
+    # exact: a number and the whole number next to it are within a factor of two, or that one is 0
+    return divide(held + (ops.round(clipped) - ops.stop_gradient(held)), float(levels))
+
+
 def linear(
     x: Annotated[Array, "... inputs"],
     kernel: Annotated[Array, "inputs outputs"],
@@ -97,21 +106,23 @@ def linear(
 def attend(q: Heads, k: Heads, v: Heads) -> Tokens:
     """q k^T v in float32, heads side by side."""
     tokens, heads, head_dim = q.shape[2:]
+    values = v.shape[4]
     known, running = q.shape, ops.shape(q)
     size = [running[i] if known[i] is None else known[i] for i in (1, 2)]
     q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
-    if tokens is None or tokens > head_dim:
+    if tokens is None or tokens * (head_dim + values) > 2 * head_dim * values:
         y = ops.einsum("btnhd,bthde->btnhe", q, ops.einsum("btnhd,btnhe->bthde", k, v))
     else:
         y = ops.einsum("bthnm,btmhe->btnhe", ops.einsum("btnhd,btmhd->bthnm", q, k), v)
-    return ops.reshape(y, (-1, *size, heads * head_dim))
+    return ops.reshape(y, (-1, *size, heads * values))
 
 
 def attend_chosen(q: Tokens, k: Tokens, v: Tokens, head_dims: tuple[int, ...], index: Scalar) -> Tokens:
     """q k^T v in float32, with heads of head_dims[index] channels: k^T v of all channels, masked to heads."""
     q, k, v = (ops.cast(a, "float32") for a in (q, k, v))
-    heads = ops.arange(q.shape[3], dtype="int32") // ops.take(ops.convert_to_tensor(head_dims, dtype="int32"), index)
-    same = ops.cast(ops.expand_dims(heads, 0) == ops.expand_dims(heads, 1), "float32")
+    dim = ops.take(ops.convert_to_tensor(head_dims, dtype="int32"), index)
+    keys, values = (ops.arange(a.shape[3], dtype="int32") // (dim * (a.shape[3] // q.shape[3])) for a in (q, v))
+    same = ops.cast(ops.expand_dims(keys, 1) == ops.expand_dims(values, 0), "float32")
     return ops.matmul(q, ops.matmul(ops.swapaxes(k, 2, 3), v) * same)
 
 

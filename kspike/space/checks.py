@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kspike.space.expression import spread
-from kspike.space.gene import NEURON_FIELDS, Gene, reads, stem_settings
+from kspike.components import BRANCHES, geometry
+from kspike.config import SpikformerConfig
+from kspike.space.gene import NEURON_FIELDS, Gene, reads, settings_of
 
 if TYPE_CHECKING:
     from kspike.space.genome import Genome
@@ -16,30 +17,41 @@ if TYPE_CHECKING:
 
 def check(space: SearchSpace) -> None:
     """Raises ValueError where a choice could not be built or could not act."""
-    by_name = {gene.name: gene for gene in space.genes}
     base = space.base
-    if base.has_time and "timesteps" in by_name:
+    if base.has_time and space.gene("timesteps") is not None:
         raise ValueError(
             f"timesteps cannot be a gene where the input has frames (input_shape {base.input_shape}); "
             "leave it out: T is the number of frames."
         )
     _check_words(space)
-    widths = by_name["embed_dim"].choices if "embed_dim" in by_name else (base.embed_dim,)
-    heads = _heads(space, by_name)
-    ratios = by_name["mlp_ratio"].choices if "mlp_ratio" in by_name else ()
+    for stage in range(space.stages):
+        _check_widths(space, stage)
+    _build(space)
+
+
+def _check_widths(space: SearchSpace, stage: int) -> None:
+    """Heads divide every width of their stage, and no two ratios give the same hidden channels."""
+    widths = space.choices("embed_dim", stage=stage)
+    here = f" of stage {stage}" if space.stages > 1 else ""
+    heads = _heads(space, stage)
+    block = space.starts[stage]
+    fixed = space.gene("num_heads", block) is None
+    usual = SpikformerConfig.num_heads
+    hint = f" They are the base's, {usual} where its own mixers have none: give num_heads." if fixed else ""
+    gene = space.gene("mlp_ratio", stage=stage)
+    ratios = () if gene is None else gene.choices
     for width in widths:
         for h in heads:
             if h < 1 or width % h:
                 raise ValueError(
                     f"num_heads must divide embed_dim for every pair of choices: {h} heads do not divide "
-                    f"width {width}; heads {sorted(set(heads))}, widths {list(widths)}."
+                    f"width {width}{here}; heads {sorted(set(heads))}, widths {list(widths)}.{hint}"
                 )
         if len({int(width * r) for r in ratios}) < len(ratios):
             raise ValueError(
-                f"mlp_ratio {list(ratios)}: two choices give the same hidden width at embed_dim {width}; "
-                "take choices that differ by at least one channel."
+                f"{gene.name if gene else ''} {list(ratios)}: two choices give the same hidden width at embed_dim "
+                f"{width}{here}; take choices that differ by at least one channel."
             )
-    _build(space)
 
 
 def _check_words(space: SearchSpace) -> None:
@@ -68,7 +80,7 @@ def _check_choices(space: SearchSpace, gene: Gene) -> None:
     for component, label in zip(gene.components, gene.labels, strict=True):
         settings = {field.name: getattr(component, field.name) for field in dataclasses.fields(component)}
         if gene.field != "neuron":
-            network = stem_settings(space.base, component) if gene.field == "stem" else space.base.network
+            network = settings_of(space.base, component)
             component.declared(network)  # refuses a shortcut that it is not made for
             given = component.given(network)
             settings = {name: given.get(name, value) for name, value in settings.items()}
@@ -78,35 +90,36 @@ def _check_choices(space: SearchSpace, gene: Gene) -> None:
         seen[key] = label
 
 
-def _heads(space: SearchSpace, by_name: dict[str, Gene]) -> tuple[int, ...]:
-    """Numbers of heads that any network may have, in blocks where some choice has heads."""
-    network, blocks = space.base.network, range(space.max_depth)
-    uses = [
-        any(made.uses("heads", network) for role in ("mixer", "mlp") for made in space.components(role, block))
-        for block in blocks
-    ]
-    if "num_heads" in by_name:
-        return by_name["num_heads"].choices if any(uses) else ()
-    values = spread(space.base.num_heads, "num_heads", space.max_depth)
-    return tuple(h for h, used in zip(values, uses, strict=False) if used)
+def _heads(space: SearchSpace, stage: int) -> tuple[int, ...]:
+    """Numbers of heads that blocks of a stage may have, where some choice has heads."""
+    network, start = space.base.network, space.starts[stage]
+    found: dict[int, None] = {}
+    for block in range(start, start + space.max_depths[stage]):
+        there = (made for field in BRANCHES for made in space.components(field, block))
+        if any(made.uses("heads", network) for made in there):
+            found |= dict.fromkeys(space.choices("num_heads", block))
+    return tuple(found)
 
 
 def _build(space: SearchSpace) -> None:
     """Builds every choice at both extremes, and in these with every other word; the config is the judge."""
     words = [gene for gene in space.genes if gene.word]
-    ends = [space.smallest(), space.largest()]
-    variants = [*ends]
-    for end in ends:
-        variants += [_with(end, {gene.field: i}) for gene in words for i in range(len(gene.choices))]
-        for at, table in enumerate(space.conditions.tables):
-            if not table.all():
-                variants.append(_with(end, space.conditions.where(at) or {}))
-    if words:
-        _check_grids(space, variants)
+    _check_grids(space)
+    variants: dict[tuple[int, ...], Genome] = {}
+    for end in (space.smallest(), space.largest()):
+        changed: list[Mapping[str, int]] = [{}]
+        changed += [{gene.name: i} for gene in words for i in range(len(gene.choices))]
+        changed += [
+            space.conditions.where(at) or {} for at, table in enumerate(space.conditions.tables) if not table.all()
+        ]
+        for each in changed:
+            made = _with(end, each)
+            variants.setdefault(made.indices, made)
+    first = {None, *space.starts}
     built: set[tuple[int, ...]] = set()
-    for end in variants:
+    for end in variants.values():
         for at, slot in enumerate(space.slots):
-            for i in range(slot.cardinality if slot.block in (None, 0) else 0):
+            for i in range(slot.cardinality if slot.block in first else 0):
                 found = space.decode((*end.indices[:at], i, *end.indices[at + 1 :]))
                 if found.expressed not in built:
                     built.add(found.expressed)
@@ -114,19 +127,22 @@ def _build(space: SearchSpace) -> None:
 
 
 def _with(genome: Genome, words: Mapping[str, int]) -> Genome:
-    """A genome with other words, in all blocks."""
+    """A genome with other words, by gene, in all blocks."""
     slots = zip(genome.space.slots, genome.indices, strict=True)
-    return genome.space.decode([words.get(slot.gene.field, i) if slot.gene.word else i for slot, i in slots])
+    return genome.space.decode([words.get(slot.gene.name, i) if slot.gene.word else i for slot, i in slots])
 
 
-def _check_grids(space: SearchSpace, variants: Sequence[Genome]) -> None:
-    stems = {}
-    for genome in variants:
-        config = genome.to_config()
-        stems[config.stem_component.label] = config.grid
-    if len(set(stems.values())) > 1:
-        sizes = ((made.label, *stems[made.label]) for made in space.components("stem"))
-        shown = ", ".join(f"{label} gives {height}x{width}" for label, height, width in sizes)
-        raise ValueError(
-            f"stem: all choices must give the same grid of tokens: {shown}; change their strides or pools."
-        )
+def _check_grids(space: SearchSpace) -> None:
+    """Refuses stems, and downsamplings of one transition, that give different grids of tokens."""
+    before = space.base.image_shape[:2]
+    for stage, grid in enumerate(space.grids):
+        name = f"downsample.{stage}" if stage else "stem"
+        choices = space.components("downsample", stage=stage) if stage else space.components("stem")
+        grids = [geometry.last(made.declared(settings_of(space.base, made)), before) for made in choices]
+        if len(set(grids)) > 1:
+            sizes = zip(choices, grids, strict=True)
+            shown = ", ".join(f"{made.label} gives {height}x{width}" for made, (height, width) in sizes)
+            raise ValueError(
+                f"{name}: all choices must give the same grid of tokens: {shown}; change their strides or pools."
+            )
+        before = grid

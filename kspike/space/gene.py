@@ -1,26 +1,27 @@
-"""Genes: turns what a user writes, `embed_dim=(32, 48)` or `tau={"fc1": (1.5, 2.0)}`, into checked, ordered genes."""
+"""Genes and slots: what a search may choose, and the positions of a genome; which fields of a config are genes."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kspike import components
-from kspike._registry import nearest, unknown
-from kspike.components import BLOCK_KINDS, KINDS, Component
+from kspike.components import BRANCHES, Component
 from kspike.config import SpikformerConfig
 
-#: Fields with one value a network, and fields with one value a block, in the order that slots keep: words stand before
-#: what depends on them.
-NETWORK_FIELDS = ("stem", "neuron", "embed_dim", "depth", "timesteps", "stem_channels")
-BLOCK_FIELDS = ("mixer", "mlp", "num_heads", "mlp_ratio", "tau", "v_threshold")
+#: Fields with one value a network or a stage, and fields with one value a block, in the order that slots keep: words
+#: stand before what depends on them.
+NETWORK_FIELDS = ("stem", "downsample", "head", "neuron", "embed_dim", "depth", "timesteps", "stem_channels")
+BLOCK_FIELDS = (*BRANCHES, "num_heads", "mlp_ratio", "tau", "v_threshold")
 NEURON_FIELDS = ("tau", "v_threshold")
 FIELDS = NETWORK_FIELDS + BLOCK_FIELDS
-#: Fields whose choices are components, by the role of that name.
-WORDS = ("stem", "neuron", "mixer", "mlp")
+#: Fields whose choices are components.
+WORDS = ("stem", "downsample", "head", "neuron", *BRANCHES)
+#: Fields that a network of several stages has one a stage, and those that a gene may set in one stage alone.
+STAGED = ("embed_dim", "depth")
+BY_STAGE = (*STAGED, "downsample", *BRANCHES, "num_heads", "mlp_ratio")
 #: The stem that stem_channels, stem_pool and pool_after are settings of; the config has defaults with any other.
 SETTABLE = "sps"
 STEM_DEFAULTS = {
@@ -37,13 +38,15 @@ class Gene:
     """One thing that the search may choose, and the values it may take.
 
     Args:
-        name: unique name: `"embed_dim"`, `"mlp_ratio"`, `"stem_channels.0"`, `"v_threshold.fc1"`, `"mixer"`.
+        name: unique name: `"embed_dim"`, `"mlp_ratio"`, `"stem_channels.0"`, `"v_threshold.fc1"`, `"mixer"`, and
+            `"embed_dim.1"`, `"mixer.1"` of a stage.
         choices: the possible values without repetition: numbers ascending; words as given, each a component's name, or
             the component where its settings are not all defaults.
-        scope: "network" (one value a network) or "block" (one value a block).
+        scope: "network" (one value a network) or "block" (one value a block; of a stage, one in each of its blocks).
         field: the field of `SpikformerConfig` that the gene sets.
         kind: the neuron kind, where the gene is of one kind alone; None for a plain `tau` or `v_threshold`.
-        stage: stage of the patch splitting (0, 1 or 2) for `stem_channels`, else None.
+        stage: the stage of the network that the gene is of, for a downsampling the one that begins; None where it is of
+            the whole network. For `stem_channels` the stage of the patch splitting (0, 1 or 2).
     """
 
     name: str
@@ -64,9 +67,14 @@ class Gene:
         return self.field in WORDS
 
     @property
+    def role(self) -> str:
+        """What the choices of a word are to a network: "mixer" of "local" too."""
+        return BRANCHES.get(self.field, self.field)
+
+    @property
     def components(self) -> tuple[Any, ...]:
         """The choices of a word as objects."""
-        return tuple(components.get(self.field, choice) for choice in self.choices)
+        return tuple(components.get(self.role, choice) for choice in self.choices)
 
     @functools.cached_property
     def labels(self) -> tuple[str, ...]:
@@ -87,7 +95,7 @@ class Gene:
             ValueError: the value is not a choice.
         """
         if self.word and isinstance(value, (Component, Mapping)):
-            value = components.get(self.field, value).word
+            value = components.get(self.role, value).word
         for i, choice in enumerate(self.choices):
             if choice == value:
                 return i
@@ -110,107 +118,6 @@ class Slot:
         return self.gene.name if self.block is None else f"{self.gene.name}/{self.block}"
 
 
-def plain(value: Any) -> Any:
-    """Turns NumPy scalars into Python's own, which JSON and KerasTuner take."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def choices(values: Any, name: str, whole: bool) -> tuple[Any, ...]:
-    """Checks the choices of one gene and sorts them; a plain number is one choice."""
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Sequence, numbers.Number)):
-        as_list = getattr(values, "tolist", None)  # a NumPy array
-        if as_list is None:
-            raise ValueError(f"{name} must be a number or a tuple of numbers to choose from, got {values!r}.")
-        values = as_list()
-    listed = [plain(v) for v in (values if isinstance(values, Sequence) else (values,))]
-    if not listed:
-        raise ValueError(f"{name} has no choices; give at least one, or leave the gene out to keep the base's value.")
-    for v in listed:
-        if isinstance(v, bool) or not isinstance(v, numbers.Real):
-            raise ValueError(f"{name} must list numbers, got {v!r} among {listed}.")
-        if whole and not float(v).is_integer():
-            raise ValueError(f"{name} must list whole numbers, got {v!r} among {listed}.")
-    kept = sorted(int(float(v)) if whole else float(v) for v in listed)
-    if len(set(kept)) != len(kept):
-        raise ValueError(f"{name} lists a choice twice: {listed}; list each once.")
-    return tuple(kept)
-
-
-def words(values: Any, role: str) -> tuple[Any, ...]:
-    """Checks the choices of a word and keeps their order; a name, an object or what JSON has for one is one choice."""
-    one = isinstance(values, (str, Mapping, Component))
-    if hasattr(values, "tolist"):  # a NumPy array
-        values = values.tolist()
-    if not one and not isinstance(values, Sequence):
-        raise ValueError(f"{role} must be the name of a {role}, the object, or a tuple of them, got {values!r}.")
-    kept = [components.get(role, value).word for value in ((values,) if one else values)]
-    if not kept:
-        raise ValueError(f"{role} has no choices; give at least one, or leave the gene out to keep the base's.")
-    for i, choice in enumerate(kept):
-        if choice in kept[:i]:
-            label = components.get(role, choice).label
-            raise ValueError(f"{role} lists a choice twice: {label}, under its name or as an object; list each once.")
-    return tuple(kept)
-
-
-def parse(genes: Mapping[str, Any], base: SpikformerConfig) -> tuple[Gene, ...]:
-    """Turns the keyword arguments of a search space into genes, in one fixed order.
-
-    Raises:
-        ValueError: an unknown gene, component or neuron kind, or a neuron kind that no choice has.
-    """
-    for name in genes:
-        if name not in FIELDS:
-            raise unknown("gene", name, FIELDS)
-    found: list[Gene] = []
-    for field in FIELDS:
-        if field in genes:
-            found += _of_field(field, genes[field], genes, base)
-    # network genes first: the stem's tau and threshold stand before all block genes
-    return tuple(sorted(found, key=lambda gene: gene.scope != "network"))
-
-
-def _of_field(field: str, spec: Any, genes: Mapping[str, Any], base: SpikformerConfig) -> list[Gene]:
-    scope = "network" if field in NETWORK_FIELDS else "block"
-    if field in WORDS:
-        return [Gene(field, words(spec, field), scope, field)]
-    if field == "stem_channels":
-        if not isinstance(spec, Sequence) or len(spec) != 3:
-            raise ValueError(f"stem_channels must be three tuples of choices, one a stage of the stem, got {spec!r}.")
-        return [
-            Gene(f"{field}.{i}", choices(c, f"{field}.{i}", True), scope, field, stage=i) for i, c in enumerate(spec)
-        ]
-    if field not in NEURON_FIELDS or not isinstance(spec, Mapping):
-        return [Gene(field, choices(spec, field, field in WHOLE), scope, field)]
-    present = _kinds(genes, base)
-    for kind in spec:
-        if kind not in KINDS:
-            raise ValueError(f"{field}: unknown neuron kind {kind!r}{nearest(kind, KINDS)}; known: {', '.join(KINDS)}.")
-        if kind not in present:
-            raise ValueError(
-                f"{field}: no choice has a neuron of kind {kind!r} with residual={base.residual!r}, so the gene could "
-                f"not act; known here: {', '.join(present)}."
-            )
-    if not spec:
-        raise ValueError(f"{field} names no neuron kind; give choices for at least one of {', '.join(present)}.")
-    ordered = [kind for kind in ("stem", *BLOCK_KINDS) if kind in spec]
-    return [
-        Gene(f"{field}.{k}", choices(spec[k], f"{field}.{k}", False), "network" if k == "stem" else "block", field, k)
-        for k in ordered
-    ]
-
-
-def _kinds(genes: Mapping[str, Any], base: SpikformerConfig) -> tuple[str, ...]:
-    """Neuron kinds that any network has."""
-    found: set[str] = set()
-    for role in ("stem", "mixer", "mlp"):
-        chosen = words(genes[role], role) if role in genes else getattr(base, role)
-        for choice in {chosen} if role == "stem" and role not in genes else set(chosen):
-            component = components.get(role, choice)
-            found |= component.kinds(stem_settings(base, component) if role == "stem" else base.network)
-    return tuple(kind for kind in KINDS if kind in found)
-
-
 def stem_settings(base: SpikformerConfig, stem: Any) -> dict[str, Any]:
     """The settings that a stem of a space may name: those of the config are `sps`'s, another stem has defaults."""
     own = base.stem_settings
@@ -224,17 +131,8 @@ def reads(field: str, neuron: Any) -> bool:
     return field in neuron.reads and not (field == "tau" and neuron.learns_tau)
 
 
-def to_spec(genes: Sequence[Gene]) -> dict[str, Any]:
-    """Writes genes back as the keyword arguments (plain lists and dicts) that `parse` reads."""
-    spec: dict[str, Any] = {}
-    for field in FIELDS:
-        of_field = [gene for gene in genes if gene.field == field]
-        if not of_field:
-            continue
-        if field == "stem_channels":
-            spec[field] = [list(gene.choices) for gene in of_field]
-        elif of_field[0].kind is None:
-            spec[field] = list(of_field[0].plain)
-        else:
-            spec[field] = {gene.kind: list(gene.choices) for gene in of_field}
-    return spec
+def settings_of(base: SpikformerConfig, component: Any) -> Mapping[str, Any]:
+    """The settings of a space's networks that a component (any but a neuron) may name."""
+    if component.role == "stem":
+        return stem_settings(base, component)
+    return {name: base.network[name] for name in components.base.OFFERED[component.role]}

@@ -12,6 +12,7 @@ import numpy as np
 
 from kspike._registry import nearest
 from kspike.config import SpikformerConfig
+from kspike.space.expression import blocks_of, depths_of
 from kspike.space.gene import Gene
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class Genome:
     """Holds one value a network gene and one a block for every block gene, always at the space's maximum depth.
 
-    Only the first `depth` blocks are expressed, and of these what their words have a use for. Two genomes are equal,
-    and hash equal, if they express the same network: the rest is carried along for crossover, and tells none apart.
+    Only the first blocks of every stage are expressed, up to its depth, and of these what their words have a use for.
+    Two genomes are equal, and hash equal, if they express the same network: the rest is carried along for crossover,
+    and tells none apart.
 
     Args:
         space: the space that the genome belongs to.
@@ -51,7 +53,7 @@ class Genome:
 
     @functools.cached_property
     def values(self) -> dict[str, Any]:
-        """Gene name -> value, or a tuple of `max_depth` values for a block gene."""
+        """Gene name -> value, or for a block gene a tuple, one a block slot: of its stage, or of all (`max_depth`)."""
         out: dict[str, Any] = {}
         for slot, i in zip(self.space.slots, self.indices, strict=True):
             value = slot.gene.choices[i]
@@ -61,10 +63,20 @@ class Genome:
                 out[slot.gene.name] = (*out.get(slot.gene.name, ()), value)
         return out
 
+    @functools.cached_property
+    def depths(self) -> tuple[int, ...]:
+        """Number of expressed blocks, one a stage."""
+        return depths_of(self.space, self.values)
+
     @property
     def depth(self) -> int:
-        """Number of expressed blocks."""
-        return self.values.get("depth", self.space.max_depth)
+        """Number of expressed blocks, of all stages."""
+        return sum(self.depths)
+
+    @functools.cached_property
+    def blocks(self) -> tuple[int, ...]:
+        """The block slots that are expressed: block i of `to_config()` is slot `blocks[i]` of the genome."""
+        return blocks_of(self.space, self.depths)
 
     @functools.cached_property
     def expressed(self) -> tuple[int, ...]:
@@ -72,10 +84,8 @@ class Genome:
         if not self.space.conditions.none:
             acts = self.space.conditions.mask(np.array([self.indices], int))[0]
             return tuple(i if there else -1 for i, there in zip(self.indices, acts, strict=True))
-        return tuple(
-            -1 if slot.block is not None and slot.block >= self.depth else i
-            for slot, i in zip(self.space.slots, self.indices, strict=True)
-        )
+        blocks = {None, *self.blocks}
+        return tuple(i if slot.block in blocks else -1 for slot, i in zip(self.space.slots, self.indices, strict=True))
 
     @functools.cached_property
     def id(self) -> str:
@@ -95,25 +105,48 @@ class Genome:
         return tuple(gene.choices[i] for i in self._places(gene) if i >= 0)
 
     def labels(self, gene: Gene) -> tuple[str, ...]:
-        """A gene's values as text: one, or one a block up to the depth; "-" where it does not act."""
+        """A gene's values as text: one, or one an expressed block; "-" where it does not act."""
         return tuple(gene.labels[i] if i >= 0 else "-" for i in self._places(gene))
 
+    def text(self, gene: Gene, between: str = ",") -> str:
+        """`labels` as one text, "|" between stages: `2,4`, `token_qk|ssa,ssa`; one value where all are the same.
+
+        Empty where the gene acts nowhere.
+        """
+        shown = self.labels(gene)
+        if set(shown) <= {"-"}:
+            return ""
+        return shown[0] if len(set(shown)) == 1 else self.joined(gene, between)
+
+    def joined(self, gene: Gene, between: str = ",") -> str:
+        """`labels` as one text, block by block, "|" between stages."""
+        shown = self.labels(gene)
+        if gene.scope == "network" or gene.stage is not None:
+            return between.join(shown)
+        ends = [sum(self.depths[: stage + 1]) for stage in range(len(self.depths))]
+        return "|".join(between.join(shown[end - depth : end]) for end, depth in zip(ends, self.depths, strict=True))
+
     def _places(self, gene: Gene) -> list[int]:
-        """Of a gene, its expressed indices in blocks up to the depth."""
+        """Of a gene, its indices in expressed blocks."""
+        blocks = {None, *self.blocks}
         return [
             i
             for slot, i in zip(self.space.slots, self.expressed, strict=True)
-            if slot.gene.name == gene.name and (slot.block is None or slot.block < self.depth)
+            if slot.gene.name == gene.name and slot.block in blocks
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Gene name -> value as plain JSON, what is not expressed included."""
+    def to_dict(self, expressed: bool = False) -> dict[str, Any]:
+        """Gene name -> value as plain JSON, which `from_dict` reads back.
+
+        Args:
+            expressed: leaves out the blocks beyond the depth of their stage.
+        """
         out: dict[str, Any] = {}
         for slot, i in zip(self.space.slots, self.indices, strict=True):
             value = slot.gene.plain[i]
             if slot.block is None:
                 out[slot.gene.name] = value
-            else:
+            elif not expressed or slot.block in self.blocks:
                 out.setdefault(slot.gene.name, []).append(value)
         return out
 
@@ -135,20 +168,16 @@ class Genome:
         for gene in missing:
             if space.conditions.always(gene):
                 raise _lacks(gene)
+        depths = tuple(
+            stage.choices[stage.index(data[stage.name])] if stage is not None and stage.name in data else most
+            for stage, most in zip(map(space.depth_gene, range(space.stages)), space.max_depths, strict=True)
+        )
         for gene in space.genes:
             value = data.get(gene.name, gene.choices[0])
             if gene.scope == "network":
                 indices.append(gene.index(value))
-                continue
-            per_block = list(value) if isinstance(value, (list, tuple)) else [value] * space.max_depth
-            depth = data.get("depth", space.max_depth)
-            if len(per_block) not in (depth, space.max_depth):
-                raise ValueError(
-                    f"{gene.name} must be one value, {depth} values (depth) or {space.max_depth} (maximum depth), "
-                    f"got {len(per_block)}."
-                )
-            filled = [gene.index(v) for v in per_block]
-            indices += filled + [0] * (space.max_depth - len(filled))
+            else:
+                indices += _in_slots(gene, value, space, depths)
         found = cls(space, tuple(indices))
         for gene in missing:  # of what the words given have no use for, nothing need be said
             if found.expressed_values(gene):
@@ -169,14 +198,35 @@ class Genome:
         for gene in self.space.genes:
             if len(gene.choices) == 1:
                 continue
-            shown = self.labels(gene)
-            if set(shown) == {"-"}:
-                continue
-            parts.append(f"{gene.name}={','.join(shown[:1] if len(set(shown)) == 1 else shown)}")
+            shown = self.text(gene)
+            if shown:
+                parts.append(f"{gene.name}={shown}")
         return " ".join(parts)
 
     def __repr__(self) -> str:
         return f"Genome({self.id}: {self})"
+
+
+def _in_slots(gene: Gene, value: Any, space: SearchSpace, depths: tuple[int, ...]) -> list[int]:
+    """Indices in all block slots of a gene; 0 in those that were not given."""
+    slots = [slot.block for slot in space.slots if slot.gene.name == gene.name and slot.block is not None]
+    if not isinstance(value, (list, tuple)):
+        return [gene.index(value)] * len(slots)
+    there = [slot for slot in slots if slot in blocks_of(space, depths)]
+    each = [gene.index(v) for v in value]
+    if len(each) == len(slots):
+        return each
+    if len(each) == len(there):
+        given = dict(zip(there, each, strict=True))
+    elif gene.stage is None and 1 < space.stages == len(each):
+        given = {slot: each[space.stage(slot)] for slot in slots}
+    else:
+        by_stage = f", {space.stages} (one a stage)" if gene.stage is None and space.stages > 1 else ""
+        raise ValueError(
+            f"{gene.name} must be one value{by_stage}, {len(there)} values (depth) or {len(slots)} (maximum depth), "
+            f"got {len(each)}."
+        )
+    return [given.get(slot, 0) for slot in slots]
 
 
 def _lacks(gene: Gene) -> ValueError:

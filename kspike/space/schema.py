@@ -27,8 +27,19 @@ def _neuron(about: str, item: dict[str, Any]) -> dict[str, Any]:
     return {"description": about, "anyOf": [*plain["anyOf"], by_kind]}
 
 
+def _by_stage(plain: dict[str, Any], item: dict[str, Any], first: int = 0) -> dict[str, Any]:
+    """The same choices in the whole network, or an object by stage."""
+    stages = {
+        "type": "object",
+        "patternProperties": {f"^({first}|[1-9][0-9]*)$": _choices(item, "of a stage")},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    return {"description": plain["description"], "anyOf": [*plain["anyOf"], stages]}
+
+
 def _value(item: dict[str, Any]) -> dict[str, Any]:
-    """A field of the base: one value, one a block, or (tau, v_threshold) an object by neuron kind."""
+    """A field of the base: one value, one a stage or a block, or (tau, v_threshold) an object by neuron kind."""
     return {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
 
 
@@ -37,6 +48,11 @@ def _settings(role: str, name: str) -> list[str]:
 
 
 def _word(role: str) -> dict[str, Any]:
+    """A component, which is described once for all fields that name one."""
+    return {"$ref": f"#/$defs/{role}"}
+
+
+def _component(role: str) -> dict[str, Any]:
     """A component: its name, or an object with its name and settings."""
     objects = [
         {
@@ -58,8 +74,8 @@ def _base() -> dict[str, Any]:
         "input_shape": {"type": "array", "items": _WHOLE, "minItems": 3, "maxItems": 4},
         "num_classes": _WHOLE,
         "timesteps": _WHOLE,
-        "embed_dim": _WHOLE,
-        "depth": _WHOLE,
+        "embed_dim": _value(_WHOLE),
+        "depth": _value(_WHOLE),
         "num_heads": _value(_WHOLE),
         "mlp_ratio": _value(above_zero),
         "stem_channels": {
@@ -74,8 +90,11 @@ def _base() -> dict[str, Any]:
         "residual": {"enum": ["add", "membrane"]},
         "neuron": _word("neuron"),
         "stem": _word("stem"),
+        "downsample": {"anyOf": [*_value(_word("downsample"))["anyOf"], {"type": "null"}]},
+        "local": _value(_word("mixer")),
         "mixer": _value(_word("mixer")),
         "mlp": _value(_word("mlp")),
+        "head": _word("head"),
         "tau": {"anyOf": [*_value(above_one)["anyOf"], by_kind]},
         "v_threshold": {"anyOf": [*_value(above_zero)["anyOf"], by_kind]},
         "v_reset": {"type": ["number", "null"]},
@@ -97,20 +116,24 @@ def schema() -> dict[str, Any]:
     """
     above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
     stage = _choices(_WHOLE, "channels of one stage")
+    staged = lambda item, about, first=0: _by_stage(_choices(item, about), item, first)
     genes = {
         "stem": _choices(_word("stem"), "what turns images into tokens, one value a network"),
+        "downsample": staged(_word("downsample"), "what stands between two stages, one value a stage that begins", 1),
+        "head": _choices(_word("head"), "what stands before the linear layer, one value a network"),
         "neuron": _choices(_word("neuron"), "every neuron, one value a network"),
-        "mixer": _choices(_word("mixer"), "what mixes tokens, one value a block"),
-        "mlp": _choices(_word("mlp"), "what works on every token by itself, one value a block"),
-        "embed_dim": _choices(_WHOLE, "channels of the tokens, one value a network"),
-        "depth": _choices(_WHOLE, "blocks, one value a network"),
+        "local": staged(_word("mixer"), "a mixer before the first, one value a block"),
+        "mixer": staged(_word("mixer"), "what mixes tokens, one value a block"),
+        "mlp": staged(_word("mlp"), "what works on every token by itself, one value a block"),
+        "embed_dim": staged(_WHOLE, "channels of the tokens; of several stages by stage"),
+        "depth": staged(_WHOLE, "blocks; of several stages by stage"),
         "timesteps": _choices(_WHOLE, "T, one value a network"),
         "stem_channels": {
             "description": "channels of the first three stages of the patch splitting, stage by stage",
             "type": "array", "items": stage, "minItems": 3, "maxItems": 3,
         },
-        "num_heads": _choices(_WHOLE, "attention heads, one value a block; every choice divides every embed_dim"),
-        "mlp_ratio": _choices(above_zero, "hidden channels over embed_dim, one value a block"),
+        "num_heads": staged(_WHOLE, "attention heads, one value a block; every choice divides every embed_dim there"),
+        "mlp_ratio": staged(above_zero, "hidden channels over embed_dim, one value a block"),
         "tau": _neuron("membrane time constant in time steps, for all neurons of a block or by kind", above_one),
         "v_threshold": _neuron("firing threshold, for all neurons of a block but attention's, or by kind", above_zero),
     }  # fmt: skip
@@ -127,5 +150,6 @@ def schema() -> dict[str, Any]:
             "base": {"type": "object", "properties": _base(), "additionalProperties": False},
             "genes": {"type": "object", "properties": genes, "additionalProperties": False},
         },
+        "$defs": {role: _component(role) for role in components.ROLES},
         "additionalProperties": False,
     }

@@ -11,45 +11,59 @@ from typing import Any
 
 import numpy as np
 
-from kspike import _names, components
+from kspike import _names, _stages, components
+from kspike.components import BRANCHES, geometry
 from kspike.config import SpikformerConfig
-from kspike.space import gene as gene_module
+from kspike.space import parse, storage
 from kspike.space import schema as schema_module
-from kspike.space import storage
 from kspike.space.checks import check
 from kspike.space.conditions import Conditions
 from kspike.space.expression import express, spread
-from kspike.space.gene import NEURON_FIELDS, Gene, Slot
+from kspike.space.extremes import extreme
+from kspike.space.gene import BY_STAGE, NEURON_FIELDS, STAGED, Gene, Slot, settings_of
 from kspike.space.genome import Genome
-from kspike.space.parameters import of_neuron, parameters
 
 
 class SearchSpace:
     """Describes a set of Spikformers: a base network, and genes with the values that each may take.
 
-    A field that is no gene stays as in the base. Network genes have one value a network: `stem`, `neuron`, `embed_dim`,
-    `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage (`stem_channels=(48, 96, 192)`
-    fixes them). Block genes have one value a block: `mixer`, `mlp`, `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A
-    plain tuple for `tau` reaches all neurons of a block, one for `v_threshold` all but attention's; a dict from neuron
-    kind ("stem", "input", "qkv", "attention", "proj", "fc1", "fc2") to a tuple makes one gene a kind ("stem" is a
-    network gene).
+    A field that is no gene stays as in the base. Network genes have one value a network: `stem`, `head`, `neuron`,
+    `embed_dim`, `depth`, `timesteps`, and `stem_channels` as three tuples of choices, stage by stage of the stem
+    (`stem_channels=(48, 96, 192)` fixes them). Block genes have one value a block: `local`, `mixer`, `mlp`,
+    `num_heads`, `mlp_ratio`, `tau`, `v_threshold`. A plain tuple for `tau` reaches all neurons of a block, one for
+    `v_threshold` all but attention's; a dict from neuron kind ("stem", "input", "qkv", "attention", "proj", "fc1",
+    "fc2", "head") to a tuple makes one gene a kind ("stem" and "head" are network genes).
 
-    Choices of `stem`, `neuron`, `mixer` and `mlp` are words: names of `kspike.components`, or objects with settings;
-    their order is kept. What a network's words have no use for (heads of a mixer without heads, tau of neurons that it
-    lacks, stem channels of another stem) is not expressed: it reads as the default, and does not tell genomes apart.
+    Where the base has several stages, so has every network. `embed_dim={1: (32, 64), 2: (64, 96)}` and
+    `depth={2: (1, 2)}` name stages, counted from 0; those not named stay as in the base. A plain tuple for a block gene
+    has one value in every block, a dict by stage sets the blocks of that stage alone: `mixer={0: ("dwconv3", "ssa")}`.
+    `downsample` is a gene for every transition, or for those before the named stages. Blocks have slots, numbered
+    through all stages, up to each stage's own largest depth.
+
+    Choices of `stem`, `downsample`, `head`, `neuron`, `local`, `mixer` and `mlp` are words: names of
+    `kspike.components`, or objects with settings; their order is kept. What a network's words have no use for (heads of
+    a mixer without heads, tau of neurons that it lacks, stem channels of another stem) is not expressed: it reads as
+    the default, and does not tell genomes apart.
 
     Where `stem_channels` is no gene and the base has the default stem (D/8, D/4, D/2), the stem of each network follows
-    its own width; a base with other stem channels keeps those.
+    its own width (of several stages the first's); a base with other stem channels keeps those.
 
     Args:
-        base: the network whose fields hold where no gene does. Values by block must be equal in all blocks, or be given
-            for the maximum depth.
+        base: the network whose fields hold where no gene does. Values by block must be equal in all blocks of a stage,
+            or be given for its maximum depth.
         name: how the space is called, in reports and as a search's folder: letters, digits, "_", "-", "." (at most 80).
         **genes: choices by field, as above.
 
     Raises:
-        ValueError: an unknown gene, a value the config refuses, heads that do not divide every width, two choices that
-            would build the same network, a gene that acts in none, stems that give different token grids.
+        ValueError: an unknown gene or stage, a value the config refuses, heads that do not divide every width of their
+            stage, two choices that would build the same network, a gene that acts in none, stems, or downsamplings of
+            one transition, that give different token grids.
+
+    Attributes:
+        genes: in the order of the slots.
+        slots: positions of a genome: network genes first, then block genes, block by block.
+        max_depths: the largest depth of every stage.
+        starts: the first block slot of every stage.
 
     Example:
         >>> import kspike
@@ -59,6 +73,11 @@ class SearchSpace:
         6
         >>> space.sample(seed=0).to_config().embed_dim
         384
+        >>> base = kspike.SpikformerConfig(
+        ...     embed_dim=(32, 64), depth=(1, 2), num_heads=8, residual="membrane", downsample="strided")
+        >>> space = SearchSpace(base, embed_dim={1: (64, 128)}, depth={1: (1, 2)}, mixer=("ssa", "identity"))
+        >>> space.size(), space.largest().depths
+        (24, (1, 2))
     """
 
     def __init__(self, base: SpikformerConfig | None = None, *, name: str | None = None, **genes: Any) -> None:
@@ -68,32 +87,127 @@ class SearchSpace:
                 f"base must be a SpikformerConfig, got {type(base).__name__}; see kspike.SpikformerConfig."
             )
         self.name = "space" if name is None else _names.check(name, "the name of a search space")
-        self.genes: tuple[Gene, ...] = gene_module.parse(genes, self.base)
-        self._by_name = {gene.name: gene for gene in self.genes}
-        depths = self._by_name["depth"].choices if "depth" in self._by_name else (self.base.depth,)
-        self.max_depth: int = depths[-1]
+        self.genes: tuple[Gene, ...] = parse.parse(genes, self.base)
+        #: Field, neuron kind and stage (of stem_channels that of the stem) -> gene.
+        self._genes = {(gene.field, gene.kind, gene.stage): gene for gene in self.genes}
+        self.max_depths: tuple[int, ...] = tuple(self.choices("depth", stage=s)[-1] for s in range(self.stages))
+        self.starts: tuple[int, ...] = _stages.starts(self.max_depths)
         self.slots: tuple[Slot, ...] = tuple(
-            Slot(gene, block, len(gene.choices))
-            for gene in self.genes
-            for block in ([None] if gene.scope == "network" else range(self.max_depth))
+            Slot(gene, block, len(gene.choices)) for gene in self.genes for block in self._slots_of(gene)
         )
+        self._positions = {(slot.gene.name, slot.block): at for at, slot in enumerate(self.slots)}
         self.cardinalities = np.array([slot.cardinality for slot in self.slots], dtype=np.int32)
         self.cardinalities.flags.writeable = False
-        self.conditions = Conditions(self.slots, self.base, self.max_depth, self.components)
+        self.conditions = Conditions(self)
         check(self)
 
     # -- what the space holds -----------------------------------------------------------------------------------
 
     @property
+    def stages(self) -> int:
+        """Number of stages of every network."""
+        return self.base.stages
+
+    @property
+    def max_depth(self) -> int:
+        """Number of block slots: every stage has room for its own largest depth."""
+        return sum(self.max_depths)
+
+    def stage(self, block: int) -> int:
+        """The stage of a block slot; slots are numbered through all stages."""
+        return _stages.stage_of(block, self.max_depths)
+
+    @functools.cached_property
+    def grids(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the token grid of every stage, the same in all networks."""
+        choices = [self.components("stem"), *(self.components("downsample", stage=s) for s in range(1, self.stages))]
+        found = [self.base.image_shape[:2]]
+        for made in (each[0] for each in choices):
+            found.append(geometry.last(made.declared(settings_of(self.base, made)), found[-1]))
+        return tuple(found[1:])
+
+    @property
     def max_timesteps(self) -> int:
         """The largest T of any network of the space."""
-        return self._choices("timesteps", self.base.timesteps)[-1]
+        return self.choices("timesteps")[-1]
 
     @property
     def stem_follows_width(self) -> bool:
-        """Whether the stem of each network is (D/8, D/4, D/2) of its own width."""
-        d = self.base.embed_dim
-        return "stem_channels.0" not in self._by_name and self.base.stem_channels == (d // 8, d // 4, d // 2)
+        """Whether the stem of each network is (D/8, D/4, D/2) of its own width (of several stages the first's)."""
+        d = self.base.widths[0]
+        return self.gene("stem_channels", stage=0) is None and self.base.stem_channels == (d // 8, d // 4, d // 2)
+
+    def gene(
+        self, field: str, block: int | None = None, stage: int | None = None, kind: str | None = None
+    ) -> Gene | None:
+        """The gene that sets a field in a place; None where the base does.
+
+        Args:
+            field: of `SpikformerConfig`.
+            block: the block slot, of a field with one value a block.
+            stage: of "embed_dim" and "depth", of "downsample" the one that begins, of "stem_channels" the stem's.
+            kind: the neuron kind, where a gene is of one kind alone.
+        """
+        if block is not None:
+            stage = self.stage(block)
+        return self._genes.get((field, kind, stage)) or self._genes.get((field, kind, None))
+
+    def depth_gene(self, stage: int) -> Gene | None:
+        """The gene of a stage's depth, if there is one."""
+        return self.gene("depth", stage=stage)
+
+    def position(
+        self, field: str, block: int | None = None, stage: int | None = None, kind: str | None = None
+    ) -> int | None:
+        """The place among `slots` of the slot that sets a field; None where the base does. Arguments as for `gene`."""
+        gene = self.gene(field, block, stage, kind)
+        return None if gene is None else self._positions[gene.name, block]
+
+    def choices(self, field: str, block: int | None = None, stage: int | None = None) -> tuple[Any, ...]:
+        """What a field may be in a place: the choices of its gene, or the base's one value. Arguments as for `gene`."""
+        gene = self.gene(field, block, stage)
+        if gene is not None:
+            return gene.choices
+        if block is not None:
+            return (self.of_base(field, block),)
+        if field in STAGED:
+            return ((self.base.widths if field == "embed_dim" else self.base.depths)[stage or 0],)
+        value = getattr(self.base, field)
+        if field == "downsample":
+            return (value[(stage or 1) - 1],)
+        return (value[stage or 0],) if field == "stem_channels" else (value,)
+
+    def components(self, field: str, block: int | None = None, stage: int | None = None) -> tuple[Any, ...]:
+        """The components that may stand in a place, as objects: a gene's choices, or the base's one.
+
+        Args:
+            field: "stem", "neuron", "head", "downsample" with a stage, or "local", "mixer" and "mlp" with a block slot.
+            block: from 0.
+            stage: the one that a downsampling begins.
+        """
+        role = BRANCHES.get(field, field)
+        return tuple(components.get(role, word) for word in self.choices(field, block, stage))
+
+    def of_base(self, field: str, block: int, kind: str | None = None) -> Any:
+        """The base's value of a field in a block slot, of a neuron's field that of a kind.
+
+        Raises:
+            ValueError: the base has other values in blocks of this stage, and not one for every block slot.
+        """
+        stage, base = self.stage(block), self.base
+        values = getattr(base, field) if kind is None else getattr(base, field)[kind]
+        name = field if kind is None else f"{field} of {kind}"
+        own = values[base.starts[stage] : base.starts[stage] + base.depths[stage]]
+        where = f" in stage {stage}" if self.stages > 1 else ""
+        return spread(own, name, self.max_depths[stage], where)[block - self.starts[stage]]
+
+    def _slots_of(self, gene: Gene) -> Sequence[int | None]:
+        """Block slots of a gene; None for one value a network."""
+        if gene.scope == "network":
+            return [None]
+        if gene.stage is None:
+            return range(self.max_depth)
+        return range(self.starts[gene.stage], self.starts[gene.stage] + self.max_depths[gene.stage])
 
     def size(self) -> int:
         """Exact number of different networks: network choices times, for every depth, those of each of its blocks.
@@ -102,20 +216,6 @@ class SearchSpace:
         """
         return self.conditions.size()
 
-    def components(self, role: str, block: int | None = None) -> tuple[Any, ...]:
-        """The components that may stand in a place, as objects: a gene's choices, or the base's one.
-
-        Args:
-            role: "stem", "neuron", or "mixer" and "mlp" with a block.
-            block: from 0.
-        """
-        if role in self._by_name:
-            return self._by_name[role].components
-        value = getattr(self.base, role)
-        if block is not None:
-            value = spread(value, role, self.max_depth)[block]
-        return (components.get(role, value),)
-
     def max_config(self) -> SpikformerConfig:
         """Every dimension at its maximum: the container of a supernet (not always a network of the space)."""
         return self.largest().to_config()
@@ -123,45 +223,16 @@ class SearchSpace:
     def largest(self) -> Genome:
         """Every dimension, head count and ratio at its maximum; tau, thresholds nearest the usual.
 
-        Of words, the choice with most parameters at the largest sizes, the first of equals.
+        Of words, the choice with most parameters at the largest sizes of its stage, the first of equals.
         """
-        return self._extreme(-1)
+        return Genome.from_dict(extreme(self, largest=True), self)
 
     def smallest(self) -> Genome:
         """Every dimension, head count and ratio at its minimum; tau, thresholds nearest the usual.
 
-        Of words, the choice with fewest parameters at the largest sizes, the first of equals.
+        Of words, the choice with fewest parameters at the largest sizes of its stage, the first of equals.
         """
-        return self._extreme(0)
-
-    def _extreme(self, end: int) -> Genome:
-        # a neuron of tau 10 or threshold 2 is silent at small T: an extreme of size should still be a living net
-        usual = {"tau": 2.0, "v_threshold": 1.0}
-        values = {}
-        for gene in self.genes:
-            if gene.word:
-                counts = self._parameters(gene)
-                values[gene.name] = gene.choices[counts.index((max if end else min)(counts))]
-                continue
-            wanted = 0.5 if gene.name == "v_threshold.attention" else usual.get(gene.field)
-            at = gene.choices[end] if wanted is None else min(gene.choices, key=lambda c: (abs(c - wanted), c))
-            values[gene.name] = at
-        return Genome.from_dict(values, self)
-
-    def _parameters(self, gene: Gene) -> list[int]:
-        """Trainable numbers of each choice of a word at the largest sizes."""
-        if gene.field == "neuron":
-            return [of_neuron(neuron) for neuron in gene.components]
-        width, base = self._choices("embed_dim", self.base.embed_dim)[-1], self.base
-        ratio, heads = self._choices("mlp_ratio", max(base.mlp_ratio)), self._choices("num_heads", max(base.num_heads))
-        sizes = {"width": width, "hidden": int(width * ratio[-1]), "heads": heads[-1], "image": base.image_shape[2]}
-        sizes["tokens"] = base.tokens
-        for stage in range(3):
-            usual = width >> (3 - stage) if self.stem_follows_width else base.stem_channels[stage]
-            sizes[f"stem_{stage}"] = self._choices(f"stem_channels.{stage}", usual)[-1]
-        weights = max(of_neuron(neuron) for neuron in self.components("neuron"))
-        settings = lambda made: gene_module.stem_settings(base, made) if gene.field == "stem" else base.network
-        return [parameters(made.declared(settings(made)), sizes, weights) for made in gene.components]
+        return Genome.from_dict(extreme(self, largest=False), self)
 
     # -- genomes ------------------------------------------------------------------------------------------------
 
@@ -172,9 +243,10 @@ class SearchSpace:
         return Genome(self, tuple(int(i) for i in rng.integers(0, self.cardinalities)))
 
     def genome(self, **values: Any) -> Genome:
-        """Makes a genome by hand: a number a network gene; one number, `depth` or `max_depth` of them a block gene.
+        """Makes a genome by hand: a number a network gene; for a block gene one value, one a block or one a stage.
 
-        Genes of one neuron kind are given as `v_threshold={"fc1": 0.8}`, stem channels as a tuple of three.
+        Values by block are those of the expressed blocks, or of all block slots. Genes of one neuron kind are given as
+        `v_threshold={"fc1": 0.8}`, genes of one stage as `embed_dim={1: 64}`, stem channels as a tuple of three.
 
         Raises:
             ValueError: an unknown or missing gene, or a value that is not a choice.
@@ -185,6 +257,9 @@ class SearchSpace:
                 flat |= {f"{name}.{kind}": v for kind, v in value.items()}
             elif name == "stem_channels" and isinstance(value, Sequence):
                 flat |= {f"{name}.{stage}": v for stage, v in enumerate(value)}
+            elif name in BY_STAGE and parse.names_stages(name, value):
+                by_stage = parse.by_stage(name, value, self.stages)
+                flat |= {name if self.stages == 1 else f"{name}.{stage}": v for stage, v in by_stage.items()}
             else:
                 flat[name] = value
         return Genome.from_dict(flat, self)
@@ -207,14 +282,11 @@ class SearchSpace:
         """The network that gene values express (block values beyond `depth` are ignored)."""
         return express(self, values)
 
-    def _choices(self, name: str, otherwise: int) -> tuple[Any, ...]:
-        return self._by_name[name].choices if name in self._by_name else (otherwise,)
-
     # -- as data ------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain JSON values; `from_dict` gives an equal space back."""
-        return {"name": self.name, "base": self.base.to_dict(), "genes": gene_module.to_spec(self.genes)}
+        return {"name": self.name, "base": self.base.to_dict(), "genes": parse.to_spec(self.genes)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:

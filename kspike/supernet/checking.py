@@ -10,6 +10,7 @@ from keras import ops
 
 from kspike import components
 from kspike.config import SpikformerConfig
+from kspike.layers.stepping import check_fused
 from kspike.space import Genome, SearchSpace
 from kspike.supernet.supernet import Supernet
 
@@ -43,6 +44,8 @@ def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
     """
     role = getattr(component, "role", role)
     component = components.get(role, component)
+    if component.role == "neuron" and component.one_pass:
+        check_fused(component)
     worst = 0.0
     for residual in getattr(component, "residuals", ("add",)):
         space = _space(component, residual)
@@ -53,14 +56,19 @@ def check(component: Any, role: str = "mixer", seed: int = 0) -> float:
 
 
 def _space(component: Any, residual: str) -> SearchSpace:
-    base = SpikformerConfig(input_shape=(16, 16, 1), num_classes=3, residual=residual, **{component.role: component})
-    genes: dict[str, Any] = {"embed_dim": (16, 32), "depth": (1,), "timesteps": (1, 2)}
-    mixer, mlp = base.blocks[0]
-    if mixer.uses("heads", base.network) or mlp.uses("heads", base.network):
+    fields: dict[str, Any] = {"input_shape": (16, 16, 1), "num_classes": 3, "residual": residual, "num_heads": 2}
+    between = component.role == "downsample"  # two stages, whose widths are genes by themselves
+    fields |= {"embed_dim": (32, 32), "depth": (1, 1)} if between else {"depth": 1}
+    base = SpikformerConfig(**fields, **{component.role: component})
+    steps, widths = getattr(component, "together", 1), (16, 32)
+    genes: dict[str, Any] = {"timesteps": (steps, 2 * steps)}
+    genes |= {"embed_dim": {0: widths, 1: widths} if between else widths}
+    branches = base.blocks[0].values()
+    if any(made.uses("heads", base.network) for made in branches):
         genes["num_heads"] = (1, 2)
-    if mixer.uses("hidden", base.network) or mlp.uses("hidden", base.network):
+    if any(made.uses("hidden", base.network) for made in branches):
         genes["mlp_ratio"] = (1, 2)
-    return SearchSpace(base.replace(depth=1, num_heads=2), name="check", **genes)
+    return SearchSpace(base, name="check", **genes)
 
 
 def _awake(space: SearchSpace, masked: bool | None, seed: int) -> Supernet:

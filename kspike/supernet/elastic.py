@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import keras
@@ -14,9 +15,55 @@ from kspike.layers._parts import conv_initializer, linear_initializer
 from kspike.layers.norm import BatchNorm
 from kspike.layers.products import around
 from kspike.ops import batch_norm, convolve, linear, norm_lif
-from kspike.supernet.view import Extent
 
 EPSILON = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Leading:
+    """The first `size` channels of an axis, by slicing."""
+
+    size: int
+
+    def take(self, x: Array, axis: int) -> Array:
+        """The active part of a weight."""
+        if x.shape[axis] == self.size:
+            return x
+        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
+
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The active part of several weights."""
+        return [self.take(x, axis) for x in weights]
+
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
+        """Activations hold active channels alone."""
+        return x
+
+
+@dataclasses.dataclass(frozen=True)
+class Masked:
+    """The first channels of an axis, by a mask of ones and zeros over all of them."""
+
+    ones: Annotated[Array, "... channels"]
+
+    def take(self, x: Array, axis: int) -> Array:
+        """Weights stay whole: what they multiply is zero beyond the active channels."""
+        return x
+
+    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
+        """The same of several weights."""
+        return list(weights)
+
+    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
+        """Sets inactive channels (last axis, once or several times side by side) to zero."""
+        ones = self.ones
+        if x.shape[-1] != ones.shape[0]:
+            ones = ops.tile(ones, x.shape[-1] // ones.shape[0])
+        return x * ops.cast(ones, x.dtype)
+
+
+#: The leading channels of an axis, in either form.
+Extent = Leading | Masked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +113,18 @@ class ElasticConv(keras.layers.Layer):
 class ElasticDepthwise(keras.layers.Layer):
     """Convolution of each of the leading channels by itself."""
 
-    def __init__(self, channels: int, side: int = 3, stride: int = 1, use_bias: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        channels: int,
+        side: int = 3,
+        stride: int = 1,
+        use_bias: bool = False,
+        padded: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.channels, self.side, self.stride, self.use_bias = channels, side, stride, use_bias
+        self.channels, self.side, self.stride = channels, side, stride
+        self.use_bias, self.padded = use_bias, padded
 
     def build(self, input_shape: tuple | None = None) -> None:
         self.kernel = self.add_weight(
@@ -82,10 +138,11 @@ class ElasticDepthwise(keras.layers.Layer):
         self, x: Annotated[Array, "frames height width channels"], extent: Extent
     ) -> Annotated[Array, "frames height width channels"]:
         kernel = ops.convert_to_tensor(extent.take(self.kernel, 2))
-        if self.stride == 1:
+        if self.stride == 1 and self.padded:
             y = ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
         else:
-            x, strides = around(x, (self.side, self.side)), [self.stride, self.stride]
+            strides = (self.stride, self.stride)  # a tuple: TensorFlow puts ones around it
+            x = around(x, (self.side, self.side)) if self.padded else x
             y = ops.depthwise_conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
         return y if self.bias is None else y + ops.cast(extent.take(self.bias, 0), y.dtype)
 
@@ -142,16 +199,24 @@ class ElasticNorm(keras.layers.Layer):
         time_mask: PerStep | None = None,
         active: Scalar | None = None,
     ) -> Signal:
+        y, moments = self._normalised(x, extent, statistics, time_mask)
+        if moments is not None:
+            self._remember(extent, *moments, statistics.rate, active)
+        return extent.mask(y)
+
+    def _normalised(
+        self, x: Signal, extent: Extent, statistics: Statistics, time_mask: PerStep | None
+    ) -> tuple[Signal, tuple[PerChannel, PerChannel] | None]:
+        """The result, and the batch's own moments where they made it."""
         gamma, beta, mean, variance = self._taken(extent)
         if not statistics.batch:
             y = ops.batch_normalization(ops.cast(x, "float32"), mean, variance, -1, beta, gamma, EPSILON)
-            return extent.mask(ops.cast(y, x.dtype))
+            return ops.cast(y, x.dtype), None
         if time_mask is None:
             y, mean, variance = batch_norm(x, gamma, beta, EPSILON)
         else:
             y, mean, variance = _masked_batch_norm(x, gamma, beta, time_mask)
-        self._remember(extent, mean, variance, statistics.rate, active)
-        return extent.mask(y)
+        return y, (mean, variance)
 
     def then_fire(
         self,

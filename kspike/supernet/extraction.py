@@ -14,31 +14,43 @@ from kspike.components import parts as kinds_of_part
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Norm, number_of
 from kspike.config import SpikformerConfig
 from kspike.models import Spikformer
-from kspike.supernet.places import ElasticComponent, ElasticPlace
+from kspike.space import Genome
+from kspike.supernet.places import ElasticComponent, options_of
+from kspike.supernet.view import SlicedView, word_choices
 
 
-def copy_weights(supernet: keras.Model, model: Spikformer, choices: Mapping[str, int]) -> None:
+def copy_weights(supernet: keras.Model, model: Spikformer, genome: Genome) -> None:
     """Fills `model` with what its config uses of the shared weights and of the stored statistics.
 
     Args:
         supernet: a `Supernet`.
-        model: the network that a genome of its space expresses.
-        choices: slot of a word gene -> which of its choices.
+        model: the network that the genome expresses.
+        genome: of the supernet's space.
     """
-    config = model.config
-    _copy_place(supernet.stem, choices.get("stem", 0), model.get_layer("stem"), config.sizes(), config)
-    for i in range(config.depth):
-        block, shared = model.get_layer(f"block_{i}"), supernet.blocks[i]
-        for field, name in (("mixer", "attention"), ("mlp", "mlp")):
-            chosen = choices.get(f"{field}/{i}", 0)
-            _copy_place(getattr(shared, name), chosen, getattr(block, name), config.sizes(i), config)
+    config, choices = model.config, word_choices(genome.space, genome.indices)
+    view = SlicedView(config, choices, genome.blocks)
+
+    def copy(place: Any, layer: Any) -> None:
+        options = options_of(place)
+        at = options[0].at
+        _copy_component(options[view.choice(at.field, at.index)], layer, view.sizes(at), config)
+
+    copy(supernet.stem, model.get_layer("stem"))
+    for i, slot in enumerate(genome.blocks):
+        block = model.get_layer(f"block_{i}")
+        for path, place in supernet.blocks[slot].places.items():
+            if getattr(block, path) is not None:  # a second mixer is there in some networks alone
+                copy(place, getattr(block, path))
+    for stage, place in enumerate(supernet.downs, 1):
+        copy(place, model.get_layer(f"down_{stage}"))
+    if supernet.decoding is not None and config.head != "mean":
+        copy(supernet.decoding, model.get_layer("decoding"))
     head = model.get_layer("head")
-    head.kernel.assign(_array(supernet.head.kernel)[: config.embed_dim, 0])
+    head.kernel.assign(_array(supernet.head.kernel)[: config.features, 0])
     head.bias.assign(_array(supernet.head.bias)[0])
 
 
-def _copy_place(place: Any, chosen: int, layer: Any, sizes: Mapping[str, int], config: SpikformerConfig) -> None:
-    shared: ElasticComponent = place.options[chosen] if isinstance(place, ElasticPlace) else place
+def _copy_component(shared: ElasticComponent, layer: Any, sizes: Mapping[str, int], config: SpikformerConfig) -> None:
     neuron = config.neuron_component
     for name, part in shared.declared.items():
         if isinstance(part, kinds_of_part.Neuron):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras import ops
 
-from kspike.components.parts import Neuron, number_of
+from kspike._stages import Place
+from kspike.components.parts import Neuron
 from kspike.config import SpikformerConfig
 from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.component import refused_shape
 from kspike.space.parameters import of_neuron, parameters
 from kspike.supernet.elastic import Statistics
-from kspike.supernet.places import ElasticComponent, ElasticPlace, Pass
-from kspike.supernet.view import Leading, MaskedView, SlicedView, View, largest_sizes
+from kspike.supernet.places import ElasticComponent, Pass, options_of
+from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes
 
 
 def check_made(supernet: Any, largest: SpikformerConfig) -> None:
@@ -29,21 +30,25 @@ def check_made(supernet: Any, largest: SpikformerConfig) -> None:
     Raises:
         ValueError: trainable numbers that differ, or another shape: where, and which component.
     """
-    for path, place in _places(supernet):
-        for component in place.options if isinstance(place, ElasticPlace) else [place]:
+    for place in _places(supernet):
+        for component in options_of(place):
+            path = component.at.path
             _check_numbers(path, component)
-            settings = (*component.network.items(), *component.largest.items(), largest.image_shape, largest.timesteps)
+            settings = (*component.network.items(), *component.largest.items(), component.grid, largest.timesteps)
             key = ("elastic", component.component, component.neurons, supernet.masked, *settings)
             check_once(key, functools.partial(_check_shape, path, component, supernet, largest))
-    width, classes = largest_sizes(supernet.space)["width"], largest.num_classes
+    width = largest_sizes(supernet.space, supernet.space.stages - 1)["width"]
+    classes = largest.num_classes
     _compare("head", "the classifier", width * classes + classes, _numbers(supernet.head))
 
 
-def _places(supernet: Any) -> Iterator[tuple[str, Any]]:
-    yield "stem", supernet.stem
-    for i, block in enumerate(supernet.blocks):
-        yield f"block_{i}/attention", block.attention
-        yield f"block_{i}/mlp", block.mlp
+def _places(supernet: Any) -> Iterator[Any]:
+    yield supernet.stem
+    for block in supernet.blocks:
+        yield from block.places.values()
+    yield from supernet.downs
+    if supernet.decoding is not None:
+        yield supernet.decoding
 
 
 def _check_numbers(path: str, made: ElasticComponent) -> None:
@@ -69,12 +74,17 @@ def _numbers(layer: Any) -> int:
 
 def _check_shape(path: str, made: ElasticComponent, supernet: Any, largest: SpikformerConfig) -> None:
     """Runs a component on shapes alone."""
-    sizes, stem = made.largest, made.component.role == "stem"
-    lead = (1, largest.timesteps)
-    inputs = (*lead, *largest.image_shape) if stem else (*lead, sizes["tokens"], sizes["width"])
-    expected = (*lead, sizes["tokens"], sizes["width"])
+    sizes, role, lead = made.largest, made.component.role, (1, largest.timesteps)
+    inputs: tuple[int, ...] = (*lead, sizes["tokens"], sizes["width"])
+    expected = inputs
+    if role == "stem":
+        inputs = (*lead, *largest.image_shape)
+    elif role == "downsample":
+        inputs = (*lead, math.prod(made.grid), sizes["before"])
+    elif role == "head":
+        expected = (*lead, sizes["width"])
     for view in _views(supernet, largest, sizes, len(made.neurons)):
-        run = functools.partial(made.run, given=Pass(view, Statistics()))
+        run = lambda x, view=view: made.run(x, Pass(view(), Statistics()))  # what a view keeps is of one run
         try:
             found = Shapes(run).of(inputs, made.compute_dtype)
         except TypeError as error:  # under masks sizes are extents, without arithmetic
@@ -87,25 +97,22 @@ def _check_shape(path: str, made: ElasticComponent, supernet: Any, largest: Spik
             raise ValueError(refused_shape(made.component, expected, found, f" ({path})"))
 
 
-def _views(supernet: Any, largest: SpikformerConfig, sizes: Mapping[str, int], count: int) -> list[View]:
+def _views(supernet: Any, largest: SpikformerConfig, sizes: Mapping[str, int], count: int) -> list[Callable[[], View]]:
     """The largest sizes as the supernet runs them: one view under masks, which holds all neurons, one a neuron else."""
     if supernet.masked:
-        return [MaskedView(supernet.space, ops.zeros((len(supernet.space.slots),), dtype="int32"))]
-    return [_Whole(largest, sizes, neuron) for neuron in range(count)]
+        return [lambda: MaskedView(supernet.space, ops.zeros((len(supernet.space.slots),), dtype="int32"))]
+    return [functools.partial(_Whole, largest, sizes, neuron) for neuron in range(count)]
 
 
 class _Whole(SlicedView):
     """All of the shared weights, whether one network of the space has all of them or not."""
 
     def __init__(self, config: SpikformerConfig, sizes: Mapping[str, int], neuron: int) -> None:
-        super().__init__(config, {"neuron": neuron})
+        super().__init__(config, {("neuron", 0): neuron})
         self._all = dict(sizes)
 
-    def sizes(self, block: int | None = None) -> dict[str, int]:
+    def sizes(self, at: Place) -> dict[str, int]:
         return self._all
 
-    def extent(self, size: str, block: int | None = None) -> Leading:
-        return Leading(number_of(self._all, size))
-
-    def heads(self, block: int) -> int:
+    def heads(self, at: Place) -> int:
         return self._all["heads"]

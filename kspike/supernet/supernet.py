@@ -13,22 +13,24 @@ import numpy as np
 from keras import ops
 
 from kspike._batches import batches_of, unaugmented, whole_arrays
+from kspike._stages import Place
 from kspike._types import Array, Images, Logits, Scalar
+from kspike.components import PATHS
 from kspike.config import SpikformerConfig
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 from kspike.models.image_model import ImageModel, checked, read_images
 from kspike.models.parts import infer
-from kspike.models.spikformer import policy_at_the_end
+from kspike.models.spikformer import END, policy_at_the_end
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as policies
-from kspike.supernet.blocks import ElasticBlock, choices_of, place_of
+from kspike.supernet.blocks import ElasticBlock, place_of
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
 from kspike.supernet.made import check_made
-from kspike.supernet.places import ElasticComponent, Pass, stem_of
+from kspike.supernet.places import ElasticComponent, Pass, through
 from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes, word_choices
 
 #: Share of a training batch's moments that enters the stored ones (PyTorch's momentum, as in Spikformer).
@@ -89,39 +91,48 @@ class Supernet(ImageModel, keras.Model):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         largest = space.max_config()
-        sizes, neurons = largest_sizes(space), choices_of(space, "neuron")
         policy = self.dtype_policy
-        how = {"config": largest, "largest": sizes, "neurons": neurons, "dtype": policy}
-        stems = choices_of(space, "stem")
-        self.stem = place_of("stem", stems, grid=largest.image_shape[:2], name="stem", **how)
+        last = policy_at_the_end(policy)
+        #: Whether still images come in, which every step sees.
+        self.repeats = not space.base.has_time
+        made = functools.partial(place_of, space, largest)
+        self.stem = made(Place("stem", 0, "stem"), policy)
         self.blocks = [
             ElasticBlock(
                 i,
+                {
+                    path: made(Place(field, i, f"block_{i}/{path}"), policy)
+                    for field, path in PATHS.items()
+                    if field != "local" or space.choices(field, i) != ("identity",)
+                },
                 dtype=policy,
                 name=f"block_{i}",
-                **{
-                    name: place_of(role, choices_of(space, role, i), block=i, grid=largest.grid, name=name, **how)
-                    for role, name in (("mixer", "attention"), ("mlp", "mlp"))
-                },
             )
             for i in range(space.max_depth)
         ]
-        last = policy_at_the_end(policy)
-        self.head = ElasticDense(largest.embed_dim, largest.num_classes, dtype=last, name="head")
+        #: What stands before each stage but the first.
+        self.downs = [made(Place("downsample", i, f"down_{i + 1}"), policy) for i in range(space.stages - 1)]
+        #: What stands before the linear layer; None for a mean over the tokens.
+        self.decoding = None
+        if space.choices("head") != ("mean",):
+            self.decoding = made(Place("head", 0, "decoding"), last)
+        width = largest_sizes(space, space.stages - 1)["width"]
+        self.head = ElasticDense(width, largest.num_classes, dtype=last, name="head")
         self._genome = space.largest()
         self._genes = self.add_weight(
             shape=(len(space.slots),), dtype="int32", initializer="zeros", trainable=False, name="genes"
         )
         self._genes.assign(space.encode(self._genome))
+        # the active network's config and, on slices, view: past Keras, which would track what that holds
+        self.__dict__.update(_config=self._genome.to_config(), _active=None)
         self._forced: Statistics | None = None
         self._calibration: Callable | None = None
         self.build((None, *largest.input_shape))
         check_made(self, largest)
 
     def build(self, input_shape: tuple) -> None:
-        layers: list[keras.layers.Layer] = [self.stem, *self.blocks, self.head]
-        for layer in layers:
-            if not layer.built:
+        for layer in [self.stem, *self.blocks, *self.downs, self.decoding, self.head]:
+            if layer is not None and not layer.built:
                 layer.build()
         self.built = True
 
@@ -171,26 +182,36 @@ class Supernet(ImageModel, keras.Model):
             return super().train_step(*args)
 
     def _forward(self, x: Images, view: View, statistics: Statistics) -> Logits:
-        base = self.space.base
-        if not base.has_time:
+        if self.repeats:
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
-        x = stem_of(self.stem, x, Pass(view, statistics))
+        given = Pass(view, statistics)
+        x = through(self.stem, x, given)
+        starts = dict(zip(self.space.starts[1:], self.downs, strict=True))
         for block in self.blocks:
+            x = through(starts[block.block], x, given) if block.block in starts else x
+            if block.block not in view.blocks:
+                continue
             x = block(x, view=view, statistics=statistics)
-        x = ops.mean(ops.cast(x, "float32"), axis=2)
+        x = ops.cast(x, "float32")
+        x = ops.mean(x, axis=2) if self.decoding is None else through(self.decoding, x, given)
         if view.time_mask is None:
             x = ops.mean(x, axis=1)
         else:
             weight = ops.reshape(view.time_mask, (1, -1, 1))
             x = ops.sum(x * weight, axis=1) / ops.sum(view.time_mask)
-        return self.head(x, inputs=view.embed)
+        return self.head(x, inputs=view.features)
 
     def _active_view(self) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(self._genes))
-        return SlicedView(self._genome.to_config(), word_choices(self.space, self._genome.indices))
+        if self._active is None:
+            self.__dict__["_active"] = self._sliced(self._genome)
+        return self._active
+
+    def _sliced(self, genome: Genome) -> SlicedView:
+        return SlicedView(genome.to_config(), word_choices(self.space, genome.indices), genome.blocks)
 
     def _draw(self) -> Annotated[Array, "slots"]:
         counts = self.space.cardinalities
@@ -201,8 +222,7 @@ class Supernet(ImageModel, keras.Model):
     def _view(self, indices: Annotated[Array, "slots"]) -> View:
         if self.masked:
             return MaskedView(self.space, ops.convert_to_tensor(indices))
-        genome = self.space.decode(ops.convert_to_numpy(indices))
-        return SlicedView(genome.to_config(), word_choices(self.space, genome.indices))
+        return self._sliced(self.space.decode(ops.convert_to_numpy(indices)))
 
     # -- choosing a network -------------------------------------------------------------------------------------
 
@@ -219,7 +239,7 @@ class Supernet(ImageModel, keras.Model):
     @property
     def config(self) -> SpikformerConfig:
         """The active network."""
-        return self._genome.to_config()
+        return self._config
 
     def activate(self, genome: Genome) -> None:
         """Makes a genome the one that `predict`, `evaluate`, `calibrate` and `extract` speak of; compiles nothing."""
@@ -227,6 +247,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"activate expects a Genome of space {self.space.name!r}, got {type(genome).__name__}.")
         self._genes.assign(self.space.encode(genome))
         self._genome = genome
+        self.__dict__.update(_config=genome.to_config(), _active=None)
 
     @property
     def read_directly(self) -> bool:
@@ -234,7 +255,9 @@ class Supernet(ImageModel, keras.Model):
 
         Else what is measured is the network taken out.
         """
-        places = [self.stem, *(place for block in self.blocks for place in (block.attention, block.mlp))]
+        if self.downs or self.decoding is not None:
+            return False
+        places = [self.stem, *(place for block in self.blocks for place in block.places.values())]
         return all(isinstance(place, ElasticComponent) and place.plain for place in places)
 
     # -- normalisation statistics -------------------------------------------------------------------------------
@@ -314,7 +337,7 @@ class Supernet(ImageModel, keras.Model):
             raise ValueError(f"The genome belongs to space {genome.space.name!r}, not to {self.space.name!r}.")
         with undrawn():
             model = Spikformer(genome.to_config(), dtype=self.dtype_policy)
-        copy_weights(self, model, word_choices(self.space, genome.indices))
+        copy_weights(self, model, genome)
         return model
 
     # -- saving: genes are a choice, not a weight ---------------------------------------------------------------
@@ -326,7 +349,7 @@ class Supernet(ImageModel, keras.Model):
         pass
 
     def _policy_of(self, path: str) -> keras.DTypePolicy:
-        return policy_at_the_end(self.dtype_policy) if path == "head" else self.dtype_policy
+        return policy_at_the_end(self.dtype_policy) if path.split("/")[0] in END else self.dtype_policy
 
     def get_config(self) -> dict[str, Any]:
         state = layer_state(self, self._policy_of)

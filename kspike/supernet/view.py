@@ -7,7 +7,6 @@ tensors looked up by the genome's indices in constant tables, so one compiled pr
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -15,102 +14,72 @@ from typing import Annotated, Any
 import numpy as np
 from keras import ops
 
+from kspike._stages import Place
 from kspike._types import Array, PerStep, Scalar
-from kspike.components.parts import split
+from kspike.components import BRANCHES, SINGLE_KINDS
+from kspike.components.parts import Size, number_of, split
 from kspike.config import SpikformerConfig
-from kspike.space import SearchSpace
-from kspike.space.expression import spread
+from kspike.space import SearchSpace, extremes
+from kspike.supernet.elastic import Leading, Masked
 
-
-@dataclasses.dataclass(frozen=True)
-class Leading:
-    """The first `size` channels of an axis, by slicing."""
-
-    size: int
-
-    def take(self, x: Array, axis: int) -> Array:
-        """The active part of a weight."""
-        if x.shape[axis] == self.size:
-            return x
-        return x[(slice(None),) * (axis % len(x.shape)) + (slice(0, self.size),)]
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The active part of several weights."""
-        return [self.take(x, axis) for x in weights]
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Activations hold active channels alone."""
-        return x
-
-
-@dataclasses.dataclass(frozen=True)
-class Masked:
-    """The first channels of an axis, by a mask of ones and zeros over all of them."""
-
-    ones: Annotated[Array, "... channels"]
-
-    def take(self, x: Array, axis: int) -> Array:
-        """Weights stay whole: what they multiply is zero beyond the active channels."""
-        return x
-
-    def take_each(self, weights: Sequence[Array], axis: int) -> list[Array]:
-        """The same of several weights."""
-        return list(weights)
-
-    def mask(self, x: Annotated[Array, "... channels"]) -> Annotated[Array, "... channels"]:
-        """Sets inactive channels (last axis, once or several times side by side) to zero."""
-        ones = self.ones
-        if x.shape[-1] != ones.shape[0]:
-            ones = ops.tile(ones, x.shape[-1] // ones.shape[0])
-        return x * ops.cast(ones, x.dtype)
+WHOLE = Size("width")
 
 
 class SlicedView:
-    """One genome as plain numbers.
+    """One genome as plain numbers; no block beyond `depth` runs.
 
     Args:
         config: the network it expresses.
-        choices: slot of a word gene -> which of its choices; see `choices_of`.
+        choices: place of a word gene -> which of its choices; see `word_choices`.
+        blocks: the block slot of every block; None for one each.
     """
 
     time_mask: None = None
 
-    def __init__(self, config: SpikformerConfig, choices: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, config: SpikformerConfig, choices: Mapping[At, int] | None = None, blocks: Sequence[int] | None = None
+    ) -> None:
         self.config = config
         self.timesteps = config.timesteps
-        self.embed = Leading(config.embed_dim)
+        self.features = Leading(config.features)
         self._choices = choices or {}
-        self._sizes: dict[int | None, dict[str, int]] = {}
+        #: The block slots that run, each with its block.
+        self.blocks = {slot: i for i, slot in enumerate(range(config.num_blocks) if blocks is None else blocks)}
+        #: What was made of these answers, for whoever asks again (`kspike.supernet.places`).
+        self.kept: dict[Any, Any] = {}
+        self._sizes: dict[Place, dict[str, int]] = {}
 
-    def sizes(self, block: int | None = None) -> dict[str, int]:
-        """The dimensions that parts name, of a block or of the stem."""
-        if block not in self._sizes:
-            self._sizes[block] = self.config.sizes(block)
-        return self._sizes[block]
+    def sizes(self, at: Place) -> dict[str, int]:
+        """The dimensions that parts name, in a place."""
+        if at not in self._sizes:
+            self._sizes[at] = self._of(at)
+        return self._sizes[at]
 
-    def extent(self, size: str, block: int | None = None) -> Leading:
+    def _of(self, at: Place) -> dict[str, int]:
+        if at.field == "downsample":
+            return self.config.between(at.index + 1)
+        if at.field == "head":
+            return {"width": self.config.features, "tokens": self.config.tokens}
+        return self.config.sizes(None if at.field == "stem" else self.blocks[at.index])
+
+    def extent(self, size: str, at: Place) -> Leading:
         """The channels of a dimension, by its name in `kspike.components.parts`."""
-        sizes = self.sizes(block)
-        if size in sizes:
-            return Leading(sizes[size])
-        dimension, fraction = split(size)
-        return Leading(sizes[dimension] // fraction)
+        return Leading(number_of(self.sizes(at), size))
 
-    def choice(self, field: str, block: int | None = None) -> int:
+    def choice(self, field: str, index: int = 0) -> int:
         """Which of the components to choose from."""
-        return self._choices.get(slot_of(field, block), 0)
+        return self._choices.get((field, index), 0)
 
-    def active(self, block: int) -> bool:
-        """Whether the block runs."""
-        return block < self.config.depth
+    def active(self, block: int) -> None:
+        """None: a block that is asked runs."""
 
-    def heads(self, block: int) -> int:
+    def heads(self, at: Place) -> int:
         """Attention heads of a block."""
-        return self.config.num_heads[block]
+        return self.config.num_heads[self.blocks[at.index]]
 
-    def neuron(self, kind: str, block: int | None = None) -> Mapping[str, float | Array]:
+    def neuron(self, kind: str, at: Place) -> Mapping[str, float | Array]:
         """tau and v_threshold of one neuron."""
-        return self.config.neuron_args(kind, block)
+        return self.config.neuron_args(kind, None if kind in SINGLE_KINDS else self.blocks[at.index])
 
 
 class MaskedView:
@@ -124,138 +93,151 @@ class MaskedView:
     def __init__(self, space: SearchSpace, genes: Annotated[Array, "slots"]) -> None:
         self.space = space
         self.genes = genes
-        self.largest = space.max_config()
-        self._position = {slot.name: at for at, slot in enumerate(space.slots)}
-        self._gene = {gene.name: gene for gene in space.genes}
-        self.timesteps = self.largest.timesteps
-        self.embed = self._extent([self._choices("embed_dim", self.largest.embed_dim)], ["embed_dim"])
+        self.timesteps = space.max_timesteps
+        #: The block slots that may run: all.
+        self.blocks = range(space.max_depth)
+        #: What was made of these answers, for whoever asks again: tensors of one program, as the genes are.
+        self.kept: dict[Any, Any] = {}
+        self.features = self._width(space.stages - 1)
         self.time_mask: PerStep | None = None
-        if "timesteps" in self._gene:
-            self.time_mask = self._extent([self._gene["timesteps"].choices], ["timesteps"]).ones
+        if space.gene("timesteps") is not None:
+            self.time_mask = self._extent([space.choices("timesteps")], [space.position("timesteps")]).ones
 
-    def _choices(self, gene: str, otherwise: float) -> tuple:
-        return self._gene[gene].choices if gene in self._gene else (otherwise,)
-
-    def _pick(self, table: Annotated[Array, "*slots ..."], slots: list[str]) -> Annotated[Array, "..."]:
+    def _pick(self, table: Annotated[Array, "*slots ..."], slots: Sequence[int | None]) -> Annotated[Array, "..."]:
         """Looks a table up by the genome; slots that the space does not have are single entries of the table."""
         x: Any = ops.convert_to_tensor(table)
         for slot in slots:
-            x = ops.take(x, self.genes[self._position[slot]], axis=0) if slot in self._position else x[0]
+            x = x[0] if slot is None else ops.take(x, self.genes[slot], axis=0)
         return x
 
-    def _extent(self, sizes: list, slots: list[str]) -> Masked:
+    def _extent(self, sizes: Sequence, slots: Sequence[int | None]) -> Masked:
         counts = np.array(sizes[0] if len(sizes) == 1 else sizes)
         table = (np.arange(counts.max()) < counts[..., None]).astype("float32")
         return Masked(self._pick(table, slots))
 
-    def choice(self, field: str, block: int | None = None) -> int | Scalar:
+    def choice(self, field: str, index: int = 0) -> int | Scalar:
         """Which of the components to choose from, as an index tensor; a number where there is nothing to choose."""
-        slot = slot_of(field, block)
-        if slot not in self._position or len(self._gene[field].choices) == 1:
-            return 0
-        return self.genes[self._position[slot]]
+        gene, slot = word_of(self.space, field, index)
+        return 0 if slot is None or len(gene.choices) == 1 else self.genes[slot]
 
-    def extent(self, size: str, block: int | None = None) -> Masked:
+    def extent(self, size: str, at: Place) -> Masked:
         """The channels of a dimension, by its name in `kspike.components.parts`, among the largest network's."""
-        dimension, fraction = split(size)
-        widths = self._choices("embed_dim", self.largest.embed_dim)
-        if dimension == "width":
-            return self._extent([[d // fraction for d in widths]], ["embed_dim"])
-        if dimension == "hidden":
-            ratios = self._of_block("mlp_ratio", block)
-            sizes = [[int(d * ratio) // fraction for ratio in ratios] for d in widths]
-            largest = largest_sizes(self.space)["hidden"] // fraction
+        named = split(size)
+        stage = stage_of(self.space, at)
+        if named.dimension == "width":
+            return self._width(stage, named)
+        if named.dimension == "before":
+            return self._width(stage - 1, named)
+        if named.dimension == "hidden":
+            ratios = self.space.choices("mlp_ratio", at.index)
+            sizes = [[named.of(int(d * ratio)) for ratio in ratios] for d in self._widths(stage)]
+            largest = number_of(largest_sizes(self.space, stage), size)
             table = (np.arange(largest) < np.array(sizes)[..., None]).astype("float32")
-            return Masked(self._pick(table, ["embed_dim", f"mlp_ratio/{block}"]))
-        if dimension == "heads":
-            counts = np.array(self._of_block("num_heads", block)) // fraction
-            table = (np.arange(largest_sizes(self.space)["heads"] // fraction) < counts[:, None]).astype("float32")
-            return Masked(self._pick(table, [f"num_heads/{block}"]))
-        if dimension.startswith("stem_"):
-            return self._stem(int(dimension[5:]), fraction)
-        return self._extent([[largest_sizes(self.space)[dimension] // fraction]], [""])
+            return Masked(self._pick(table, [self._slot(stage), self.space.position("mlp_ratio", at.index)]))
+        if named.dimension == "heads":
+            counts = named.of(np.array(self.space.choices("num_heads", at.index)))
+            largest = number_of(largest_sizes(self.space, stage), size)
+            table = (np.arange(largest) < counts[:, None]).astype("float32")
+            return Masked(self._pick(table, [self.space.position("num_heads", at.index)]))
+        if named.dimension.startswith("stem_"):
+            return self._stem(int(named.dimension[5:]), named)
+        return self._extent([[number_of(largest_sizes(self.space, stage), size)]], [None])
 
-    def _stem(self, stage: int, fraction: int) -> Masked:
-        name = f"stem_channels.{stage}"
-        if name in self._gene:
-            return self._extent([[c // fraction for c in self._gene[name].choices]], [name])
-        if self.space.stem_follows_width:
-            widths = self._choices("embed_dim", self.largest.embed_dim)
-            return self._extent([[(d >> (3 - stage)) // fraction for d in widths]], ["embed_dim"])
-        return self._extent([(self.space.base.stem_channels[stage] // fraction,)], [""])
+    def _widths(self, stage: int) -> tuple[int, ...]:
+        return self.space.choices("embed_dim", stage=stage)
 
-    def _of_block(self, field: str, block: int | None) -> tuple:
-        """The values that a field of a block may have: a gene's choices, or the base's own value."""
-        if field in self._gene:
-            return self._gene[field].choices
-        return (spread(getattr(self.space.base, field), field, self.space.max_depth)[block or 0],)
+    def _slot(self, stage: int) -> int | None:
+        """The slot of a stage's width."""
+        return self.space.position("embed_dim", stage=stage)
 
-    def membership(self, block: int) -> Annotated[Array, "width heads"]:
+    def _width(self, stage: int, size: Size = WHOLE) -> Masked:
+        return self._extent([[size.of(d) for d in self._widths(stage)]], [self._slot(stage)])
+
+    def _stem(self, convolution: int, size: Size) -> Masked:
+        space = self.space
+        if space.gene("stem_channels", stage=convolution) is None and space.stem_follows_width:
+            return self._extent([[size.of(d >> (3 - convolution)) for d in self._widths(0)]], [self._slot(0)])
+        choices = space.choices("stem_channels", stage=convolution)
+        return self._extent([[size.of(c) for c in choices]], [space.position("stem_channels", stage=convolution)])
+
+    def membership(self, at: Place) -> Annotated[Array, "width heads"]:
         """1.0 where a channel of the largest width belongs to a head of the most heads, else 0.0."""
-        widths, heads = self._choices("embed_dim", self.largest.embed_dim), self._of_block("num_heads", block)
-        channel, head = np.arange(max(widths))[:, None], np.arange(largest_sizes(self.space)["heads"])
+        stage = stage_of(self.space, at)
+        widths, heads = self._widths(stage), self.space.choices("num_heads", at.index)
+        channel, head = np.arange(max(widths))[:, None], np.arange(largest_sizes(self.space, stage)["heads"])
         table = [[(channel // max(d // h, 1) == head) & (channel < d) for h in heads] for d in widths]
-        return self._pick(np.array(table).astype("float32"), ["embed_dim", f"num_heads/{block}"])
+        slots = [self._slot(stage), self.space.position("num_heads", at.index)]
+        return self._pick(np.array(table).astype("float32"), slots)
 
     def active(self, block: int) -> Scalar:
-        """1.0 where the block runs, else 0.0."""
-        depths = self._choices("depth", self.largest.depth)
-        return self._pick(np.array([float(block < d) for d in depths], "float32"), ["depth"])
+        """1.0 where the block of a slot runs, else 0.0."""
+        stage = self.space.stage(block)
+        depths, inside = self.space.choices("depth", stage=stage), block - self.space.starts[stage]
+        slot = self.space.position("depth", stage=stage)
+        return self._pick(np.array([float(inside < d) for d in depths], "float32"), [slot])
 
-    def heads(self, block: int) -> tuple[tuple[int, ...], Scalar]:
+    def heads(self, at: Place) -> tuple[tuple[int, ...], Scalar]:
         """The widths that heads may have, and which of them they have, as an index: it follows width and heads."""
-        widths = self._choices("embed_dim", self.largest.embed_dim)
-        heads = self._of_block("num_heads", block)
-        dims = np.array([[d // h for h in heads] for d in widths])
+        stage = stage_of(self.space, at)
+        dims = np.array([[d // h for h in self.space.choices("num_heads", at.index)] for d in self._widths(stage)])
         known, index = np.unique(dims, return_inverse=True)
         table = index.reshape(dims.shape).astype("int32")
-        return tuple(known.tolist()), self._pick(table, ["embed_dim", f"num_heads/{block}"])
+        slots = [self._slot(stage), self.space.position("num_heads", at.index)]
+        return tuple(known.tolist()), self._pick(table, slots)
 
-    def neuron(self, kind: str, block: int | None = None) -> Mapping[str, float | Array]:
+    def neuron(self, kind: str, at: Place) -> Mapping[str, float | Array]:
         """tau and v_threshold of one neuron; plain numbers where no gene sets them."""
+        block = None if kind in SINGLE_KINDS else at.index
         return {field: self._neuron(field, kind, block) for field in ("tau", "v_threshold")}
 
     def _neuron(self, field: str, kind: str, block: int | None) -> float | Scalar:
-        gene = f"{field}.{kind}"
-        if gene not in self._gene and kind != "stem" and not (field == "v_threshold" and kind == "attention"):
-            gene = field
-        if gene in self._gene:
-            slot = gene if block is None else f"{gene}/{block}"
-            return self._pick(np.array(self._gene[gene].choices, "float32"), [slot])
-        values = getattr(self.space.base, field)[kind]
-        return values if block is None else spread(values, field, self.space.max_depth)[block]
+        space = self.space
+        plain = block is not None and not (field == "v_threshold" and kind == "attention")
+        # a plain gene: attention keeps its own threshold, as in a config
+        of = None if plain and space.gene(field, block, kind=kind) is None else kind
+        gene = space.gene(field, block, kind=of)
+        if gene is not None:
+            return self._pick(np.array(gene.choices, "float32"), [space.position(field, block, kind=of)])
+        return getattr(space.base, field)[kind] if block is None else space.of_base(field, block, kind)
 
 
-def slot_of(field: str, block: int | None) -> str:
-    """Name of the slot of a gene, in a block or of the network."""
-    return field if block is None else f"{field}/{block}"
+def stage_of(space: SearchSpace, at: Place) -> int:
+    """The stage whose width a place has; a downsampling's is the one that begins."""
+    if at.field in BRANCHES:
+        return space.stage(at.index)
+    return {"stem": 0, "downsample": at.index + 1, "head": space.stages - 1}[at.field]
+
+
+def word_of(space: SearchSpace, field: str, index: int = 0) -> tuple[Any, int | None]:
+    """The gene of what stands in a place, and its slot; None and None where the base says it."""
+    block = index if field in BRANCHES else None
+    stage = index + 1 if field == "downsample" else None
+    return space.gene(field, block, stage), space.position(field, block, stage)
+
+
+@functools.lru_cache(maxsize=256)
+def largest_sizes(space: SearchSpace, stage: int) -> Mapping[str, int]:
+    """The largest number of every dimension in a stage, over a space: what shared weights have to hold."""
+    return extremes.largest_sizes(space, stage)
+
+
+def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarray, "slots"]) -> dict[At, int]:
+    """(field, index) of a place with a word gene -> which of its choices a genome of these indices takes."""
+    return {at: int(indices[i]) for i, at in _words(space)}
 
 
 @functools.lru_cache(maxsize=64)
-def largest_sizes(space: SearchSpace) -> dict[str, int]:
-    """The largest number of every dimension over a space: what shared weights have to hold."""
-    genes = {gene.name: gene.choices for gene in space.genes}
-    base, width = space.base, max(genes.get("embed_dim", (space.base.embed_dim,)))
-    follows = space.stem_follows_width
-    return {
-        "width": width,
-        "hidden": int(width * max(genes.get("mlp_ratio", base.mlp_ratio))),
-        "heads": max(genes.get("num_heads", base.num_heads)),
-        "tokens": space.max_config().tokens,
-        "image": base.image_shape[2],
-        **{
-            f"stem_{i}": width >> (3 - i) if follows else max(genes.get(f"stem_channels.{i}", (base.stem_channels[i],)))
-            for i in range(3)
-        },
-    }
+def _words(space: SearchSpace) -> tuple[tuple[int, At], ...]:
+    """The slots of a space's word genes, each with (field, index) of its place."""
+    found = []
+    for i, slot in enumerate(space.slots):
+        if slot.gene.word:
+            first = (slot.gene.stage or 1) - 1 if slot.gene.field == "downsample" else 0
+            found.append((i, (slot.gene.field, first if slot.block is None else slot.block)))
+    return tuple(found)
 
 
-def word_choices(space: SearchSpace, indices: Sequence[int] | Annotated[np.ndarray, "slots"]) -> dict[str, int]:
-    """Slot of a word gene -> which of its choices a genome of these indices takes."""
-    at = enumerate(space.slots)
-    return {slot.name: int(indices[i]) for i, slot in at if slot.gene.field in ("stem", "mixer", "mlp", "neuron")}
-
-
-#: The leading channels of an axis, and a genome, in either form.
-Extent = Leading | Masked
+#: Field and index of a place.
+At = tuple[str, int]
+#: A genome in either form.
 View = SlicedView | MaskedView

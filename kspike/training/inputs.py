@@ -11,7 +11,9 @@ import numpy as np
 
 from kspike._finite import bad_rows, scaled
 from kspike.data import Augmentation, Dataset, Split
-from kspike.data.named_augmentations import as_augmentation
+from kspike.data.events import EventAugmentation
+from kspike.data.events.named_augmentations import as_event_augmentation
+from kspike.data.named_augmentations import as_augmentation, augmentations
 from kspike.data.split import CHANGES, ORDER, UNCHANGED
 from kspike.training.recipe import Recipe
 
@@ -94,7 +96,8 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     if isinstance(data, Dataset):
         validation = data.validation if validation is None else validation
         data = data.train
-    train = _as_batches(data, "training", recipe, recipe.seed, as_augmentation(recipe.augment))
+    changes = as_augmentation(recipe.augment) if isinstance(data, (tuple, list)) else UNCHANGED
+    train = _as_batches(data, "training", recipe, recipe.seed, changes)
     if not isinstance(train, Arrays):
         _check_recipe(train, recipe)
     return train, None if validation is None else _as_batches(validation, "validation", recipe, None)
@@ -178,13 +181,13 @@ def _check_recipe(train: Any, recipe: Recipe) -> None:
                 f"use recipe.replace({name}={got})."
             )
     if own and not hasattr(train, "augmentation"):
-        if as_augmentation(recipe.augment) != UNCHANGED:
+        if recipe.augment is not None and UNCHANGED not in _meanings(recipe.augment):
             raise ValueError(
                 f"The recipe says augment={recipe.augment!r}, which is done to arrays and to data sets of "
                 f"kspike.data.load; a {type(train).__name__} gives its batches as it likes: augment them there, and "
                 "use recipe.replace(augment=None)."
             )
-    elif train.augmentation not in _meanings(recipe.augment):
+    elif train.augmentation not in _meanings(recipe.augment, isinstance(train.augmentation, EventAugmentation)):
         raise ValueError(
             f"The recipe says augment={recipe.augment!r}, the data was loaded with {train.augmentation}: load it by "
             "recipe.load_data(name), or change the recipe."
@@ -197,8 +200,15 @@ def _batch_size(data: Any, wanted: int) -> int:
     return wanted if len(data) == 1 and found < wanted else found
 
 
-def _meanings(augment: Any) -> list[Augmentation]:
-    """The augmentations that a name may mean: for images that may be mirrored, and for those that may not."""
+def _meanings(augment: Any, events: bool = False) -> list[Any]:
+    """The augmentations that a name may mean: for what may be mirrored, and for what may not."""
+    if events:
+        if not isinstance(augment, (str, EventAugmentation, type(None))):
+            return []
+        both = [as_event_augmentation(augment, "events", True)]
+        return [*both, *(dataclasses.replace(one, flip=0.0) for one in both if isinstance(augment, str))]
+    if isinstance(augment, EventAugmentation) or (isinstance(augment, str) and augment not in augmentations()):
+        return []
     found = [as_augmentation(augment, True)]
     if isinstance(augment, str) and augment != "flip_shift":
         found.append(as_augmentation(augment, False))

@@ -15,6 +15,8 @@ from kspike import _json
 from kspike import data as datasets
 from kspike._files import write_text
 from kspike.data import Augmentation
+from kspike.data.events import EventAugmentation
+from kspike.data.events.named_augmentations import from_dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Recipe:
             not decayed.
         label_smoothing: share of each label that is spread over all classes.
         clip_norm: largest L2 norm of one variable's gradient; None for no clipping.
-        augment: of the training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None.
+        augment: of the training images: a name out of `kspike.data.augmentations()`, an `Augmentation`, or None; of
+            events a name out of `kspike.events.augmentations()`, or an `EventAugmentation`.
             For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
         seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
             too.
@@ -53,7 +56,7 @@ class Recipe:
     weight_decay: float = 0.01
     label_smoothing: float = 0.0
     clip_norm: float | None = 1.0
-    augment: str | Augmentation | None = None
+    augment: str | Augmentation | EventAugmentation | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,14 +77,13 @@ class Recipe:
             _check(_is_number(self.clip_norm) and self.clip_norm > 0, "clip_norm", "above 0, or None", self.clip_norm)
             object.__setattr__(self, "clip_norm", float(self.clip_norm))
         if isinstance(self.augment, Mapping):
-            object.__setattr__(self, "augment", Augmentation.from_dict(self.augment))
-        if isinstance(self.augment, str) and self.augment not in datasets.augmentations():
-            near = difflib.get_close_matches(self.augment, datasets.augmentations(), 1)
+            object.__setattr__(self, "augment", from_dict(self.augment))
+        names = dict.fromkeys((*datasets.augmentations(), *datasets.events.augmentations()))
+        if isinstance(self.augment, str) and self.augment not in names:
+            near = difflib.get_close_matches(self.augment, names, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(datasets.augmentations())}."
-            )
-        known = self.augment is None or isinstance(self.augment, (str, Augmentation))
+            raise ValueError(f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(names)}.")
+        known = self.augment is None or isinstance(self.augment, (str, Augmentation, EventAugmentation))
         _check(known, "augment", "a name, a kspike.data.Augmentation or None", self.augment)
 
     def replace(self, **changes: Any) -> Recipe:
@@ -97,7 +99,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if isinstance(self.augment, Augmentation):
+        if isinstance(self.augment, (Augmentation, EventAugmentation)):
             values["augment"] = self.augment.to_dict()
         return values
 

@@ -15,20 +15,31 @@ from kspike.space import Gene, Genome, SearchSpace, Slot
 
 
 def declare(hp: keras_tuner.HyperParameters, space: SearchSpace) -> None:
-    """Declares one Choice a slot of the space, active where the depth has its block and the words have a use for it.
+    """Declares one Choice a slot, active where its stage's depth has its block and the words have a use for it.
 
     Choices of a word are its labels: `gate`, `gate(bias=False)`.
     """
-    depths = next((gene.choices for gene in space.genes if gene.name == "depth"), ())
     for at, slot in enumerate(space.slots):
-        deep = [d for d in depths if slot.block is not None and d > slot.block]
-        below = {"depth": deep} if deep and len(deep) < len(depths) else {}
+        below = _deep_enough(space, slot)
         for words in space.conditions.scopes(at):  # several: active in any of them
             if words:
                 _declare_under(hp, slot, {**below, **words})
                 continue
-            with hp.conditional_scope("depth", deep) if below else contextlib.nullcontext():
+            with contextlib.ExitStack() as scopes:
+                for depth, deep in below.items():
+                    scopes.enter_context(hp.conditional_scope(depth, deep))
                 hp.Choice(slot.name, list(offered(slot.gene)))
+
+
+def _deep_enough(space: SearchSpace, slot: Slot) -> dict[str, list[int]]:
+    """Gene of a stage's depth -> its choices that have a slot's block; empty where all have."""
+    if slot.block is None:
+        return {}
+    stage = space.stage(slot.block)
+    depths = space.choices("depth", stage=stage)
+    deep = [depth for depth in depths if depth > slot.block - space.starts[stage]]
+    gene = space.depth_gene(stage)
+    return {gene.name: deep} if gene is not None and len(deep) < len(depths) else {}
 
 
 def _declare_under(hp: keras_tuner.HyperParameters, slot: Slot, scopes: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import copy
 import os
 from typing import Any
 
-from kspike import components
+from kspike import _stages, components
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.ann import ann_twin
 from kspike.zoo import naming
@@ -35,7 +35,7 @@ def card(name_or_folder: str | os.PathLike, *, directory: str | os.PathLike | No
 def render(metadata: dict[str, Any], config: dict[str, Any]) -> str:
     """Metadata and config -> the README.md of the entry."""
     name = naming.full_name(metadata["name"], metadata["version"])
-    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _numbers(metadata)]
+    parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _events(metadata), _numbers(metadata)]
     parts += [_energy(metadata, config)]
     parts += [_search(metadata), _training(metadata), _limits(metadata), _origin(metadata)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -47,13 +47,13 @@ def _summary(metadata: dict, config: dict) -> str:
     usual = {"lif": "LIF neurons", "plif": "LIF neurons with a learned time constant"}
     neuron = components.get("neuron", config["neuron"])
     neurons = usual.get(neuron.label, f"neurons {neuron.label}")
-    words = {role: config[role] for role in ("stem", "mixer", "mlp") if role in config}  # where not Spikformer's own
-    own = "".join(f", {role} {_labels(role, value)}" for role, value in words.items())
+    fields = {"stem": "stem", "downsample": "downsample", **components.BRANCHES, "head": "head"}
+    words = {field: config[field] for field in fields if field in config}  # where not Spikformer's own
+    own = "".join(f", {field} {_labels(fields[field], value)}" for field, value in words.items())
     return (
         f"A spiking transformer (Spikformer family) {found}{f' on {data}' if data else ''}: "
         f"{metadata['parameters']:,} parameters, "
-        f"{config['timesteps']} time steps, {config['depth']} block{'s' if config['depth'] > 1 else ''} of width "
-        f"{config['embed_dim']}{own}, {neurons}, "
+        f"{config['timesteps']} time steps, {_stages.in_words(config['depth'], config['embed_dim'])}{own}, {neurons}, "
         f"{config['residual']!r} shortcut."
     )
 
@@ -82,6 +82,29 @@ model = kspike.zoo.load(entry)
 images = kspike.zoo.preprocess(raw_images, entry)
 print(kspike.zoo.decode_predictions(model.predict(images), entry))
 ```"""
+
+
+def _events(metadata: dict) -> str:
+    """What the entry takes of an event camera; "" for images."""
+    events = metadata["input"].get("events")
+    if events is None:
+        return ""
+    height, width = events["sensor_size"]
+    framing = {key: value for key, value in events["framing"].items() if value not in (None, False)}
+    kind = "counts of events, not normalised" if events["counts"] else "no counts: the first convolution multiplies"
+    lines = [
+        "## Input",
+        "",
+        f"Recordings of an event camera of {height}x{width} "
+        f"pixels{' (SIMULATED)' if events['simulated'] else ''}, in "
+        f"frames {tuple(metadata['input']['shape'])} (time, height, width, channels): {kind}.",
+        f"Channels: {', '.join(events['polarities'])}. The largest number in training frames is "
+        f"{events['largest']:g}. Framing: {', '.join(f'{key}={value}' for key, value in framing.items())}. "
+        f"Split: {events['split']}.",
+    ]
+    if events["absent"]:
+        lines.append(f"Trained on a part of the set: {events['absent']}.")
+    return "\n".join(lines)
 
 
 def _numbers(metadata: dict) -> str:

@@ -19,10 +19,20 @@ LOGIT_TOLERANCE = 1e-5
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """A model's logits for each test image, with the labels. `logits`: `(n, classes)` float32; `labels`: `(n,)`."""
+    """A model's logits for each test image, with the labels. `logits`: `(n, classes)` float32; `labels`: `(n,)`.
+
+    Raises:
+        ValueError: logits that are not finite.
+    """
 
     logits: np.ndarray
     labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        if (bad := bad_rows(self.logits)) is not None:
+            raise ValueError(
+                f"Expected finite logits on the test images; those of {bad}. Clean the images: the weights are finite."
+            )
 
     @property
     def predictions(self) -> np.ndarray:
@@ -56,19 +66,19 @@ def batches(data: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
 
 def measure(model: Any, test: Any) -> Measured:
     """A model and test batches -> its logits and the labels, in the order of the data."""
-    check_weights(model, "the model", "Training diverged: take an earlier checkpoint.")
+    check(model)
     logits, labels = [], []
     for images, expected in batches(test):
         logits.append(np.asarray(model.predict_on_batch(images), dtype="float32"))
         labels.append(expected.astype("int64"))
     if not labels:
         raise ValueError("Expected test images; received data whose test split is empty.")
-    measured = Measured(np.concatenate(logits), np.concatenate(labels))
-    if (bad := bad_rows(measured.logits)) is not None:
-        raise ValueError(
-            f"Expected finite logits on the test images; those of {bad}. Clean the images: the weights are finite."
-        )
-    return measured
+    return Measured(np.concatenate(logits), np.concatenate(labels))
+
+
+def check(model: Any) -> None:
+    """Refuses a model whose weights are not finite, by ValueError."""
+    check_weights(model, "the model", "Training diverged: take an earlier checkpoint.")
 
 
 def agreement(measured: Measured, reference: Measured) -> dict:

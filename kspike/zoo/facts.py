@@ -124,6 +124,8 @@ def describe_data(data: Any, config: SpikformerConfig) -> dict:
             f"received {data.name!r} with {shape} and {classes}. Publish it with the data it was trained on."
         )
     stated = {"range": data.input_range, "mean": data.mean, "std": data.std}
+    if getattr(data, "events", None) is not None:
+        stated["events"] = data.stated_events
     numbers = {key: strict_json.plain(value, key) for key, value in stated.items()}
     names = None if data.class_names is None else [str(name) for name in data.class_names]
     origin = {key: strict_json.plain(getattr(data, key, None), key) for key in _ORIGIN}
@@ -151,7 +153,7 @@ def measure(
     """
     if data is None:
         return {"accuracy": None, "evaluation": None, "energy_mj": None, "energy": None, "predictions": None}
-    measured = evaluating.measure(model, data.test)
+    measured, energy = measure_both(model, data.test, convention)
     here = metadata["versions"]["backend"]
     name = naming.full_name(metadata["name"], metadata["version"])
     rows = {
@@ -162,18 +164,35 @@ def measure(
         "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,
         "interval": evaluating.interval(measured.correct, measured.n), "backends": rows,
     }  # fmt: skip
-    energy = measure_energy(model, data.test, convention)
     return {
         "accuracy": measured.accuracy, "evaluation": evaluation, "energy_mj": energy["energy_mj"],
         "energy": energy, "predictions": evaluating.pack(measured),
     }  # fmt: skip
 
 
-def measure_energy(model: Any, test: Any, convention: str | None) -> dict:
-    """A model and test batches -> estimated energy an image, with the convention that counts it and its source."""
+def measure_both(model: Any, test: Any, convention: str | None) -> tuple[evaluating.Measured, dict]:
+    """A model and test batches -> its logits, as a user gets them, and the estimated energy of an image.
+
+    In one pass, but where the one that is measured is not the user's: compiled, it is another program; neurons that
+    fire levels are measured in binary steps.
+    """
+    from kspike import cost
+    from kspike.cost.measured.measure import with_logits
+    from kspike.models.unrolled import leveled
+    from kspike.ops import compiles
+
+    rule: dict[str, Any] = {} if convention is None else {"convention": convention}
+    if compiles() or leveled(model) is not None:
+        return evaluating.measure(model, test), _energy(cost.measure(model, test, **rule))
+    evaluating.check(model)
+    report, logits, labels = with_logits(model, test, **rule)
+    return evaluating.Measured(logits, labels), _energy(report)
+
+
+def _energy(report: Any) -> dict:
+    """Estimated energy an image, with the convention that counts it and its source."""
     from kspike import cost
 
-    report = cost.measure(model, test) if convention is None else cost.measure(model, test, convention)
     name = getattr(report.convention, "name", report.convention)
     return {
         "energy_mj": float(report.energy_mj),

@@ -9,6 +9,8 @@ import numpy as np
 
 from kspike._messages import shown
 from kspike.zoo.entry import Entry
+from kspike.zoo.event_input import frames_of
+from kspike.zoo.inputs import check_shape, to_numpy
 
 
 def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.PathLike | None = None) -> np.ndarray:
@@ -16,14 +18,17 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
 
         y = ((x - lowest) / (highest - lowest) - mean) / std          per channel; range, mean and std from the card
 
+    Of an entry for event cameras: recordings -> frames, as its card says; counts stay as they are.
+
     Args:
         images: `(n, height, width, channels)`, or `(n, time, height, width, channels)` where the entry takes frames;
-            integers, or floats in the raw range.
+            integers, or floats in the raw range. For an entry of events also a recording (`kspike.events.Recording`, a
+            structured array, or a file's path), or a list of these.
         name: the entry's name or folder, as in `load`.
         directory: as in `load`.
 
     Returns:
-        float32 array of the same shape.
+        float32 array of the same shape; of recordings `(n, time, height, width, channels)`.
 
     Raises:
         ValueError: another shape or kind of number, NaN, values outside the raw range, images that are scaled already.
@@ -35,13 +40,15 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
     """
     entry = _open(name, directory, "images")
     stated = entry.metadata["input"]
+    if stated.get("events") is not None:
+        return frames_of(images, stated, entry.name)
     if stated.get("range") is None or stated.get("mean") is None or stated.get("std") is None:
         raise ValueError(
             f"Expected the card of {entry.name} to state range, mean and std; it was published without data. "
             "Normalise the images as its author did."
         )
-    array = _to_numpy(images)
-    _check_shape(array, tuple(stated["shape"]), entry.name)
+    array = to_numpy(images)
+    check_shape(array, tuple(stated["shape"]), entry.name)
     _check_values(array, stated["range"], entry.name)
     from kspike.data.normalization import normalize
 
@@ -72,7 +79,7 @@ def decode_predictions(
     classes = entry.config().num_classes
     if isinstance(top, bool) or not isinstance(top, int) or top < 1:
         raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
-    array = _to_numpy(logits).astype("float64")
+    array = to_numpy(logits).astype("float64")
     if array.ndim != 2 or array.shape[1] != classes:
         raise ValueError(
             f"Expected logits of shape (n, {classes}), one a class of {entry.name}; received {array.shape}. "
@@ -94,34 +101,6 @@ def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: s
             f"Expected the {first} first, then the name or the folder of an entry; received {shown(name)} in its place."
         )
     return Entry.open(name, directory)
-
-
-def _to_numpy(values: Any) -> np.ndarray:
-    if hasattr(values, "shape") and not isinstance(values, np.ndarray):
-        from keras import ops
-
-        values = ops.convert_to_numpy(values)
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"Expected one array of numbers; received {error}. Stack images of one size.") from None
-    if array.dtype.kind not in "uif":
-        raise ValueError(f"Expected whole or floating-point numbers; received dtype {array.dtype}.")
-    return array
-
-
-def _check_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    if array.shape == shape:
-        raise ValueError(
-            f"Expected a batch of images (n, *{shape}); received one image. Add the batch axis: images[None]."
-        )
-    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
-        kind = "(n, height, width, channels)" if len(shape) == 3 else "(n, time, height, width, channels)"
-        raise ValueError(
-            f"Expected images of shape (n, {', '.join(map(str, shape))}) for {name}, which is {kind}; received "
-            f"{array.shape}. "
-            "Resize them, or move the channels last."
-        )
 
 
 def _check_values(array: np.ndarray, span: list, name: str) -> None:

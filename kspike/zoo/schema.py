@@ -103,6 +103,32 @@ def _check_input(reader: _Reader) -> None:
             raise reader.wrong(key, f"{shape[-1]} numbers, one a channel")
         if key == "std" and values is not None and min(values) <= 0:
             raise reader.wrong(key, "positive numbers")
+    if reader.values.get("events") is not None:
+        _check_events(_Reader(reader.dict("events"), f"events of {reader.what}"), list(shape))
+
+
+def _check_events(reader: _Reader, shape: list) -> None:
+    """Checks that what a card says of recordings makes frames of the shape that it says."""
+    from kspike.data.events.framing import Framing
+    from kspike.data.events.mending import sensor_size
+
+    reader.text("split")
+    reader.number("largest")
+    for key in ("counts", "simulated", "normalised"):
+        if not isinstance(reader.values.get(key), bool):
+            raise reader.wrong(key, "true or false")
+    channels = reader.values.get("polarities")
+    if not isinstance(channels, list) or not all(isinstance(item, str) for item in channels):
+        raise reader.wrong("polarities", "a list of texts")
+    if not isinstance(reader.values.get("absent"), str):
+        raise reader.wrong("absent", "a text")
+    size = sensor_size(reader.numbers("sensor_size"), f"sensor_size in {reader.what}")
+    try:
+        made = Framing.from_dict(reader.dict("framing")).shape(size)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected 'framing' of {reader.what} to be a kspike.events.Framing: {error}") from None
+    if list(made) != shape:
+        raise ValueError(f"Expected 'framing' of {reader.what} to give the shape {shape}; it gives {list(made)}.")
 
 
 class _Reader:

@@ -120,16 +120,25 @@ def _data(entry: Entry, data: Any) -> Any:
     if data is not None or not stated:
         return data
     from kspike import data as sets
+    from kspike.data.loading import arguments_of
 
     # A name from a file must not choose code: TensorFlow Datasets imports packages for names with a namespace.
     name, shown = stated.get("name"), entry.metadata["input"]
     if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
         raise ValueError(f"Expected the card of {entry.name} to name a data set; received {name!r}. Give it as data=.")
-    return sets.load(name, image_size=tuple(shown["shape"][-3:-1]), mean=shown["mean"], std=shown["std"])
+    return sets.load(name, **arguments_of(shown))
 
 
 def _check_normalisation(entry: Entry, given: dict) -> None:
     stated = entry.metadata["input"]
+    here, there = (one.get("events") or {} for one in (given, stated))
+    for key in ("sensor_size", "framing", "split"):
+        if there.get(key) != here.get(key):
+            raise ValueError(
+                f"Expected events of the {key} {there.get(key)} {entry.name} was trained with; received "
+                f"{here.get(key)}. "
+                "Load them with framing= and split= of the card's input."
+            )
     for key in ("range", "mean", "std"):
         if stated.get(key) is not None and not np.allclose(stated[key], given[key], atol=1e-6):
             raise ValueError(
@@ -140,9 +149,9 @@ def _check_normalisation(entry: Entry, given: dict) -> None:
 
 def _compare(report: VerificationReport, card: dict, model: Any, data: Any) -> VerificationReport:
     published = evaluating.unpack(card.get("predictions"))  # first: a damaged record is told before the work
-    measured = evaluating.measure(model, data.test)
     convention = (card.get("energy") or {}).get("convention")
-    energy = facts.measure_energy(model, data.test, convention)["energy_mj"]
+    measured, charged = facts.measure_both(model, data.test, convention)
+    energy = charged["energy_mj"]
     found = dataclasses.replace(report, accuracy=measured.accuracy, energy_mj=energy)
     shown = f"{100 * measured.accuracy:.2f} % ({measured.correct}/{measured.n})"
     stated = card.get("evaluation")

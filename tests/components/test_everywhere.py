@@ -154,6 +154,11 @@ def stopped_early(w):
     assert np.median(np.abs(np.asarray(found.logits) - logits(w.model, w)).max(axis=1)) < 1e-5
 
 
+def no_levels(w):
+    with pytest.raises(ValueError, match="alif fires 0 and 1"):
+        kspike.models.unroll(w.model)
+
+
 def firing(w):
     model = awake(kspike.Spikformer(w.config))
     metric = kspike.metrics.FiringRate(model)
@@ -286,6 +291,7 @@ CALLS = {
     "kspike.models.anytime": every_step,
     "kspike.models.early_exit": stopped_early,
     "kspike.models.exit_curve": lambda w: equal(True, kspike.models.exit_curve(w.model, w.data) is not None),
+    "kspike.models.unroll": no_levels,
     "kspike.space.Genome": written,
     "kspike.space.Genome.from_dict": written,
     "kspike.space.SearchSpace": lambda w: equal(w.config, SearchSpace(w.config, mlp_ratio=(1, 2)).base),

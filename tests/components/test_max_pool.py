@@ -1,6 +1,7 @@
 """The max-pool mixer: the pool of stride 1 is the stem's in all but the stride, to nan and to costs."""
 
 import numpy as np
+import pytest
 
 import kspike
 from kspike import layers
@@ -18,12 +19,30 @@ def test_nan_passes_to_the_tokens_around_it_and_to_no_other():
     assert not np.isnan(y[..., 1]).any()
 
 
-def test_measured_costs_see_what_goes_into_it():
+@pytest.mark.parametrize(
+    "fields, pools", [({"mixer": "max_pool"}, 1), ({"mixer": {"name": "sdsa1", "events": True}}, 4)]
+)
+def test_measured_costs_see_what_goes_into_it(fields, pools):
     config = kspike.SpikformerConfig(
         input_shape=(8, 8, 1), num_classes=3, timesteps=2, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1,
-        residual="membrane", mixer="max_pool", stem_pool=(False, False, False, True),
+        residual="membrane", stem_pool=(False, False, False, True), **fields,
     )  # fmt: skip
     signals, _ = probe_of(kspike.Spikformer(config)).run(np.zeros((2, 8, 8, 1), "float32"))
-    pooled = {signal.tap: signal.elements for signal in signals if signal.role == "pool"}
-    row = next(row for row in kspike.cost.table(config) if row.name == "block_0/attention/pool")
-    assert pooled["block_0/attention/pool"] == row.pooled * row.steps == 16 * 16 * 2
+    pooled = [s for s in signals if s.role == "pool" and s.tap.startswith("block_0/attention/pool")]
+    assert [signal.steps for signal in pooled] == [2] * pools
+    closed = sum(
+        row.pooled * row.steps for row in kspike.cost.table(config) if row.name.startswith("block_0/attention")
+    )
+    assert sum(signal.elements for signal in pooled) == closed == 16 * 16 * 2 * pools
+
+
+@pytest.mark.parametrize("stem, residual", [("peds", "add"), ("embed_max", "membrane")])
+def test_measured_costs_see_the_pools_of_a_stem_of_events(stem, residual):
+    config = kspike.SpikformerConfig(
+        input_shape=(2, 16, 16, 2), timesteps=2, num_classes=3, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1,
+        residual=residual, stem={"name": stem, "events": True},
+    )  # fmt: skip
+    signals, _ = probe_of(kspike.Spikformer(config)).run(np.zeros((2, *config.input_shape), "float32"))
+    pooled = [signal.elements for signal in signals if signal.role == "pool"]
+    assert pooled == [2 * 16 * 16 * 4, 2 * 8 * 8 * 8, 2 * 4 * 4 * 16]
+    assert sum(pooled) == sum(row.pooled * row.steps for row in kspike.cost.table(config))

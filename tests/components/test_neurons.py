@@ -1,5 +1,6 @@
 """Neuron components run step by step: as the fused LIF, by hand-worked numbers, over any T, on and on; refusals."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 
 import kspike
-from kspike import layers
+from kspike import components, layers
 from kspike.layers import stepping
 from kspike.models import anytime, early_exit
+from tests.components.own import temporary  # noqa: F401
 from tests.components.written import ALIF, SteppedLIF, SteppedPLIF
 from tests.helpers import input_gradient, run, to_numpy, wake, weight_gradients
 
@@ -58,6 +60,61 @@ def test_the_step_of_plif_is_the_fused_plif():
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5, atol=1e-6)
 
 
+def test_the_fused_if_is_its_step_to_the_bit():
+    options = [{"v_reset": v_reset, "detach_reset": d} for v_reset in (0.0, None, -0.5) for d in (True, False)]
+    x = currents(len(options), 3, 6, 40)
+    upstream = np.random.default_rng(1).normal(size=x.shape).astype("float32")
+    pair = [all_of([layers.Neuron(name, **each) for each in options]) for name in ("if", "written_if")]
+    (spikes, gradient), (found, other) = (input_gradient(each, x, upstream) for each in pair)
+    np.testing.assert_array_equal(found, spikes)
+    np.testing.assert_allclose(gradient, other, rtol=1e-6, atol=1e-6)
+    assert 0.1 < spikes.mean() < 0.95
+
+
+def test_a_fused_neuron_starts_where_the_last_call_ended():
+    x = currents(2, 6, 9)
+    neuron = layers.Neuron("if", v_reset=-0.5)
+    fires = lambda x: to_numpy(neuron(keras.ops.convert_to_tensor(x)))  # not compiled: it puts its potentials aside
+    whole = fires(x)
+    neuron.resume(neuron.start)
+    parts = [fires(x[:, :4]), fires(x[:, 4:])]
+    np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
+    neuron.resume(None)
+    np.testing.assert_array_equal(fires(x), whole)
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_step_that_is_not_the_fused_pass_it_names_is_refused():
+    @components.register("neuron", "no_lif")
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class NoLIF(SteppedLIF):
+        fused = {"tau": 5.0}
+
+    with pytest.raises(ValueError, match="no_lif.*fused"):
+        components.check(NoLIF())
+
+
+@pytest.mark.usefixtures("temporary")
+def test_fused_constants_that_nobody_knows_are_refused():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Wrong(components.Neuron):
+        fused = {"tau_": 2.0}
+
+        def step(self, x, v, *, charge, spike):
+            return spike(charge(v, x)), (v,)
+
+    with pytest.raises(ValueError, match="'tau_'.*did you mean 'tau'"):
+        components.register("neuron", "wrong_constants")(Wrong)
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class TwoStates(Wrong):
+        fused = True
+        states = {"v": "rest", "a": 0.0}
+
+    with pytest.raises(ValueError, match="one state"):
+        components.register("neuron", "two_states")(TwoStates)
+
+
 def test_if_by_hand():
     """h: 0.5, 1 (fires, at the threshold), 0.75, 0.875, 1.125 (fires), -0.5, 0.5."""
     x = np.array([0.5, 0.5, 0.75, 0.125, 0.25, -0.5, 1.0], "float32").reshape(1, 7, 1)
@@ -78,6 +135,22 @@ def test_the_gradient_of_if_by_hand():
     quiet = [slope(-0.5) + slope(-0.25), slope(-0.25)]
     fired = [slope(0.0), slope(-0.75)]  # nothing of the first step is left in the second
     np.testing.assert_allclose(gradient[..., 0], [quiet, fired], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("tau", "v_threshold", "an_or"), [(2.0, 0.5, True), (1.25, 0.75, True), (2.0, 0.625, False)])
+def test_the_neuron_of_token_qk_is_an_or_where_a_single_spike_meets_its_threshold(tau, v_threshold, an_or):
+    """Above 1 / tau it needs two spikes, or one and what is left of the step before."""
+    fired = np.random.default_rng(0).random((4, 7, 20, 3)) < 0.2
+    spikes = run(layers.LIF(tau=tau, v_threshold=v_threshold), fired.sum(-1).astype("float32"))
+    assert np.array_equal(spikes, fired.any(-1)) is an_or
+    assert 0.1 < spikes.mean() < 0.9
+
+
+def test_the_gradient_of_that_neuron_reaches_back_over_silent_steps():
+    x = np.array([0.0, 0.0, 1.0, 0.0], "float32").reshape(1, 4, 1)
+    upstream = np.array([0.0, 0.0, 1.0, 0.0], "float32").reshape(1, 4, 1)
+    _, gradient = input_gradient(layers.LIF(v_threshold=0.5), x, upstream)
+    np.testing.assert_allclose(gradient.ravel(), [0.125, 0.25, 0.5, 0.0])  # of slope 1 at the threshold
 
 
 def test_a_neuron_with_a_soft_reset_of_its_own_by_hand():
@@ -104,7 +177,7 @@ def counted(function, calls):
     return call
 
 
-@pytest.mark.parametrize("neuron", ["written_alif", "written_plif", "written_stateless"])
+@pytest.mark.parametrize("neuron", ["written_alif", "written_plif"])
 def test_a_long_time_is_a_scan_of_the_same_numbers(neuron, monkeypatch):
     monkeypatch.setattr(stepping, "WRITTEN_OUT", 8)  # XLA takes long over forty steps written out
     x = currents(2, 12, 6)
@@ -126,7 +199,8 @@ def test_more_steps_than_are_written_out_are_scanned(monkeypatch):
     scans = []
     monkeypatch.setattr(keras.ops, "scan", counted(keras.ops.scan, scans))
     for steps in (stepping.WRITTEN_OUT, stepping.WRITTEN_OUT + 1):
-        run(layers.Neuron("written_stateless"), currents(1, steps, 2))
+        run(layers.Neuron("written_alif"), currents(1, steps, 2))
+        run(layers.Neuron("written_stateless"), currents(1, steps, 2))  # its steps are one
     assert len(scans) == 1
 
 

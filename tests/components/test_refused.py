@@ -72,8 +72,11 @@ def test_an_unknown_component_or_setting_is_named_with_what_may_be_meant():
     ("declared", "match"),
     [
         ({"proj": parts.Dense("width", "widht")}, "proj names the size 'widht' .did you mean 'width'"),
-        ({"proj": parts.Dense("width", "width/3")}, "proj names the size 'width/3'"),
+        ({"proj": parts.Dense("width", "width/3")}, "proj names the size 'width/3'.*as in 'width/8' and 'width.4'"),
+        ({"proj": parts.Dense("width", "width*16")}, "proj names the size 'width.16'"),
+        ({"proj": parts.Dense("width", "2*width")}, "proj names the size '2.width'"),
         ({"fire": parts.Neuron("atention", "width")}, "neuron kind 'atention' .did you mean 'attention'"),
+        ({"fire": parts.Neuron("proj", "width", of="porj")}, "fire is of 'porj', which is no part before it"),
         ({"no name": parts.Norm("width")}, "'no name' names a part"),
         ({"proj": "dense"}, "proj must be a part of kspike.components.parts, got str"),
         (["proj"], "must give a dict from name to part"),

@@ -6,7 +6,7 @@ import keras
 
 from kspike import components
 from kspike.components import parts
-from kspike.components.neurons import lif
+from kspike.components.neurons import integrate, lif
 
 
 @components.register("mixer", "written_gate")
@@ -80,6 +80,12 @@ class Soft(components.Neuron):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SteppedLIF(lif.LIF):
     """LIF without its fused pass: a subclass has none."""
+
+
+@components.register("neuron", "written_if")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SteppedIF(integrate.IF):
+    """IF without the fused pass."""
 
 
 @components.register("neuron", "written_plif")

@@ -13,6 +13,7 @@ from kspike.ops import jit
 from kspike.space import SearchSpace
 from tests.cost.networks import images, random_config
 from tests.helpers import BACKEND
+from tests.space import staged
 
 # Shapes are the same everywhere, and jax takes seconds to build a model: the many seeds run on torch.
 SEEDS = range({"torch": 6, "tensorflow": 2, "jax": 1}[BACKEND])
@@ -151,6 +152,22 @@ def test_a_population_is_counted_as_its_configs_are():
         np.testing.assert_array_equal(cost.parameters(sizes), cost.parameters(configs))
         for counting in cost.COUNTINGS:
             np.testing.assert_array_equal(cost.flops(sizes, counting), cost.flops(configs, counting))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", sorted(staged.SPACES))
+def test_a_population_with_stages_is_counted_row_by_row_as_its_configs_are(name):
+    space = staged.SPACES[name]
+    indices = np.random.default_rng(0).integers(0, space.cardinalities, (25, len(space.slots)))
+    sizes = cost.Sizes.of_space(space, indices)
+    configs = [space.decode(row).to_config() for row in indices]
+    found, expected = ({row.name: row for row in cost.table(s)} for s in (sizes, cost.Sizes.of_configs(configs)))
+    for row in [row for row in found if row not in expected]:
+        assert not np.any(found.pop(row).flops("full"))  # of blocks that none of these has
+    assert set(found) == set(expected)
+    for row, numbers in expected.items():
+        for field, value in vars(numbers).items():
+            np.testing.assert_array_equal(getattr(found[row], field), value, err_msg=f"{row} {field}")
 
 
 @pytest.mark.shared

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from kspike import cost
+from kspike.layers import products
 from tests.helpers import to_numpy
 
 layers = keras.layers
@@ -22,6 +23,10 @@ def test_pairs_that_meet_are_what_the_layers_themselves_add_up():
         layers.Conv2D(4, 3, groups=2, name="grouped"),
         layers.Conv2D(3, 2, dilation_rate=2, padding="same", name="dilated"),
         layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same", name="depthwise"),
+        products.Conv2D(6, 3, strides=2, padding="same", name="padded_around"),  # 6 pixels: Keras would pad one side
+        products.Conv2D(3, 7, strides=2, padding="same", name="large"),
+        products.Conv2D(3, 1, strides=4, padding="same", name="sampled"),
+        products.DepthwiseConv2D(3, strides=2, padding="same", name="depthwise_around"),
         layers.Conv2DTranspose(3, 3, strides=2, padding="same", name="transposed"),
         layers.TimeDistributed(layers.Conv1D(3, 3, padding="causal"), name="timed"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from kspike import layers
 from kspike.components import geometry
-from tests.golden import networks
+from tests.golden import networks, throwaway
 from tests.golden.networks import Entry
 
 
@@ -26,12 +27,16 @@ class Golden:
         products: golden name of a product -> ours; the normalisation behind it is found beside both.
         neurons: golden name -> ours, in running order.
         unused: golden weights of what never runs.
+        role: "stem" or "downsample", which work on images; "" of what works on tokens.
+        exact: golden name of a product or a normalisation -> ours, where the two are named each by itself.
     """
 
     make: Callable[[dict[str, Any]], Any]
     products: Mapping[str, str]
     neurons: Mapping[str, str]
     unused: tuple[str, ...] = ()
+    role: str = ""
+    exact: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class _Added(layers.Component):
@@ -45,7 +50,8 @@ def _mixer(name: str, **settings: Any) -> Callable[[dict[str, Any]], Any]:
     def make(given: dict[str, Any]) -> Any:
         neuron = given.get("spike_mode", "lif")
         made = _Added if settings else layers.Component
-        return made(name, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
+        said = {"name": name, "events": True} if given.get("dvs") else name
+        return made(said, num_heads=given["num_heads"], qkv_bias=False, neuron=neuron, **settings)
 
     return make
 
@@ -56,8 +62,11 @@ def _block(mixer: str) -> Callable[[dict[str, Any]], Any]:
     )
 
 
-def _stem(name: str) -> Callable[[dict[str, Any]], Any]:
-    return lambda given: layers.Component(name, role="stem", embed_dim=given["embed_dims"], residual="membrane")
+def _images(role: str, name: str, residual: str = "membrane", **settings: Any) -> dict[str, Any]:
+    """`make` and `role` of a stem or a downsampling."""
+    said = {"name": name, **settings}
+    make = lambda given: layers.Component(said, role=role, embed_dim=given["embed_dims"], residual=residual)
+    return {"make": make, "role": role}
 
 
 def _letters(letters: str, ours: str, before: str = "", where: str = "") -> dict[str, str]:
@@ -140,6 +149,9 @@ PARTS = {
     "part_sdsa1_plif": Golden(
         _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.", "attn_lif.")
     ),
+    "part_sdsa1_events": Golden(
+        _mixer("sdsa1", residual="membrane"), {**_QKV, **_PROJ}, _SDSA, unused=("talking_heads.",)
+    ),
     "part_sdt_block": Golden(
         _block("sdsa1"),
         {**_BLOCK_QKV, **_BLOCK_PROJ, **_MLP},
@@ -157,14 +169,152 @@ PARTS = {
         {"fc1_lif": "input_neuron", "fc2_lif": "fc1_neuron"},
     ),
     "part_sdt_sps": Golden(
-        _stem("sdt"),
-        {"proj": "conv_0", "proj1": "conv_1", "proj2": "conv_2", "proj3": "conv_3", "rpe": "rpe_conv"},
-        {"proj_lif": "neuron_0", "proj_lif1": "neuron_1", "proj_lif2": "neuron_2", "proj_lif3": "neuron_3"},
+        **_images("stem", "sdt"),
+        products={"proj": "conv_0", "proj1": "conv_1", "proj2": "conv_2", "proj3": "conv_3", "rpe": "rpe_conv"},
+        neurons={"proj_lif": "neuron_0", "proj_lif1": "neuron_1", "proj_lif2": "neuron_2", "proj_lif3": "neuron_3"},
     ),
     "part_sf_tokenizer": Golden(
-        _stem("spikingformer"),
-        {f"block{i}": f"conv_{i}" for i in range(5)},
-        {f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
+        **_images("stem", "spikingformer"),
+        products={f"block{i}": f"conv_{i}" for i in range(5)},
+        neurons={f"block{i}_lif": f"neuron_{i}" for i in range(1, 5)},
+    ),
+    "part_qk_embed_init": Golden(
+        **_images("stem", "peds", "add"),
+        products={"proj": "conv_0", "proj1": "conv_1", "proj_res": "res_conv"},
+        neurons={"proj_lif": "neuron_0", "proj1_lif": "neuron_1", "proj_res_lif": "res_neuron"},
+    ),
+    "part_qk_embed_init_events": Golden(
+        **_images("stem", "peds", "add", events=True),
+        products={
+            "proj": "conv_0",
+            "proj1": "conv_1",
+            "proj2": "conv_2",
+            "proj3": "conv_3",
+            "proj_res": "res_conv",
+        },
+        neurons={
+            "proj_lif": "neuron_0",
+            "proj1_lif": "neuron_1",
+            "proj2_lif": "neuron_2",
+            "proj3_lif": "neuron_3",
+            "proj_res_lif": "res_neuron",
+        },
+    ),
+    "part_qk_embed_stage": Golden(
+        **_images("downsample", "peds", "add"),
+        products={"proj3": "conv_0", "proj4": "conv_1", "proj_res": "res_conv"},
+        neurons={"proj3_lif": "neuron_0", "proj4_lif": "neuron_1", "proj_res_lif": "res_neuron"},
+    ),
+    "part_max_embed_orig": Golden(
+        **_images("stem", "embed_max"),
+        products={"proj": "conv_0", "embed1.embed": "conv_1", "embed2.embed": "res_conv"},
+        neurons={"embed1.embed_lif": "neuron_1", "embed2.embed_lif": "res_neuron"},
+    ),
+    "part_max_embed_plus_events": Golden(
+        **_images("stem", "embed_max", events=True),
+        products={
+            "proj": "conv_0",
+            **{f"max_embed{i}.embed": f"conv_{i}" for i in (1, 2, 3)},
+            "embed1.embed": "res_conv",
+        },
+        neurons={f"max_embed{i}.embed_lif": f"neuron_{i}" for i in (1, 2, 3)},
+    ),
+    "part_max_embed_max": Golden(
+        **_images("downsample", "embed_max"),
+        products={"max_embed1.embed": "conv_0", "embed1.embed": "conv_1", "max_embed2.embed": "res_conv"},
+        neurons={"max_embed1.embed_lif": "neuron_0", "embed1.embed_lif": "neuron_1"},
+    ),
+    "part_max_embed_1max": Golden(
+        **_images("downsample", "embed_1max"),
+        products={"embed1.embed": "conv_0", "max_embed1.embed": "conv_1", "embed2.embed": "res_conv"},
+        neurons={"embed1.embed_lif": "neuron_0", "max_embed1.embed_lif": "neuron_1"},
+    ),
+    "part_v2_downsample": Golden(
+        **_images("downsample", "strided"), products={"encode": "conv"}, neurons={"encode_lif": "neuron"}
+    ),
+}
+
+
+def _repconv(golden: str, ours: str) -> dict[str, str]:
+    return {
+        f"{golden}.body.0": f"{ours}_in",
+        f"{golden}.body.1.bn": f"{ours}_border",
+        f"{golden}.body.2.0": f"{ours}_dw",
+        f"{golden}.body.2.1": f"{ours}_out",
+        f"{golden}.body.2.2": f"{ours}_inner_norm",
+    }
+
+
+#: Levels of the golden integer neurons.
+LEVELS = 4
+_V3 = {"residual": "membrane", "neuron": "integer"}
+PARTS |= {
+    "part_repconv": Golden(
+        lambda given: throwaway.layer(),
+        {},
+        {},
+        exact={golden.removeprefix("."): ours for golden, ours in _repconv("", "own").items()},
+    ),
+    "part_sdsa3": Golden(
+        lambda given: layers.Component("sdsa3", num_heads=given["num_heads"], residual="membrane"),
+        {},
+        {"head_lif": "input_neuron", **{f"{c}_lif": f"{c}_neuron" for c in "qkv"}, "attn_lif": "attention_neuron"},
+        exact={
+            golden: ours
+            for name in ("q", "k", "v", "proj")
+            for golden, ours in {**_repconv(f"{name}_conv.0", name), f"{name}_conv.1": f"{name}_norm"}.items()
+        },
+    ),
+    "part_v2_sepconv": Golden(
+        lambda given: layers.Component("sepconv", residual="membrane"),
+        {},
+        {"lif1": "input_neuron", "lif2": "pw1_neuron"},
+        exact={"pwconv1": "pw1", "bn1": "pw1_norm", "dwconv": "dw", "pwconv2": "pw2", "bn2": "pw2_norm"},
+    ),
+    "part_v2_convblock": Golden(
+        lambda given: layers.SpikformerBlock(1, given["mlp_ratio"], mixer="sepconv", mlp="conv", residual="membrane"),
+        {},
+        {
+            "Conv.lif1": "attention/input_neuron",
+            "Conv.lif2": "attention/pw1_neuron",
+            "lif1": "mlp/input_neuron",
+            "lif2": "mlp/conv1_neuron",
+        },
+        exact={
+            **{f"Conv.pwconv{i}": f"attention/pw{i}" for i in (1, 2)},
+            **{f"Conv.bn{i}": f"attention/pw{i}_norm" for i in (1, 2)},
+            "Conv.dwconv": "attention/dw",
+            **{f"conv{i}": f"mlp/conv{i}" for i in (1, 2)},
+            **{f"bn{i}": f"mlp/conv{i}_norm" for i in (1, 2)},
+        },
+    ),
+    "part_v3_attention": Golden(
+        lambda given: layers.Component(
+            {"name": "v3_attention", "expansion": given["lamda_ratio"]}, num_heads=given["num_heads"], **_V3
+        ),
+        {},
+        {
+            "head_spike": "input_neuron",
+            "q_spike": "query_key_neuron:0/2",
+            "k_spike": "query_key_neuron:1/2",
+            "v_spike": "value_neuron",
+            "attn_spike": "attention_neuron",
+        },
+        exact={
+            f"{golden}_conv.{i}": re.sub(r"^\w+", rf"\g<0>{'_norm' * i}", ours)
+            for golden, ours in {"q": "query_key:0/2", "k": "query_key:1/2", "v": "value", "proj": "proj"}.items()
+            for i in (0, 1)
+        },
+    ),
+    "part_v3_sepconv": Golden(
+        lambda given: layers.Component({"name": "sepconv_spike", "kernel": given["kernel_size"]}, **_V3),
+        {},
+        {"spike1": "input_neuron", "spike2": "pw1_neuron", "spike3": "dw_neuron"},
+        exact={
+            f"{golden}.{i}": f"{ours}{'_norm' * i}"
+            for golden, ours in (("pwconv1", "pw1"), ("dwconv", "dw"), ("pwconv2", "pw2"))
+            for i in (0, 1)
+        },
     ),
 }
 NAMES = tuple(PARTS)
@@ -179,15 +329,19 @@ def layer_of(name: str) -> keras.layers.Layer:
     return layer
 
 
-def is_stem(name: str) -> bool:
-    """Whether it takes images."""
-    return any(ours.startswith("conv_") for ours in PARTS[name].products.values())
-
-
 def inputs(name: str, key: str = "x") -> np.ndarray:
     """A golden array of the shape of the input, as we have it."""
     x = networks.load(name)[key]
-    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if is_stem(name) else tokens(x)
+    return np.ascontiguousarray(x.transpose(1, 0, 3, 4, 2)) if PARTS[name].role == "stem" else outputs(name, key)
+
+
+def outputs(name: str, key: str) -> np.ndarray:
+    """A golden array of the shape of the output, as we have it.
+
+    Spike-driven Transformer V3 and RepConv have no time: (batch, channels, height, width).
+    """
+    x = networks.load(name)[key]
+    return tokens(x[None] if x.ndim == 4 else x)
 
 
 def tokens(x: np.ndarray) -> np.ndarray:
@@ -208,10 +362,11 @@ def _split(ours: str) -> tuple[str, int, int]:
     return path, int(part or 0), int(of or 1)
 
 
-def _norm_path(product: str) -> str:
+def _norm_path(product: str, layer: Any) -> str:
     where, slash, name = product.rpartition("/")
-    own = name.replace("conv_", "norm_") if name.startswith("conv_") else f"{name.removesuffix('_conv')}_norm"
-    return f"{where}{slash}{own if name != 'conv' else 'conv_norm'}"
+    declared = (getattr(layer, where) if where else layer).declared
+    names = (name.replace("conv", "norm"), f"{name.removesuffix('_conv')}_norm", f"{name}_norm")
+    return f"{where}{slash}{next(each for each in names if each != name and each in declared)}"
 
 
 def _depthwise(w: np.ndarray) -> np.ndarray:
@@ -224,7 +379,7 @@ def _dense(w: np.ndarray) -> np.ndarray:
 
 def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]:
     path, part, of = _split(ours)
-    product, norm = _part(layer, path), _part(layer, _norm_path(path))
+    product, norm = _part(layer, path), _part(layer, _norm_path(path, layer))
     layout: Callable = _dense
     if isinstance(product, keras.layers.DepthwiseConv2D):
         layout = _depthwise
@@ -241,11 +396,26 @@ def _product(golden: str, ours: str, layer: Any, known: set[str]) -> list[Entry]
     return found + networks._norm(norm_name, norm, part, of)
 
 
+def _exact(golden: str, path: str, layer: Any) -> list[Entry]:
+    path, part, of = _split(path)
+    ours = _part(layer, path)
+    if hasattr(ours, "gamma"):
+        return networks._norm(golden, ours, part, of)
+    layout: Callable = _dense
+    if isinstance(ours, keras.layers.DepthwiseConv2D):
+        layout = _depthwise
+    elif isinstance(ours, keras.layers.Conv2D):
+        layout = networks._conv
+    found = [Entry(f"{golden}.weight", ours.kernel, layout, part, of)]
+    return [*found, Entry(f"{golden}.bias", ours.bias, networks._same, part, of)] if ours.use_bias else found
+
+
 def entries(layer: Any, name: str) -> list[Entry]:
     """Every weight of the layer, by its golden name."""
     golden, spec = networks.load(name), PARTS[name]
     known = {key[2:] for key in golden if key.startswith("w/")}
     found = [entry for g, ours in spec.products.items() for entry in _product(g, ours, layer, known)]
+    found += [entry for g, ours in spec.exact.items() for entry in _exact(g, ours, layer)]
     for g, ours in spec.neurons.items():
         if f"{g}.w" in known:
             path, part, of = _split(ours)
@@ -285,9 +455,9 @@ def neurons(layer: Any, name: str) -> dict[str, tuple[Any, int, int]]:
 def count(layer: Any, name: str, golden: str) -> int:
     """Numbers of a channel over which a normalisation averages: time x batch x tokens, or pixels where it stands."""
     x = inputs(name)
-    if not is_stem(name):
+    if not PARTS[name].role:
         return int(np.prod(x.shape[:3]))
-    where = geometry.grids(layer.declared, x.shape[2:4])
+    where = geometry.grids(layer.declared, networks.load(name)["x"].shape[-2:])
     variable = next(entry.variable for entry in entries(layer, name) if entry.name == golden)
     norm = next(
         n
@@ -301,12 +471,14 @@ def count(layer: Any, name: str, golden: str) -> int:
 def spikes(name: str, neuron: str) -> np.ndarray:
     """The golden spikes of a neuron in inference mode, (batch, time, tokens, channels)."""
     shape = _described(name)[neuron]["shape"]
+    if _of_levels(name):
+        return tokens(networks.load(name)[f"spikes/{neuron}"][None]).astype("float32") / LEVELS
     flat = np.unpackbits(networks.load(name)[f"spikes/{neuron}"], count=int(np.prod(shape)))
     time, batch = networks.load(name)["x"].shape[:2]
     if "talking_heads" in neuron:  # (time, batch, heads, 1, channels of a head)
         shape = (time, batch, shape[2] * shape[4], 1)
     flat = flat.reshape((time, batch, *shape[-2:]) if len(shape) == 3 else shape)
-    maps = is_stem(name) and len(shape) == 5
+    maps = bool(PARTS[name].role) and len(shape) == 5
     return (flat.transpose(1, 0, 3, 4, 2) if maps else tokens(flat)).astype("float32")
 
 
@@ -315,11 +487,18 @@ def training_hash(name: str, neuron: str) -> str:
     return _described(name)[neuron]["sha256_training"]
 
 
-def hash_of(found: np.ndarray) -> str:
-    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), packed in the golden order."""
+def hash_of(name: str, found: np.ndarray) -> str:
+    """The first 16 hex digits of the SHA-256 of spikes (batch, time, tokens, channels), stored as the golden ones."""
     axes = (1, 0, 4, 2, 3) if found.ndim == 5 else (1, 0, 3, 2)
+    if _of_levels(name):
+        return hashlib.sha256((found * LEVELS).transpose(axes).astype("uint8").tobytes()).hexdigest()[:16]
     packed = np.packbits(found.transpose(axes).astype("uint8").reshape(-1))
     return hashlib.sha256(packed.tobytes()).hexdigest()[:16]
+
+
+def _of_levels(name: str) -> bool:
+    """Whether its neurons are integer ones, whose levels are stored as they are."""
+    return name.startswith("part_v3_")
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -9,8 +9,29 @@ from tests.helpers import BACKEND
 
 LACKS = {
     "torch": ("attend_chosen",),
-    "jax": ("lif_from", "batch_norm", "by_parts", "clip_each", "recorded"),
-    "tensorflow": ("lif_from", "batch_norm", "by_parts", "clip_each", "recorded"),
+    "jax": (
+        "charge",
+        "reset",
+        "run_program",
+        "level",
+        "lif_from",
+        "batch_norm",
+        "by_parts",
+        "parts_of",
+        "clip_each",
+        "recorded",
+    ),
+    "tensorflow": (
+        "charge",
+        "reset",
+        "level",
+        "lif_from",
+        "batch_norm",
+        "by_parts",
+        "parts_of",
+        "clip_each",
+        "recorded",
+    ),
 }
 
 

@@ -170,6 +170,38 @@ def test_heads_of_a_width_picked_by_an_index_attend_as_heads_of_that_width(token
             np.testing.assert_allclose(found[..., :size], gradient[..., :size], rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("tokens", [3, 33])
+def test_values_may_have_more_channels_than_queries_and_keys(tokens, chosen):
+    """Heads of 4 channels, of 12 in v; with k^T v first (33 tokens) and with q k^T first."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((2, 2, tokens, 2, 4 + 4 + 12)) < 0.4).astype("float32")
+    grad_output = rng.normal(size=(2, 2, tokens, 24)).astype("float32")
+
+    def attended(x):
+        parts = x[..., :4], x[..., 4:8], x[..., 8:]
+        if not chosen:
+            return ops.attend(*parts)
+        parts = (keras.ops.reshape(a, (2, 2, tokens, -1)) for a in parts)
+        return ops.attend_chosen(*parts, (2, 4), keras.ops.convert_to_tensor(1, dtype="int32"))
+
+    q, k, v = np.split(x, [4, 8], axis=-1)
+    upstream = grad_output.reshape(v.shape)
+    scores = np.einsum("btnhd,btmhd->bthnm", q, k)
+    of_scores = np.einsum("btnhe,btmhe->bthnm", upstream, v)
+    gradient = np.concatenate(
+        [
+            np.einsum("bthnm,btmhd->btnhd", of_scores, k),
+            np.einsum("bthnm,btnhd->btmhd", of_scores, q),
+            np.einsum("bthnm,btnhe->btmhe", scores, upstream),
+        ],
+        axis=-1,
+    )
+    for out, found in both_forms(attended, x, grad_output):
+        np.testing.assert_array_equal(out, np.einsum("bthnm,btmhe->btnhe", scores, v).reshape(out.shape))
+        np.testing.assert_allclose(found, gradient, rtol=0, atol=1e-5 * np.abs(gradient).max())
+
+
 @pytest.mark.skipif(BACKEND == "jax", reason="of the compiled loops")
 @pytest.mark.parametrize(("dim", "compiled"), [(4, True), (12, True), (10, False)])
 def test_attention_runs_in_the_loops_where_heads_are_whole_vectors(dim, compiled, monkeypatch):

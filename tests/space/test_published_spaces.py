@@ -101,6 +101,10 @@ WRITTEN_DOWN = {
     "digits": ("64ee34247c657727", "0129fe177b cd2665cc2a 82d7733de5"),
     "kspike_c10": ("34750bc074ba8f93", "4f7e8d5a62 86d852c899 b51a3d4480"),
     "kspike_c10_16": ("ea5f71d75db70bcc", "dd268ba0dc 03f1cd2872 86503654ec"),
+    # written down when stages were genes
+    "kspike_mixers_c10": ("39c902b93008c321", "9c24fd62e9 fc49800c13 ac7efc6030"),
+    "kspike_mixers_c10_16": ("94133116b19f130d", "bf364ec381 231694bcba f876b9867a"),
+    "kspike_mixers_dvs": ("144941d293395192", "fb522b2619 db7e77dfbb 4ce4f9e67e"),
     "kspike_c10_small": ("231bf21f796873c6", "8761643f3b 6256cdbf1f 2d60cd68e2"),
 }
 

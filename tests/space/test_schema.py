@@ -41,6 +41,11 @@ def test_published_and_saved_spaces_follow_the_schema(name, tmp_path):
         {"genes": {"tau": {"fc3": [2.0]}}},
         {"genes": {"stem_channels": [[8], [16]]}},
         {"genes": {"mlp_ratio": "4"}},
+        {"genes": {"depth": {}}},
+        {"genes": {"embed_dim": {"first": [384]}}},
+        {"genes": {"mixer": {"0": ["nosuch"]}}},
+        {"genes": {"downsample": {"0": ["strided"]}}},
+        {"genes": {"timesteps": {"0": [1, 2]}}},
         {"base": {"neuron": "izhikevich"}},
     ],
 )

@@ -31,6 +31,8 @@ FLIPPED, FLIPPED_UPDATES = 0.02, 1e-7
 
 def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
     """A space at an eighth of its width (a quarter where it is narrow), half its heads, depth at most `most`, 16x16."""
+    if space.stages > 1:
+        return _shrunk_stages(space, most)
     base, genes = space.base, space.to_dict()["genes"]
     by = 8 if space.max_config().embed_dim > 128 else 4
     for field, less in (("embed_dim", by), ("num_heads", 2)):
@@ -55,11 +57,32 @@ def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
     return SearchSpace(config, name=space.name, **genes)
 
 
+def _shrunk_stages(space: SearchSpace, most: int) -> SearchSpace:
+    base, genes = space.base, space.to_dict()["genes"]
+    narrow = lambda width: max(16, width // 8 // 8 * 8)
+    for field, less in (("embed_dim", narrow), ("depth", lambda depth: min(depth, most - 1))):
+        if field in genes:
+            genes[field] = {int(stage): sorted({less(n) for n in each}) for stage, each in genes[field].items()}
+    if "num_heads" in genes:
+        genes["num_heads"] = sorted({heads // 2 for heads in genes["num_heads"]})
+    side, steps = min(16, base.image_shape[0]), min(4, base.timesteps)
+    shape = (side, side, base.image_shape[2])
+    small = base.replace(
+        input_shape=(steps, *shape) if base.has_time else shape, timesteps=steps, num_heads=4,
+        embed_dim=tuple(map(narrow, base.widths)), depth=tuple(min(depth, most - 1) for depth in base.depths),
+    )  # fmt: skip
+    return SearchSpace(small, name=space.name, **genes)
+
+
 def images_of(space: SearchSpace, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Random images and labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % space.base.num_classes
-    return rng.normal(0.3, 1.0, (n, *space.base.input_shape)).astype("float32"), labels.astype("int32")
+    images = rng.normal(0.3, 1.0, (n, *space.base.input_shape))
+    if space.base.head != "mean":  # a neuron over the mean of all tokens tells images apart by more than their noise
+        each = (n, *[1] * len(space.base.input_shape[:-1]), space.base.input_shape[-1])
+        images = images * rng.uniform(0.2, 2.0, each) + rng.normal(0.0, 1.0, each)
+    return images.astype("float32"), labels.astype("int32")
 
 
 def loss() -> keras.losses.Loss:

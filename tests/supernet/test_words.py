@@ -240,9 +240,18 @@ OWN = [
     for word in components.names(role)
     if type(components.get(role, word)).__module__.startswith("kspike.")  # other files of tests register theirs
 ]
+#: Those that a setting makes another computation of.
+SETTINGS = [
+    ("stem", {"name": "peds", "events": True}),
+    ("stem", {"name": "embed_max", "events": True}),
+    ("mixer", {"name": "sdsa1", "events": True}),
+    ("mixer", {"name": "ssa", "chunk": 2}),
+]
 
 
-@pytest.mark.parametrize("role, word", [pytest.param(*each, marks=() if TORCH else pytest.mark.proof) for each in OWN])
+@pytest.mark.parametrize(
+    "role, word", [pytest.param(*each, marks=() if TORCH else pytest.mark.proof) for each in (*OWN, *SETTINGS)]
+)
 def test_components_of_kspike_are_checked(role, word):
     assert components.check(word, role) < 1e-4
 

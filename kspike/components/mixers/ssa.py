@@ -20,13 +20,30 @@ class SSA(Mixer):
         output = LIF(BN(proj(y)))             without that last neuron with residual="membrane",
                                               where instead a neuron stands before W
 
-    Source: Spikformer (Zhou et al., 2023, eq. 7-9). Settings left at None are the network's.
+    With `chunk` above 1 the tokens of so many consecutive time steps attend to each other, as one set of tokens:
+    chunk 1 is attention within each step.
+
+    Source: Spikformer (Zhou et al., 2023, eq. 7-9); chunks: STAtten (Lee et al., 2025). Departure: `scale` is the
+    network's for every chunk. Settings left at None are the network's.
+
+    Args:
+        scale, qkv_bias, proj_bias: as the network's.
+        chunk: 1, 2 or 4; divides T.
     """
 
     scale: float | None = None
     qkv_bias: bool | None = None
     proj_bias: bool | None = None
+    chunk: int = 1
     residuals = ("add", "membrane")
+
+    def __post_init__(self) -> None:
+        if type(self.chunk) is not int or self.chunk not in (1, 2, 4):
+            raise ValueError(f"chunk of the mixer 'ssa' must be 1, 2 or 4, got {self.chunk!r}.")
+
+    @property
+    def together(self) -> int:
+        return self.chunk
 
     def parts(self, *, residual: str, qkv_bias: bool, proj_bias: bool) -> dict[str, Any]:
         membrane = residual == "membrane"
@@ -35,8 +52,8 @@ class SSA(Mixer):
             "qkv": Dense("width", "width", 3, qkv_bias),
             "qkv_norm": Norm("width", 3),
             "qkv_neuron": Neuron("qkv", "width", 3),
-            "qk": MatMul("qk"),
-            "av": MatMul("av", scaled=True),
+            "qk": MatMul("qk", chunk=self.chunk),
+            "av": MatMul("av", scaled=True, chunk=self.chunk),
             "attention_neuron": Neuron("attention", "width"),
             "proj": Dense("width", "width", bias=proj_bias),
             "proj_norm": Norm("width"),
@@ -47,5 +64,5 @@ class SSA(Mixer):
         membrane = residual == "membrane"
         x = part.input_neuron(x) if membrane else x
         q, k, v = sizes.split(part.qkv_neuron(part.qkv(x), norm=part.qkv_norm), 3)
-        y = part.proj(part.attention_neuron(sizes.attend(q, k, v, scale)))
+        y = part.proj(part.attention_neuron(sizes.attend(q, k, v, scale, self.chunk)))
         return part.proj_norm(y) if membrane else part.proj_neuron(y, norm=part.proj_norm)

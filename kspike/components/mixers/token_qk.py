@@ -19,6 +19,12 @@ class TokenQK(Mixer):
         a = LIF_0.5(sum of q over each head's channels)          a number a head and token
         output = LIF(BN(proj(a * k)))
 
+    Where 1 / tau >= v_threshold, with decay_input, a hard reset to 0 and binary q, as with tau 2 and 0.5, a is an OR
+    and has no memory: h = v + (sum - v) / tau of v = 0 is at least 1 / tau where any channel fires, and resets; it is 0
+    where none does. So v stays 0. Its gradient does remember: where a does not fire, h passes on to the next step. An
+    OR in its place gains nothing: the neuron is a number a head and token, half a percent of the mixer
+    (docs/performance.md).
+
     With residual="membrane" a neuron stands before W and none behind the last normalisation (MS-QKFormer). Source:
     QKFormer (Zhou et al., 2024, eq. 3-4 and its code), whose W has no bias: qkv_bias=False. Departure: the last neuron
     fires over time, an image at a time; in the published code of the stage with SSA its state runs on from image to

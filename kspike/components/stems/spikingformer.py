@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from kspike.components.base import Stem
 from kspike.components.parts import Conv, Neuron, Norm, Pool
@@ -27,6 +27,7 @@ class SpikingformerStem(Stem):
 
     pool: tuple[bool, ...] = (False, False, True, True)
     residuals = ("membrane",)
+    downsample: ClassVar[str] = "spikingformer"
 
     def __post_init__(self) -> None:
         if len(self.pool) != 4 or not all(isinstance(each, bool) for each in self.pool):

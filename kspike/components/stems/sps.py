@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from kspike.components.base import Stem
 from kspike.components.parts import Conv, Neuron, Norm, Part, Pool, Sum
@@ -23,6 +23,7 @@ class SPS(Stem):
     """
 
     residuals = ("add", "membrane")
+    downsample: ClassVar[str] = "sps"
 
     def parts(self, *, residual: str, stem_pool: tuple, pool_after: str) -> dict[str, Any]:
         membrane, before = residual == "membrane", "image"

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from kspike.components import PATHS
 from kspike.cost.analytic.table import table
 
 
@@ -49,12 +50,16 @@ def _numbers(layer: Any, path: str) -> list[tuple[str, int]]:
 
 
 def _component(config: Any, place: str) -> str:
-    block, _, branch = place.partition("/")
-    if branch in ("attention", "mlp"):
-        mixer, mlp = config.blocks[int(block.removeprefix("block_"))]
-        component = mixer if branch == "attention" else mlp
+    first, _, branch = place.partition("/")
+    if branch in PATHS.values():
+        field = next(field for field, path in PATHS.items() if path == branch)
+        component = config.blocks[int(first.removeprefix("block_"))][field]
+    elif first.startswith("down_"):
+        component = config.downsamples[int(first.removeprefix("down_")) - 1]
     elif place == "stem":
         component = config.stem_component
+    elif place == "decoding":
+        component = config.head_component
     else:
         return "the classifier"
     return f"{component.role} {component.label}, neuron {config.neuron_component.label}"

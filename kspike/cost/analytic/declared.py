@@ -59,9 +59,7 @@ class Declared:
 
     def source(self, name: str) -> str | None:
         """The part whose output a part takes; None for the component's input."""
-        names = [known for known, _ in self.parts]
-        of = getattr(dict(self.parts)[name], "of", None)
-        return (names[names.index(name) - 1] if name != names[0] else None) if of is None else of or None
+        return geometry.source(dict(self.parts), name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,13 +134,14 @@ class Dimensions:
         return found
 
     def _size(self, size: str) -> Any:
-        name, fraction = split(size)
-        if name not in self._known:
+        named = split(size)
+        if named.dimension not in self._known:
             raise ValueError(
                 f"{self._label} names the size {size!r}, which it has not where it stands; there: "
                 f"{', '.join(self._known)}."
             )
-        return self._known[name] // fraction if fraction > 1 else self._known[name]
+        number = self._known[named.dimension]
+        return number if named.times == named.over else named.of(number)
 
 
 def kind(part: Part) -> str:
@@ -195,11 +194,11 @@ def _numbers(at: Placed, size: Dimensions, learned: Any, label: str) -> dict[str
         weights = size.times(part.channels, part.kernel**2)
         return _product(at, weights, size.times(part.channels, at.before), size[part.channels], part.bias)
     if isinstance(part, MatMul):
-        stream = size.times(part.channels, after)
-        sizes = {"elements": stream, "tokens": after, "head_dim": size[part.channels] // size["heads"]}
-        return {"macs": stream * after, **sizes, **({"additions": stream} if part.scaled else {})}
+        stream, met = size.times(part.own, after), after * part.chunk
+        sizes = {"elements": stream, "tokens": met, "head_dim": size[part.other] // size["heads"]}
+        return {"macs": stream * met, **sizes, **({"additions": stream} if part.scaled else {})}
     if isinstance(part, Norm):
-        normalised = size.times(part.channels, part.copies * after)
+        normalised = size.times(part.channels, part.copies * at.before)  # a border around them is no more of them
         return {"normalised": normalised, "parameters": size.times(part.channels, 2 * part.copies)}
     if isinstance(part, Neuron):
         return {"neurons": updates(at, size)} | ({} if learned is None else {"parameters": part.copies * learned})

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kspike._stages import Place
 from kspike.cost.analytic.declared import Declared, Dimensions, count
 from kspike.cost.analytic.sizes import Sizes
-
-#: Where a block's components stand in the model, and their role.
-BLOCK = (("attention", "mixer"), ("mlp", "mlp"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +27,10 @@ class Row:
             "block_0/attention/qk" and "block_0/attention/av".
         kind: "conv", "dense", "attention" (a product of two activations), or "other" for a component without products,
             whose parts all count on one row, by the name of the first, with no macs.
-        steps: how often it runs for an image: T, or 1 for the head.
+        steps: how often it runs for an image: T, or 1 for the head (T where the mean over time follows it).
         macs: multiply-accumulates of the dense product, padding included (k * k * Cin * Cout * H * W for a
             convolution; k * k * C * H * W where each channel is by itself). Attention in the stated order, Q K^T and
-            then A V: N * N * D each.
+            then A V: N * N * D each, times the time steps whose tokens meet.
         parameters: trainable numbers (kernel, bias, gamma and beta, neurons' learned weights).
         elements: numbers in its input (in q for "qk", in v for "av").
         neurons: membranes updated.
@@ -40,7 +38,9 @@ class Row:
         pooled: numbers that go into a max-pool.
         additions: operations not named above: biases, residual sums, the scaling of attention, the averages before the
             head.
-        tokens, head_dim: of an attention product: tokens, and channels of one head.
+        tokens, head_dim: of an attention product: tokens that each token meets, and channels of one head of what the
+            product beside it takes (of v for "qk", of q and k for "av"), so that elements * head_dim are the operations
+            of K^T V, and of Q (K^T V).
 
     Numbers are Python ints for one network, int64 arrays `(n,)` for a population (0 where a network does not have it).
     """
@@ -90,39 +90,35 @@ def terms(sizes: Sizes) -> Iterator[tuple[Row, np.ndarray]]:
 
     A number may be an int where all networks have the same.
     """
-    everywhere = np.ones_like(sizes.embed_dim)
-    for row in _placed(sizes, "stem", sizes.stems, sizes.stem, everywhere, None):
-        yield row, everywhere
-    for block in range(sizes.expressed.shape[1]):
-        there = sizes.expressed[:, block]
-        for place, role in BLOCK:
-            declared, index = getattr(sizes, f"{role}s"), getattr(sizes, role)[:, block]
-            for row in _placed(sizes, f"block_{block}/{place}", declared, index, there, block):
-                yield row, there
-    d, classes = sizes.embed_dim, sizes.classes
+    for place, index, there in sizes.places():
+        for row in _placed(sizes, place, index, there):
+            yield row, there
+    d, classes = sizes.embed_dim[:, -1], sizes.classes
+    average = sizes.tokens[:, -1] * d
+    steps = np.where(sizes.averages_logits > 0, sizes.timesteps, 1)
     head = Row(
         name="head",
         kind="dense",
-        steps=1,
+        steps=steps,
         macs=d * classes,
         parameters=d * classes + classes,
         elements=d,
-        additions=classes + sizes.timesteps * sizes.tokens * d,  # its bias; the average over tokens and time
+        # its bias; the average over tokens, then time, or over time behind it
+        additions=np.where(sizes.averages_logits > 0, 2 * classes + average, classes + sizes.timesteps * average),
     )
-    yield head, everywhere
+    yield head, np.ones_like(sizes.timesteps)
 
 
-def _placed(
-    sizes: Sizes, path: str, declared: tuple[Declared, ...], index: np.ndarray, there: np.ndarray, block: int | None
-) -> Iterator[Row]:
+def _placed(sizes: Sizes, place: Place, index: np.ndarray, there: np.ndarray) -> Iterator[Row]:
     """The rows of what stands in one place: each declaration's on the networks that have it there."""
+    declared = sizes.declared[place.field]
     if len(declared) == 1:
-        yield from _of(sizes, path, declared[0], block, slice(None))
+        yield from _of(sizes, place, declared[0], slice(None))
         return
     found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
     for i in np.unique(index[there > 0]):
         some = np.flatnonzero((index == i) & (there > 0))
-        for row in _of(sizes, path, declared[i], block, some):
+        for row in _of(sizes, place, declared[i], some):
             numbers = found.setdefault((row.name, row.kind), {n: np.zeros_like(there) for n in NUMBERS})
             for name, values in numbers.items():
                 values[some] = getattr(row, name)
@@ -130,10 +126,12 @@ def _placed(
         yield Row(name=name, kind=kind, **numbers)
 
 
-def _of(sizes: Sizes, path: str, declared: Declared, block: int | None, some: Any) -> Iterator[Row]:
+def _of(sizes: Sizes, place: Place, declared: Declared, some: Any) -> Iterator[Row]:
     """The rows of one declaration on some of the networks."""
-    dimensions = Dimensions(sizes.dimensions(block, some), declared.label)
+    if not declared.parts:
+        return
+    dimensions = Dimensions(sizes.dimensions(place, some), declared.label)
     learned = sizes.learned[some] if sizes.learned.any() else None
     for name, numbers in count(declared, dimensions, learned).items():
         known = {"macs": 0, "parameters": 0, "elements": 0, **numbers}
-        yield Row(name=f"{path}/{name}", steps=sizes.timesteps[some], **known)
+        yield Row(name=f"{place.path}/{name}", steps=sizes.timesteps[some], **known)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kspike.components.parts import Neuron, Pool
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declared, Dimensions, updates
-from kspike.cost.analytic.rows import BLOCK, NUMBERS, Row, rows
-from kspike.cost.analytic.sizes import Sizes
+from kspike.cost.analytic.rows import NUMBERS, Row, rows
+from kspike.cost.analytic.sizes import FIELDS, Sizes
 
 
 def table(config: Any) -> tuple[Row, ...]:
@@ -31,8 +32,7 @@ def table(config: Any) -> tuple[Row, ...]:
     """
     if isinstance(config, Sizes):
         return tuple(rows(config))
-    sizes = Sizes.of_configs([as_config(config)])
-    return tuple(_single(row) for row in rows(sizes))
+    return ClosedForm(as_config(config)).rows
 
 
 def _single(row: Row) -> Row:
@@ -67,39 +67,77 @@ def as_sizes(configs: Any) -> tuple[Sizes, bool]:
     return Sizes.of_configs([as_config(configs)]), True
 
 
+class ClosedForm:
+    """One network in closed form; each answer is worked out once, for all who ask.
+
+    Args:
+        config: the architecture.
+    """
+
+    def __init__(self, config: SpikformerConfig) -> None:
+        self.config = config
+        self.sizes = Sizes.of_configs([config])
+
+    @functools.cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """As `table` gives them."""
+        return tuple(_single(row) for row in rows(self.sizes))
+
+    @functools.cached_property
+    def components(self) -> tuple[tuple[str, Declared, Dimensions], ...]:
+        """(path, declaration, sizes) of every component, in running order."""
+        return tuple(_components(self.config, self.sizes))
+
+    @functools.cached_property
+    def neurons(self) -> dict[str, int]:
+        """Path of every neuron layer -> how many neurons it has, one time step's updates."""
+        return {
+            f"{path}/{at.name}": updates(at, size)
+            for path, declared, size in self.components
+            for parts in declared.rows.values()
+            for at in parts
+            if isinstance(at.part, Neuron)
+        }
+
+    @functools.cached_property
+    def pools(self) -> dict[str, list[tuple[int, str | None]]]:
+        """Path of every row with pools -> of each pool, numbers that go into it, and whose spikes they are, or None."""
+        found: dict[str, list[tuple[int, str | None]]] = {}
+        for path, declared, size in self.components:
+            known = dict(declared.parts)
+            for row, parts in declared.rows.items():
+                for at in parts:
+                    if isinstance(at.part, Pool):
+                        source = declared.source(at.name)
+                        fires = source is not None and isinstance(known[source], Neuron)
+                        pooled = size.times(at.part.channels, at.before)
+                        found.setdefault(f"{path}/{row}", []).append((pooled, f"{path}/{source}" if fires else None))
+        return found
+
+
 def neuron_counts(config: Any) -> dict[str, int]:
-    """Path of every neuron layer of a network -> how many neurons it has, one time step's updates."""
-    config = as_config(config)
-    return {
-        f"{path}/{at.name}": updates(at, size)
-        for path, declared, size in _components(config)
-        for parts in declared.rows.values()
-        for at in parts
-        if isinstance(at.part, Neuron)
-    }
+    """`ClosedForm.neurons` of a config, a genome or a model."""
+    return ClosedForm(as_config(config)).neurons
 
 
 def pools(config: Any) -> dict[str, list[tuple[int, str | None]]]:
-    """Path of every row with pools -> of each pool, numbers that go into it, and whose spikes they are, or None."""
-    config = as_config(config)
-    found: dict[str, list[tuple[int, str | None]]] = {}
-    for path, declared, size in _components(config):
-        known = dict(declared.parts)
-        for row, parts in declared.rows.items():
-            for at in parts:
-                if isinstance(at.part, Pool):
-                    source = declared.source(at.name)
-                    fires = source is not None and isinstance(known[source], Neuron)
-                    pooled = size.times(at.part.channels, at.before)
-                    found.setdefault(f"{path}/{row}", []).append((pooled, f"{path}/{source}" if fires else None))
-    return found
+    """`ClosedForm.pools` of a config, a genome or a model."""
+    return ClosedForm(as_config(config)).pools
 
 
-def _components(config: SpikformerConfig) -> Iterator[tuple[str, Declared, Dimensions]]:
+def _components(config: SpikformerConfig, one: Sizes) -> Iterator[tuple[str, Declared, Dimensions]]:
     """(path, declaration, sizes) of every component of one network, in running order."""
-    stem = Declared.of("stem", config.stem, config.stem_settings, config.image_shape[:2])
-    yield "stem", stem, Dimensions(config.sizes(), stem.label)
-    for block in range(config.depth):
-        for place, role in BLOCK:
-            declared = Declared.of(role, getattr(config, role)[block], config.network, config.grid)
-            yield f"block_{block}/{place}", declared, Dimensions(config.sizes(block), declared.label)
+    end = {"residual": config.residual}
+    for place, _, _ in one.places():
+        if place.field == "stem":
+            word, network, grid, sizes = config.stem, config.stem_settings, config.image_shape[:2], config.sizes()
+        elif place.field == "downsample":
+            word, network, grid = config.downsample[place.index], end, config.grids[place.index]
+            sizes = config.between(place.index + 1)
+        elif place.field == "head":
+            word, network, grid, sizes = config.head, end, config.grid, {"width": config.features}
+        else:
+            word, network = getattr(config, place.field)[place.index], config.network
+            grid, sizes = config.grids[config.stage(place.index)], config.sizes(place.index)
+        declared = Declared.of(FIELDS[place.field], word, network, grid)
+        yield place.path, declared, Dimensions(sizes, declared.label)

@@ -13,7 +13,8 @@ class Attention:
     Args:
         role: "qk" for Q K^T, "av" for A V.
         q, k, v: mean of each input over the images measured (or one number an image).
-        tokens, head_dim: numbers of tokens and of channels in a head; together with `dense` the whole size.
+        tokens, head_dim: numbers of tokens and of channels in a head (of v for "qk", of q and k for "av", where these
+            differ); together with `dense` the whole size.
     """
 
     role: str

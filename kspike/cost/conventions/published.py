@@ -21,7 +21,8 @@ class KeyValueFirst(Convention):
         accumulations of K^T V        = dense * head_dim / tokens * min(rate(k), rate(v))      (on the row "av")
         accumulations of Q (K^T V)    = dense * head_dim / tokens * rate(q)                    (on the row "qk")
 
-    where dense = T * N * N * D, so that the first factor is T * N * D * head_dim.
+    where dense = T * N * N * D, so that the first factor is T * N * D * head_dim (where v is wider than q and k, each
+    row with the channels of the other row's heads).
     """
 
     def operations(self, activity: Activity) -> tuple[Any, Any]:

@@ -15,8 +15,8 @@ from keras import ops
 from kspike.cost.conventions.base import Convention
 from kspike.cost.measured.products import ProductActivity
 from kspike.layers import RateDecoding
-from kspike.layers._parts import fold_time, unfold_time
-from kspike.models.anytime import running_mean
+from kspike.layers.component import fold_time, unfold_time
+from kspike.models.anytime import running_mean, together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Reader:
     """Computes logits after every step: the head applied to the running mean over time, not to the mean over all T.
 
     No layer before the head uses a later step (normalisation uses moving statistics, so no other step at all). The
-    logits after step t of T are therefore those of the same weights with T = t.
+    logits after step t of T are therefore those of the same weights with T = t. Where a component takes several steps
+    together there is the answer after the last step alone.
     """
 
     def __init__(self, model: Any) -> None:
@@ -86,7 +87,7 @@ def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:
     """The layer that averages over time, and those behind it, where they are one chain to the model's only output."""
     layers = list(getattr(model, "layers", ()))
     places = [i for i, layer in enumerate(layers) if isinstance(layer, RateDecoding)]
-    if len(places) != 1:
+    if len(places) != 1 or together(model) > 1:
         return None, []
     chain = layers[places[0] :]
     try:  # a layer that is used twice has no input of its own, a subclassed model no output
@@ -98,10 +99,16 @@ def _tail(model: Any) -> tuple[keras.Layer | None, list[keras.Layer]]:
 
 
 class Answers:
-    """Counts right answers, batch by batch."""
+    """Counts right answers, batch by batch.
 
-    def __init__(self, features: bool = False) -> None:
+    Args:
+        features: whether the model gives none: it has no head.
+        given: where logits, (images, readings, classes), and labels go, batch by batch; None for nowhere.
+    """
+
+    def __init__(self, features: bool = False, given: list | None = None) -> None:
         self._features = features
+        self._given = given
         self._right: Any = 0
         self._labelled = 0
         self.first: tuple[int, ...] = ()
@@ -111,6 +118,8 @@ class Answers:
         """Takes in the answers on `n` images, (batch, readings, classes), and their labels."""
         if logits is None or self._features:
             return
+        if self._given is not None:
+            self._given.append((logits[:n], labels))
         found = logits[:n].argmax(axis=-1)
         if not self.first:
             self.first = tuple(int(c) for c in found[0])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.cost.analytic.rows import Row
-from kspike.cost.analytic.table import pools
+from kspike.cost.analytic.table import ClosedForm
 from kspike.cost.measured.totals import Statistics, Tally, Total
 
 
 def attribute_surroundings(
-    products: list[str], statistics: Statistics, neurons: list[Any], rows: dict[str, Row], config: Any
+    products: list[str], statistics: Statistics, neurons: list[Any], rows: dict[str, Row], closed: ClosedForm | None
 ) -> dict[str, list[dict[str, Any]]]:
     """Product name -> the layers counted on its row: fields of `Around`, each a number for one image or a `Tally`.
 
@@ -21,7 +21,7 @@ def attribute_surroundings(
         products: their names, in the order in which they ran.
         neurons: the neuron layers that are active.
         rows: closed form of a supernet's active network, whose normalisations and pools have no hooks; else empty.
-        config: its architecture.
+        closed: that network in closed form.
     """
     attributed: dict[str, list[dict[str, Any]]] = {name: [] for name in products}
     if not products:
@@ -40,7 +40,7 @@ def attribute_surroundings(
         before = [n for n, r, _ in ran[:i] if r == "product" and n in attributed]
         after = [n for n, r, _ in ran[i:] if r == "product" and n in attributed]
         attributed[_nearest(name, before[-1:], after[:1])].append(entry)
-    of_row, at = pools(config) if rows else {}, products[0]
+    of_row, at = closed.pools if rows and closed is not None else {}, products[0]
     for name, row in rows.items():
         at = name if name in attributed else at  # a row without a product: with the one before it
         attributed[at].append({"normalised": row.normalised * row.steps})

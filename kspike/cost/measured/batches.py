@@ -1,4 +1,4 @@
-"""Turns a user's data into batches of images and labels, all of one size, the last one padded."""
+"""Turns a user's data into batches of images and labels; for a compiled program all of one size."""
 
 from __future__ import annotations
 
@@ -27,18 +27,23 @@ def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
 
 
 def batches(
-    data: Any, shape: tuple[int | None, ...], limit: int | None = None, most: int | None = None
+    data: Any,
+    shape: tuple[int | None, ...],
+    limit: int | None = None,
+    most: int | None = None,
+    whole: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
     """Gives (images float32, labels of the real ones or None, how many are real), batch by batch.
 
-    A batch that is smaller than the first is padded with copies of its last image, so that no second program is
-    compiled for it; the copies are left out of every sum.
+    With `whole`, a batch that is smaller than the first is padded with copies of its last image, so that no second
+    program is compiled for it; the copies are left out of every sum.
 
     Args:
         data: images as one array; a `keras.utils.PyDataset`; or any iterable of batches, each images or (images, ...).
         shape: the model's input shape, the batch axis in front.
         limit: how many batches at most.
         most: how many images at most.
+        whole: whether all batches are of one size.
 
     Raises:
         ValueError: no image at all, images of another shape, or numbers that are not finite.
@@ -56,10 +61,12 @@ def batches(
             continue
         size = size or n
         labels = _labels(batch, n)
-        if most is not None:  # the batch stays whole, so that every limit runs the same program
+        if most is not None:
             n = min(n, most - given)
         given += n
-        if len(images) < size:
+        if not whole:
+            images = images[:n]
+        elif len(images) < size:
             images = np.concatenate([images, np.repeat(images[-1:], size - len(images), axis=0)])
         yield images, None if labels is None else labels[:n], n
         if given == most:

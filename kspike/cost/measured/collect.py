@@ -9,7 +9,7 @@ import numpy as np
 
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.rows import Row
-from kspike.cost.analytic.table import neuron_counts, table
+from kspike.cost.analytic.table import ClosedForm
 from kspike.cost.measured.attribution import attribute_surroundings
 from kspike.cost.measured.products import MeasuredProduct, ProductActivity
 from kspike.cost.measured.totals import Statistics, Tally, Total
@@ -29,7 +29,7 @@ class Neuron:
 
 def collect(
     statistics: Statistics,
-    config: SpikformerConfig | None,
+    closed: ClosedForm | None,
     strict: bool,
     static: bool,
     multiplying: Collection[str] = (),
@@ -37,13 +37,13 @@ def collect(
     """(products, neurons) in the order in which they ran.
 
     Args:
-        config: the architecture, whose closed form gives the counts; None where they follow from shapes alone.
+        closed: the network in closed form, which gives the counts; None where they follow from shapes alone.
         strict: whether the closed form names every layer (a supernet: what it does not name is not active).
         static: whether the first product sees a still image.
         multiplying: paths of the layers in which products ran.
     """
-    rows = {row.name: row for row in table(config)} if config is not None else {}
-    counts = neuron_counts(config) if config is not None else {}
+    rows = {row.name: row for row in closed.rows} if closed is not None else {}
+    counts, config = (closed.neurons, closed.config) if closed is not None else ({}, None)
     own = _own_neurons(statistics, multiplying)
     neurons = [
         _neuron(name, total, statistics.images, counts.get(name), config)
@@ -58,7 +58,7 @@ def collect(
         for each in _products(name, statistics, rows, strict)
     ]
     seen = [each.name for each in found]
-    around = attribute_surroundings(seen, statistics, neurons, rows if strict else {}, config)
+    around = attribute_surroundings(seen, statistics, neurons, rows if strict else {}, closed)
     products = [each.over_images(around.get(each.name, []), static and i == 0) for i, each in enumerate(found)]
     missing = [name for name, row in rows.items() if row.kind != "other" and name not in seen]
     if strict and missing:
@@ -96,12 +96,11 @@ def _products(name: str, statistics: Statistics, rows: dict[str, Row], strict: b
     layer, call, number = name.partition("#")
     inputs = {of: totals[name, of] for of in "qkv"}
     out = []
-    for role in ("qk", "av"):
-        path = f"{layer}/{role}{call}{number}"
+    for role, of, other in (("qk", "q", "av"), ("av", "v", "qk")):
+        path, beside = (f"{layer}/{each}{call}{number}" for each in (role, other))
         if path in rows or not strict:
-            out.append(
-                MeasuredProduct(path, inputs["q" if role == "qk" else "v"], inputs, role, rows.get(path), images)
-            )
+            row, other_row = rows.get(path), rows.get(beside)
+            out.append(MeasuredProduct(path, inputs[of], inputs, role, row, images, other_row))
     return out
 
 

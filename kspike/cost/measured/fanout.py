@@ -12,6 +12,7 @@ from keras import ops
 from kspike.cost.conventions.activity import Geometry
 from kspike.cost.measured import layers
 from kspike.cost.measured.layers import Tap
+from kspike.layers.products import pads_around
 
 _LETTERS = "abcdefgh"
 
@@ -172,7 +173,8 @@ def _meeting(operator: keras.Layer | None, x: tuple, y: tuple) -> list[np.ndarra
     for n, m, k, s, d in zip(_sizes(operator, x), _sizes(operator, y), window, strides, dilations, strict=True):
         long, short = (m, n) if transposed else (n, m)
         missing = max((short - 1) * s + (k - 1) * d + 1 - long, 0)
-        before = {"valid": 0, "same": missing // 2, "causal": (k - 1) * d}[padding]
+        same = k // 2 if operator is not None and pads_around(operator) else missing // 2
+        before = {"valid": 0, "same": same, "causal": (k - 1) * d}[padding]
         place = np.arange(n)[:, None]
         offset = np.arange(k)[None, :] * d
         if transposed:

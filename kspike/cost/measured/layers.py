@@ -32,6 +32,10 @@ HIDDEN = (
 )
 
 
+#: What kspike's neurons, normalisations and elastic components tell: a function of theirs, or None.
+LISTENER = "listener"
+
+
 @dataclasses.dataclass(frozen=True)
 class Tap:
     """One hook into a model: the method of a layer whose values are recorded, and the layer's role in the count.
@@ -39,8 +43,8 @@ class Tap:
     Args:
         name: path of the layer, "block_0/attention/qkv".
         layer: the layer.
-        method: name of the method whose values are recorded, "call" for most; "fire" of a supernet's layer runs all its
-            neurons, by name.
+        method: name of the method whose values are recorded, "call" for most; LISTENER where the layer itself tells
+            what it fired, or is about to normalise: nothing then stands in the way of a fused pass.
         role: "conv", "dense", "attention", "neuron", "norm" or "pool".
         operator: for a product, the Keras layer whose geometry is counted; None where the closed form must give it.
     """
@@ -80,17 +84,17 @@ def find(
         if role is not None or name in known:
             taps.append(Tap(name, layer, method, role or known[name], inner if role else None))
         elif is_neuron(layer):
-            taps.append(Tap(name, layer, "call", "neuron"))
+            taps.append(Tap(name, layer, LISTENER if layer.one_pass else "call", "neuron"))
         elif callable(getattr(layer, "attend", None)):
             taps.append(Tap(name, layer, "attend", "attention"))
         elif isinstance(layer, NORMS):
-            taps.append(Tap(name, layer, "call", "norm"))
+            taps.append(Tap(name, layer, LISTENER if getattr(layer, "one_pass", False) else "call", "norm"))
         elif isinstance(layer, POOLS):
             taps.append(Tap(name, layer, "call", "pool"))
         elif callable(getattr(layer, "downsample", None)):
             taps.append(Tap(f"{name}/pool", layer, "downsample", "pool"))
         if callable(getattr(layer, "fire", None)):
-            taps.append(Tap(name, layer, "fire", "neuron"))
+            taps.append(Tap(name, layer, LISTENER, "neuron"))
         if isinstance(layer, HIDDEN):
             notes[name] = f"{name} ({type(layer).__name__}) multiplies activations with each other: not counted."
         elif role is None and not known and _has_kernel(layer):

@@ -46,7 +46,10 @@ def places(model: keras.Model, taps: Sequence[Tap]) -> list[Place]:
     for name, layer in _all(model):
         here = heard.get(id(layer), [])
         found += [_place(tap.name, layer, tap.method, tap) for tap in here]
-        if layers.method_of(layer) not in [tap.method for tap in here]:
+        told = [tap.method for tap in here]
+        # kspike's own that tell it themselves run no product, and are no longer fused where `call` is hooked
+        tells = layers.LISTENER in told and not callable(getattr(layer, "fire", None)) and not is_own(layer)
+        if layers.method_of(layer) not in told and not tells:
             found.append(_place(name, layer, layers.method_of(layer)))
     return found
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 
 from kspike._finite import check_weights
 from kspike.cost.analytic.counting import parameters
+from kspike.cost.analytic.table import ClosedForm
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured import batches as image_batches
 from kspike.cost.measured.anytime import Answers, read
@@ -19,6 +20,9 @@ from kspike.cost.measured.probe import config_of, is_supernet, probe_of
 from kspike.cost.measured.totals import Statistics
 from kspike.cost.report.report import EnergyReport
 from kspike.cost.report.rows import neuron_rows, product_rows, spread
+from kspike.models.parts import chunks
+from kspike.models.unrolled import in_binary_steps, leveled
+from kspike.ops import compiles
 
 
 def measure(
@@ -34,6 +38,9 @@ def measure(
     At every product (Dense, convolution, EinsumDense, spiking attention) the mean of the input is taken over all
     images: the firing rate, or the mean spike count of an integer residual. Whether a product accumulates or multiplies
     is decided once for all images, from what arrived there and not from the layer's name; the batch size has no effect.
+
+    A network of integer neurons is measured in binary steps (`kspike.models.unroll`), T * D of them: a level k is k
+    spikes, and is charged as such by every convention.
 
     The model runs in inference mode, compiled once for a model and batch shape: measuring the same model again costs
     the forward pass. Nothing in the model is changed.
@@ -52,7 +59,7 @@ def measure(
 
     Raises:
         ValueError: an unknown convention, no images, images of another shape, weights or values that are not finite,
-            or a layer whose first axis is not the batch.
+            a layer whose first axis is not the batch, or integer neurons that cannot be unrolled.
 
     Example:
         >>> import keras, kspike, numpy as np
@@ -62,6 +69,36 @@ def measure(
         >>> report.rows[0].name, round(report.rows[0].macs)
         ('stem/conv_0', 4608)
     """
+    return measured(model, data, convention, batches, progress, images)
+
+
+def with_logits(
+    model: keras.Model, data: Any, convention: str | Convention = "spikformer"
+) -> tuple[EnergyReport, Annotated[np.ndarray, "images classes"], Annotated[np.ndarray, "images"]]:
+    """`measure` of labelled images, with the logits of the same pass, and the labels.
+
+    Nothing that is measured changes a number: where nothing is compiled (torch), the logits are those of
+    `model.predict_on_batch`, bit for bit (`tests/cost/test_logits.py`). Compiled, the hooked pass is a program of its
+    own, whose rounding may differ.
+    """
+    given: list[tuple[np.ndarray, np.ndarray]] = []
+    report = measured(model, data, convention, given=given)
+    if not given or any(labels is None for _, labels in given):
+        raise ValueError("Expected (images, labels) of a model with a head; received images without labels, or none.")
+    logits, labels = (np.concatenate(each) for each in zip(*given, strict=True))
+    return report, logits[:, -1], labels
+
+
+def measured(
+    model: keras.Model,
+    data: Any,
+    convention: str | Convention,
+    batches: int | None = None,
+    progress: bool = True,
+    images: int | None = None,
+    given: list | None = None,
+) -> EnergyReport:
+    """`measure`; logits and labels are appended to `given`, batch by batch."""
     rule = get(convention)
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
@@ -72,23 +109,29 @@ def measure(
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     name = model.name
-    if is_supernet(model) and not model.read_directly:
+    if is_supernet(model) and (not model.read_directly or leveled(model) is not None):
         model = model.extract()  # its active network: the layers of what was not chosen do not run
+    model, each = in_binary_steps(model)
     probe = probe_of(model)
-    probe.watch()
+    probe.begin()
     config = config_of(model)
     statistics = Statistics(config.timesteps if config is not None else None)
     first: np.ndarray | None = None
-    answers = Answers(features=getattr(model, "include_top", True) is False)
+    answers = Answers(getattr(model, "include_top", True) is False, given)
     with _bar(image_batches.count(data, batches, images), progress) as advance:
-        for batch, labels, n in image_batches.batches(data, shape, batches, images):
-            signals, packed = probe.run(batch)
-            statistics.add(signals, packed, n)
-            answers.add(packed.get("logits"), labels, n)
+        for batch, labels, n in image_batches.batches(data, shape, batches, images, whole=compiles()):
+            logits: list[Any] = []
+            for part in [batch] if compiles() or config is None else chunks(config, model.compute_dtype, batch):
+                steps = part if probe.static or each == 1 else np.repeat(part, each, axis=1)
+                signals, packed = probe.run(steps)
+                statistics.add(signals, packed, min(n, len(part)))
+                logits.append(packed.get("logits"))
+            answers.add(None if logits[0] is None else np.concatenate(logits), labels, n)
             first = batch[0] if first is None else first
             advance()
+    closed = None if config is None else ClosedForm(config)
     products, neurons = collect(
-        statistics, config, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
+        statistics, closed, strict=is_supernet(model), static=probe.static, multiplying=probe.multiplying()
     )
     timesteps = config.timesteps if config is not None else (probe.timesteps or 1)
     return EnergyReport(
@@ -99,7 +142,7 @@ def measure(
         rows=product_rows(products, rule),
         neurons=neuron_rows(neurons),
         energy_std_mj=spread(products, rule),
-        parameters=parameters(config) if config is not None else sum(_size(v) for v in model.trainable_variables),
+        parameters=_parameters(model, closed),
         notes=probe.notes(),
         image=first,
         still=probe.static,
@@ -109,8 +152,10 @@ def measure(
     )
 
 
-def _size(variable: Any) -> int:
-    return int(np.prod(variable.shape, dtype=np.int64))
+def _parameters(model: keras.Model, closed: ClosedForm | None) -> int:
+    if closed is not None:
+        return int(parameters(closed.sizes)[0])
+    return sum(int(np.prod(v.shape, dtype=np.int64)) for v in model.trainable_variables)
 
 
 def _input_shape(model: keras.Model) -> tuple[int | None, ...]:

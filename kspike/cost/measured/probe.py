@@ -14,6 +14,7 @@ from kspike.cost.analytic.table import table
 from kspike.cost.measured import layers as measured_layers
 from kspike.cost.measured import left_out
 from kspike.cost.measured.anytime import Reader
+from kspike.cost.measured.fanout import ProductSize
 from kspike.cost.measured.recorder import Recorder, Signal
 from kspike.layers import DirectEncoding
 from kspike.layers.neuron import SpikingNeuron
@@ -41,6 +42,8 @@ class Probe:
         self._counted: dict[tuple[int, ...], dict[int, int | None]] = {}
         self._ran: dict[tuple[int, ...], list[Ran]] = {}
         self._shape: tuple[int, ...] = ()
+        #: What shapes and weights say of a product, found once a measurement: eager batches have it in common.
+        self._sizes: dict[tuple, ProductSize] = {}
         #: Whether a pass marks its places: a compiled one is traced once for all, an eager one where it is watched.
         self._marked = compiles()
         self._run = jit(self._forward, model.variables)
@@ -51,7 +54,7 @@ class Probe:
 
     def _forward(self, images: Any) -> dict[str, Any]:
         model = self._model()
-        recorder = Recorder(int(images.shape[0]), _time_of(model)[0])
+        recorder = Recorder(int(images.shape[0]), _time_of(model)[0], {} if compiles() else self._sizes)
         with recorder.hooked(self.places, self._marked), self._reader.hooked() as seen, place(left_out.MODEL):
             outputs = model(images, training=False)  # type: ignore[misc]
         # Python runs here only while tracing (on torch, always): what does not depend on values is kept by shape
@@ -62,11 +65,13 @@ class Probe:
 
     def run(self, images: np.ndarray) -> tuple[tuple[Signal, ...], dict[str, np.ndarray]]:
         """(signals, their packed statistics) of one batch."""
-        self._shape = images.shape
-        if images.shape in self._ran or not self.watches:
+        # eager batches of every size run the same products
+        if not self.watches or (images.shape in self._ran if compiles() else self._ran):
             out = self._run(images)
         else:
             out, self._ran[images.shape] = self._watched(images)
+        if images.shape in self._ran:
+            self._shape = images.shape
         return self._signals[images.shape], {k: keras.ops.convert_to_numpy(v) for k, v in out.items()}
 
     def _watched(self, images: np.ndarray) -> tuple[dict[str, Any], list[Ran]]:
@@ -76,8 +81,12 @@ class Probe:
         finally:
             self._marked = compiles()
 
-    def watch(self) -> None:
-        """Records the first batch's products again if nothing is compiled and a user's layer may have changed."""
+    def begin(self) -> None:
+        """Begins a measurement: weights, and which network of a supernet is active, may be others than last time.
+
+        The first batch's products are recorded again if nothing is compiled and a user's layer may have changed.
+        """
+        self._sizes.clear()
         if not compiles() and any(place.own for place in self.places):
             self._ran.clear()
 

@@ -21,7 +21,10 @@ class ProductActivity:
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredProduct:
-    """One product that ran: its total, the totals of an attention's inputs, and its closed form if there is one."""
+    """One product that ran: its total, the totals of an attention's inputs, and its closed form if there is one.
+
+    `beside` is the closed form of the other product of an attention, "av" of "qk".
+    """
 
     name: str
     total: Total
@@ -29,6 +32,7 @@ class MeasuredProduct:
     role: str
     row: Row | None
     images: int
+    beside: Row | None = None
 
     @property
     def steps(self) -> int:
@@ -44,13 +48,14 @@ class MeasuredProduct:
 
     def elements(self, of: Total) -> int:
         """Numbers in an input: the closed form's count, since inactive channels of a supernet are there as zeros."""
-        return of.signal.elements if self.row is None else self.row.elements * self.steps
+        row = self.row if not self.role or (of.signal.of == "v") == (self.role == "av") else self.beside
+        return of.signal.elements if row is None else row.elements * self.steps
 
     def geometry(self) -> Geometry:
         signal, size, inputs = self.total.signal, self.total.signal.geometry, self.elements(self.total)
         if self.role:  # it multiplies by K, or by A
-            tokens = signal.shape[0] if self.row is None else self.row.tokens
-            scores = inputs * tokens // (signal.shape[2] if self.row is None else self.row.head_dim)
+            tokens = self._tokens
+            scores = inputs * tokens // (signal.shape[2] if self.beside is None else self.beside.head_dim)
             outputs, weights = (scores, inputs) if self.role == "qk" else (inputs, scores)
             return Geometry(inputs, outputs, weights // self.steps, self.dense, tokens, self.steps)
         repeats = 1
@@ -120,7 +125,9 @@ class MeasuredProduct:
 
     @property
     def _head_dim(self) -> float:
-        return self.total.signal.shape[2] if self.row is None else self.row.head_dim
+        if self.row is not None:
+            return self.row.head_dim
+        return self.inputs["v" if self.role == "qk" else "q"].signal.shape[2]
 
 
 def _divided(size: Geometry, divisor: int) -> Geometry:

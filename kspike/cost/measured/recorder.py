@@ -13,7 +13,7 @@ from keras import ops
 
 from kspike.cost.conventions.activity import Geometry
 from kspike.cost.measured import fanout
-from kspike.cost.measured.layers import Tap
+from kspike.cost.measured.layers import LISTENER, Tap
 from kspike.cost.measured.left_out import MEASURING, MODEL, Place
 from kspike.ops import place as at_place
 
@@ -73,11 +73,18 @@ class Signal:
 
 
 class Recorder:
-    """Collects the statistics of one forward pass over `batch` images, as few packed tensors."""
+    """Collects the statistics of one forward pass over `batch` images, as few packed tensors.
 
-    def __init__(self, batch: int, timesteps: int | None) -> None:
+    Args:
+        batch: images.
+        timesteps: T, where known.
+        sizes: of products, by call and shapes, as passes before this one found them; those that lack are added.
+    """
+
+    def __init__(self, batch: int, timesteps: int | None, sizes: dict[tuple, fanout.ProductSize] | None = None) -> None:
         self.batch = batch
         self.timesteps = timesteps
+        self.sizes = {} if sizes is None else sizes
         self.signals: list[Signal] = []
         self._sums: list[Any] = []
         self._active: list[Any] = []
@@ -104,6 +111,8 @@ class Recorder:
 
     def _hook(self, number: int, place: Place, at: Callable) -> Callable:
         tap, method = place.tap, getattr(place.layer, place.method)
+        if tap is not None and tap.method == LISTENER:
+            return self._listener(number, tap, at, method)
         own = place.own and isinstance(place.layer, keras.Layer)
 
         def hooked(*args: Any, **kwargs: Any) -> Any:
@@ -118,8 +127,21 @@ class Recorder:
 
         return hooked
 
-    def _record_call(self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any) -> None:
-        name = self._call_of(f"{tap.name}/{args[1]}" if tap.method == "fire" else tap.name)
+    def _listener(self, number: int, tap: Tap, at: Callable, before: Callable | None) -> Callable:
+        """Takes what a layer tells, after whoever listened before."""
+
+        def listen(x: Any, *part: str) -> None:
+            if before is not None:
+                before(x, *part)
+            with at(MEASURING):
+                self._record_call(number, tap, (x,), {}, x, *part)
+
+        return listen
+
+    def _record_call(
+        self, number: int, tap: Tap, args: tuple, kwargs: dict[str, Any], outputs: Any, *part: str
+    ) -> None:
+        name = self._call_of("/".join((tap.name, *part)))
         before = len(self.signals)
         if tap.role == "norm":  # only how many numbers it normalises
             size = math.prod(args[0].shape) // self.batch
@@ -133,12 +155,14 @@ class Recorder:
             self._attention(name, **dict(zip("qkv", args, strict=False)), **named)
         else:
             self._product(tap, name, args[0] if args else next(iter(kwargs.values())), outputs)
-        self._count(number, self.signals[before])
+        self._count(number, before)
 
-    def _count(self, number: int, signal: Signal) -> None:
+    def _count(self, number: int, before: int) -> None:
+        signal = self.signals[before]
         counted = self.counted.get(number, 0)
         if signal.role == "attention":  # Q K^T and A V
-            self.counted[number] = (counted or 0) + 2 * signal.elements * signal.shape[0] * self.batch
+            inputs = sum(each.elements for each in self.signals[before:] if each.of in ("q", "v"))
+            self.counted[number] = (counted or 0) + inputs * signal.shape[0] * self.batch
         elif signal.role in ("conv", "dense"):
             known = counted is not None and signal.dense is not None
             self.counted[number] = counted + signal.dense * self.batch if known else None  # type: ignore[operator]
@@ -160,15 +184,17 @@ class Recorder:
 
     def _attention(self, name: str, q: Any, k: Any, v: Any) -> None:
         """A spike in q is multiplied by those of k in the same channel; one in v by a number of A for every token."""
-        shape = tuple(q.shape[2:])
+        tokens = float(q.shape[2])
         keys = ops.sum(_nonzero(k), axis=2, keepdims=True)
-        for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, float(shape[0]))):
-            self._record(name, "attention", of, x, fan=fan, shape=shape)
+        for of, x, fan in (("q", q, keys), ("k", k, 1.0), ("v", v, tokens)):
+            self._record(name, "attention", of, x, fan=fan, shape=tuple(x.shape[2:]))
 
     def _product(self, tap: Tap, name: str, x: Any, outputs: Any) -> None:
         shapes = tuple(x.shape), tuple(outputs.shape)
         self._check(name, shapes[0])
-        size = fanout.product_size(tap, *shapes, self.batch)
+        size = self.sizes.get((name, *shapes))
+        if size is None:
+            size = self.sizes[name, *shapes] = fanout.product_size(tap, *shapes, self.batch)
         self._record(
             name, tap.role, "", x, fan=size.fan, dense=size.dense, timed=size.timed, geometry=size.geometry
         )  # fmt: skip
@@ -197,6 +223,9 @@ class Recorder:
         steps = known[0] // self.batch
         if steps == 1 and timed and known[1] == self.timesteps:
             steps = known[1]
+        elif steps == 1 and role == "attention" and self.timesteps and self.timesteps % known[1] == 0:
+            # tokens of several steps together, in the order of the steps
+            steps = self.timesteps if known[1] * known[2] % self.timesteps == 0 else steps
         # Half precision cannot hold a sum of spikes (bfloat16 is exact up to 256). float32 is exact up to 2**24 for an
         # image and step; sums over images are formed in float64, outside the pass.
         images = (self.batch, steps, -1)

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load, store
-from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, fold, parallel_for
+from kspike.ops.cpu.threads import BLOCK, MAX_CHUNKS, SUMMED, fold, parallel_for, parallel_rows
 
 
 @compiled
@@ -101,5 +101,4 @@ def norm_backward(
     threads: int,
 ) -> None:  # fmt: skip
     """In place: gradient of the normalised input -> gradient of the input; all `(rows, channels)`."""
-    (grad, x), by_channel = fold((grad, x), (scale, mean, inverse, *means.astype("float32")))
-    parallel_for(functools.partial(_norm_backward, grad, x, *by_channel), len(x), x.size, threads)
+    parallel_rows(_norm_backward, (grad, x), (scale, mean, inverse, *means.astype("float32")), threads)

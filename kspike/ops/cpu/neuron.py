@@ -12,7 +12,7 @@ import functools
 import numpy as np
 
 from kspike.ops.cpu.compiling import F, compiled, load
-from kspike.ops.cpu.threads import fold, parallel_for
+from kspike.ops.cpu.threads import parallel_rows
 
 
 @compiled
@@ -64,7 +64,7 @@ def _usual_fire(x, scale, shift, v, tau, threshold, rest, silent, one, nan, spik
 
 @compiled
 def _fire(
-    x, scale, shift, tau, inverse_tau, threshold, rest, soft, decay_input, values, out, start, end, bounds, first, last
+    tau, threshold, rest, soft, decay_input, values, x, out, start, end, scale, shift, inverse_tau, bounds, first, last
 ):  # fmt: skip
     """Spikes of the chunks of rows (batch x places) from first to last; a nan potential gives a nan spike, not 0."""
     silent, one, nan = values
@@ -111,8 +111,7 @@ def fire(
         end: the potentials after the last step are written here; of size 0 for nowhere.
     """
     tau, inverse_tau, *others = neuron
-    (x, out, start, end), (scale, shift, inverse_tau) = fold((x, out, start, end), (scale, shift, inverse_tau))
     # 0, 1 and nan; for bfloat16 as bits
     values = tuple(out.dtype.type(a) for a in ((0, 0x3F80, 0x7FC0) if out.dtype == np.uint16 else (0, 1, np.nan)))
-    work = functools.partial(_fire, x, scale, shift, tau, inverse_tau, *others, values, out, start, end)
-    parallel_for(work, x.shape[0] * x.shape[2], x.size, threads)
+    work = functools.partial(_fire, tau, *others, values)
+    parallel_rows(work, (x, out, start, end), (scale, shift, inverse_tau), threads)

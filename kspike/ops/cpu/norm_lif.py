@@ -96,10 +96,11 @@ class NormLIFSpec(NamedTuple):
         return scale, beta - mean * scale, mean, inverse
 
 
+@functools.lru_cache(maxsize=1024)
 def make_spec(
     *,
-    tau: Any,
-    v_threshold: Any,
+    tau: float | None,
+    v_threshold: float,
     v_reset: float | None,
     decay_input: bool,
     detach_reset: bool,
@@ -108,7 +109,10 @@ def make_spec(
     normalised: bool = False,
     batch: bool = False,
 ) -> NormLIFSpec | None:
-    """The spec of a neuron and a normalisation; None where the surrogate has no compiled derivative."""
+    """The spec of a neuron and a normalisation; None where the surrogate has no compiled derivative.
+
+    Made once for each neuron, of numbers: a tensor would be looked up by its identity.
+    """
     if type(surrogate) not in SURROGATES:
         return None
     return NormLIFSpec(

@@ -29,14 +29,13 @@ ROW_BLOCK = 64
 DENSITY_THRESHOLDS = {"float32": ((0.25, 64), (0.2, 64)), "bfloat16": ((0.2, 384), (0.18, 96))}
 #: The same on processors with AMX for bfloat16, which make dense products three times as fast.
 DENSITY_THRESHOLDS_AMX = ((0.06, 384), (0.05, 384))
-#: Multiply-accumulates of the dense product below which the call costs more than it saves.
-MIN_MACS = 1 << 23
 #: Rows that are sampled to estimate the density.
 SAMPLE = 128
 
 
 @compiled
-def _product_rows(x, inputs, weights, bias, outputs, out, begin, end):
+def _product_rows(x, inputs, weights, bias, outputs, out, bounds, first_chunk, last_chunk):
+    begin, end = bounds[first_chunk], bounds[last_chunk]
     indices, values = np.empty(ROW_BLOCK * inputs, np.uint32), np.empty(ROW_BLOCK * inputs, F)
     indptr, segments = np.empty(ROW_BLOCK + 1, np.uintp), np.zeros(3, np.uintp)
     for first in range(begin, end, ROW_BLOCK):
@@ -72,7 +71,8 @@ def _window_segments(y, x, first, last, width, size, inputs, outputs, indptr, se
 
 
 @compiled
-def _convolution_rows(x, shape, weights, bias, size, outputs, out, begin, end):
+def _convolution_rows(x, shape, weights, bias, size, outputs, out, bounds, first_chunk, last_chunk):
+    begin, end = bounds[first_chunk], bounds[last_chunk]
     height, width, inputs = shape
     indices, values = np.empty(height * width * inputs, np.uint32), np.empty(height * width * inputs, F)
     indptr, segments = np.empty(height * width + 1, np.uintp), np.empty(3 * size[0] * size[1], np.uintp)
@@ -124,7 +124,7 @@ def density_threshold(kind: str, is_convolution: bool, macs: int, outputs: int, 
     """
     if cpu_threads.ordered:
         return 1.0
-    if outputs % LANES or macs < MIN_MACS:
+    if outputs % LANES or macs < cpu_threads.MIN_MACS:
         return 0.0
     share, enough = _thresholds(kind, amx)[is_convolution]
     return share * min(1.0, outputs / enough)
@@ -163,12 +163,9 @@ def product(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int, b
         product(x, pad_outputs(weights, spare), padded, threads, None if bias is None else pad_outputs(bias, spare))
         out[:] = padded[..., :outputs]
         return
-    flat = [a.reshape(-1) for a in (x, weights, out)]
+    flat, there, to = (a.reshape(-1) for a in (x, weights, out))
     begin = np.zeros(outputs, "float32") if bias is None else bias
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _product_rows(flat[0], inputs, flat[1], begin, outputs, flat[2], bounds[first], bounds[last])
-
+    work = functools.partial(_product_rows, flat, inputs, there, begin, outputs, to)
     parallel_for(work, x.size // max(1, inputs), x.size, threads)
 
 
@@ -183,9 +180,6 @@ def convolve(x: np.ndarray, weights: np.ndarray, out: np.ndarray, threads: int) 
         convolve(x, pad_outputs(weights, spare), padded, threads)
         out[:] = padded[..., :outputs]
         return
-    flat, zeros = [a.reshape(-1) for a in (x, weights, out)], np.zeros(outputs, "float32")
-
-    def work(bounds: np.ndarray, first: int, last: int) -> None:
-        _convolution_rows(flat[0], shape, flat[1], zeros, size, outputs, flat[2], bounds[first], bounds[last])
-
+    flat, there, to = (a.reshape(-1) for a in (x, weights, out))
+    work = functools.partial(_convolution_rows, flat, shape, there, np.zeros(outputs, "float32"), size, outputs, to)
     parallel_for(work, x.shape[0] * shape[0], x.size, threads)

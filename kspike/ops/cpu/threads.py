@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -32,6 +33,8 @@ team: Callable[[Callable[[], None], int], bool] | None = None
 
 #: Whether products are sparse whatever the density, so that their sums have one order.
 ordered = False
+#: Multiply-accumulates of the dense product below which a sparse one costs more than it saves.
+MIN_MACS = 1 << 23
 
 
 @functools.lru_cache(maxsize=1)
@@ -70,6 +73,21 @@ def parallel_for(work: Callable[[np.ndarray, int, int], None], rows: int, size: 
         member()
         for other in others:
             other.result()
+
+
+def parallel_rows(
+    work: Callable[..., None],
+    arrays: Sequence[np.ndarray],
+    by_channel: Sequence[np.ndarray],
+    threads: int,
+) -> None:
+    """Folds arrays and vectors, and calls work(*arrays, *by_channel, bounds, first, last) as `parallel_for` does.
+
+    Rows are the places of the first array, `(places, channels)`, or of all images of `(batch, time, places, channels)`.
+    """
+    arrays, by_channel = fold(arrays, by_channel)
+    x = arrays[0]
+    parallel_for(functools.partial(work, *arrays, *by_channel), math.prod(x.shape[:-1:2]), x.size, threads)
 
 
 def fold(

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from kspike.ops.cpu.norm_lif import NormLIFSpec
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.torch.calls import transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 #: The most time steps whose potentials are kept in registers.
 MOST_STEPS = 16

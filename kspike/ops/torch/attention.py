@@ -9,8 +9,8 @@ from keras import ops
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import arrays, kernels_for
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.torch.calls import arrays, kernels_for, transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 
 class _Attend(torch.autograd.Function):

@@ -9,9 +9,16 @@ import torch
 
 from kspike.ops.cpu import norm_lif
 from kspike.ops.torch import openmp
-from kspike.ops.torch.transforms import transformed
 
 openmp.install()
+
+
+def transformed() -> bool:
+    """Whether a torch.func transform, or forward-mode differentiation, is active; torch.compile traces neither."""
+    if torch.compiler.is_compiling():
+        return False
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return forward_mode or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def kernels_for(x: Any) -> Any:

@@ -11,57 +11,9 @@ from keras import ops
 from kspike.ops import reference
 from kspike.ops.cpu import norm_lif as cpu_norm_lif
 from kspike.ops.gpu import autograd
-from kspike.ops.torch.calls import arrays, kernels_for
-from kspike.ops.torch.transforms import once_differentiable, transformed
-
-
-def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
-    """1 where h >= v_threshold, else 0, and nan where h is nan, which a comparison alone would take for no spike."""
-    return torch.where(h >= v_threshold, 1.0, h.clamp(0.0, 0.0))
-
-
-class _Spike(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u: torch.Tensor, surrogate: Any) -> torch.Tensor:
-        ctx.save_for_backward(u)
-        ctx.surrogate = surrogate
-        return fired(u, 0.0)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
-        (u,) = ctx.saved_tensors
-        return grad_output * ctx.surrogate.derivative(u), None
-
-
-class _SpikeInTransforms(torch.autograd.Function):
-    """The same for torch.func: with vmap and jvp. torch.compile does not take a Function with jvp."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(u: torch.Tensor, surrogate: Any) -> torch.Tensor:
-        return fired(u, 0.0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple, output: torch.Tensor) -> None:
-        u, ctx.surrogate = inputs
-        ctx.save_for_backward(u)
-        ctx.save_for_forward(u)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: torch.Tensor) -> tuple:
-        (u,) = ctx.saved_tensors
-        return grad_output * ctx.surrogate.derivative(u), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: torch.Tensor, *_: Any) -> torch.Tensor:
-        (u,) = ctx.saved_tensors
-        return tangent * ctx.surrogate.derivative(u)
-
-
-def spike(u: Any, surrogate: Any) -> torch.Tensor:
-    """1 where u >= 0; in backward the surrogate's derivative."""
-    return (_SpikeInTransforms if transformed() else _Spike).apply(ops.convert_to_tensor(u), surrogate)
+from kspike.ops.torch.calls import arrays, kernels_for, transformed
+from kspike.ops.torch.steps import fired
+from kspike.ops.torch.transforms import once_differentiable
 
 
 def divide(y: torch.Tensor, tau: Any) -> torch.Tensor:
@@ -106,6 +58,11 @@ def _backward(
 
 def _float32(a: Any) -> torch.Tensor | None:
     return None if a is None else ops.convert_to_tensor(a).float()
+
+
+def _numbers(tau: Any, v_threshold: Any) -> dict[str, float | None]:
+    """tau and the threshold as the loops take them, of numbers or tensors of one number."""
+    return {"tau": None if tau is None else float(tau), "v_threshold": float(v_threshold)}
 
 
 def _loops_take(x: Any, dtype: str) -> bool:
@@ -156,8 +113,8 @@ class _FusedLIF(torch.autograd.Function):
 
 
 def norm_lif(
-    x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, inverse_tau: Any, dtype: str,
-    time_mask: Any = None, **neuron: Any,
+    x: torch.Tensor, gamma: Any, beta: Any, moments: Any, epsilon: float, *, tau: Any, inverse_tau: Any,
+    v_threshold: Any, dtype: str, time_mask: Any = None, **neuron: Any,
 ) -> tuple | None:  # fmt: skip
     """Normalisation and neuron in one pass forward and one backward: (spikes, mean, variance); None: run the fallback.
 
@@ -167,7 +124,8 @@ def norm_lif(
     on_cpu = _loops_take(x, dtype)
     if time_mask is not None or not (on_cpu or _kernels_take(x, dtype)):
         return None
-    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=True, batch=moments is None)
+    numbers = _numbers(tau, v_threshold)
+    spec = cpu_norm_lif.make_spec(**numbers, **neuron, epsilon=epsilon, normalised=True, batch=moments is None)
     given = [ops.convert_to_tensor(a) for a in (gamma, beta, *(moments or ()))]
     if spec is None or any(a.dtype != torch.float32 for a in given):
         return None
@@ -197,14 +155,18 @@ class _LIF(torch.autograd.Function):
         return grad.reshape(grad_output.shape), None, None, None
 
 
-def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torch.Tensor | None:
+def lif(
+    x: torch.Tensor, *, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str, **neuron: Any
+) -> torch.Tensor | None:  # fmt: skip
     """The neuron over axis 1 with the closed-form gradient of its equations; spikes in `dtype`.
 
     None (the reference is the fallback) for a learned time constant where neither loops nor kernels take x, and inside
     torch.func's transforms.
     """
     on_cpu = _loops_take(x, dtype)
-    spec = cpu_norm_lif.make_spec(**neuron) if on_cpu or _kernels_take(x, dtype) else None
+    spec = None
+    if on_cpu or _kernels_take(x, dtype):
+        spec = cpu_norm_lif.make_spec(**_numbers(tau, v_threshold), **neuron)
     if spec is not None:
         given = _float32(inverse_tau), (None, None), spec, getattr(torch, dtype)
         return (_FusedLIF.apply if on_cpu else autograd.fused)(x.contiguous(), None, None, *given)[0]
@@ -213,11 +175,12 @@ def lif(x: torch.Tensor, *, inverse_tau: Any, dtype: str, **neuron: Any) -> torc
     if x.dtype not in (torch.float32, torch.float64):
         x = x.float()
     options = tuple(neuron[name] for name in ("v_reset", "decay_input", "detach_reset", "surrogate"))
-    return _LIF.apply(x, neuron["tau"], neuron["v_threshold"], options).to(getattr(torch, dtype))
+    return _LIF.apply(x, tau, v_threshold, options).to(getattr(torch, dtype))
 
 
 def lif_from(
-    x: torch.Tensor, *, v: Any, norm: tuple | None, inverse_tau: Any, dtype: str, **neuron: Any
+    x: torch.Tensor, *, v: Any, norm: tuple | None, tau: Any, inverse_tau: Any, v_threshold: Any, dtype: str,
+    **neuron: Any,
 ) -> tuple | None:  # fmt: skip
     """The neuron from initial potentials v, after norm = (gamma, beta, moments, epsilon) or none: (spikes, potentials).
 
@@ -226,7 +189,8 @@ def lif_from(
     if torch.is_grad_enabled() or not _loops_take(x, dtype):
         return None
     gamma, beta, moments, epsilon = norm or (None, None, (None, None), 0.0)
-    spec = cpu_norm_lif.make_spec(**neuron, epsilon=epsilon, normalised=norm is not None)
+    numbers = _numbers(tau, v_threshold)
+    spec = cpu_norm_lif.make_spec(**numbers, **neuron, epsilon=epsilon, normalised=norm is not None)
     if spec is None:
         return None
     v = torch.full(x[:, 0].shape, v) if isinstance(v, float) else v.float().contiguous()

@@ -11,16 +11,19 @@ import torch
 from keras import ops
 
 from kspike.ops import reference
-from kspike.ops.torch.calls import arrays, taken
-from kspike.ops.torch.transforms import once_differentiable, transformed
+from kspike.ops.cpu import threads
+from kspike.ops.torch.calls import arrays, taken, transformed
+from kspike.ops.torch.transforms import once_differentiable
 
 
-def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> bool:
-    """Whether the sparse form takes these, and is faster than the dense one."""
+def _pays(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None) -> bool | None:
+    """Whether the sparse form is faster than the dense one; None where it does not take these, or is not asked."""
+    if x.numel() // max(1, kernel.shape[-2]) * kernel.numel() < threads.MIN_MACS and not threads.ordered:
+        return None
     same = kernel.dtype == x.dtype and (bias is None or bias.dtype == x.dtype)
     given = taken(x, kernel) if same else None
     if given is None:
-        return False
+        return None
     from kspike.ops.cpu import sparse
 
     return sparse.pays(*given)
@@ -162,9 +165,10 @@ def convolve(x: torch.Tensor, kernel: Any) -> torch.Tensor | None:
     """The sparse convolution, or that of bfloat16 in float32; None where PyTorch's own is as fast."""
     kernel = ops.convert_to_tensor(kernel)
     odd = all(size % 2 for size in kernel.shape[:2])  # the padding is symmetric
-    if odd and _pays(x, kernel, None):
+    pays = _pays(x, kernel) if odd else None
+    if pays:
         return _SparseConvolution.apply(x, kernel)
-    if transformed():  # Keras asks for a memory layout, which vmap refuses
+    if pays is None and transformed():  # Keras asks for a memory layout, which vmap refuses
         y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), kernel.permute(3, 2, 0, 1), padding="same")
         return y.permute(0, 2, 3, 1)
     if not _widens(x) or kernel.dtype != x.dtype:

@@ -22,8 +22,13 @@ def by_parts(fn: Callable, x: Any, numbers: int, dtype: str) -> torch.Tensor | N
     x = ops.convert_to_tensor(x)
     if x.device.type != "cpu":
         return None
-    parts = min(x.shape[0], math.ceil(x.shape[0] * numbers * getattr(torch, dtype).itemsize / PART))
+    parts = parts_of(x.shape[0], numbers, dtype)
     return torch.cat([fn(part) for part in x.tensor_split(parts)]) if parts > 1 else None
+
+
+def parts_of(images: int, numbers: int, dtype: str) -> int:
+    """In how many chunks a batch of so many images runs on a CPU."""
+    return min(images, math.ceil(images * numbers * getattr(torch, dtype).itemsize / PART))
 
 
 def clip_each(gradients: Sequence[torch.Tensor], longest: float) -> list[torch.Tensor]:

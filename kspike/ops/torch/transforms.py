@@ -12,19 +12,13 @@ from typing import Any
 
 import torch
 
+from kspike.ops.torch.calls import transformed
+
 TWICE = (
     "kspike's fast forms have no second derivative on this backend. Compute what is differentiated twice within "
     "`with kspike.ops.portable():`, or by torch.func (grad, hessian, ...), where the reference runs: slower, and "
     "differentiable as often as you like."
 )
-
-
-def transformed() -> bool:
-    """Whether a torch.func transform, or forward-mode differentiation, is active; torch.compile traces neither."""
-    if torch.compiler.is_compiling():
-        return False
-    forward_mode = torch.autograd.forward_ad._current_level >= 0
-    return forward_mode or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 class _Once(torch.autograd.Function):

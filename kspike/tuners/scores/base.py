@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from kspike.models.unrolled import leveled
+
 #: A score bound to a model: call it again whenever the weights have changed.
 Bound = Callable[[], Mapping[str, float]]
 
@@ -63,3 +65,13 @@ class Score:
 def layers_of(model: keras.Model, *kinds: type) -> list[Any]:
     """Layers of these classes, whatever they are nested in, in the order in which they were made."""
     return [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, kinds)]
+
+
+def refuse_levels(model: keras.Model, score: str) -> None:
+    """Refuses, by ValueError, a network whose neurons fire levels, for a score that reads spikes of 0 and 1."""
+    neuron = leveled(model)
+    if neuron is not None:
+        raise ValueError(
+            f"The score {score!r} reads spikes of 0 and 1 of an untrained network; the neuron {neuron.label} fires "
+            "levels. Take another score, or another neuron."
+        )

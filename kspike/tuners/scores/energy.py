@@ -11,12 +11,13 @@ import numpy as np
 
 from kspike.components.parts import Sum
 from kspike.config import SpikformerConfig
+from kspike.cost.analytic.table import ClosedForm
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured.collect import Statistics, collect
 from kspike.cost.measured.probe import Probe, config_of
 from kspike.cost.measured.recorder import Recorder
 from kspike.cost.report.rows import EnergyRow, NeuronRow, neuron_rows, product_rows
-from kspike.tuners.scores.base import Bound, Score
+from kspike.tuners.scores.base import Bound, Score, refuse_levels
 
 
 class Energy(Score):
@@ -49,14 +50,16 @@ class Energy(Score):
         return "energy_mj"
 
     def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
+        refuse_levels(model, self.name)
         probe = _Untrained(model)
         config = config_of(model)
+        closed = None if config is None else ClosedForm(config)
 
         def measure() -> dict[str, float]:
             signals, packed = probe.run(images)
             statistics = Statistics(config.timesteps if config is not None else None)
             statistics.add(signals, packed, len(images))
-            products, neurons = collect(statistics, config, strict=False, static=probe.static)
+            products, neurons = collect(statistics, closed, strict=False, static=probe.static)
             rows = product_rows(products, self.convention)
             silent = [row for row in neuron_rows(neurons) if row.silent]
             return {

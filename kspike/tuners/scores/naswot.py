@@ -11,7 +11,7 @@ from keras import ops
 from kspike.cost.measured.recorder import replaced
 from kspike.layers.neuron import SpikingNeuron
 from kspike.ops import jit
-from kspike.tuners.scores.base import Bound, Score, layers_of
+from kspike.tuners.scores.base import Bound, Score, layers_of, refuse_levels
 
 
 class Naswot(Score):
@@ -36,6 +36,7 @@ class Naswot(Score):
     source = "SNASNet (Kim et al., ECCV 2022), sparsity-aware Hamming distance; NASWOT (Mellor et al., ICML 2021)"
 
     def on(self, model: keras.Model, images: np.ndarray, labels: np.ndarray) -> Bound:
+        refuse_levels(model, self.name)
         neurons = layers_of(model, SpikingNeuron)
 
         def forward(images: Any) -> list:

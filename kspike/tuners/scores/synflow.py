@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from kspike.cost.measured.recorder import replaced
-from kspike.layers import SpikformerBlock
+from kspike.layers import SpikformerBlock, border
 from kspike.layers.component import ComponentLayer
 from kspike.layers.neuron import SpikingNeuron
 from kspike.layers.norm import BatchNorm
@@ -71,8 +71,12 @@ class Synflow(Score):
 def _linear(model: keras.Model, scales: list) -> list[tuple[keras.Layer, str, Callable]]:
     """Replacement methods that make a Spikformer linear; `scales` collects the constants that divide its stream."""
     same = lambda x, *args, **kwargs: x
+    within = lambda x, *args, **kwargs: border.surrounded(x, ops.zeros((x.shape[-1],)))  # an identity makes 0 of 0
     calls: list[tuple[keras.Layer, str, Callable]] = []
-    calls += [(layer, "call", same) for layer in layers_of(model, SpikingNeuron, BatchNorm)]
+    calls += [
+        (layer, "call", within if isinstance(layer, border.BorderNorm) else same)
+        for layer in layers_of(model, SpikingNeuron, BatchNorm)
+    ]
     components = layers_of(model, ComponentLayer)
     calls += [(layer, "attend", _mean_value) for layer in components if hasattr(layer, "attend")]
     stream = [layer for layer in components if layer.component.role == "stem"] + layers_of(model, SpikformerBlock)

@@ -9,7 +9,7 @@ from kspike.pages import Chart, Point, Series, chart, render
 from kspike.pages.chart import LARGE
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import Ranking
-from kspike.tuners.engine.report.data import Rows, chosen_values, gene_importance, score_chart
+from kspike.tuners.engine.report.data import Rows, choice_importance, chosen_values, gene_importance, score_chart
 from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score
 from kspike.tuners.zero_cost.text import rows_of, score_axis
@@ -58,6 +58,7 @@ def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Ca
         "scores": score_chart(axis, shortlisted, front, "place"),
         "front": Rows(*rows_of(front, score)),
         "importance": gene_importance(axis, shortlisted),
+        "by_choice": choice_importance(axis, shortlisted),
         "groups": [("grey", "shortlist"), ("orange", "front")],
         "chosen": chosen_values(shortlisted[0].genome.space, [shortlisted, front]),
     }

@@ -1,32 +1,45 @@
 """Cost cells of spaces with words as genes, against visiting every network."""
 
+import functools
 from collections import defaultdict
 
 import numpy as np
 import pytest
 
+from kspike import SpikformerConfig, cost
 from kspike.space import SearchSpace
 from kspike.tuners.engine.constraints import Constraints, counted
 from kspike.tuners.engine.ranking.block_sums import BlockSums, TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.ranking import Ranking
 from kspike.tuners.engine.ranking.sample import Sample
-from tests.space.words import BASE, SPACES, Gate
+from tests.space import staged
+from tests.space.words import BASE, SMALL, SPACES, Gate
 
 pytestmark = pytest.mark.once
 
-ENUMERATED = sorted(set(SPACES) - {"fixed_by_block"})
+ALL = SPACES | {f"stages_{name}": space for name, space in staged.SPACES.items()}
+ENUMERATED = sorted(set(ALL) - {"fixed_by_block"})
+
+
+@functools.cache
+def networks(name):
+    """Every network of a space, and what each costs, counted from their configs."""
+    genomes = list(ALL[name].genomes())
+    configs = [genome.to_config() for genome in genomes]
+    known = {"parameters": cost.parameters(configs).tolist(), "flops": cost.flops(configs).tolist()}
+    known |= {"timesteps": [c.timesteps for c in configs], "attention": [attention(c) for c in configs]}
+    return genomes, known
 
 
 @pytest.mark.parametrize("name", ENUMERATED)
 @pytest.mark.parametrize("names", [("parameters", "flops"), ("parameters", "flops", "timesteps", "attention")])
 def test_cells_hold_every_network_once_under_its_own_cost(name, names):
-    space = SPACES[name]
+    space = ALL[name]
+    genomes, known = networks(name)
     expected = defaultdict(set)
-    for genome in space.genomes():
-        config = genome.to_config()
-        known = counted(config) | {"attention": attention(config)}
-        expected[tuple(known[n] for n in names)].add(genome)
+    for genome, key in zip(genomes, zip(*(known[n] for n in names), strict=True), strict=True):
+        expected[key].add(genome)
     cells = CostCells(space, names)
     assert sum(cells.counts) == space.size() and cells.distinct() == len(expected)
     found = defaultdict(list)
@@ -40,8 +53,13 @@ def test_cells_hold_every_network_once_under_its_own_cost(name, names):
 
 def attention(config):
     """Operations of attention as K^T V, then Q (K^T V), where a mixer has heads."""
-    heads = [h for h, mixer in zip(config.num_heads, config.mixers, strict=True) if mixer.uses("heads", config.network)]
-    return config.timesteps * sum(2 * config.tokens * config.embed_dim**2 // h for h in heads)
+    found = 0
+    for block, branches in enumerate(config.blocks):
+        height, width = config.grids[config.stage(block)]
+        for mixer in (branches["local"], branches["mixer"]):
+            if mixer.uses("heads", config.network):
+                found += 2 * height * width * config.width(block) ** 2 // config.num_heads[block]
+    return config.timesteps * found
 
 
 def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
@@ -54,17 +72,27 @@ def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
 
 
 def test_a_sample_holds_each_network_once():
-    for space in SPACES.values():
+    for space in (*SPACES.values(), staged.SPACES["local"]):
         sample = Sample(space, ("parameters",), seed=0)
         assert len(sample.counts) == space.size()
         assert len({next(sample.genomes(i)) for i in range(len(sample.counts))}) == space.size()
 
 
-def test_the_best_of_a_ranking_is_the_best_of_all():
-    space = SPACES["mixers_and_mlps"]
-    counts = sorted((counted(g.to_config())["flops"] for g in space.genomes()), reverse=True)
-    ranked = [counted(g.to_config())["flops"] for g in Ranking(space).genomes()]
-    assert ranked == counts
+@pytest.mark.parametrize("name", ["mixers_and_mlps", "stages_mixers", "stages_widths_and_depths"])
+def test_the_ranking_is_that_of_sorting_every_network(name):
+    genomes, known = networks(name)
+    flops = dict(zip(genomes, known["flops"], strict=True))
+    ranking = Ranking(ALL[name])
+    assert ranking.standings.exact and [flops[g] for g in ranking.genomes()] == sorted(known["flops"], reverse=True)
+
+
+def test_ratios_that_differ_from_block_to_block_are_refused_where_words_depend_on_them():
+    base = SpikformerConfig(**SMALL, depth=2, mlp_ratio=(1, 2))
+    space = SearchSpace(base, mlp=("spiking", "words_flat"))
+    with pytest.raises(TooManyCosts, match="different values of mlp_ratio in different blocks"):
+        CostCells(space)
+    plain = SearchSpace(base, num_heads=(2, 4), depth=(1, 2))  # no word: what the base says adds to every network
+    assert sum(CostCells(plain).counts) == plain.size()
 
 
 def test_networks_within_constraints_are_counted_exactly():

@@ -41,8 +41,9 @@ class Quantity:
         """Those of `ignores` that change nothing in a space: none of its components' parts has them for a size."""
         sizes = Sizes.of_space(space, np.zeros((0, len(space.slots)), np.int32))  # every choice's declaration
         named = {
-            split(size)[0]
-            for declared in (*sizes.stems, *sizes.mixers, *sizes.mlps)
+            split(size).dimension
+            for each in sizes.declared.values()
+            for declared in each
             for _, part in declared.parts
             if isinstance(part, self.parts)
             for size in part.sizes

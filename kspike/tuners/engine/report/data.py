@@ -13,7 +13,7 @@ from kspike.pages import Chart, Point, Series, chart
 from kspike.pages.chart import LARGE
 from kspike.space import SearchSpace
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.report.importance import histogram, importance
+from kspike.tuners.engine.report.importance import by_choice, histogram, importance
 from kspike.tuners.engine.report.score_axis import ScoreAxis
 
 
@@ -58,6 +58,12 @@ def gene_importance(axis: ScoreAxis, candidates: Sequence[Candidate]) -> list[tu
     """(gene, share of the score's variance that it explains, share of the energy's), the first share descending."""
     of_score, of_energy = importance(candidates, axis.of), importance(candidates, lambda c: c.energy_mj)
     return [(name, share, of_energy[name]) for name, share in of_score.items()]
+
+
+def choice_importance(axis: ScoreAxis, candidates: Sequence[Candidate]) -> list[tuple[str, str, float, float]]:
+    """(gene, choice, how the score goes with it, how the energy does), gene by gene, for words alone."""
+    of_score, of_energy = by_choice(candidates, axis.of), by_choice(candidates, lambda c: c.energy_mj)
+    return [(*which, value, of_energy[which]) for which, value in of_score.items()]
 
 
 def chosen_values(

@@ -30,11 +30,10 @@ def to_csv(candidates: Sequence[Candidate], path: str | Path, front: Sequence[Ca
 
 
 def _cell(genome: Genome, gene: Gene) -> Any:
-    """One value, or one a block; "-" in a block that has no use for it, nothing where no block has."""
-    shown = genome.labels(gene)
-    if set(shown) == {"-"}:
+    """One value, or one a block ("|" between stages); "-" in a block without use for it, nothing where no block has."""
+    if not genome.text(gene):
         return ""
-    return " ".join(shown) if gene.scope == "block" or gene.word else genome.values[gene.name]
+    return genome.joined(gene, " ") if gene.scope == "block" or gene.word else genome.values[gene.name]
 
 
 def plot(

@@ -39,6 +39,41 @@ def importance(candidates: Sequence[Candidate], quantity: Callable[[Candidate], 
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
+def by_choice(candidates: Sequence[Candidate], quantity: Callable[[Candidate], float]) -> dict[tuple[str, str], float]:
+    """How a quantity goes with each choice of a word, from -1 to 1: positive where networks with more of it have more.
+
+    The correlation coefficient of the quantity with the share of a network's blocks that have the choice (of a word of
+    the whole network: 1 where it has it, else 0); 0 where either is the same in all candidates. One choice is looked at
+    at a time, as one gene is in `importance`: shares of one gene add up to 1, so where one choice helps, others harm.
+
+    Args:
+        candidates: those that failed are left out.
+        quantity: of a candidate, such as `lambda c: c.accuracy`.
+
+    Returns:
+        (gene name, label of the choice) -> correlation, gene by gene; genes of numbers or of one choice left out; empty
+        with fewer than three candidates.
+    """
+    completed = [c for c in candidates if c.completed]
+    if len(completed) < 3:
+        return {}
+    y = np.array([quantity(c) for c in completed], dtype=float)
+    found: dict[tuple[str, str], float] = {}
+    for gene in completed[0].genome.space.genes:
+        if gene.word and len(gene.choices) > 1:
+            shares = np.array([histogram([c], gene) for c in completed])
+            found |= {(gene.name, label): _correlation(shares[:, i], y) for i, label in enumerate(gene.labels)}
+    return found
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    if any(
+        np.ptp(values) <= 1e-12 * np.abs(values).max() for values in (x, y)
+    ):  # what is left of equal numbers is rounding
+        return 0.0
+    return float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
+
+
 def _groups(candidates: Sequence[Candidate], gene: Gene) -> np.ndarray:
     found = [expressed(c, gene) for c in candidates]
     if gene.word:  # no order among words: a group a word

@@ -8,7 +8,14 @@ from typing import Any
 from kspike.pages import Chart, Point, Series, chart, render
 from kspike.pages.chart import LARGE
 from kspike.tuners.engine.candidate import Candidate
-from kspike.tuners.engine.report.data import Rows, chosen_values, gene_importance, score_chart, shown
+from kspike.tuners.engine.report.data import (
+    Rows,
+    choice_importance,
+    chosen_values,
+    gene_importance,
+    score_chart,
+    shown,
+)
 from kspike.tuners.engine.report.score_axis import ACCURACY
 
 #: Of the table of generations.
@@ -54,6 +61,7 @@ def as_page(
         hypervolume=_hypervolume(history),
         history=generations(history),
         importance=gene_importance(ACCURACY, inside),
+        by_choice=choice_importance(ACCURACY, inside),
         groups=[(colour, name) for colour, name, _ in groups],
         chosen=chosen_values(inside[0].genome.space, [members for _, _, members in groups]),
         best=_networks(best, picked),

@@ -1,0 +1,275 @@
+"""State dicts of the published spiking transformers, as kspike models."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from kspike._registry import unknown
+from kspike.components import PATHS
+from kspike.components.parts import Conv, Dense, DepthwiseConv, Neuron, Norm, Part
+from kspike.config import SpikformerConfig
+from kspike.convert.architecture import float32
+from kspike.convert.checkpoint import read_checkpoint, some
+from kspike.convert.families import family_of
+from kspike.convert.families.family import Family, Read
+from kspike.convert.namings import NEURON_TENSOR, NORM_TENSORS
+from kspike.convert.spikformer import from_spikformer
+from kspike.layers.initializers import undrawn
+from kspike.models import Spikformer
+
+#: Written by PyTorch's normalisation, and by training scripts; no network reads them.
+_COUNTERS = r".*\.num_batches_tracked$"
+#: Names of T among the official constructors' arguments.
+_STEPS = ("T", "time_step", "timesteps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What was read of a checkpoint; `model.conversion` of a model made by `from_checkpoint`.
+
+    Args:
+        family: its name.
+        source: repository and paper.
+        tensors: how many were used.
+        unused: names of tensors that were not used -> why.
+        notes: what was assumed, what contradicts the options given, and what to know of this family.
+    """
+
+    family: str
+    source: str
+    tensors: int
+    unused: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.family}: {self.tensors} tensors of {self.source}"]
+        reasons: dict[str, list[str]] = {}
+        for name, why in self.unused.items():
+            reasons.setdefault(why, []).append(name)
+        lines += [f"not used, {why}: {some(names)}" for why, names in reasons.items()]
+        return "\n".join([*lines, *self.notes])
+
+
+def from_checkpoint(
+    source: str | os.PathLike | Mapping[str, Any],
+    family: str | None = None,
+    *,
+    timesteps: int,
+    input_shape: tuple[int, ...],
+    options: Mapping[str, Any] | None = None,
+    which: str | None = None,
+) -> Spikformer:
+    """Builds a `kspike.Spikformer` from weights trained with the official code of a published family.
+
+    Widths, depths, mixers, ratios, classes, biases and learned time constants are read off names and shapes; what these
+    tell wins over `options`, as the official constructors ignore several: a difference is reported.
+
+    Args:
+        source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (read without running code from it, and
+            without PyTorch), or a mapping from parameter name to array or tensor.
+        family: "qkformer", "ms_qkformer", "max_former", "sdt", "sdt_v2", "sdt_v3", "spikingformer" or "spikformer"
+            (with SpikingJelly 2.0's, as `from_spikformer` reads them). None: recognised by the names of the tensors.
+        timesteps: T, which no tensor says.
+        input_shape: `(height, width, channels)` in pixels, or `(timesteps, height, width, channels)` of frames.
+        options: the official constructor's arguments by their official names, for what names and shapes do not tell
+            (num_heads, pooling_stat, dvs_mode, ...).
+        which: entry of a wrapped checkpoint, as "state_dict_ema". None: "state_dict".
+
+    Returns:
+        The model, in inference the same function as the original up to rounding, an image at a time. `model.conversion`
+        says what was used, what was not, and why. Images are channels-last, normalised as they were in training.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unreadable file; a checkpoint of another family; missing, unknown, misshapen or non-finite
+            tensors, all listed; an option that is unknown, or needed and not given.
+
+    Example:
+        >>> import kspike
+        >>> model = kspike.convert.from_checkpoint(
+        ...     "max_former.pth", timesteps=4, input_shape=(32, 32, 3))  # doctest: +SKIP
+    """
+    checkpoint = read_checkpoint(source, which)
+    options = dict(options or {})
+    if family == "spikformer" or (family is None and _spikformer(checkpoint.tensors)):
+        return _of_spikformer(checkpoint.tensors, timesteps, input_shape, options)
+    found = family_of(checkpoint.tensors, family)
+    for name in options:
+        if name not in (*found.options, *_STEPS):
+            raise unknown(f"option of the family {found.name!r}", name, (*found.options, "T"))
+    read = Read(checkpoint.tensors, options, timesteps, tuple(input_shape))
+    for name in _STEPS:
+        read.told(name, timesteps, "timesteps is")
+    try:
+        config = _config(found, read)
+    except (KeyError, StopIteration) as error:
+        raise ValueError(f"The checkpoint is not a whole {found.name}: {error} is not there.") from error
+    taken = _check(found, config, read)
+    with undrawn():
+        model = Spikformer(config)
+    _assign(model, taken, read)
+    unused = {n: why for n in read.tensors if n not in _used(taken, read) and (why := _why(found, n))}
+    model.__dict__["conversion"] = Conversion(
+        found.name, found.source, len(read.tensors) - len(unused), unused, (*read.said, *found.notes)
+    )
+    return model
+
+
+def _spikformer(tensors: Mapping[str, Any]) -> bool:
+    """Whether these are the names that `from_spikformer` reads."""
+    names = ("patch_embed.rpe_bn.weight", "block.0.attn.q_linear.weight", "blocks.0.attn.qkv_conv_bn.0.weight")
+    return any(name.startswith(("blocks.", "block.0.attn.q_linear")) for name in tensors) or names[1] in tensors
+
+
+def _of_spikformer(
+    tensors: Mapping[str, Any], timesteps: int, input_shape: tuple[int, ...], options: Mapping[str, Any]
+) -> Spikformer:
+    known = ("num_heads", "stem_pool", "scale", *_STEPS)
+    for name in options:
+        if name not in known:
+            raise unknown("option of the family 'spikformer'", name, known)
+    given = {name: value for name, value in options.items() if name not in _STEPS}
+    model = from_spikformer(tensors, timesteps=timesteps, input_shape=input_shape, **given)
+    model.__dict__["conversion"] = Conversion(
+        "spikformer", "Spikformer (Zhou et al., 2023) or SpikingJelly 2.0", len(tensors), {}, ()
+    )
+    return model
+
+
+def _config(family: Family, read: Read) -> SpikformerConfig:
+    shape = read.input_shape
+    fields = family.config(read)
+    first = next(name for name in read.tensors if name.endswith(".weight") and len(read.tensors[name].shape) == 4)
+    channels = int(read.tensors[first].shape[1])
+    if len(shape) in (3, 4) and shape[-1] != channels:
+        raise ValueError(
+            f"input_shape {shape} ends in {shape[-1]} channels, but the first convolution of these weights takes "
+            f"{channels}; channels come last."
+        )
+    return SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Taken:
+    """A part of the network, and the modules that its tensors are of."""
+
+    path: str
+    part: Part
+    modules: tuple[str, ...]
+
+
+def _parts(config: SpikformerConfig) -> Iterator[tuple[str, Part]]:
+    """Path and part of everything in a network, its linear layer included."""
+    yield from ((f"stem/{name}", part) for name, part in config.stem_parts.items())
+    for stage, made in enumerate(config.downsamples, 1):
+        declared = made.declared({"residual": config.residual})
+        yield from ((f"down_{stage}/{name}", part) for name, part in declared.items())
+    for i, branches in enumerate(config.blocks):
+        for field, made in branches.items():
+            declared = made.declared(config.network)
+            yield from ((f"block_{i}/{PATHS[field]}/{name}", part) for name, part in declared.items())
+    declared = config.head_component.declared({"residual": config.residual})
+    yield from ((f"decoding/{name}", part) for name, part in declared.items())
+    yield "head", Dense("width", "width")
+
+
+def _check(family: Family, config: SpikformerConfig, read: Read) -> list[_Taken]:
+    """What stands for each part; missing and unknown tensors are refused together."""
+    names = family.names(config, read)
+    taken = []
+    for path, part in _parts(config):
+        if not isinstance(part, (Dense, Conv, DepthwiseConv, Norm, Neuron)):
+            continue
+        if path not in names:
+            raise ValueError(f"The family {family.name!r} says nothing of {path}, which its network has.")
+        modules = names[path]
+        taken.append(_Taken(path, part, (modules,) if isinstance(modules, str) else modules))
+    used = _used(taken, read, config.neuron_component.learns_tau)
+    missing = sorted(used - set(read.tensors))
+    extra = sorted(n for n in read.tensors if n not in used and not _why(family, n))
+    if missing or extra:
+        said = f"missing: {some(missing)}. " if missing else ""
+        said += f"unknown: {some(extra)}." if extra else ""
+        raise ValueError(f"The checkpoint is not a whole {family.name}, or has more than one; {said}")
+    for name in sorted(used):
+        if not np.isfinite(float32(read.tensors[name])).all():
+            raise ValueError(f"{name} holds numbers that are not finite; the checkpoint is damaged.")
+    return taken
+
+
+def _why(family: Family, name: str) -> str:
+    """Why a tensor is not used; "" where nothing says so."""
+    reasons = {_COUNTERS: "a counter of the training", **family.never}
+    return next((why for pattern, why in reasons.items() if re.match(pattern, name)), "")
+
+
+def _used(taken: list[_Taken], read: Read, learned: bool = False) -> set[str]:
+    """Names of all tensors that parts need."""
+    found: set[str] = set()
+    for each in taken:
+        for module in each.modules:
+            if isinstance(each.part, Norm):
+                found |= {f"{module}.{name}" for name in NORM_TENSORS}
+            elif isinstance(each.part, Neuron):
+                found |= (
+                    {f"{module}.{NEURON_TENSOR}"} if learned or f"{module}.{NEURON_TENSOR}" in read.tensors else set()
+                )
+            else:
+                found.add(f"{module}.weight")
+                found |= {f"{module}.bias"} if getattr(each.part, "bias", False) else set()
+    return found
+
+
+def layer_at(model: Any, path: str) -> Any:
+    """The layer of a part by its path in the model: "block_0/attention/qkv"."""
+    first, *rest = path.split("/")
+    layer = model.get_layer(first)
+    for name in rest[:-1]:
+        layer = getattr(layer, name)
+    return layer.part(rest[-1]) if rest else layer
+
+
+def _assign(model: Any, taken: list[_Taken], read: Read) -> None:
+    for each in taken:
+        layer = layer_at(model, each.path)
+        if isinstance(each.part, Neuron):
+            if layer is not None and layer.trainable_variables:
+                values = [float(float32(read.tensors[f"{m}.{NEURON_TENSOR}"])) for m in each.modules]
+                layer.w.assign(np.resize(np.array(values, "float32"), tuple(layer.w.shape)))
+        elif isinstance(each.part, Norm):
+            for name, variable in NORM_TENSORS.items():
+                getattr(layer, variable).assign(_joined(read, each, name, float32))
+        else:
+            kernel = _joined(read, each, "weight", layout_of(each.part))
+            _fits(each, "weight", kernel.shape, tuple(layer.kernel.shape))
+            layer.kernel.assign(kernel)
+            if getattr(each.part, "bias", False):
+                layer.bias.assign(_joined(read, each, "bias", float32))
+
+
+def _joined(read: Read, each: _Taken, name: str, turn: Any) -> np.ndarray:
+    return np.concatenate([turn(read.tensors[f"{module}.{name}"]) for module in each.modules], axis=-1)
+
+
+def _fits(each: _Taken, name: str, found: tuple, expected: tuple) -> None:
+    if found != expected:
+        raise ValueError(f"{each.modules[0]}.{name} is of shape {found} in our layout, {each.path} takes {expected}.")
+
+
+def layout_of(part: Part) -> Any:
+    """PyTorch's layout of a product's weight -> Keras'."""
+
+    def turned(tensor: Any) -> np.ndarray:
+        tensor = float32(tensor)
+        if isinstance(part, Dense):  # (out, in), with any kernel axes of size 1
+            return tensor.reshape(tensor.shape[:2]).T
+        # a filter a channel (channels, 1, h, w) -> (h, w, channels, 1); else (out, in, h, w) -> (h, w, in, out)
+        return tensor.transpose((2, 3, 0, 1) if isinstance(part, DepthwiseConv) else (2, 3, 1, 0))
+
+    return turned

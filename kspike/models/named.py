@@ -1,0 +1,111 @@
+"""Published architectures by name: as a table, and as models with fresh weights."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from kspike import _named
+from kspike.config import SpikformerConfig
+from kspike.models.spikformer import Spikformer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class ArchitectureTable(Sequence):
+    """Published architectures: prints as a table; iterates, indexes and tests as a sequence of names.
+
+    `rows` holds one dict an architecture: name, parameters (trainable), operations (of one image over all time steps,
+    `kspike.cost.flops`), source, departs (what is not as in the code of its authors).
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = tuple(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> ArchitectureTable: ...
+
+    def __getitem__(self, index: int | slice) -> str | ArchitectureTable:
+        return ArchitectureTable(self.rows[index]) if isinstance(index, slice) else self.rows[index]["name"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return (row["name"] for row in self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == row["name"] for row in self.rows)
+
+    def __rich__(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("name", caption=None if self.rows else "no architectures")
+        for title in ("parameters", "operations"):
+            table.add_column(title, justify="right")
+        table.add_column("source, and what departs from its code")
+        for row in self.rows:
+            about = Text(row["source"])
+            about.append(f"\n{row['departs']}", style="dim")
+            table.add_row(row["name"], f"{row['parameters']:,}", f"{row['operations']:.4g}", about)
+        return table
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console.print(self.__rich__())
+        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+    __repr__ = __str__
+
+
+def architectures(pattern: str = "*") -> ArchitectureTable:
+    """Lists the published spiking transformers that kspike knows by name, as a table that iterates over names.
+
+    Args:
+        pattern: a glob over names: "*c10*".
+
+    Returns:
+        An `ArchitectureTable`.
+
+    Example:
+        >>> import kspike
+        >>> list(kspike.models.architectures("max_former*"))
+        ['max_former_c10', 'max_former_c100', 'max_former_dvs']
+    """
+    return ArchitectureTable([_row(name) for name in _named.names() if fnmatch.fnmatchcase(name, pattern)])
+
+
+def _row(name: str) -> dict[str, Any]:
+    # what counts lies above models, which it reads
+    cost = importlib.import_module("kspike.cost")
+    known, config = _named.read(name), SpikformerConfig.named(name)
+    counted = {"parameters": cost.parameters(config), "operations": cost.flops(config)}
+    return {"name": name, **counted, "source": known["source"], "departs": known["departs"]}
+
+
+def create(name: str, **changes: Any) -> Spikformer:
+    """Builds a published architecture with fresh weights.
+
+    Args:
+        name: one of `architectures()`.
+        changes: any fields of its config: `num_classes=100`, `timesteps=2`.
+
+    Raises:
+        ValueError: an unknown name or field, or a value that the config refuses.
+
+    Example:
+        >>> import kspike
+        >>> kspike.models.create("qkformer_c10", num_classes=3, timesteps=1).output_shape
+        (None, 3)
+    """
+    config = SpikformerConfig.named(name)
+    return Spikformer(config.replace(**changes) if changes else config)

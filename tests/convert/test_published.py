@@ -1,0 +1,257 @@
+"""Networks of the published families, made from state dicts, against what the official code gave.
+
+Spikes exactly, logits to 1e-4, gradients to 1e-3 of their largest entry, running statistics.
+"""
+
+import functools
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kspike
+from kspike.components.parts import Neuron, Norm
+from kspike.convert import families, published
+from kspike.convert.families.family import Read
+from tests.golden import networks
+from tests.helpers import BACKEND, input_gradient, to_numpy, traced, weight_gradients
+
+#: Constructor's arguments that no tensor says; the others are read off.
+TOLD = ("num_heads", "pooling_stat", "dvs_mode")
+FAMILIES = {
+    "sdt_cifar": "sdt", "sdt_events": "sdt", "sdt_v2": "sdt_v2", "sdt_v3": "sdt_v3",
+    "spikingformer_cifar": "spikingformer", "spikingformer_events": "spikingformer",
+    "qkformer_cifar": "qkformer", "qkformer_events": "qkformer", "ms_qkformer_cifar": "ms_qkformer",
+    "maxformer_cifar": "max_former", "maxformer_events": "max_former",
+}  # fmt: skip
+# Compiled, each is two or three programs of half a minute.
+OFTEN = ("maxformer_cifar", "sdt_v3")
+NAMES = [
+    pytest.param(name, marks=() if BACKEND == "torch" else pytest.mark.slow if name in OFTEN else pytest.mark.proof)
+    for name in FAMILIES
+]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def golden(name):
+    return networks.load(name)
+
+
+def described(name):
+    return json.loads(str(golden(name)["meta"]))
+
+
+def told(name):
+    return {k: v for k, v in json.loads(str(golden(name)["config"])).items() if k in TOLD}
+
+
+def tensors(name):
+    return {key[2:]: value for key, value in golden(name).items() if key.startswith("w/")}
+
+
+def pixels(name):
+    found = golden(name)
+    return (found["images"] if "images" in found else found["frames"]).astype("float32")
+
+
+def options(name):
+    return {} if FAMILIES[name] in ("max_former", "ms_qkformer") else told(name)
+
+
+@functools.cache
+def model_of(name):
+    x = pixels(name)
+    steps = described(name)["T"] or 1
+    return kspike.convert.from_checkpoint(
+        tensors(name), timesteps=steps, input_shape=x.shape[1:], options=options(name)
+    )
+
+
+@functools.cache
+def places(name):
+    """Path of a part -> (part, official modules), of everything that the checkpoint speaks of."""
+    model, x = model_of(name), pixels(name)
+    family = families.families()[FAMILIES[name]]
+    read = Read(tensors(name), options(name), model.config.timesteps, x.shape[1:])
+    names = family.names(model.config, read)
+    return {
+        path: (part, np.atleast_1d(names[path]).tolist())
+        for path, part in published._parts(model.config)
+        if path in names
+    }
+
+
+@functools.cache
+def spikes(name, training):
+    """(logits, official neuron -> its spikes, time first, channels before space)."""
+    inner = {
+        path: published.layer_at(model_of(name), path)
+        for path, (part, _) in places(name).items()
+        if isinstance(part, Neuron)
+    }
+    logits, seen = traced(model_of(name), inner, pixels(name), training=training)
+    found = {}
+    for path in inner:
+        modules = places(name)[path][1]
+        for module, fired in zip(modules, np.split(seen[path][1], len(modules), axis=-1), strict=True):
+            found[module] = np.moveaxis(fired.swapaxes(0, 1), -1, 2)
+    return logits, found
+
+
+def split(name, key):
+    """A golden array; of QKFormer that in which no image sees another, where it is so."""
+    found = golden(name)
+    return found.get(f"split/{key}", found.get(key))
+
+
+def levels(name):
+    return 4 if FAMILIES[name] == "sdt_v3" else 1
+
+
+@each
+def test_spikes_are_those_of_the_official_code(name):
+    _, found = spikes(name, False)
+    expected = {neuron["name"]: neuron["shape"] for neuron in described(name)["neurons"]}
+    assert set(found) == set(expected)
+    for neuron, fired in found.items():
+        stored = split(name, f"spikes/{neuron}")
+        if levels(name) > 1:
+            np.testing.assert_array_equal((fired * levels(name)).reshape(stored.shape), stored, err_msg=neuron)
+        else:
+            flat = np.unpackbits(stored, count=fired.size)
+            np.testing.assert_array_equal(fired.reshape(-1), flat, err_msg=neuron)
+    assert sum(fired.mean() > 0.02 for fired in found.values()) >= 0.9 * len(found)  # they do fire
+
+
+@each
+def test_spikes_in_training_are_those_of_the_official_code(name):
+    _, found = spikes(name, True)
+    leaking = (described(name)["split"] or {"neurons": {}})[
+        "neurons"
+    ]  # those the official code lets leak between images
+    compared = 0
+    for neuron in described(name)["neurons"]:
+        if neuron["name"] in leaking:
+            continue
+        fired = (found[neuron["name"]] * levels(name)).astype("uint8")
+        stored = fired.reshape(neuron["shape"]) if levels(name) > 1 else np.packbits(fired.reshape(-1))
+        assert hashlib.sha256(stored.tobytes()).hexdigest()[:16] == neuron["sha256_training"], neuron["name"]
+        compared += 1
+    assert compared >= 10
+
+
+@each
+def test_logits_are_those_of_the_official_code(name):
+    model, x = model_of(name), pixels(name)
+    np.testing.assert_allclose(model.predict(x, verbose=0), split(name, "logits_inference"), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(spikes(name, True)[0], split(name, "logits_training"), rtol=0, atol=1e-4)
+    # an image's answer is its own
+    alone = np.concatenate([model.predict(x[i : i + 1], verbose=0) for i in range(len(x))])
+    np.testing.assert_allclose(alone, golden(name)["logits_inference_each"], rtol=0, atol=1e-4)
+
+
+def loss_of(name):
+    labels = keras.ops.convert_to_tensor(golden(name)["labels"].astype("int32"))
+    return lambda logits: keras.ops.mean(
+        keras.losses.sparse_categorical_crossentropy(labels, keras.ops.cast(logits, "float32"), from_logits=True)
+    )
+
+
+def close(found, expected, what):
+    """Within 1e-3 of the largest entry; rounding noise around a true zero is left out."""
+    largest = np.abs(expected).max()
+    if largest >= 1e-3:
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * largest, err_msg=what)
+    return largest >= 1e-3
+
+
+def in_our_layout(name, path, key):
+    """The golden arrays of a part that there are: (attribute, which part of it, of how many, array as ours)."""
+    part, modules = places(name)[path]
+    leaking = described(name)["split"] is not None
+    if isinstance(part, Norm):
+        pairs, turn = published.NORM_TENSORS.items(), published.float32
+    elif isinstance(part, Neuron):
+        pairs, turn = [("w", "w")], lambda w: np.atleast_1d(published.float32(w))
+    else:
+        pairs, turn = [("weight", "kernel"), ("bias", "bias")], None
+    for theirs, ours in pairs:
+        layout = turn or (published.layout_of(part) if theirs == "weight" else published.float32)
+        for i, module in enumerate(modules):
+            array = golden(name).get(f"{'split/' if leaking else ''}{key}{module}.{theirs}")
+            if array is not None:
+                yield ours, i, len(modules), layout(array)
+
+
+@each
+def test_gradients_are_those_of_the_official_code(name):
+    model, x = model_of(name), pixels(name)
+    _, found = weight_gradients(model, x, loss_of(name))
+    seen = []
+    for path in places(name):
+        layer = published.layer_at(model, path)
+        for attribute, i, of, expected in in_our_layout(name, path, "grad/"):
+            gradient = found[id(getattr(layer, attribute))].reshape(getattr(layer, attribute).shape)
+            own = np.split(gradient, of, axis=-1)[i]
+            seen.append(close(own.reshape(-1), expected.reshape(-1), f"{path}/{attribute}"))
+    assert sum(seen) >= 4  # of all depths: its first product, its last, one in between
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the gradient of images follows from the same backward pass")
+@each
+def test_the_gradient_of_images_is_that_of_the_official_code(name):
+    model, x = model_of(name), pixels(name)
+    labels = golden(name)["labels"]
+    before = [np.array(to_numpy(v)) for v in model.non_trainable_variables]
+    logits = split(name, "logits_training")
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    upstream = shifted / shifted.sum(-1, keepdims=True)
+    upstream[np.arange(len(labels)), labels] -= 1
+    _, found = input_gradient(lambda x: model(x, training=True), x, (upstream / len(labels)).astype("float32"))
+    for variable, value in zip(model.non_trainable_variables, before, strict=True):
+        variable.assign(value)
+    expected = split(name, "grad/images")
+    if expected is None:
+        expected, side = split(name, "grad/frames_centre"), found.shape[2]
+        found = found[:, :, (side - 32) // 2 : (side + 32) // 2, (side - 32) // 2 : (side + 32) // 2]
+    assert close(found, expected, "images") or np.abs(expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.values[0].startswith("qkformer")])  # those it has, leak
+def test_running_statistics_are_those_of_the_official_code(name):
+    """kspike's variance is the biased one, as Keras'; the golden one is unbiased."""
+    model, x = model_of(name), pixels(name)
+    norms = {
+        path: published.layer_at(model, path) for path, (part, _) in places(name).items() if isinstance(part, Norm)
+    }
+    before = [np.array(to_numpy(v)) for v in model.non_trainable_variables]
+    kept = {path: np.array(to_numpy(norm.moving_variance)) for path, norm in norms.items()}
+    taken = {path: seen[0] for path, seen in traced(model, norms, x, training=True)[1].items()}
+    sizes = {path: x.size // x.shape[-1] for path, x in taken.items()}
+    compared = 0
+    try:
+        model(keras.ops.convert_to_tensor(x), training=True)
+        for path, norm in norms.items():
+            for attribute, i, of, expected in in_our_layout(name, path, "after/"):
+                if not attribute.startswith("moving"):
+                    continue
+                if attribute == "moving_variance":
+                    share = 0.9 * np.split(kept[path], of)[i]
+                    n = sizes[path]
+                    expected = share + (expected - share) * (n - 1) / n
+                found = np.split(to_numpy(getattr(norm, attribute)), of)[i]
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=path)
+                compared += 1
+        assert compared >= 10
+    finally:
+        for variable, value in zip(model.non_trainable_variables, before, strict=True):
+            variable.assign(value)
+
+
+@each
+def test_parameters_are_those_counted_less_what_never_runs(name):
+    model = model_of(name)
+    left_out = sum(tensors(name)[n].size for n in model.conversion.unused)
+    assert kspike.cost.parameters(model.config) == described(name)["parameters"] - left_out
