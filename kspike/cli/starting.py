@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kspike import _named
 from kspike._files import expanded, sha256
 from kspike.cli.options import card_of, is_run, open_model, read_json
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from kspike.models import Spikformer
     from kspike.training import Recipe
 
-EXPECTED = "an architecture: a SpikformerConfig as a JSON file, an entry of the zoo, or the folder of a run"
+EXPECTED = (
+    "an architecture: a SpikformerConfig as a JSON file, the folder of a run, an entry of the zoo, or one of "
+    "kspike.models.architectures()"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,5 +150,12 @@ def _described(config: str) -> tuple[SpikformerConfig, dict[str, Any] | None]:
         if not isinstance(model, dict):
             raise ValueError(f"The run in {config} trained a {model}; expected one of a Spikformer.")
         return kspike.SpikformerConfig.from_dict(model), kspike.training.read_data(config)
+    if config in _named.names():
+        try:
+            card = card_of(config, EXPECTED)
+        except (ValueError, FileNotFoundError):
+            return kspike.SpikformerConfig.named(config), None
+        print(f"{config} is an entry of the zoo and a published architecture: the entry's is taken.")
+        return kspike.zoo.load(config, weights=False).config, card
     card = card_of(config, EXPECTED)
     return kspike.zoo.load(config, weights=False).config, card
