@@ -11,9 +11,9 @@ read: accuracy is that on the 5,000 validation images (`alone`), or on the half 
 more of about 60,000 parameters, among which counting parameters tells nothing; two seeds one after the other, ten
 epochs of 45,000 images. `inherited` trains one supernet, or takes the trained one that lies beside this file, then
 evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small enough to be walked
-through, on which searches can be replayed. `mixers` trains 150 networks of `kspike_mixers_c10_16`, three epochs each, the
-first 40 with two further seeds at the end; a row says how often which neurons fire. Each may be killed at any moment: the
-same command goes on after the last whole epoch, or row.
+through, on which searches can be replayed. `mixers` trains 150 networks of `kspike_mixers_c10_16`, three epochs each,
+the first 40 with two further seeds at the end; a row says how often which neurons fire. Each may be killed at any
+moment: the same command goes on after the last whole epoch, or row.
 """
 
 from __future__ import annotations
