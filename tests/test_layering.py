@@ -47,6 +47,7 @@ RANKS = {
     "models": 3,
     "convert": 4,
     "cost": 4,
+    "export": 4,
     "supernet": 4,
     "training": 5,
     "tuners": 5,
@@ -57,10 +58,15 @@ STRANGERS = [("tuners", "zoo"), ("zoo", "tuners"), ("convert", "cost"), ("cost",
 
 #: Who alone may import what, as patterns of paths inside the package.
 ONLY_IN = {
-    "torch": ["ops/*"],
+    "torch": ["ops/*", "export/torch_files.py", "export/running.py"],
     "jax": ["ops/*"],
     "jaxlib": ["ops/*"],
-    "tensorflow": ["ops/*"],
+    "tensorflow": ["ops/*", "export/running.py"],
+    "onnx": ["export/onnx_*.py"],
+    "onnxruntime": ["export/running.py"],
+    "ai_edge_litert": ["export/running.py"],
+    "openvino": ["export/openvino_files.py", "export/running.py"],
+    "nir": ["convert/nir.py", "export/nir_*.py"],
     "triton": ["ops/*"],
     "keras_tuner": [
         "tuners/evolution/*",
@@ -94,7 +100,10 @@ WITHOUT_KERAS = (
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
-LAZY = ("matplotlib", "tensorflow_datasets", "aedat", "array_record", "safetensors", "torch", "jinja2")
+LAZY = (
+    "aedat", "array_record", "jinja2", "matplotlib", "nir", "onnx", "onnxruntime", "openvino", "safetensors",
+    "tensorflow_datasets", "torch",
+)  # fmt: skip
 
 
 def part_of(path: Path) -> str:

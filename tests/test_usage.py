@@ -181,6 +181,16 @@ def test_convert(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
+def test_export(tmp_path):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="pip install 'kspike[onnx]'")
+    shown = run(ROOT / "docs" / "examples" / "export.py", tmp_path)
+    assert "written by torch" in shown and "classes changed: 0" in shown
+    assert {each.name for each in tmp_path.iterdir()} == {"digits.onnx", "stream.onnx", "raw.onnx"}
+
+
+@pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_readme(number, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

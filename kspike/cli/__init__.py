@@ -19,6 +19,7 @@ from kspike.cli.doctor import doctor
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.events import events
+from kspike.cli.export import export
 from kspike.cli.predict import predict
 from kspike.cli.search import search
 from kspike.cli.train import train
@@ -75,7 +76,7 @@ def kspike_command(
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    """Spiking transformers: search an architecture, train it, measure it, publish it.
+    """Spiking transformers: search an architecture, train it, measure it, publish it, export it.
 
     The backend is Keras': [bold]KERAS_BACKEND=torch[/bold], jax or tensorflow.
 
@@ -95,7 +96,7 @@ def kspike_command(
     """
 
 
-for command in (search, train, evaluate, energy, predict):
+for command in (search, train, evaluate, energy, predict, export):
     app.command(cls=Command, no_args_is_help=True)(command)
 app.command(cls=Command)(doctor)
 app.add_typer(events, name="events")

@@ -45,6 +45,7 @@ class Naming:
         pool_after: "neuron" (spikes are pooled) or "norm" (potentials are pooled, before the neuron).
         frames: whether the input has a time axis.
         size: side of the images in pixels; None where the code has several.
+        biased: groups of products that the code builds with a bias: of qkv, proj, fc1 and fc2.
         plif_threshold: threshold of the attention neuron when neurons are ParametricLIFNodes.
     """
 
@@ -65,6 +66,7 @@ class Naming:
     frames: bool = False
     timesteps: int = 4
     size: int | None = None
+    biased: tuple[str, ...] = ("qkv", "proj", "fc1", "fc2")
     plif_threshold: float = 0.5
 
 
@@ -108,6 +110,7 @@ NAMINGS: tuple[Naming, ...] = (
         **_official("conv", 1, 1),
         unused=(_BLOCK_NORMS, r"pos_embed", r"norm\.(weight|bias)", r"block\.\d+\.attn\.res_lif\.w"),
         scale=0.25,
+        biased=("proj", "fc1", "fc2"),
         frames=True,
         timesteps=16,
         size=128,
@@ -118,6 +121,7 @@ NAMINGS: tuple[Naming, ...] = (
         rpe=_OFFICIAL_RPE,
         **_official("conv", 1, 2),
         unused=(_BLOCK_NORMS,),
+        biased=("proj", "fc1", "fc2"),
         size=224,
     ),
     Naming(
@@ -126,6 +130,7 @@ NAMINGS: tuple[Naming, ...] = (
         rpe=_OFFICIAL_RPE,
         **_official("conv", 1, 2),
         unused=(_BLOCK_NORMS,),
+        biased=("proj", "fc1", "fc2"),
         stem_pool=_LAST_TWO,
         size=32,
     ),
@@ -154,6 +159,7 @@ NAMINGS: tuple[Naming, ...] = (
         fc2=Unit("mlp.fc2.0", "mlp.fc2.1", "mlp.neuron2", 1),
         stem_pool=None,
         pool_after="norm",
+        biased=(),
         # there, a user-defined neuron class replaces every default, also attention's threshold of 0.5
         plif_threshold=1.0,
     ),

@@ -76,12 +76,12 @@ def from_spikformer(
         "side": _argument(checkpoint.args, _SIDE),
     }
     with undrawn():
-        model = Spikformer(_config(architecture, args, input_shape, given))
+        model = Spikformer(config_of(architecture, args, input_shape, given))
     assign(model, architecture, checkpoint.tensors)
     return model
 
 
-def _config(
+def config_of(
     a: Architecture, args: Mapping[str, Any], input_shape: tuple[int, ...] | None, given: Mapping[str, Any]
 ) -> SpikformerConfig:
     """The config: from shapes, then the caller and the training script, then the code base's defaults."""

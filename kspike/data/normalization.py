@@ -29,18 +29,27 @@ def normalize(
             f"Expected one mean and one std a channel; received images of {images.shape[-1]} channels, "
             f"{len(mean)} means and {len(std)} stds. Images are channels last."
         )
-    scale = 1.0 / (np.asarray(std, np.float64) * (high - low))
-    offset = -np.asarray(mean, np.float64) / np.asarray(std, np.float64) - low * scale
+    scale, offset = product_and_sum(mean, std, (low, high))
     # A row of a whole image: NumPy's inner loop is then thousands of values long, not three.
     pixels = int(np.prod(images.shape[-3:-1]))
     rows = images.reshape(-1, pixels * images.shape[-1])
-    out = np.multiply(rows, np.tile(scale.astype(np.float32), pixels), dtype=np.float32)
-    out += np.tile(offset.astype(np.float32), pixels)
+    out = np.multiply(rows, np.tile(scale, pixels), dtype=np.float32)
+    out += np.tile(offset, pixels)
     return out.reshape(images.shape)
 
 
 #: Bytes of images that are measured at once.
 MEASURED = 64 << 20
+
+
+def product_and_sum(
+    mean: Sequence[float], std: Sequence[float], input_range: tuple[float, float]
+) -> tuple[Array, Array]:
+    """What pixels are multiplied by, and what is added then, to normalise them: float32, one number a channel."""
+    low, high = float(input_range[0]), float(input_range[1])
+    scale = 1.0 / (np.asarray(std, np.float64) * (high - low))
+    offset = -np.asarray(mean, np.float64) / np.asarray(std, np.float64) - low * scale
+    return scale.astype(np.float32), offset.astype(np.float32)
 
 
 def channel_statistics(

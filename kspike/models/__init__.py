@@ -1,5 +1,6 @@
 """Models: a config becomes a keras.Model."""
 
+from kspike.models.ann_twin import ann_twin
 from kspike.models.anytime import anytime
 from kspike.models.early_exit import EarlyExit, early_exit
 from kspike.models.exit_curve import Exit, ExitCurve, exit_curve
@@ -13,6 +14,7 @@ __all__ = [
     "Exit",
     "ExitCurve",
     "Spikformer",
+    "ann_twin",
     "anytime",
     "architectures",
     "create",

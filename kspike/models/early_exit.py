@@ -87,7 +87,7 @@ def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, ba
     return EarlyExit(logits, steps)
 
 
-class _Stepper:
+class Stepper:
     """Runs a batch step by step; what lies between the steps goes in and out of one compiled function."""
 
     def __init__(self, model: Spikformer) -> None:
@@ -168,10 +168,10 @@ def _filled(at: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate([at, np.repeat(at[:1], size - len(at))])
 
 
-def _stepper(model: Spikformer) -> _Stepper:
+def _stepper(model: Spikformer) -> Stepper:
     """The model's own, kept on it: its compiled programs last as long as its layers."""
     stepper = vars(model).get("_kspike_stepper")
     current = [id(v) for v in model.variables]
     if stepper is None or [id(v) for v in stepper.variables] != current:
-        stepper = model.__dict__["_kspike_stepper"] = _Stepper(model)
+        stepper = model.__dict__["_kspike_stepper"] = Stepper(model)
     return stepper

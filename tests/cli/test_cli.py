@@ -60,13 +60,14 @@ def run(tmp_path_factory):
         "evaluate",
         "energy",
         "predict",
+        "export",
         "doctor",
         "zoo",
         "zoo list",
         "zoo show",
         "zoo verify",
         "zoo publish",
-    ],
+    ],  # fmt: skip
 )
 def test_every_command_explains_itself(command):
     result = kspike_command(*command.split(), "--help")
@@ -297,3 +298,22 @@ def test_a_process_of_its_own(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("error: Unknown search space 'digit'")
+
+
+def test_export_writes_a_file_and_says_what_was_compared(run, tmp_path):
+    pytest.importorskip("nir", reason="pip install 'kspike[nir]'")
+    said = fails("export", run, tmp_path / "net.nir")
+    assert "NIR cannot say block_0/attention" in said and not list(tmp_path.iterdir())
+    assert "ends in one of .onnx" in fails("export", run, tmp_path / "net.onx")
+    assert "needs an entry of the zoo" in fails("export", run, tmp_path / "net.onnx", "--raw")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch writes it, the same way on each backend")
+def test_export_prints_its_report(run, tmp_path):
+    pytest.importorskip("onnx", reason="pip install 'kspike[onnx]'")
+    result = kspike_command("export", run, tmp_path / "net.onnx", "--split", "validation", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["written"]["images"] == 285 and found["written"]["classes_changed"] == 0
+    assert kspike_command("export", run, tmp_path / "net.onnx", "--no-overwrite").exit_code == 2

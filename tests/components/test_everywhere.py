@@ -249,6 +249,17 @@ def published(w):
     np.testing.assert_array_equal(logits(kspike.zoo.load(folder), w), logits(w.model, w))
 
 
+def exported(w):
+    pytest.importorskip("onnx", reason="pip install 'kspike[onnx]'")
+    report = kspike.export.save(w.model, w.folder / "everywhere.onnx", images=w.images[:8])
+    equal((0, 0), (report.classes_changed, report.written.unexplained if report.written else 0))
+
+
+def named_elsewhere(w):
+    with pytest.raises(ValueError, match="block_0/attention: the mixer anywhere_gate, where there it is ssa"):
+        kspike.convert.to_safetensors(w.model, w.folder / "everywhere.safetensors")
+
+
 def equal(expected, found):
     assert found == expected
 
@@ -261,6 +272,7 @@ CALLS = {
     "kspike.Supernet.activate": extracted,
     "kspike.Supernet.extract": extracted,
     "kspike.Supernet.from_config": supernet_from_config,
+    "kspike.convert.to_safetensors": named_elsewhere,
     "kspike.cost.Sizes.of_configs": lambda w: equal(
         [cost.parameters(w.config)] * 2, list(cost.parameters(cost.Sizes.of_configs([w.config] * 2)))
     ),
@@ -273,7 +285,9 @@ CALLS = {
     "kspike.cost.neurobench": lambda w: equal(True, len(cost.neurobench(w.model, w.data)) > 0),
     "kspike.cost.parameters": lambda w: equal(trainable(w.model), cost.parameters(w.config)),
     "kspike.cost.table": rows,
+    "kspike.export.save": exported,
     "kspike.metrics.FiringRate": firing,
+    "kspike.models.ann_twin": lambda w: equal(w.config.mixer, kspike.models.ann_twin(w.config).config.mixer),
     "kspike.models.anytime": every_step,
     "kspike.models.early_exit": stopped_early,
     "kspike.models.exit_curve": lambda w: equal(True, kspike.models.exit_curve(w.model, w.data) is not None),
@@ -365,7 +379,7 @@ def test_every_public_function_that_takes_a_network_is_called_here():
 
 
 #: Those that train or search: seconds each where a backend compiles.
-SLOW = {evolved, free, trained, measured, extracted}
+SLOW = {evolved, free, trained, measured, extracted, exported}
 ONE_A_CALL = sorted({call: path for path, call in reversed(CALLS.items())}.values())
 
 

@@ -81,3 +81,29 @@ def test_lemaires_energy_is_op_counters():
     words = sum(n for name, n in theirs.counts.items() if name.endswith("_bytes")) / 4
     assert sum(row.accesses for row in report.rows) == pytest.approx(words)
     assert report.energy_mj * 1e9 == pytest.approx(theirs.total_pj, rel=1e-6)
+
+
+def test_a_network_found_here_has_the_same_logits_in_spikingjellys_own_model(tmp_path):
+    """Loaded strictly, every name used: kspike's default settings, with the pool before the neuron as there."""
+    import torch
+    from safetensors.torch import load_file
+    from spikingjelly.activation_based.model.spikformer import Spikformer
+
+    shape = (16, 16, 3)
+    config = kspike.SpikformerConfig(
+        input_shape=shape, embed_dim=32, depth=2, num_heads=4, timesteps=3, num_classes=5, pool_after="norm"
+    )
+    model = twin.fill(kspike.Spikformer(config), zeros=False)
+    settings = kspike.convert.to_safetensors(model, tmp_path / "net.safetensors")
+    assert set(settings) == {"num_heads", "timesteps", "input_shape", "stem_pool"}
+    theirs = Spikformer(
+        T=3, img_size_h=16, img_size_w=16, patch_size=4, num_classes=5, embed_dims=32, num_heads=4, depths=2
+    ).eval()
+    theirs.load_state_dict(load_file(tmp_path / "net.safetensors"))
+    images = twin.images(40, shape)
+    with torch.no_grad():
+        found = theirs(torch.from_numpy(images).permute(0, 3, 1, 2)).mean(0).numpy()
+    expected = keras.ops.convert_to_numpy(model(images))
+    same = np.abs(found - expected).max(axis=1) <= 1e-4
+    print(f"SpikingJelly 2.0: {same.sum()} of {len(same)} images have the same logits to 1e-4")
+    assert same.mean() >= 0.98 and np.ptp(expected) > 0.1

@@ -19,7 +19,8 @@ from kspike.ops.torch.transforms import once_differentiable
 
 def fired(h: torch.Tensor, v_threshold: Any) -> torch.Tensor:
     """1 where h >= v_threshold, else 0, and nan where h is nan, which a comparison alone would take for no spike."""
-    if torch.compiler.is_compiling() or transformed():  # neither takes a comparison into floats
+    # none of these takes a comparison into floats
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or transformed():
         return torch.where(h >= v_threshold, 1.0, h.clamp(0.0, 0.0))
     spikes = h.clamp(0.0, 0.0)
     return spikes.add_(torch.ge(h, v_threshold, out=torch.empty_like(h)))

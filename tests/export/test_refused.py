@@ -1,0 +1,147 @@
+"""What `save` refuses, before any work, and what it leaves where the disk is full."""
+
+import errno
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import kspike
+from kspike.export import placing, table
+from tests.export.networks import ONNX, images, network
+from tests.helpers import BACKEND
+
+CARD = {"range": [0, 255], "mean": [0.5], "std": [0.25]}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network("sps membrane")
+
+
+@pytest.fixture(autouse=True)
+def no_work(monkeypatch):
+    """Nothing may be started, where something is refused."""
+
+    def started(*args):
+        raise AssertionError("work was started")
+
+    monkeypatch.setattr("kspike.export.writing.write", started)
+    monkeypatch.setattr("kspike.export.writing.elsewhere", started)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "path, options, said",
+    [
+        ("net.onx", {}, r"ends in one of .onnx.*received 'net.onx' \(did you mean '.onnx'\?\)"),
+        ("net.onnx", {"batch": 0}, "batch to be a whole number above 0"),
+        ("net.onnx", {"time": "looped"}, "time to be 'unrolled', 'scan' or 'step'"),
+        ("net.pt2", {"time": "scan"}, "time='unrolled' for PyTorch program"),
+        ("net.onnx", {"opset": 7}, "opset from 13 to 20; received 7"),
+        ("net.onnx", {"allow": "spikes"}, "allow out of"),
+        ("net.onnx", {"pixels": {"range": [0, 255]}}, "mean, std missing"),
+        ("net.onnx", {"pixels": {**CARD, "mean": [0.1, 0.2]}}, "one a channel"),
+        ("net.onnx", {"pixels": {**CARD, "range": [0, 1000]}}, "uint8 holds"),
+        ("net.onnx", {"class_names": ["a"]}, "4 class names"),
+        ("net.onnx", {"card": 3}, "card as text"),
+        ("net.onnx", {"images": np.zeros((2, 9, 8, 1), "float32")}, "images of shape"),
+        ("net.onnx", {"images": np.zeros((2, 8, 8, 1), "uint8")}, "raw pixels as a rule"),
+        ("net.onnx", {"images": np.full((2, 8, 8, 1), np.nan, "float32")}, "finite images"),
+        ("net.onnx", {"images": np.zeros((0, 8, 8, 1), "float32")}, "received none"),
+        ("net.onnx", {"images": np.zeros((2, 8, 8, 1), "float32"), "pixels": CARD}, "raw uint8 images"),
+    ],
+)
+def test_bad_arguments(path, options, said, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "installed", lambda package: True)
+    with pytest.raises(ValueError, match=said):
+        kspike.export.save(model, tmp_path / path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.shared
+def test_other_models(tmp_path):
+    with pytest.raises(ValueError, match="Expected a kspike.Spikformer to export; received a Sequential"):
+        kspike.export.save(keras.Sequential([keras.layers.Dense(2)]), tmp_path / "net.onnx")
+    half = kspike.Spikformer(kspike.SpikformerConfig(**SMALLEST), dtype="mixed_bfloat16")
+    with pytest.raises(ValueError, match="dtype float32"):
+        kspike.export.save(half, tmp_path / "net.onnx")
+    broken = kspike.Spikformer(kspike.SpikformerConfig(**SMALLEST))
+    broken.get_layer("head").kernel.assign(np.full(broken.get_layer("head").kernel.shape, np.nan, "float32"))
+    with pytest.raises(ValueError, match="finite weights"):
+        kspike.export.save(broken, tmp_path / "net.onnx")
+
+
+SMALLEST = {"input_shape": (8, 8, 1), "embed_dim": 16, "depth": 1, "num_heads": 2, "timesteps": 1}
+
+
+@pytest.mark.shared
+def test_places(model, tmp_path):
+    (tmp_path / "there.onnx").write_text("mine")
+    with pytest.raises(ValueError, match="overwrite=False"):
+        kspike.export.save(model, tmp_path / "there.onnx", overwrite=False)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ValueError, match="is a folder, which is not replaced"):
+        kspike.export.save(model, tmp_path / "folder.onnx")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        kspike.export.save(model, tmp_path / "mine")
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        kspike.export.save(model, tmp_path / "nowhere" / "net.onnx")
+    assert (tmp_path / "there.onnx").read_text() == (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.shared
+def test_what_is_not_installed_is_named_with_its_extra(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "installed", lambda package: package not in ("onnx", "openvino", "tensorflow"))
+    with pytest.raises(ImportError, match=r"takes onnx, not installed here: pip install 'kspike\[onnx\]'"):
+        kspike.export.save(model, tmp_path / "net.onnx")
+    with pytest.raises(ImportError, match=r"takes onnx and openvino, .*'kspike\[openvino\]'"):
+        kspike.export.save(model, tmp_path / "net.xml")
+    with pytest.raises(ImportError, match=r"takes tensorflow, .*'kspike\[tensorflow\]'"):
+        kspike.export.save(model, tmp_path / "net")
+
+
+@pytest.mark.once
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    source = tmp_path / "work"
+    source.mkdir()
+    for suffix in (".onnx", ".xml", ".bin"):
+        (source / f"file{suffix}").write_text("new")
+    (source / "file").mkdir()
+    (source / "file" / "saved_model.pb").write_text("new")
+    kinds = {each.suffix: each for each in table.FORMATS}
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in ("a.onnx", "a.xml", "a.bin"):
+        (place / name).write_text("old")
+    (place / "a").mkdir()
+    (place / "a" / "saved_model.pb").write_text("old")
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", full)
+        patch.setattr(shutil, "copytree", full)
+        for suffix in (".onnx", ".xml", ""):
+            with pytest.raises(OSError, match="No space"):
+                placing.place(source, kinds[suffix], place / f"a{suffix}")
+    found = {str(each.relative_to(place)): each.read_text() for each in place.rglob("*") if each.is_file()}
+    assert found == {"a.onnx": "old", "a.xml": "old", "a.bin": "old", "a/saved_model.pb": "old"}
+    for suffix in (".onnx", ".xml", ""):
+        placing.place(source, kinds[suffix], place / f"a{suffix}")
+    assert {each.read_text() for each in place.rglob("*") if each.is_file()} == {"new"}
+    assert len(list(place.rglob("*"))) == 5
+
+
+@ONNX
+@pytest.mark.skipif(BACKEND != "torch", reason="shows nothing of the backend")
+def test_without_its_runtime_a_file_is_written_and_the_report_says_what_was_skipped(model, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("kspike.export.saving.installed", lambda package: False)
+    report = kspike.export.save(model, tmp_path / "net.onnx", images=images(model, 2))
+    assert report.classes_changed is None and report.spikes_differing is None and (tmp_path / "net.onnx").is_file()
+    assert "skipped: the comparison: onnxruntime is not installed (pip install 'kspike[onnx]')" in str(report)
