@@ -100,10 +100,14 @@ def _check(config: SpikformerConfig, table: Naming) -> None:
         found.append(f"it has {config.stages} stages, where there is one")
     if config.head != "mean":
         found.append(f"its head is {config.head!r}, where there it is the mean")
-    named = {"stem": (config.stem_component, ("sps",)), "neurons": (config.neuron_component, ("lif", "plif"))}
-    known = {"mixer": ("ssa",), "mlp": ("spiking",)}
+    named: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "stem": (config.stem_component, ("sps",)),
+        "neurons": (config.neuron_component, ("lif", "plif")),
+    }
+    has = {"mixer": ("ssa",), "mlp": ("spiking",)}
     for i, branches in enumerate(config.blocks):
-        named |= {f"block_{i}/{PATHS[field]}": (made, known.get(field, ("identity",))) for field, made in branches.items()}
+        for field, made in branches.items():
+            named[f"block_{i}/{PATHS[field]}"] = made, has.get(field, ("identity",))
     for layer, (component, known) in named.items():
         if component.name not in known or component.settings:
             found.append(f"{layer}: the {component.role} {component.label}, where there it is {' or '.join(known)}")
