@@ -77,6 +77,7 @@ ONLY_IN = {
     ],  # fmt: skip
     "tensorflow_datasets": ["data/*"],
     "array_record": ["data/*"],
+    "PIL": ["data/*"],
     "aedat": ["data/events/formats/*"],
     "moocore": ["tuners/engine/evolution/pareto.py"],
     "jinja2": ["pages/render.py"],
@@ -263,7 +264,8 @@ def test_every_package_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = {name: lines for name, lines in project["optional-dependencies"].items() if name not in ("dev", "docs")}
     lines = [*project["dependencies"], *(line for extra in extras.values() for line in extra)]
-    declared = {re.split(r"[<>=!;\[ ]", line, maxsplit=1)[0].replace("-", "_") for line in lines}
+    declared = {re.split(r"[<>=!;\[ ]", line, maxsplit=1)[0].replace("-", "_") for line in lines} | {"PIL"}
+    assert any(line.startswith("pillow") for line in lines), "PIL is what pillow is imported as"
     roots = {name.split(".")[0] for _, name, _, _ in everything()} - set(sys.stdlib_module_names) - {"kspike"}
     assert roots <= declared, f"imported and declared nowhere: {sorted(roots - declared)}"
 

@@ -163,6 +163,13 @@ def test_zoo(tmp_path):
     assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
 
 
+@pytest.mark.slow
+def test_own_data(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "own_data.py", tmp_path)
+    assert "fresh: head" in shown and ("'ant'" in shown or "'bee'" in shown)
+    assert (tmp_path / "my_zoo" / "mine.v1" / "model.weights.h5").is_file()
+
+
 @pytest.mark.shared
 @pytest.mark.slow
 def test_convert(tmp_path):

@@ -15,10 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from kspike import _start
+from kspike.cli.doctor import doctor
 from kspike.cli.energy import energy
 from kspike.cli.evaluate import evaluate
 from kspike.cli.events import events
 from kspike.cli.export import export
+from kspike.cli.predict import predict
 from kspike.cli.search import search
 from kspike.cli.train import train
 from kspike.cli.wording import Command, command_of, in_options
@@ -94,8 +96,9 @@ def kspike_command(
     """
 
 
-for command in (search, train, evaluate, energy, export):
+for command in (search, train, evaluate, energy, predict, export):
     app.command(cls=Command, no_args_is_help=True)(command)
+app.command(cls=Command)(doctor)
 app.add_typer(events, name="events")
 app.add_typer(zoo, name="zoo")
 

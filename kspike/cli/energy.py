@@ -10,7 +10,7 @@ import typer
 
 from kspike.cli.evaluate import SplitName
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, ImageSize, check_match, open_data, open_model
 
 
 def energy(
@@ -19,6 +19,7 @@ def energy(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     split: Annotated[SplitName, typer.Option(help="Which images are measured.")] = SplitName.test,
     limit: Annotated[int | None, typer.Option(help="The first N images; all by default.", show_default=False)] = None,
     directory: Annotated[
@@ -57,8 +58,8 @@ def energy(
     opened = [open_model(name, directory) for name in (model, beside) if name is not None]
     reports = []
     for network, card in opened:
-        images = open_data(data, card, data_dir, download, batch_size=batch_size)
-        check_match(network, images, data)
+        images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
+        check_match(network, images, data, card)
         chosen = getattr(images, split)
         chosen = chosen.without_augmentation() if split is SplitName.train else chosen
         reports.append(kspike.cost.measure(network, chosen, convention=rule, progress=not as_json, images=limit))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, check_match, open_data, open_model
+from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, ImageSize, check_match, open_data, open_model
 
 
 class SplitName(StrEnum):
@@ -26,6 +26,7 @@ def evaluate(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     split: Annotated[
         SplitName, typer.Option(help="Choose by validation; look at test once, at the end.")
     ] = SplitName.test,
@@ -58,8 +59,8 @@ def evaluate(
     from kspike._finite import check_weights
 
     network, card = open_model(model, directory)
-    images = open_data(data, card, data_dir, download, batch_size=batch_size)
-    check_match(network, images, data)
+    images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
+    check_match(network, images, data, card)
     chosen = getattr(images, split)
     chosen = chosen.without_augmentation() if split is SplitName.train else chosen
     check_weights(network, model, "Training diverged: evaluate an earlier checkpoint.")

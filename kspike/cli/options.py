@@ -13,10 +13,21 @@ from kspike._files import expanded
 from kspike._json import read_object
 
 if TYPE_CHECKING:
+    from kspike.config import SpikformerConfig
     from kspike.data import Dataset
     from kspike.models import Spikformer
 
-Data = Annotated[str, typer.Option(help="digits (in the package), cifar10, cifar100, or a set of TensorFlow Datasets.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits (in the package), cifar10, cifar100, a set of TensorFlow Datasets, or your own: a folder of "
+        "pictures, CLASS/FILE or train|validation|test/CLASS/FILE, or arrays as FILE.npz."
+    ),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(help="To which pictures are made to fit: 64, or 64x48, height first.", show_default=False),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Where TensorFlow Datasets prepared it; TFDS_DATA_DIR by default.", show_default=False),
@@ -25,6 +36,20 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch and prepare th
 BatchSize = Annotated[int, typer.Option(help="Images a batch.")]
 Seed = Annotated[int, typer.Option(help="Of first weights, order, augmentation, and search.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """The option --image-size: "64" or "64x48" -> (height, width).
+
+    Raises:
+        ValueError: something else.
+    """
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
+        raise ValueError(f"--image-size expects pixels, as 64 or, height first, 64x48; received {text!r}.")
+    return int(sides[0]), int(sides[-1])
 
 
 def given(context: typer.Context, name: str) -> bool:
@@ -48,7 +73,9 @@ def is_run(text: str) -> bool:
 
 
 def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, dict[str, Any] | None]:
-    """The folder of a run, a .keras file, or a zoo entry's name or folder -> its model, and the card where it has one.
+    """The folder of a run, a .keras file, or a zoo entry's name or folder -> its model, and its card if it has one.
+
+    Of a run on a data set that is what it knows of its images, in the keys of a card: input and class_names.
 
     Raises:
         ValueError: none of these, or a file of another model.
@@ -56,7 +83,7 @@ def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, di
     import kspike
 
     if is_run(text):
-        return kspike.training.load(text), None
+        return kspike.training.load(text), kspike.training.read_data(text)
     if text.endswith(".keras"):
         return _from_file(text), None
     card = card_of(text, "the folder of a run (kspike train), a .keras file, or an entry of the zoo", directory)
@@ -126,20 +153,33 @@ def open_data(
     card: dict[str, Any] | None = None,
     data_dir: Path | None = None,
     download: bool = False,
+    network: SpikformerConfig | None = None,
+    image_size: str | None = None,
     **options: Any,
 ) -> Dataset:
-    """Opens a data set; for an entry of the zoo, sized and normalised as its card says."""
+    """Opens a data set; for an entry of the zoo, sized and normalised as its card says, and its classes in its order.
+
+    Images of one's own are made to fit the network, if it is given, unless `image_size` says otherwise.
+    """
     import kspike
     from kspike.data.loading import arguments_of
 
-    options |= {"data_dir": existing(data_dir), "download": download}
+    options |= {"data_dir": existing(data_dir), "download": download, "image_size": size_of(image_size)}
+    own = kspike.data.is_own(name)
+    if own and network is not None:
+        options["image_size"] = options["image_size"] or network.image_shape[:2]
+    if own and card is not None and card["input"]["shape"][-1] in (1, 3):
+        options["channels"] = card["input"]["shape"][-1]
     if card is not None:
-        options |= arguments_of(card["input"])
-    return kspike.data.load(name, **options)
+        stated = arguments_of(card["input"])
+        options |= {**stated, "image_size": options["image_size"] or stated.get("image_size")}
+        if own:
+            options |= {"class_names": card["class_names"], "fit": card["input"].get("fit")}
+    return kspike.data.open_data(name, **options)
 
 
-def check_match(model: Spikformer, images: Dataset, data: str) -> None:
-    """Checks that a model's input and classes are those of a data set.
+def check_match(model: Spikformer, images: Dataset, data: str, card: dict[str, Any] | None = None) -> None:
+    """Checks that a model's input and classes are those of a data set; by name too, where the user's own are concerned.
 
     Raises:
         ValueError: they differ.
@@ -148,6 +188,19 @@ def check_match(model: Spikformer, images: Dataset, data: str) -> None:
         raise ValueError(
             f"The model takes images {model.config.input_shape} of {model.config.num_classes} classes, {data!r} "
             f"has {images.input_shape} of {images.num_classes}: give the data set that it was trained on as --data."
+        )
+    if card is not None:
+        _check_names(card, images, data)
+
+
+def _check_names(card: dict[str, Any], images: Dataset, data: str) -> None:
+    own = images.is_own or card.get("own") or (card.get("data") or {}).get("own")
+    names = card.get("class_names")
+    if own and names is not None and list(names) != list(images.class_names):
+        few = [", ".join(each[:4]) + ", ..." * (len(each) > 4) for each in (list(names), list(images.class_names))]
+        raise ValueError(
+            f"The classes of the model are {few[0]}, those of {data!r} are {few[1]}: give the data set that it was "
+            "trained on as --data."
         )
 
 

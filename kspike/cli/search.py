@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.importing import Modules
-from kspike.cli.options import BatchSize, Data, DataDir, Download, Seed, existing, given
+from kspike.cli.options import BatchSize, Data, DataDir, Download, ImageSize, Seed, given, open_data
 from kspike.cli.results import write_results
+
+if TYPE_CHECKING:
+    from kspike.data import Dataset
+    from kspike.space import SearchSpace
 
 METHODS = ("evolution", "zero-cost")
 #: Options that one method alone reads; of the other they would do nothing.
@@ -29,6 +33,7 @@ def search(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     directory: Annotated[Path, typer.Option(help="Where projects are kept.")] = Path("runs"),
     project: Annotated[str | None, typer.Option(help="The project's name; the space's by default.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs that train the supernet.")] = 30,
@@ -103,19 +108,27 @@ def search(
     limits |= {"energy_mj": (None, max_energy_mj), "timesteps": (None, max_timesteps)}
     constraints = {name: pair for name, pair in limits.items() if pair != (None, None)}
     genes = tuners.SearchSpace.load(space)
+    own = kspike.data.is_own(data) and (method == "evolution" or given(context, "data"))
 
     def load() -> kspike.data.Dataset:
-        return kspike.data.load(data, batch_size, seed, augment=augment, data_dir=existing(data_dir), download=download)
+        options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "augment": augment}
+        size = image_size or ("x".join(map(str, genes.base.image_shape[:2])) if own else None)
+        return open_data(data, None, data_dir, download, image_size=size, **options)
 
+    if own:  # the space is searched for the classes and the channels of these images
+        images = load()
+        genes = _made_for(genes, images)
     if method == "zero-cost":
+        train = (lambda: images.train) if own else (lambda: load().train)
         tuner = zero_cost.search(
-            genes, lambda: load().train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
+            genes, train, constraints, score, energy, energy_weight, shortlist, tie_break, trials, seed,
             directory, project, plot, given(context, "shortlist"),
         )  # fmt: skip
         named = energy or tuner.needs_data or given(context, "data")
         write_results(tuner, data if named else None, top, report, plot)
         return
-    images = load()
+    if not own:
+        images = load()
     tuner = tuners.EvolutionSearch(
         space=genes,
         objective=tuners.AEB(beta=beta),
@@ -130,3 +143,11 @@ def search(
     tuner.train_supernet(images.train, images.validation, epochs=epochs, learning_rate=learning_rate)
     tuner.search(images.train, validation_data=images.validation)
     write_results(tuner, data, top, report, plot)
+
+
+def _made_for(space: SearchSpace, images: Dataset) -> SearchSpace:
+    """The same space for images of this shape and these classes."""
+    from kspike.space import SearchSpace
+
+    base = space.base.replace(input_shape=images.input_shape, num_classes=images.num_classes)
+    return SearchSpace.from_dict({**space.to_dict(), "base": base.to_dict()})

@@ -1,27 +1,31 @@
-"""kspike train: trains an architecture by a recipe."""
+"""kspike train: trains an architecture by a recipe, from fresh weights or from those of a run or an entry."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kspike import _names
 from kspike._stages import in_words
+from kspike.cli import starting
 from kspike.cli.importing import Modules
-from kspike.cli.options import Data, DataDir, Download, card_of, existing, read_json
+from kspike.cli.options import Data, DataDir, Download, ImageSize, given, open_data
 
 if TYPE_CHECKING:
-    from kspike.data import Dataset
-    from kspike.models import Spikformer
+    from kspike.training import Recipe
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="A SpikformerConfig as a JSON file, or an entry of the zoo.")],
+    context: typer.Context,
+    config: Annotated[
+        str, typer.Argument(help="A SpikformerConfig as a JSON file, an entry of the zoo, or the folder of a run.")
+    ],
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe as a JSON file; the options below change it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images (100).")] = None,
@@ -32,12 +36,32 @@ def train(
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW (0.01).")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Share of a label spread over all (0).")] = None,
     augment: Annotated[str | None, typer.Option(help="none, shift, flip_shift, standard or spikformer.")] = None,
+    layer_decay: Annotated[
+        float | None, typer.Option(help="Factor of the rate from each layer to the one before it (1).")
+    ] = None,
+    ema: Annotated[float | None, typer.Option(help="Momentum of averaged weights, as 0.999 (none).")] = None,
     seed: Annotated[int | None, typer.Option(help="Of first weights, order and augmentation (0).")] = None,
     precision: Annotated[
         Literal["float32", "mixed_bfloat16", "mixed_float16"],
         typer.Option(help="Of the products; membranes, normalisations and weights stay in float32."),
     ] = "float32",
-    weights: Annotated[bool, typer.Option("--weights", help="Start from the entry's weights, not from fresh.")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="The same as --from CONFIG, an entry.")] = False,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="NAME", help="Start from the weights of a run or an entry.", show_default=False),
+    ] = None,
+    extend: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Go on from a finished run, CONFIG, for N epochs, as a run of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(help="A layer that does not train: stem, block_0, ...; may be repeated.", show_default=False),
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew, removing the run that is there.")] = False,
     bar: Annotated[bool, typer.Option("--bar", help="Show a progress bar in each epoch.")] = False,
     modules: Modules = None,
@@ -47,7 +71,11 @@ def train(
     Every epoch is kept: run the same command after Ctrl-C or kill -9, and it goes on, to the weights that it would have
     ended with. Validation images are looked at; nothing is chosen by them, and the test images are not read.
 
-    The number of classes and the size of the images are the data set's, whatever the file says.
+    The number of classes and the size of the images are the data set's, whatever the file says. Pictures of your own,
+    a folder, are made to fit the size that the file says, unless --image-size is given.
+
+    --from takes the weights that fit from another run or entry, and says what was interpolated or made fresh. --extend
+    goes on from a finished run by its recipe, which the options change, in a folder of its own.
 
     [bold]Examples[/bold]
 
@@ -57,54 +85,55 @@ def train(
 
         kspike train auto_spikformer_c10 --weights --data cifar100 --epochs 20
 
+        kspike train spikformer.json --from auto_spikformer_c10 --data photos --freeze stem --layer-decay 0.8
+
+        kspike train runs/c10 --extend 10 --data cifar10 --learning-rate 1e-4
+
         kspike train spikformer_4_384_c10 --data cifar10 --recipe recipe.json --precision mixed_bfloat16
     """
     import keras
 
     import kspike
-    from kspike.training import Recipe
 
-    base = Recipe() if recipe is None else Recipe.load(recipe)
-    given = {
+    start = starting.read(config, from_, weights, extend)
+    changes = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
         "min_learning_rate": min_learning_rate, "weight_decay": weight_decay, "label_smoothing": label_smoothing,
-        "augment": augment, "seed": seed,
+        "augment": augment, "layer_decay": layer_decay, "ema": ema, "seed": seed,
     }  # fmt: skip
-    plan = base.replace(**{name: value for name, value in given.items() if value is not None})
-    images = plan.load_data(data, data_dir=existing(data_dir), download=download)
+    plan = _plan(start, recipe, extend, {name: value for name, value in changes.items() if value is not None})
+    if extend is not None and not given(context, "data"):
+        data = start.data_name()
+    options: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "augment": plan.augment}
+    about = start.about if extend is not None else None
+    images = open_data(data, about, data_dir, download, start.config, image_size, **options)
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model = _model(config, images, weights)
+        model = start.model(images)
     finally:
         keras.config.set_dtype_policy(usual)
-    folder = directory or Path("runs") / _names.made_from(f"{Path(config).stem}_{images.name}")
+    starting.freeze(model, freeze or ())
+    named = f"{Path(config).name}_extended" if extend is not None else f"{Path(config).stem}_{images.name}"
+    folder = directory or Path("runs") / _names.made_from(named)
     print(f"{in_words(model.config.depth, model.config.embed_dim)}, {model.config.timesteps} time steps, "
           f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip
     kspike.training.train(model, images, plan, directory=folder, resume=not restart, verbose=2 if bar else 1)
     print(f"done: {folder}; measure it by: kspike evaluate {folder} --data {data}")
 
 
-def _model(config: str, images: Dataset, weights: bool) -> Spikformer:
-    """A JSON file, or an entry of the zoo -> the model, made for the data."""
-    import kspike
+def _plan(start: starting.Start, recipe: Path | None, extend: int | None, changes: dict[str, Any]) -> Recipe:
+    """The recipe: the file's, the extended run's, or the usual one, with what the options say."""
+    from kspike.training import Recipe
 
-    fitted = {"num_classes": images.num_classes}
-    if config.endswith(".json"):
-        if weights:
-            raise ValueError("--weights needs an entry of the zoo; a JSON file holds an architecture alone.")
-        described = kspike.SpikformerConfig.from_dict(read_json(Path(config)))
-        return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
-    card = card_of(config, "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo")
-    same = card["input"]["shape"] == list(images.input_shape)
-    if not weights:
-        described = kspike.zoo.load(config, weights=False).config
-        return kspike.Spikformer(described.replace(input_shape=images.input_shape, **fitted))
-    if not same:
-        raise ValueError(
-            f"{config} takes images {tuple(card['input']['shape'])}, {images.name!r} has {images.input_shape}."
-        )
-    if images.num_classes == len(card["class_names"] or ()):
-        return kspike.zoo.load(config)
-    return kspike.zoo.load(config, num_classes=images.num_classes)
+    base = Recipe() if recipe is None else Recipe.load(recipe)
+    if extend is None:
+        return base.replace(**changes)
+    if "epochs" in changes:
+        raise ValueError(f"--extend {extend} says how many epochs; leave out --epochs.")
+    if recipe is None:
+        base = start.recipe()
+        if base.warmup_epochs >= extend:
+            changes.setdefault("warmup_epochs", 0.0)
+    return base.replace(**{**changes, "epochs": extend})

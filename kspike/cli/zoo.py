@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, Data, DataDir, Download, is_run, open_data, read_json
+from kspike.cli.options import AsJson, Data, DataDir, Download, ImageSize, check_match, is_run, open_data, read_json
 from kspike.cli.wording import Command
 
 zoo = typer.Typer(no_args_is_help=True, help="Published models: list, show, verify, publish.", rich_markup_mode="rich")
@@ -77,6 +77,7 @@ def verify(
     data: Annotated[str | None, typer.Option(help="By default the data set of the card.", show_default=False)] = None,
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     directory: Directory = None,
     modules: Modules = None,
 ) -> None:
@@ -91,7 +92,8 @@ def verify(
     images = None
     if data is not None or data_dir is not None or download:
         card = kspike.zoo.card(name, directory=directory)
-        images = open_data(data or (card["data"] or {}).get("name") or "digits", card, data_dir, download)
+        named = data or (card["data"] or {}).get("name") or "digits"
+        images = open_data(named, card, data_dir, download, image_size=image_size)
     report = kspike.zoo.verify(name, images, directory=directory)
     _print(report)
     if not report.ok:
@@ -106,6 +108,7 @@ def publish(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    image_size: ImageSize = None,
     directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
     search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default=False)] = None,
     notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default=False)] = None,
@@ -137,14 +140,22 @@ def publish(
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
     seconds = sum(row["seconds"] for row in kspike.training.read_history(run))
-    training = {name: value for name, value in settings.items() if name in ("recipe", "precision")}
+    training = {name: value for name, value in settings.items() if name in ("recipe", "precision", "from")}
     training |= {"seconds": round(seconds)}
+    model, about = kspike.training.load(run), kspike.training.read_data(run)
+    images = open_data(data, about, data_dir, download, model.config, image_size, batch_size=recipe["batch_size"])
+    check_match(model, images, data, about)
+    if about is not None and images.is_own and images.train.hash != settings["images"]:
+        raise ValueError(
+            f"The run in {run} was trained on other images than {data!r} now holds: its training images may be tested "
+            "here. Give it as it was, or train on it as it is."
+        )
     folder = kspike.zoo.publish(
-        kspike.training.load(run),
+        model,
         name,
         license=license,
         directory=directory,
-        data=open_data(data, None, data_dir, download, batch_size=recipe["batch_size"]),
+        data=images,
         search=None if search is None else read_json(search),
         training=training,
         notes=notes,

@@ -123,8 +123,11 @@ def from_checkpoint(
 
 def _spikformer(tensors: Mapping[str, Any]) -> bool:
     """Whether these are the names that `from_spikformer` reads."""
-    names = ("patch_embed.rpe_bn.weight", "block.0.attn.q_linear.weight", "blocks.0.attn.qkv_conv_bn.0.weight")
-    return any(name.startswith(("blocks.", "block.0.attn.q_linear")) for name in tensors) or names[1] in tensors
+    if any(name.startswith(("blocks.", "block.0.attn.q_linear.")) for name in tensors):
+        return True
+    # its event and ImageNet code has names of the Spike-driven Transformer, whose products have two kernel axes
+    query = tensors.get("block.0.attn.q_conv.weight")
+    return query is not None and len(query.shape) == 3 and "patch_embed.rpe_conv.weight" in tensors
 
 
 def _of_spikformer(

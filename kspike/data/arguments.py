@@ -35,3 +35,10 @@ def channel_values(name: str, value: Any, channels: int) -> tuple[float, ...] | 
         positive = ", above zero" if name == "std" else ""
         raise ValueError(f"{name}: expected {channels} finite number(s), one a channel{positive}; received {value!r}.")
     return tuple(numbers.tolist())
+
+
+def text(name: str, value: Any) -> str:
+    """Reads a text of one line that is not empty."""
+    if not isinstance(value, str) or not value.strip() or "\n" in value:
+        raise ValueError(f"{name}: expected a text of one line, received {value!r}.")
+    return value

@@ -82,7 +82,7 @@ class Augmentation:
         return cls(**values)
 
     def change_raw(
-        self, images: Array, mean: Array, top: Array | int, rng: np.random.Generator, black: Array | None = None
+        self, images: Array, mean: Array, top: Array | float, rng: np.random.Generator, black: Array | None = None
     ) -> Array:
         """Mirrors, shifts and distorts raw uint8 images, or floats.
 

@@ -21,7 +21,8 @@ class Dataset:
 
     `train` and `validation` are cut from the official training split by image id; `test` is the official test split,
     or, where there is none, cut out as well. A split is read when its attribute is first used: the test images are not
-    even decoded before. Made by `kspike.data.load`.
+    even decoded before. Made by `kspike.data.load`, and of images of one's own by `from_arrays`, `from_directory`,
+    `from_dataset` and `open_data`.
 
     Attributes:
         train, validation, test: `Split`s, for `fit`, `evaluate`, and iteration.
@@ -30,6 +31,8 @@ class Dataset:
             events, whose counts are never normalised.
         events: sensor, framing, polarities and split of event recordings (kspike.events); None of images.
         split_hash: SHA-256 of the cut (kspike.data.partition.digest).
+        fit, skipped: of images of one's own: how images of other sizes were made to fit ("crop" or "resize"; None of a
+            published set), and the files that were left out on request.
         source, license, citation: where it comes from and what must be said.
         augmentation: the changes made to training images.
     """
@@ -56,6 +59,8 @@ class Dataset:
         self.name, self.version, self.class_names = source.name, source.version, source.class_names
         self.num_classes, self.input_range = len(source.class_names), source.input_range
         self.source, self.license, self.citation = source.source, source.license, source.citation
+        self.fit: str | None = None if source.own is None else source.own.fit
+        self.skipped: tuple[str, ...] = () if source.own is None else source.own.skipped
         self.events = None if source.events is None else dict(source.events)
         self.input_shape = _shape(source, image_size)
         channels = self.input_shape[-1]
@@ -70,6 +75,8 @@ class Dataset:
     @cached_property
     def validation(self) -> Split:
         """The images to choose by: taken from the official training split by id, unaugmented, in a fixed order."""
+        if "validation" in self._given_parts:
+            return self._whole("validation")
         return self._split("validation", self._pool, self._partition["validation"])
 
     @cached_property
@@ -77,8 +84,12 @@ class Dataset:
         """The images that nothing is chosen by, unaugmented, in a fixed order."""
         if self._test_split is None:
             return self._split("test", self._pool, self._partition["test"])
-        pool = self._read(self._test_split)
-        return self._split("test", pool, np.arange(len(pool.labels)))
+        return self._whole("test", self._test_split)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are a user's own images, which nobody else can open by name."""
+        return self._source.own is not None
 
     @property
     def mean(self) -> tuple[float, ...] | None:
@@ -92,7 +103,9 @@ class Dataset:
 
     @cached_property
     def split_hash(self) -> str:
-        """SHA-256 of the ids cut out of the official training split."""
+        """SHA-256 of the ids cut out of the official training split; of one's own images, of validation and test."""
+        if self._source.own is not None:
+            return partition.digest({"validation": self.validation.ids, "test": self.test.ids})
         return partition.digest({k: self._pool.ids[v] for k, v in self._partition.items() if k != "train"})
 
     @property
@@ -130,6 +143,8 @@ class Dataset:
     def _partition(self) -> dict[str, Array]:
         """Positions in the official training split: validation, test where that is cut too, and train, the rest."""
         images, source = self._pool, self._source
+        if source.own is not None:
+            return source.own.cut(images)
         if source.cut is not None:
             cut = source.cut(images)
             taken = np.concatenate(list(cut.values()))
@@ -157,9 +172,18 @@ class Dataset:
             mean, std = (mean or measured[0]), (std or measured[1])
         return mean, std
 
+    @property
+    def _given_parts(self) -> tuple[str, ...]:
+        return self._source.own.given if self._source.own is not None else ()
+
+    def _whole(self, name: str, split: str | None = None) -> Split:
+        """A part that is an official split, or the user's own, as it is."""
+        pool = self._read(split or name)
+        return self._split(name, pool, np.argsort(pool.ids, kind="stable"))
+
     def _read(self, split: str) -> Images:
         pool = self._source.read(split)
-        if self.events is not None:
+        if self.events is not None or tuple(pool.images.shape[1:3]) == self.input_shape[:2]:
             return pool
         return pool._replace(images=area_average(pool.images, (self.input_shape[0], self.input_shape[1])))
 
@@ -174,6 +198,8 @@ class Dataset:
 
 def _test_split(source: Source, wanted: str | None) -> str | None:
     """Name of the official test split; None where the test images are cut out of the training split."""
+    if source.own is not None:
+        return "test" if "test" in source.own.given else None
     if "train" not in source.splits or (wanted is not None and wanted not in source.splits) or wanted == "train":
         raise ValueError(
             f"Data set {source.name!r} has the splits {', '.join(source.splits)}; expected one named 'train', and "

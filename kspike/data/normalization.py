@@ -1,6 +1,7 @@
 """Normalises raw uint8 images, and measures the mean and standard deviation to do so."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,10 @@ def normalize(
     return out.reshape(images.shape)
 
 
+#: Bytes of images that are measured at once.
+MEASURED = 64 << 20
+
+
 def product_and_sum(
     mean: Sequence[float], std: Sequence[float], input_range: tuple[float, float]
 ) -> tuple[Array, Array]:
@@ -48,19 +53,23 @@ def product_and_sum(
 
 
 def channel_statistics(
-    images: Array, positions: Array, input_range: tuple[float, float] = (0, 255)
+    images: Any, positions: Array, input_range: tuple[float, float] = (0, 255)
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measures mean and standard deviation a channel of pixels scaled to 0..1, over the images at `positions`.
 
-    Exact (sums of whole numbers), then rounded to four decimals, which is what cards carry.
+    Exact for whole numbers (their sums are), then rounded to four decimals, which is what cards carry. Images may be
+    decoded as they are asked for: few are at a time.
     """
     channels = images.shape[-1]
     row = int(np.prod(images.shape[1:]))
-    total, squares = np.zeros(row, np.uint64), np.zeros(row, np.uint64)
-    for start in range(0, len(positions), 4096):  # 4,096 squares of a byte fit into 32 bits
-        chunk = images[positions[start : start + 4096]].reshape(-1, row)
-        total += chunk.sum(axis=0, dtype=np.uint32)
-        squares += np.square(chunk, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    whole = images.dtype == np.uint8
+    kind, inside = (np.uint64, np.uint32) if whole else (np.float64, np.float64)
+    total, squares = np.zeros(row, kind), np.zeros(row, kind)
+    size = max(1, min(4096, MEASURED // row))  # 4,096 squares of a byte fit into 32 bits
+    for start in range(0, len(positions), size):
+        chunk = images[positions[start : start + size]].reshape(-1, row)
+        total += chunk.sum(axis=0, dtype=inside)
+        squares += np.square(chunk, dtype=np.uint16 if whole else np.float64).sum(axis=0, dtype=inside)
     count = len(positions) * row // channels
     first = total.reshape(-1, channels).sum(axis=0) / count
     second = squares.reshape(-1, channels).sum(axis=0) / count

@@ -20,7 +20,7 @@ def distort(
     probability: float,
     magnitude: tuple[float, float],
     fill: Array,
-    top: Array | int,
+    top: Array | float,
     rng: np.random.Generator,
     black: Array | int = 0,
 ) -> Array:
@@ -67,7 +67,7 @@ def equalize(images: Array, top: int = 255) -> Array:
     return table[rows, values].reshape(batch, channels, height * width).transpose(0, 2, 1).reshape(images.shape)
 
 
-def _equalize_floats(images: Array, black: Array | int, top: Array | int) -> Array:
+def _equalize_floats(images: Array, black: Array | int, top: Array | float) -> Array:
     """The same on 256 levels between the least and the largest value of each channel."""
     span = np.maximum(np.asarray(top) - black, np.finfo(np.float32).tiny)
     levels = np.rint((images - black) / span * 255).clip(0, 255).astype(np.uint8)

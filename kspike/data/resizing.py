@@ -23,11 +23,16 @@ def area_average(images: Array, size: tuple[int, int]) -> Array:
 
 def center_crop(image: Array, size: tuple[int, int]) -> Array:
     """Crops one image (height, width, channels) to the aspect of `size`, around its centre."""
-    height, width = image.shape[:2]
+    top, left, bottom, right = center_box(image.shape[0], image.shape[1], size)
+    return image[top:bottom, left:right]
+
+
+def center_box(height: int, width: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Gives (top, left, bottom, right) of the largest box of the aspect of `size` around an image's centre."""
     keep_height = max(1, min(height, round(width * size[0] / size[1])))
     keep_width = max(1, min(width, round(height * size[1] / size[0])))
     top, left = (height - keep_height) // 2, (width - keep_width) // 2
-    return image[top : top + keep_height, left : left + keep_width]
+    return top, left, top + keep_height, left + keep_width
 
 
 def _blocks(images: Array, size: tuple[int, int]) -> Array:

@@ -36,7 +36,7 @@ class Split(keras.utils.PyDataset):
     The last batch that is not full is left out while training, as another batch size would have jit backends compile
     again; epochs are shuffled anew, so no image is left out for long. Elsewhere it is kept.
 
-    Made by `kspike.data.load` and by the methods of other splits.
+    Made by `kspike.data.load` (or `from_directory` and the like) and by the methods of other splits.
     """
 
     def __init__(
@@ -73,10 +73,14 @@ class Split(keras.utils.PyDataset):
         self.name, self.batch_size, self.seed = name, self._options["batch_size"], self._options["seed"]
         self.augmentation = augmentation
         # Counts of events have no range, no mean and no colour but zero to fill with.
-        self._top, self._fill = 0, np.zeros(1, np.uint8)
+        self._top: float = 0
+        self._fill = self._black = np.zeros(1, np.uint8)
         if source.input_range is not None and mean is not None:
             low, self._top = source.input_range
-            self._fill = np.rint(np.asarray(mean) * (self._top - low) + low).astype(np.uint8)
+            fill, black = np.asarray(mean) * (self._top - low) + low, np.full(len(mean), low)
+            whole_numbers = pool.images.dtype == np.uint8
+            self._fill = np.rint(fill).astype(np.uint8) if whole_numbers else fill.astype(np.float32)
+            self._black = black.astype(self._fill.dtype)
         self._soft = soft_labels or augmentation.mixup > 0
         self._epoch = 0
         self._ordered: tuple[int, Array] = (-1, positions)
@@ -100,9 +104,10 @@ class Split(keras.utils.PyDataset):
 
     @property
     def images(self) -> Array:
-        """The raw images, uint8, (n, height, width, channels), in the split's own order: by id, as a rule.
+        """The raw images, all in memory, (n, height, width, channels), in the split's own order: by id, as a rule.
 
-        Of events the frames, float32, (n, timesteps, height, width, channels), all in memory at once.
+        uint8, or float32 where the user's own images are floats. Of events the frames, float32, (n, timesteps, height,
+        width, channels).
         """
         return self._pool.images[self._positions]
 
@@ -118,9 +123,20 @@ class Split(keras.utils.PyDataset):
 
     @property
     def hash(self) -> str:
-        """SHA-256 over the data set's name and the ids: says which images these are, whatever batches they come in."""
+        """SHA-256 over the data set's name and the ids: says which images these are, whatever batches they come in.
+
+        Of one's own images, over ids, pixels and classes: the names of files do not say what is in them.
+        """
+        if self._source.own is not None:
+            lines = "".join(f"{i}={self._source.own.contents[i]}\n" for i in sorted(self.ids.tolist()))
+            return hashlib.sha256(lines.encode()).hexdigest()
         content = f"{self._source.name}:{','.join(sorted(self.ids.tolist()))}"
         return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether these are a user's own images, which may change under the same names."""
+        return self._source.own is not None
 
     # Batches.
 
@@ -155,11 +171,14 @@ class Split(keras.utils.PyDataset):
         augmentation, pool = self.augmentation, self._pool.images
         if isinstance(augmentation, EventAugmentation) and augmentation.before_framing:
             changed = partial(augmentation.of_events, rng=rng)
-            frames: Array = pool.changed(chosen, changed)  # type: ignore[attr-defined]
+            frames: Array = pool.changed(chosen, changed)
             return frames
         raw = pool[chosen]
-        if augmentation not in (UNCHANGED, UNCHANGED_EVENTS):
-            raw = augmentation.change_raw(raw, self._fill, self._top, rng)
+        if isinstance(augmentation, EventAugmentation):
+            if augmentation != UNCHANGED_EVENTS:
+                raw = augmentation.change_raw(raw, self._fill, self._top, rng)
+        elif augmentation != UNCHANGED:
+            raw = augmentation.change_raw(raw, self._fill, self._top, rng, self._black)
         if self._source.input_range is None:
             return raw.astype(np.float32, copy=False)
         return normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)

@@ -114,7 +114,10 @@ def charge(
 
 def over(tau: float | Array | None = None, inverse_tau: Array | None = None) -> Callable[[Array], Array]:
     """y -> y / tau as every form of the neuron rounds it, or y * inverse_tau."""
-    return (lambda y: backend.divide(y, tau)) if inverse_tau is None else (lambda y: y * inverse_tau)
+    if inverse_tau is not None:
+        return lambda y: y * inverse_tau
+    given: Any = tau
+    return lambda y: backend.divide(y, given)
 
 
 def reset(

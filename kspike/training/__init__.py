@@ -1,10 +1,11 @@
 """Trains a model by a recipe (a JSON file), with a checkpoint every epoch, so that a killed run resumes."""
 
+from kspike.training.calibrating import calibrate
 from kspike.training.firing import FiringRates
 from kspike.training.loading import load
 from kspike.training.loop import train
 from kspike.training.optimizer import make_optimizer
 from kspike.training.recipe import Recipe
-from kspike.training.records import read_history
+from kspike.training.records import read_data, read_history
 
-__all__ = ["FiringRates", "Recipe", "load", "make_optimizer", "read_history", "train"]
+__all__ = ["FiringRates", "Recipe", "calibrate", "load", "make_optimizer", "read_data", "read_history", "train"]

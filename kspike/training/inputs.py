@@ -9,13 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from kspike._batches import unaugmented
 from kspike._finite import bad_rows, scaled
 from kspike.data import Augmentation, Dataset, Split
 from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import as_event_augmentation
 from kspike.data.named_augmentations import as_augmentation, augmentations
-from kspike.data.split import CHANGES, ORDER, UNCHANGED
+from kspike.data.split import ORDER, UNCHANGED
 from kspike.training.recipe import Recipe
+from kspike.training.streams import Stream, changed
 
 
 class Arrays(keras.utils.PyDataset):
@@ -64,11 +66,8 @@ class Arrays(keras.utils.PyDataset):
         images, labels = self.images[rows], self.labels[rows]
         if self.changes == UNCHANGED:
             return images, labels
-        rng = np.random.default_rng([CHANGES, self.seed or 0, self.epoch, index])
-        images = self.changes.change_raw(images.astype("float32"), self._mean, self._white, rng, self._black)
-        # images are mixed together with their labels, so only once these are probabilities (`soften`)
-        changes = self.changes if labels.ndim > 1 else dataclasses.replace(self.changes, mixup=0.0)
-        return changes.change_normalized(images, labels, self.epoch, rng, self._mean)
+        draw = (self.seed or 0, self.epoch, index)
+        return changed(images, labels, self.changes, draw, self._black, self._mean, self._white)
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch, which decides the order."""
@@ -96,9 +95,12 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     if isinstance(data, Dataset):
         validation = data.validation if validation is None else validation
         data = data.train
-    changes = as_augmentation(recipe.augment) if isinstance(data, (tuple, list)) else UNCHANGED
+    here = isinstance(data, (tuple, list)) or _is_stream(data)  # augmented here; others come as they are
+    changes = as_augmentation(recipe.augment) if here else UNCHANGED
     train = _as_batches(data, "training", recipe, recipe.seed, changes)
-    if not isinstance(train, Arrays):
+    if isinstance(train, Stream):
+        _check_batch_size(train, recipe)
+    elif not isinstance(train, Arrays):
         _check_recipe(train, recipe)
     return train, None if validation is None else _as_batches(validation, "validation", recipe, None)
 
@@ -106,7 +108,7 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
 def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[Any, Any, bool]:
     """Gives both with class probabilities as labels if the recipe needs them, and whether they are so."""
     labels = [np.asarray(data[0][1]) for data in (train, validation) if data is not None]
-    mixed = isinstance(train, Arrays) and bool(train.changes.mixup)
+    mixed = isinstance(train, (Arrays, Stream)) and bool(train.changes.mixup)
     if not recipe.label_smoothing and not mixed and all(label.ndim == 1 for label in labels):
         return train, validation, False
     return _one_hot(train, classes), None if validation is None else _one_hot(validation, classes), True
@@ -140,6 +142,14 @@ def check_first(data: Any, name: str, model: Any) -> None:
         raise ValueError(f"The model has {classes} classes, the {name} labels have {labels.shape[1]}.")
 
 
+def unchanged(train: Any) -> Any:
+    """The training batches, unaugmented and in fixed order where the data can give them so."""
+    train = getattr(train, "inside", train)  # of prefetched ones
+    if isinstance(train, Arrays):
+        return Arrays(train.images, train.labels, train.batch_size)
+    return unaugmented(train)
+
+
 def bad_batch(train: Any, first: int, last: int) -> str | None:
     """Reads batches `first` to `last` again; describes the first with images that hold NaN, or None."""
     for i in range(first, last):
@@ -155,10 +165,24 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
         scaled(name, np.asarray(data[0]))
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        if (
+            hasattr(data, "__iter__")
+            and not hasattr(data, "__next__")
+            and not isinstance(data, (str, bytes, dict, set))
+        ):
+            return Stream(data, name, seed, changes)
         raise ValueError(
-            f"{name} data must be a data set of kspike.data.load(...), a split of it, a keras.utils.PyDataset or "
-            f"(images, labels), received {type(data).__name__}."
+            f"{name} data must be a data set of kspike.data.load(...), a split of it, a keras.utils.PyDataset, a "
+            "tf.data.Dataset or DataLoader of batches, or (images, labels), received "
+            f"{type(data).__name__}{once(data)}."
         )
+    if not isinstance(data, keras.utils.PyDataset):
+        first = data[0] if len(data) else None
+        if isinstance(first, (tuple, list)) and len(first) == 2 and np.ndim(first[1]) == 0:
+            raise ValueError(
+                f"{name} data gives single images, a {type(data).__name__}: make batches of it, by "
+                "torch.utils.data.DataLoader(..., batch_size=recipe.batch_size), or kspike.data.from_dataset."
+            )
     if not isinstance(data, (Split, Arrays)) and len(data):
         scaled(name, np.asarray(data[0][0]))
     return data
@@ -171,15 +195,8 @@ def _check_recipe(train: Any, recipe: Recipe) -> None:
     of its first batch, must be the recipe's.
     """
     own = not isinstance(train, Split)
-    sizes = {"batch_size": _batch_size(train, recipe.batch_size)} if own else {}
-    for name in ("batch_size", "seed"):
-        want = getattr(recipe, name)
-        got = sizes[name] if name in sizes else getattr(train, name, want)
-        if want != got:
-            raise ValueError(
-                f"The recipe says {name}={want}, the data was loaded with {got}: load it by recipe.load_data(name), or "
-                f"use recipe.replace({name}={got})."
-            )
+    _check_batch_size(train, recipe)
+    _check_equal("seed", recipe.seed, getattr(train, "seed", recipe.seed))
     if own and not hasattr(train, "augmentation"):
         if recipe.augment is not None and UNCHANGED not in _meanings(recipe.augment):
             raise ValueError(
@@ -190,7 +207,20 @@ def _check_recipe(train: Any, recipe: Recipe) -> None:
     elif train.augmentation not in _meanings(recipe.augment, isinstance(train.augmentation, EventAugmentation)):
         raise ValueError(
             f"The recipe says augment={recipe.augment!r}, the data was loaded with {train.augmentation}: load it by "
-            "recipe.load_data(name), or change the recipe."
+            "recipe.load_data(name), or with that augment=, or change the recipe."
+        )
+
+
+def _check_batch_size(train: Any, recipe: Recipe) -> None:
+    found = train.batch_size if isinstance(train, Split) else _batch_size(train, recipe.batch_size)
+    _check_equal("batch_size", recipe.batch_size, found)
+
+
+def _check_equal(name: str, want: int, got: int) -> None:
+    if want != got:
+        raise ValueError(
+            f"The recipe says {name}={want}, the data was loaded with {got}: load it by recipe.load_data(name), or "
+            f"use recipe.replace({name}={got})."
         )
 
 
@@ -198,6 +228,21 @@ def _batch_size(data: Any, wanted: int) -> int:
     """Images of the first batch; `wanted` if there is only one batch, with fewer images."""
     found = len(data[0][1])
     return wanted if len(data) == 1 and found < wanted else found
+
+
+def once(data: Any) -> str:
+    """What to say of an iterator, which one epoch would use up."""
+    return ", which can be read once: give what it was made of" if hasattr(data, "__next__") else ""
+
+
+def _is_stream(data: Any) -> bool:
+    """Whether batches can only be read in their order, again and again."""
+    return (
+        not (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
+        and hasattr(data, "__iter__")
+        and not hasattr(data, "__next__")
+        and not isinstance(data, (str, bytes, dict, set))
+    )
 
 
 def _meanings(augment: Any, events: bool = False) -> list[Any]:
@@ -216,7 +261,7 @@ def _meanings(augment: Any, events: bool = False) -> list[Any]:
 
 
 def _one_hot(data: Any, classes: int) -> Any:
-    if isinstance(data, Arrays):
+    if isinstance(data, (Arrays, Stream)):
         return data.one_hot(classes)
     if np.asarray(data[0][1]).ndim > 1:
         return data

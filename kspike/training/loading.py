@@ -19,6 +19,7 @@ def load(directory: str | os.PathLike[str]) -> Spikformer:
     Raises:
         ValueError: no run, one that has kept no epoch yet, one of another kind of model, or a damaged file.
     """
+    from kspike.layers._state import restore
     from kspike.layers.initializers import undrawn
     from kspike.models import Spikformer
 
@@ -28,5 +29,6 @@ def load(directory: str | os.PathLike[str]) -> Spikformer:
         raise ValueError(f"The run in {folder} trained a {settings.get('model')}; only a Spikformer can be made of it.")
     with undrawn():
         model = Spikformer(SpikformerConfig.from_dict(settings["model"]))
+    restore(model, records.read_layers(folder))
     records.restore_weights(folder, model)
     return model

@@ -15,8 +15,10 @@ import keras
 from kspike import _lock
 from kspike._files import expanded
 from kspike._finite import bad_weights
+from kspike.data import Dataset
 from kspike.ops import accelerated
 from kspike.training import checkpoints, inputs, records
+from kspike.training.calibrating import calibrate
 from kspike.training.graph_replay import Prefetcher, graph_replay
 from kspike.training.optimizer import make_loss, make_optimizer
 from kspike.training.recipe import Recipe
@@ -44,16 +46,18 @@ def train(
     are refused. Nothing is chosen by the validation images, which are only evaluated, and the test images are never
     read.
 
-    The directory holds settings.json (recipe, architecture, hash of the images), history.csv (one row an epoch) and
-    epoch_N/ with model.weights.h5, which `model.load_weights` takes; what else lies in it stays as it is. One process
-    at a time trains into it; a second one is refused, with the name of the first.
+    The directory holds settings.json (recipe, architecture, hash of the images), data.json (size, normalisation and
+    classes of the images, of a data set), history.csv (one row an epoch) and epoch_N/ with
+    model.weights.h5, which `model.load_weights` takes; what else lies in it stays as it is. One process at a time
+    trains into it; a second one is refused, with the name of the first.
 
     Args:
         model: built; `kspike.Spikformer` or any keras.Model. It is compiled here and trained from the weights it has.
-        data: a data set of `kspike.data.load` or `recipe.load_data`, its training split, another
-            `keras.utils.PyDataset` or (images, labels) as arrays. It must come in the recipe's batches, order and
-            augmentation; arrays, of floats, are given them here, and another PyDataset has its own order, which no seed
-            of the recipe changes.
+        data: a data set of `kspike.data.load`, `from_directory` and the like or `recipe.load_data`, its training split,
+            another `keras.utils.PyDataset`, batches to iterate over (tf.data, a torch DataLoader) or (images, labels)
+            as arrays. It must come in the recipe's batches, order and augmentation; arrays, of floats, are given them
+            here. A PyDataset and an iterable have their own order, which no seed of the recipe changes; an iterable is
+            augmented here, a PyDataset not.
         recipe: a `Recipe`.
         validation_data: evaluated after each epoch; of a whole data set, its validation split.
         directory: where the run is kept; None keeps nothing.
@@ -75,6 +79,7 @@ def train(
         raise ValueError(f"Expected a kspike.training.Recipe, received {type(recipe).__name__}.")
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
+    facts = data if isinstance(data, Dataset) else None
     training, validation = inputs.read(data, validation_data, recipe)
     for batches, name in ((training, "training"), (validation, "validation")):
         if batches is not None and len(batches):
@@ -82,7 +87,7 @@ def train(
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
     folder = None if directory is None else expanded(directory)
     with contextlib.nullcontext() if folder is None else _hold(folder):
-        return _train(model, training, validation, soft, recipe, folder, resume, callbacks, verbose)
+        return _train(model, training, validation, soft, recipe, folder, resume, callbacks, verbose, facts)
 
 
 def _train(
@@ -95,13 +100,17 @@ def _train(
     resume: bool,
     callbacks: Sequence[keras.callbacks.Callback],
     verbose: int,
+    facts: Dataset | None,
 ) -> keras.Model:
     optimizer = make_optimizer(model, recipe, len(training))
     model.compile(optimizer, make_loss(soft, recipe.label_smoothing), metrics=["accuracy"])
     optimizer.build(model.trainable_variables)
     rows: list[dict[str, float]] = []
     if folder is not None:
-        rows = _open(folder, model, _settings(model, training, recipe), recipe.epochs, resume)
+        rows = _open(folder, model, _settings(model, training, validation, recipe), recipe.epochs, resume)
+        if facts is not None:
+            records.write_data(folder, facts)
+        records.write_layers(folder, model)
     if rows and verbose:
         print(f"going on after epoch {len(rows)} of {recipe.epochs} in {folder}", flush=True)
     if len(rows) >= recipe.epochs:
@@ -120,7 +129,7 @@ def _train(
             epochs=recipe.epochs,
             shuffle=False,  # the data shuffles itself, by its seed and the epoch
             verbose=1 if verbose > 1 else 0,
-            callbacks=[_Epochs(training, recipe, rows, folder, verbose), *callbacks],
+            callbacks=[_Epochs(training, recipe, rows, folder, verbose, validation), *callbacks],
         )
     return model
 
@@ -153,7 +162,7 @@ def _writing(folder: Path) -> Iterator[None]:
         raise type(error)(error.errno, f"The run cannot be written into {folder}: {error.strerror}") from None
 
 
-def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, Any]:
+def _settings(model: keras.Model, training: Any, validation: Any, recipe: Recipe) -> dict[str, Any]:
     config = getattr(model, "config", None)
     policy = getattr(model, "policy", model.dtype_policy).name
     return {
@@ -161,6 +170,8 @@ def _settings(model: keras.Model, training: Any, recipe: Recipe) -> dict[str, An
         "model": config.to_dict() if config is not None and hasattr(config, "to_dict") else type(model).__name__,
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "images": getattr(training, "hash", None),
+        **({"from": origin} if (origin := getattr(model, "origin", None)) else {}),
+        **({"validation_images": validation.hash} if getattr(validation, "is_own", False) else {}),
         **({} if policy == "float32" else {"precision": policy}),
     }
 
@@ -169,9 +180,16 @@ class _Epochs(keras.callbacks.Callback):
     """Keeps a checkpoint of each epoch, prints a line, and stops where the loss, or a weight, is not finite."""
 
     def __init__(
-        self, data: Any, recipe: Recipe, rows: list[dict[str, float]], folder: Path | None, verbose: int
+        self,
+        data: Any,
+        recipe: Recipe,
+        rows: list[dict[str, float]],
+        folder: Path | None,
+        verbose: int,
+        validation: Any,
     ) -> None:
         super().__init__()
+        self.validation = validation
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
         self.looked = 0  # batches of this epoch up to the last finite loss
 
@@ -188,6 +206,8 @@ class _Epochs(keras.callbacks.Callback):
         self._look(logs, None)
         if (found := bad_weights(self.model)) is not None:  # the last step's loss is from before it
             raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
+        if self.recipe.ema is not None and epoch + 1 == self.recipe.epochs and logs is not None:
+            logs |= self._average()
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         row |= {"learning_rate": self.rate, "seconds": round(time.perf_counter() - self.start, 2)}
         self.rows.append(row)
@@ -196,6 +216,19 @@ class _Epochs(keras.callbacks.Callback):
         if self.say:
             shown = "  ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if k in (logs or {}))
             print(f"epoch {epoch + 1}/{self.recipe.epochs}  {shown}  {row['seconds']:.1f} s", flush=True)
+
+    def _average(self) -> dict[str, float]:
+        """Gives the model its averaged weights, and statistics that belong to them; what they reach on validation.
+
+        Before the last epoch is kept, so that a finished run is kept with them.
+        """
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.model._flatten_layers()):
+            calibrate(self.model, inputs.unchanged(self.data))
+        if self.validation is None:
+            return {}
+        found = self.model.evaluate(self.validation, verbose=0, return_dict=True)
+        return {f"val_{name}": value for name, value in found.items()}
 
     def _rate(self) -> Any:
         return self.model.optimizer.learning_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from typing import Any
 
@@ -34,13 +35,63 @@ def make_optimizer(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> 
         )
     else:
         schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps, alpha)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=recipe.clip_norm)
+    average: dict[str, Any] = {} if recipe.ema is None else {"use_ema": True, "ema_momentum": recipe.ema}
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay, clipnorm=recipe.clip_norm, **average)
     undecayed = [v for v in model.trainable_variables if len(v.shape) < 2]
     if undecayed:
         optimizer.exclude_from_weight_decay(var_list=undecayed)
     # on this instance alone: a saved optimizer stays Keras' AdamW
     optimizer._clip_gradients = functools.partial(_clip, optimizer)
+    if (factors := layer_factors(model, recipe)) is not None:
+        optimizer._backend_update_step = functools.partial(_update, optimizer, factors)
+        optimizer._apply_weight_decay = functools.partial(_decay, optimizer, factors)
     return optimizer
+
+
+def layer_factors(model: keras.Model, recipe: Recipe) -> list[float] | None:
+    """The factor of the learning rate of each trainable variable, in their order; None where all are 1.
+
+    Raises:
+        ValueError: `layer_rates` names a layer that is not there, or that is frozen.
+    """
+    if recipe.layer_decay == 1.0 and not recipe.layer_rates:
+        return None
+    layers = [layer for layer in model.layers if layer.trainable_variables]
+    names = [layer.name for layer in layers]
+    factor = {name: recipe.layer_decay**i for i, name in enumerate(reversed(names))}
+    for pattern, rate in (recipe.layer_rates or {}).items():
+        meant = fnmatch.filter(names, pattern)
+        if not meant:
+            raise ValueError(
+                f"The recipe says layer_rates={{{pattern!r}: {rate:g}}}, and the model has no layer of that name that "
+                f"trains; it has {', '.join(names)}."
+            )
+        for name in meant:
+            factor[name] *= rate
+    of = {id(variable): factor[layer.name] for layer in layers for variable in layer.trainable_variables}
+    return [of.get(id(variable), 1.0) for variable in model.trainable_variables]
+
+
+def _update(optimizer: Any, factors: list[float], gradients: Any, variables: Any, rate: Any) -> None:
+    """What Keras' optimizer does at once, for the variables of each factor with their own rate."""
+    groups: dict[float, list[tuple[Any, Any]]] = {}
+    for gradient, variable in zip(gradients, variables, strict=True):
+        factor = factors[optimizer._get_variable_index(variable)]
+        groups.setdefault(factor, []).append((gradient, variable))
+    for factor, pairs in groups.items():
+        some, of = zip(*pairs, strict=True)
+        type(optimizer)._backend_update_step(optimizer, list(some), list(of), rate * factor)
+
+
+def _decay(optimizer: Any, factors: list[float], variables: Any) -> None:
+    """Weight decay, in proportion to each variable's own rate."""
+    if optimizer.weight_decay is None:
+        return
+    rate = optimizer.learning_rate
+    for variable in variables:
+        if optimizer._use_weight_decay(variable):
+            step = keras.ops.cast(rate * factors[optimizer._get_variable_index(variable)], variable.dtype)
+            variable.assign(variable - variable * optimizer.weight_decay * step)
 
 
 def _clip(optimizer: keras.optimizers.Optimizer, gradients: list[Any]) -> list[Any]:

@@ -18,6 +18,9 @@ from kspike.data import Augmentation
 from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import from_dict
 
+#: Fields that came after the first runs were kept, with their defaults: a run without them is one of the same settings.
+LATER = {"layer_decay": 1.0, "layer_rates": None, "ema": None}
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -40,6 +43,11 @@ class Recipe:
             For data sets of `kspike.data.load` and arrays; another PyDataset augments its batches itself.
         seed: of the order of the images and their augmentation (of those); `kspike train` draws the first weights by it
             too.
+        layer_decay: factor of the learning rate from one layer of the model to the one before it, from the head back to
+            the stem: 0.8 trains a head at the rate, the last block at 0.8 of it, the one before at 0.64; to fine-tune.
+        layer_rates: factors of single layers by name, or pattern: {"stem": 0.1, "block_*": 0.5}; times the former.
+        ema: momentum of a moving average of the weights, as 0.999; the last epoch ends with the averaged weights and
+            statistics of normalisation measured for them, on training images, and is evaluated so. None for none.
 
     Example:
         >>> from kspike.training import Recipe
@@ -58,6 +66,9 @@ class Recipe:
     clip_norm: float | None = 1.0
     augment: str | Augmentation | EventAugmentation | None = None
     seed: int = 0
+    layer_decay: float = 1.0
+    layer_rates: Mapping[str, float] | None = None
+    ema: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
@@ -76,6 +87,21 @@ class Recipe:
         if self.clip_norm is not None:
             _check(_is_number(self.clip_norm) and self.clip_norm > 0, "clip_norm", "above 0, or None", self.clip_norm)
             object.__setattr__(self, "clip_norm", float(self.clip_norm))
+        for name in ("layer_decay", "ema"):
+            value = getattr(self, name)
+            if value is not None or name == "layer_decay":
+                _check(_is_number(value) and 0 < value <= 1, name, "a number above 0, of at most 1", value)
+                object.__setattr__(self, name, float(value))
+        if self.ema is not None:
+            _check(self.ema < 1, "ema", "less than 1, which would keep the first weights", self.ema)
+        if self.layer_rates is not None:
+            rates = self.layer_rates
+            right = isinstance(rates, Mapping) and all(_is_number(r) and r > 0 for r in rates.values())
+            expected = (
+                "factors above 0 by the names of layers (what is not to train at all is frozen: trainable = False)"
+            )
+            _check(right and all(isinstance(name, str) for name in rates), "layer_rates", expected, rates)
+            object.__setattr__(self, "layer_rates", {name: float(rate) for name, rate in rates.items()} or None)
         if isinstance(self.augment, Mapping):
             object.__setattr__(self, "augment", from_dict(self.augment))
         names = dict.fromkeys((*datasets.augmentations(), *datasets.events.augmentations()))
@@ -90,18 +116,24 @@ class Recipe:
         """The same recipe with other values."""
         return Recipe.from_dict({**self.to_dict(), **changes})
 
-    def load_data(self, name: str, **options: Any) -> datasets.Dataset:
-        """Opens a data set in this recipe's batches, order and augmentation; options as of `kspike.data.load`."""
-        return datasets.load(name, batch_size=self.batch_size, seed=self.seed, augment=self.augment, **options)
+    def load_data(self, name: str | os.PathLike[str], **options: Any) -> datasets.Dataset:
+        """Opens a data set in this recipe's batches, order and augmentation; otherwise as `kspike.data.open_data`."""
+        return datasets.open_data(name, batch_size=self.batch_size, seed=self.seed, augment=self.augment, **options)
 
     # -- JSON ----------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values; of fields that came later only those that differ from their defaults."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values = {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
         if isinstance(self.augment, (Augmentation, EventAugmentation)):
             values["augment"] = self.augment.to_dict()
+        if self.layer_rates is not None:
+            values["layer_rates"] = dict(self.layer_rates)
         return values
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_dict(), sort_keys=True))  # layer_rates is a mapping
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

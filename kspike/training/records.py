@@ -13,12 +13,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike import _lock
+from kspike import _json, _lock
 from kspike._csv import as_csv, uncell
 from kspike._files import expanded, folder_aside, sha256, sync, write_bytes
 from kspike._messages import shown
+from kspike.layers._state import layer_state
 from kspike.training import checkpoints
 from kspike.training.checkpoints import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
+
+#: What is known of the data set of a run: for whoever gives the model new images.
+DATA = "data.json"
+#: Frozen layers, and others that are not as the architecture makes them.
+LAYERS = "layers.json"
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:
@@ -64,9 +70,18 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
             )
         write_bytes(path, json.dumps(settings, indent=2).encode(), durable=True)
         return
-    before = _flat(read_settings(folder))
-    now = _flat(settings)
+    before, now = read_settings(folder), dict(settings)
+    if "from" not in before:  # kept by an earlier version, which did not say it
+        now.pop("from", None)
+    before, now = _flat(before), _flat(now)
     for key in sorted(before.keys() | now.keys()):
+        if key in ("images", "validation_images") and before.get(key) != now.get(key):
+            part = "training" if key == "images" else "validation"
+            raise ValueError(
+                f"{folder} holds a run on other {part} images (SHA-256 {str(before.get(key))[:12]}..., these have "
+                f"{str(now.get(key))[:12]}...): the data set has changed since the run began, or is another. Go on "
+                "with the same images, or use another directory, or resume=False to start anew."
+            )
         if before.get(key) != now.get(key):
             raise ValueError(
                 f"{folder} holds a run with {key}={before.get(key)!r}, this one has {now.get(key)!r}: go on with the "
@@ -110,6 +125,48 @@ def read_settings(folder: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"Expected a training run in {str(folder)!r}; it holds no readable {SETTINGS}.")
     return settings
+
+
+def write_data(folder: Path, data: Any) -> None:
+    """Writes what is known of a data set beside the run: name, size, range, normalisation and classes of its images."""
+    shown = {"shape": data.input_shape, "range": data.input_range, "mean": data.mean, "std": data.std}
+    if data.fit is not None:
+        shown["fit"] = data.fit
+    if data.events is not None:
+        shown["events"] = data.stated_events
+    found = {"name": data.name, "own": data.is_own, "input": shown, "class_names": data.class_names}
+    write_bytes(folder / DATA, json.dumps(found, indent=2).encode())
+
+
+def read_data(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Gives what `write_data` wrote; None for a run of arrays, or of an older version.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = expanded(directory) / DATA
+    if not path.is_file():
+        return None
+    found = _json.read_object(path)
+    shown = found.get("input")
+    if not isinstance(shown, dict) or not {"shape", "range", "mean", "std"} <= set(shown) or "class_names" not in found:
+        raise ValueError(f"{path} is damaged: it does not say size, range, mean and std of images. Restore it.")
+    return found
+
+
+def write_layers(folder: Path, model: keras.Model) -> None:
+    """Writes which layers are frozen, or otherwise not as the architecture makes them; nothing where none is."""
+    found = layer_state(model, getattr(model, "_policy_of", None))
+    path = folder / LAYERS
+    if found:
+        write_bytes(path, json.dumps(found, indent=2).encode())
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_layers(folder: Path) -> dict[str, Any] | None:
+    """Gives what `write_layers` wrote, for `kspike.layers._state.restore`."""
+    return _json.read_object(folder / LAYERS) if (folder / LAYERS).is_file() else None
 
 
 def restore(folder: Path, model: keras.Model) -> list[dict[str, float]]:
@@ -163,7 +220,7 @@ def forget(folder: Path) -> None:
     for old in checkpoints.epochs(folder):
         checkpoints.remove(old)
     checkpoints.clear(folder)
-    for name in (SETTINGS, HISTORY):
+    for name in (SETTINGS, HISTORY, DATA, LAYERS):
         (folder / name).unlink(missing_ok=True)
 
 

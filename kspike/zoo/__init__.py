@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from kspike.zoo.cards import card
     from kspike.zoo.listing import ModelTable, list_models
     from kspike.zoo.loading import load
+    from kspike.zoo.predicting import Predictor
     from kspike.zoo.preprocessing import decode_predictions, preprocess
     from kspike.zoo.publishing import publish
     from kspike.zoo.verifying import VerificationReport, verify
 
 __all__ = [
     "ModelTable",
+    "Predictor",
     "VerificationReport",
     "card",
     "decode_predictions",
@@ -32,6 +34,7 @@ __all__ = [
 #: Public names and the module that holds each.
 _LAZY = {
     "ModelTable": "listing",
+    "Predictor": "predicting",
     "VerificationReport": "verifying",
     "card": "cards",
     "decode_predictions": "preprocessing",

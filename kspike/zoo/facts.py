@@ -91,6 +91,15 @@ def author_facts(
     return said
 
 
+def with_origin(model: Any, training: Any) -> Any:
+    """How a model was trained, with whose weights it began, if it was made of a run or an entry."""
+    origin = getattr(model, "origin", None)
+    if origin is None:
+        return training
+    said = {} if training is None else strict_json.plain(training, "training")
+    return {**said, "from": said.get("from", origin)} if isinstance(said, dict) else training
+
+
 def _is_license(text: str) -> bool:
     """Whether a text reads as an SPDX license expression (spdx.github.io/spdx-spec, annex D), of whatever names."""
     words = text.replace("(", "").replace(")", "").split(" ")
@@ -130,6 +139,8 @@ def describe_data(data: Any, config: SpikformerConfig) -> dict:
     names = None if data.class_names is None else [str(name) for name in data.class_names]
     origin = {key: strict_json.plain(getattr(data, key, None), key) for key in _ORIGIN}
     origin["test_hash"] = getattr(data.test, "hash", None)
+    if getattr(data, "fit", None) is not None:  # images of the author's own: no name by which others could load them
+        origin["own"], numbers["fit"] = True, data.fit
     return {"input": {"shape": list(shape), **numbers}, "class_names": names, "data": origin}
 
 

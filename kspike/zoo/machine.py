@@ -38,7 +38,7 @@ def _source_version() -> str:
 def hardware() -> dict[str, str | int | list[str]]:
     """The processor, its cores, and the graphics processors where the backend computes on them."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count() or 1,
         "system": platform.system(),
         "accelerators": _accelerators(),
@@ -59,7 +59,8 @@ def _accelerators() -> list[str]:
     return names or [where]
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system has it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         match = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def preprocess(images: Any, name: str | os.PathLike, *, directory: str | os.Path
         )
     array = to_numpy(images)
     check_shape(array, tuple(stated["shape"]), entry.name)
-    _check_values(array, stated["range"], entry.name)
+    check_values(array, stated["range"], entry.name)
     from kspike.data.normalization import normalize
 
     low, high = stated["range"]
@@ -77,8 +78,7 @@ def decode_predictions(
     """
     entry = _open(name, directory, "logits")
     classes = entry.config().num_classes
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
+    check_top(top)
     array = to_numpy(logits).astype("float64")
     if array.ndim != 2 or array.shape[1] != classes:
         raise ValueError(
@@ -87,12 +87,23 @@ def decode_predictions(
         )
     if not np.all(np.isfinite(array)):
         raise ValueError("Expected finite logits; received NaN or infinity.")
-    names = entry.metadata.get("class_names") or [str(index) for index in range(classes)]
+    return decode(array, entry.metadata.get("class_names") or [str(index) for index in range(classes)], top)
+
+
+def decode(logits: np.ndarray, names: Sequence[str], top: int) -> list[list[tuple[int, str, float]]]:
+    """Logits `(n, classes)` -> for each image the `top` classes, likeliest first, as (index, name, probability)."""
+    array = logits.astype("float64")
     shifted = np.exp(array - array.max(axis=-1, keepdims=True))
     probabilities = shifted / shifted.sum(axis=-1, keepdims=True)
     # A stable sort: of equal logits the lower index comes first, on every backend.
     order = np.argsort(-array, axis=-1, kind="stable")[:, :top]
     return [[(int(k), names[k], float(row[k])) for k in best] for best, row in zip(order, probabilities, strict=True)]
+
+
+def check_top(top: Any) -> None:
+    """Refuses a `top` that is no whole number above 0, by ValueError."""
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise ValueError(f"Expected top to be a whole number above 0; received {top!r}.")
 
 
 def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: str) -> Entry:
@@ -103,7 +114,8 @@ def _open(name: str | os.PathLike, directory: str | os.PathLike | None, first: s
     return Entry.open(name, directory)
 
 
-def _check_values(array: np.ndarray, span: list, name: str) -> None:
+def check_values(array: np.ndarray, span: Sequence[float], name: str) -> None:
+    """Refuses pixels outside of the raw range, or scaled already, by ValueError."""
     if array.size == 0:
         return
     low, high = float(array.min()), float(array.max())

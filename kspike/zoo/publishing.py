@@ -91,7 +91,14 @@ def publish(
         raise ValueError(f"Expected data= to measure energy by convention={convention!r}; received none.")
     about = {"license": license, "citation": citation, "source": source, "notes": notes, "intended_use": intended_use}
     given = facts.author_facts(
-        config, about, search=search, training=training, budget=budget, seed=seed, runs=runs, reproduce=reproduce
+        config,
+        about,
+        search=search,
+        training=facts.with_origin(model, training),
+        budget=budget,
+        seed=seed,
+        runs=runs,
+        reproduce=reproduce,
     )
     described = facts.describe_data(data, config)
     fresh = storage.copy_of(model, half)

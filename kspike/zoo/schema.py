@@ -97,6 +97,8 @@ def _check_input(reader: _Reader) -> None:
     span = reader.numbers("range", optional=True)
     if span is not None and (len(span) != 2 or not span[0] < span[1]):
         raise reader.wrong("range", "[lowest, highest]")
+    if reader.text("fit", optional=True) not in (None, "crop", "resize"):
+        raise reader.wrong("fit", "'crop' or 'resize'")
     for key in ("mean", "std"):
         values = reader.numbers(key, optional=True)
         if values is not None and len(values) != shape[-1]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kspike import _messages
 from kspike.zoo import evaluating, facts
 from kspike.zoo import weights as storage
 from kspike.zoo.entry import Entry
@@ -122,6 +123,12 @@ def _data(entry: Entry, data: Any) -> Any:
     from kspike import data as sets
     from kspike.data.loading import arguments_of
 
+    if stated.get("own"):
+        raise ValueError(
+            f"The images that {entry.name} was published with, {_messages.shown(stated.get('name'))}, are its author's "
+            "own, and nothing can be measured without them: give data=, as kspike.data.from_directory(...) opens it "
+            "(kspike zoo verify NAME --data FOLDER)."
+        )
     # A name from a file must not choose code: TensorFlow Datasets imports packages for names with a namespace.
     name, shown = stated.get("name"), entry.metadata["input"]
     if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):

@@ -53,7 +53,21 @@ def run(tmp_path_factory):
 @pytest.mark.shared
 @pytest.mark.parametrize(
     "command",
-    ["", "search", "train", "evaluate", "energy", "zoo", "zoo list", "zoo show", "zoo verify", "zoo publish", "export"],
+    [
+        "",
+        "search",
+        "train",
+        "evaluate",
+        "energy",
+        "predict",
+        "export",
+        "doctor",
+        "zoo",
+        "zoo list",
+        "zoo show",
+        "zoo verify",
+        "zoo publish",
+    ],  # fmt: skip
 )
 def test_every_command_explains_itself(command):
     result = kspike_command(*command.split(), "--help")
@@ -128,7 +142,7 @@ def test_evaluate_takes_a_keras_file_of_ours_and_refuses_another(run, tmp_path):
 def test_a_path_to_something_else_is_refused_with_all_that_was_expected(tmp_path):
     (tmp_path / "png" / "train").mkdir(parents=True)
     refused = fails("train", tmp_path / "png" / "train")
-    assert "an architecture: a SpikformerConfig as a JSON file, or an entry of the zoo" in refused
+    assert "an architecture: a SpikformerConfig as a JSON file, an entry of the zoo, or the folder of a run" in refused
     assert "images are chosen by --data" in refused
     for command in ("evaluate", "energy"):
         assert "the folder of a run (kspike train), a .keras file, or" in fails(command, tmp_path / "png" / "train")
@@ -149,7 +163,7 @@ def test_a_data_set_that_is_not_there_is_fetched_by_an_option(command, run, tmp_
     def load(name, *_, download=False, data_dir=None, **__):
         raise ValueError("fetched") if download else missing(name, Path(data_dir))
 
-    monkeypatch.setattr(kspike.data, "load", load)
+    monkeypatch.setattr(kspike.data.loading, "load", load)
     line = [*command.format(run=run).split(), "--data", "cifar10", "--data-dir", tmp_path]
     said = fails(*line, code=1)
     assert "pass --data-dir or" in said and "pass --download, or" in said and "download=" not in said

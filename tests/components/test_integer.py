@@ -166,6 +166,7 @@ def test_settings_are_checked_and_kept():
     assert kspike.SpikformerConfig.from_dict(made.to_dict()) == made
 
 
+@pytest.mark.slow  # a supernet under masks is compiled, and the network taken out
 def test_levels_are_genes():
     space = SearchSpace(
         config(), neuron=(Integer(levels=2), "integer"), embed_dim=(8, 16), depth=(1,), timesteps=(1, 2)

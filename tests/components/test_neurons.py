@@ -60,14 +60,14 @@ def test_the_step_of_plif_is_the_fused_plif():
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-5, atol=1e-6)
 
 
-def test_the_fused_if_is_its_step_to_the_bit():
+def test_the_fused_if_fires_as_its_step_to_the_bit():
     options = [{"v_reset": v_reset, "detach_reset": d} for v_reset in (0.0, None, -0.5) for d in (True, False)]
     x = currents(len(options), 3, 6, 40)
     upstream = np.random.default_rng(1).normal(size=x.shape).astype("float32")
     pair = [all_of([layers.Neuron(name, **each) for each in options]) for name in ("if", "written_if")]
     (spikes, gradient), (found, other) = (input_gradient(each, x, upstream) for each in pair)
     np.testing.assert_array_equal(found, spikes)
-    np.testing.assert_allclose(gradient, other, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gradient, other, rtol=1e-5, atol=1e-5)
     assert 0.1 < spikes.mean() < 0.95
 
 

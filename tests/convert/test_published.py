@@ -15,6 +15,7 @@ import kspike
 from kspike.components.parts import Neuron, Norm
 from kspike.convert import families, published
 from kspike.convert.families.family import Read
+from tests.convert import reference
 from tests.golden import networks
 from tests.helpers import BACKEND, input_gradient, to_numpy, traced, weight_gradients
 
@@ -255,3 +256,59 @@ def test_parameters_are_those_counted_less_what_never_runs(name):
     model = model_of(name)
     left_out = sum(tensors(name)[n].size for n in model.conversion.unused)
     assert kspike.cost.parameters(model.config) == described(name)["parameters"] - left_out
+
+
+CONVOLUTIONS = {"kind": "conv", "axes": 1, "mlp_axes": 2}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("names", [{}, CONVOLUTIONS, {**CONVOLUTIONS, "first_release": True}])
+def test_spikformer_is_recognised_beside_the_others(names):
+    state = reference.official(reference.network(0, qkv_bias=not names), **names)
+    model = kspike.convert.from_checkpoint(state, timesteps=2, input_shape=(48, 48, 3), options={"num_heads": 2})
+    assert model.conversion.family == "spikformer" and model.config.timesteps == 2
+
+
+@pytest.mark.once
+def test_what_was_read_is_said():
+    model = model_of("spikingformer_cifar")
+    said = str(model.conversion)
+    assert "a LayerNorm that the code builds and never runs" in said and "spikingformer" in said
+    assert all(".norm" in name for name in model.conversion.unused)
+    assert "image to image of a batch" in str(model_of("qkformer_cifar").conversion)
+    told = kspike.convert.from_checkpoint(
+        tensors("sdt_cifar"), timesteps=2, input_shape=(32, 32, 3),
+        options={"pooling_stat": "0011", "embed_dims": 64, "T": 4},
+    )  # fmt: skip
+    assert any("embed_dims=64" in note and "32" in note for note in told.conversion.notes)
+    assert any("T=4" in note for note in told.conversion.notes) and told.config.timesteps == 2
+
+
+def without(name, *patterns):
+    return {key: value for key, value in tensors(name).items() if not any(p in key for p in patterns)}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("state", "given", "says"),
+    [
+        (lambda: tensors("sdt_cifar"), {"family": "qkformer"}, "not those of the family 'qkformer'.*those of 'sdt'"),
+        (lambda: tensors("sdt_cifar"), {"family": "sdt_v4"}, r"Unknown family 'sdt_v4'.*did you mean 'sdt_v"),
+        (lambda: {"fc.weight": np.zeros((2, 3))}, {}, "of no known family"),
+        (lambda: without("sdt_cifar", "block.1.mlp.fc2_bn"), {}, r"missing: .*block\.1\.mlp\.fc2_bn\.bias"),
+        (lambda: {**tensors("sdt_cifar"), "odd.weight": np.zeros(3)}, {}, r"unknown: .*odd\.weight"),
+        (lambda: tensors("sdt_cifar"), {"options": {}}, "'pooling_stat'.*is needed"),
+        (lambda: tensors("sdt_cifar"), {"options": {"pooling_stat": "001"}}, "pooling_stat must be four"),
+        (lambda: tensors("sdt_cifar"), {"options": {"heads": 2}}, "Unknown option of the family 'sdt'"),
+        (lambda: tensors("sdt_cifar"), {"input_shape": (32, 32, 1)}, "takes 3; channels come last"),
+        (
+            lambda: {**tensors("sdt_cifar"), "head.bias": np.full(10, np.nan, "float32")},
+            {},
+            "head.bias holds numbers that are not finite",
+        ),
+    ],
+)
+def test_what_is_no_whole_checkpoint_is_refused(state, given, says):
+    arguments = {"timesteps": 2, "input_shape": (32, 32, 3), "options": {"pooling_stat": "0011"}, **given}
+    with pytest.raises(ValueError, match=says):
+        kspike.convert.from_checkpoint(state(), **arguments)

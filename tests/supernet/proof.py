@@ -11,14 +11,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike.components import parts
+from kspike.components import PATHS, parts
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.table import neuron_counts
 from kspike.layers import Neuron
 from kspike.layers.stepping import run
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import Supernet
-from kspike.supernet.places import ElasticPlace
+from kspike.supernet.places import options_of
 from kspike.supernet.view import word_choices
 from tests.helpers import BACKEND, to_numpy, traced
 
@@ -163,8 +163,10 @@ def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> bool:
 @contextlib.contextmanager
 def uncompiled(supernet: Supernet) -> Iterator[None]:
     """On jax, what runs inside a branch of a switch cannot be listened to but operation by operation."""
-    places = [supernet.stem, *(place for block in supernet.blocks for place in (block.attention, block.mlp))]
-    switched = any(isinstance(place, ElasticPlace) or len(place.neurons) > 1 for place in places)
+    blocks = [place for block in supernet.blocks for place in block.places.values()]
+    decoding = [] if supernet.decoding is None else [supernet.decoding]
+    places = [options_of(place) for place in (supernet.stem, *supernet.downs, *blocks, *decoding)]
+    switched = any(len(options) > 1 or len(options[0].neurons) > 1 for options in places)
     if BACKEND == "jax" and switched:
         import jax
 
@@ -212,9 +214,14 @@ def leading(array: np.ndarray, shape: tuple[int, ...], groups: int) -> np.ndarra
 def neurons(model: keras.Model) -> dict[str, tuple[Any, parts.Neuron]]:
     """Path -> (layer, part) of the neurons of a network, in the order in which they fire."""
     made = {"stem": model.get_layer("stem")}
-    for i in range(model.config.depth):
-        block = model.get_layer(f"block_{i}")
-        made |= {f"block_{i}/attention": block.attention, f"block_{i}/mlp": block.mlp}
+    for i in range(model.config.num_blocks):
+        stage = model.config.stage(i)
+        if stage and i == model.config.starts[stage]:
+            made[f"down_{stage}"] = model.get_layer(f"down_{stage}")
+        branches = zip(PATHS.values(), model.get_layer(f"block_{i}").branches, strict=True)
+        made |= {f"block_{i}/{path}": layer for path, layer in branches if layer is not None}
+    if model.config.head != "mean":
+        made["decoding"] = model.get_layer("decoding")
     return {
         f"{path}/{name}": (layer.part(name), part)
         for path, layer in made.items()
@@ -227,14 +234,17 @@ def neurons(model: keras.Model) -> dict[str, tuple[Any, parts.Neuron]]:
 def listening(supernet: Supernet, names: list[str]) -> Iterator[dict[str, Any]]:
     """The same neurons of a supernet, as what `traced` can listen to."""
     choices = word_choices(supernet.space, supernet.genome.indices)
+    alone = {"stem": supernet.stem, "decoding": supernet.decoding}
+    alone |= {f"down_{stage}": place for stage, place in enumerate(supernet.downs, 1)}
     places = {}
     for path in names:
         where, name = path.rsplit("/", 1)
         first, *rest = where.split("/")
-        place = supernet.stem if first == "stem" else getattr(supernet.blocks[int(first[6:])], rest[0])
-        if isinstance(place, ElasticPlace):
-            slot = "stem" if first == "stem" else f"{place.role}/{first[6:]}"
-            place = place.options[choices.get(slot, 0)]
+        # a network's blocks are those of the slots that it expresses
+        slot = None if first in alone else supernet.blocks[supernet.genome.blocks[int(first[6:])]]
+        options = options_of(alone[first] if slot is None else getattr(slot, rest[0]))
+        at = options[0].at
+        place = options[choices.get((at.field, at.index), 0)]
         places.setdefault(where, (place, {}))[1][name] = path
     found = {}
     for place, inside in places.values():

@@ -83,3 +83,54 @@ def _equal_but_head(loaded, model):
 def test_options_that_make_no_sense_are_refused(released, options):
     with pytest.raises(ValueError, match="Expected num_classes"):
         kspike.zoo.load(released, **options)
+
+
+def test_another_t_and_size_keep_every_weight_and_say_what_else_holds(released, model, capsys):
+    loaded = kspike.zoo.load(released, timesteps=3, input_shape=(16, 24, 1))
+    assert loaded.config == model.config.replace(timesteps=3, input_shape=(16, 24, 1))
+    for one, other in zip(_weights(loaded), _weights(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "T 2 -> 3" in capsys.readouterr().out and not loaded.transfer.fresh
+    assert loaded.origin["name"] == "tiny_digits.v1" and len(loaded.origin["weights_sha256"]) == 64
+    assert loaded.predict(np.zeros((1, 16, 24, 1), "float32"), verbose=0).shape == (1, 10)
+
+
+@pytest.mark.shared
+def test_colour_takes_the_grey_kernels(released, model, capsys):
+    loaded = kspike.zoo.load(released, input_shape=(8, 8, 3), num_classes=2, verbose=0)
+    assert capsys.readouterr().out == ""
+    assert loaded.transfer.interpolated == ("stem/conv_0/kernel",)
+    assert set(loaded.transfer.fresh) == {"head/kernel", "head/bias"}
+    grey = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 1)).astype("float32")
+    one, other = (
+        keras.ops.convert_to_numpy(each.get_layer("stem").conv_layers[0](x))
+        for each, x in ((loaded, grey.repeat(3, -1)), (model, grey))
+    )
+    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.shared
+def test_a_dtype_of_ones_own(released, model):
+    loaded = kspike.zoo.load(released, dtype="mixed_bfloat16")
+    assert loaded.policy.name == "mixed_bfloat16" and loaded.get_layer("head").dtype_policy.name == "float32"
+    for one, other in zip(_weights(loaded), _weights(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    changed = kspike.zoo.load(released, dtype="mixed_bfloat16", timesteps=1, weights=False)
+    assert changed.policy.name == "mixed_bfloat16" and changed.config.timesteps == 1
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"timesteps": 0}, "Expected timesteps"),
+        ({"timesteps": True}, "Expected timesteps"),
+        ({"input_shape": (8, 8)}, "Expected input_shape"),
+        ({"input_shape": (8, 8.0, 1)}, "Expected input_shape"),
+        ({"input_shape": 8}, "Expected input_shape"),
+        ({"input_shape": (2, 8, 8, 1)}, "Expected input_shape"),
+    ],
+)
+def test_changes_that_make_no_sense_are_refused(released, options, said):
+    with pytest.raises(ValueError, match=said):
+        kspike.zoo.load(released, **options)

@@ -15,8 +15,8 @@ from kspike.components.registry import register
 class IF(Neuron):
     """h = v + x; s = h >= v_threshold; v = v_reset where s, else h. It has no tau.
 
-    It is the LIF of an infinite tau whose input is not divided: h = v - (v - v_reset) / inf + x, to the bit, and so is
-    its gradient. The fused pass computes it.
+    It is the LIF of an infinite tau whose input is not divided: h = v - (v - v_reset) / inf + x, to the bit. The fused
+    pass computes it, and its gradient to rounding.
 
     Source: as SpikingJelly's IFNode.
     """

@@ -88,7 +88,10 @@ SDT = Family(
     name="sdt",
     source="Spike-driven Transformer (Yao et al., 2023), github.com/BICLab/Spike-Driven-Transformer",
     has="patch_embed.proj_conv3, patch_embed.rpe_conv, block.0.attn.q_conv and block.0.mlp.fc1_conv",
-    recognised=has("patch_embed.proj_conv3", "patch_embed.rpe_conv", "block.0.attn.q_conv", "block.0.mlp.fc1_conv"),
+    recognised=lambda tensors: (
+        has("patch_embed.proj_conv3", "patch_embed.rpe_conv", "block.0.attn.q_conv", "block.0.mlp.fc1_conv")(tensors)
+        and len(tensors["block.0.attn.q_conv.weight"].shape) == 4  # Spikformer's event code has these names, and three
+    ),
     config=_config,
     names=_names,
     options=("pooling_stat", "dvs_mode", "num_heads", "embed_dims", "depths", "spike_mode"),

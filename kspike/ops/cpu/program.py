@@ -183,7 +183,7 @@ class Spec(NamedTuple):
     alpha: float
 
     @property
-    def loops(self) -> Loops | None:
+    def loops(self) -> Any:
         """Its compiled loops; None, with a warning, where numba does not take them: slower, never wrong."""
         return loops(self.program, self.v_reset is None, self.decay_input)
 

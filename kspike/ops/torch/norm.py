@@ -41,7 +41,7 @@ def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     loops = kernels_for(x) if x.dtype == torch.float32 else None
     if loops is not None:
         found = loops.moments(array(x), torch.get_num_threads())
-        return tuple(torch.from_numpy(a.astype("float32")) for a in found)  # type: ignore[return-value]
+        return tuple(torch.from_numpy(a.astype("float32")) for a in found)
     mean = x.mean(0)
     return mean, (x - mean).square_().mean(0)
 

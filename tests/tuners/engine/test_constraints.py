@@ -71,7 +71,7 @@ def test_bounds_are_said_in_words():
     assert str(Constraints()) == "none"
 
 
-@pytest.mark.parametrize("name", SearchSpace.names())
+@pytest.mark.parametrize("name", [n for n in SearchSpace.names() if not n.startswith("kspike_mixers")])  # too many
 def test_networks_inside_are_counted_and_none_is_refused(name):
     space = SearchSpace.load(name)
     cells = CostCells(space, tuple(EXACT))
