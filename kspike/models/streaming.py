@@ -44,6 +44,8 @@ class Stream:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
         self.model, self.batch_size = model, batch_size
+        self._total: Any = None
+        self._potentials: tuple[Any, ...] = ()
         self.reset()
 
     @property
@@ -99,7 +101,7 @@ class Stream:
             )
         self._steps = state.steps
         self._total = ops.convert_to_tensor(state.total)
-        self._potentials: tuple[Any, ...] = tuple(ops.convert_to_tensor(v) for v in state.potentials)
+        self._potentials = tuple(ops.convert_to_tensor(v) for v in state.potentials)
 
     def reset(self) -> None:
         """Forgets all frames: the next one is the first."""
