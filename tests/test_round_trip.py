@@ -28,6 +28,7 @@ OTHER = {
     "v_reset": -0.5,
     "surrogate": surrogate.ATan(alpha=3.0),
     "residual": "membrane",
+    "local": "dwconv3",
     "mixer": "token_qk",
     "mlp": {"name": "spiking", "mlp_bias": False},
     "grid": (2, 4),
@@ -61,7 +62,8 @@ OTHER = {
 
 #: Arguments inherited from Keras that a layer takes with one value only; refused otherwise.
 FIXED = {("Component", "role")} | {
-    ("BatchNorm", name)
+    (norm, name)
+    for norm in ("BatchNorm", "BorderNorm")
     for name in ("axis", "center", "scale", "synchronized", "renorm", "renorm_clipping", "renorm_momentum")
 }
 

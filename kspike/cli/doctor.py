@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from kspike import _start
+from kspike.cli.importing import Modules
 
 #: Packages by what they are for; those of an extra name it.
 PACKAGES = {
@@ -35,6 +36,7 @@ FEATURES = {
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
+    modules: Modules = None,
 ) -> None:
     """Say what is installed, which backend runs, what is fast on this machine, what falls back, and why.
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kspike._types import Array, Maps, PerChannel
+from kspike._types import Array, Maps, PerChannel, Scalar
 from kspike.layers.norm import BatchNorm
 from kspike.ops import batch_norm
 
@@ -54,7 +54,7 @@ def of_zero(gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: fl
     return ops.stop_gradient(beta - mean * (gamma * ops.rsqrt(variance + epsilon)))
 
 
-def unbiased(variance: PerChannel, x: Maps, images: Any = None) -> PerChannel:
+def unbiased(variance: PerChannel, x: Maps, images: Scalar | None = None) -> PerChannel:
     """A batch's variance times n / (n - 1); `images` says how many (batch x time) count, where not all of x do."""
     count = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32") if images is None else images
     count = count * float(math.prod(x.shape[2:-1]))
