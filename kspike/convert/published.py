@@ -156,14 +156,17 @@ def _of_spikformer(
 def _config(family: Family, read: Read) -> SpikformerConfig:
     shape = read.input_shape
     fields = family.config(read)
-    first = next(name for name in read.tensors if name.endswith(".weight") and len(read.tensors[name].shape) == 4)
-    channels = int(read.tensors[first].shape[1])
-    if len(shape) in (3, 4) and shape[-1] != channels:
+    config = SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
+    # by its place in the network: a file may hold the tensors in any order
+    names = family.names(config, read)
+    first = next(n for n, part in config.stem_parts.items() if isinstance(part, Conv) and part.inputs == "image")
+    channels = read.shape(str(names[f"stem/{first}"]))[1]
+    if shape[-1] != channels:
         raise ValueError(
             f"input_shape {shape} ends in {shape[-1]} channels, but the first convolution of these weights takes "
             f"{channels}; channels come last."
         )
-    return SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
+    return config
 
 
 @dataclasses.dataclass(frozen=True)

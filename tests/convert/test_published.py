@@ -352,3 +352,16 @@ def test_a_learned_time_constant_is_one_number():
     weights["block.0.attn.q_lif.w"] = np.zeros(2, "float32")
     with pytest.raises(ValueError, match=r"misshapen: block\.0\.attn\.q_lif\.w is \(2,\)"):
         kspike.convert.from_checkpoint(weights, timesteps=2, input_shape=(32, 32, 3), options={"pooling_stat": "0011"})
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_order_of_the_tensors_says_nothing(name):
+    """A .safetensors file holds them sorted."""
+    weights = dict(sorted(tensors(name).items()))
+    model = kspike.convert.from_checkpoint(
+        weights, timesteps=described(name)["T"] or 1, input_shape=pixels(name).shape[1:], options=options(name)
+    )
+    assert model.config == model_of(name).config
+    for ours, theirs in zip(model.weights, model_of(name).weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(ours), to_numpy(theirs))
