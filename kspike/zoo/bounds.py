@@ -55,8 +55,8 @@ def check_parameters(parameters: int, places: int, weight_bytes: int, what: str)
     """Raises ValueError unless a weight file of that size can hold exactly this many trainable parameters.
 
     float32 takes four bytes, float16 two; besides the trainable ones the file holds the normalisations' moving
-    statistics, which are never more than the trainable ones, and something for each of the `places` with layers: blocks,
-    stem and downsamplings.
+    statistics, which are never more than the trainable ones, and something for each of the `places` with layers:
+    blocks, stem and downsamplings.
     """
     least = _LEAST_BYTES * parameters
     most = 2 * _BYTES * parameters + (places + 1) * _OVERHEAD_PER_BLOCK
