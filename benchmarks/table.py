@@ -2,6 +2,7 @@
 
     KERAS_BACKEND=torch python benchmarks/table.py alone --runs runs/table        # a row a finished run
     KERAS_BACKEND=torch python benchmarks/table.py inherited --runs runs/table    # a supernet, then a row a network
+    KERAS_BACKEND=torch python benchmarks/table.py mixers --runs runs/table       # a row a finished run, other mixers
 
 CIFAR-10 averaged to 16x16 (TensorFlow Datasets; TFDS_DATA_DIR says where), space `kspike_c10_16`. Test images are never
 read: accuracy is that on the 5,000 validation images (`alone`), or on the half of them that scores (`inherited`).
@@ -10,8 +11,9 @@ read: accuracy is that on the 5,000 validation images (`alone`), or on the half 
 more of about 60,000 parameters, among which counting parameters tells nothing; two seeds one after the other, ten
 epochs of 45,000 images. `inherited` trains one supernet, or takes the trained one that lies beside this file, then
 evaluates those architectures, 300 uniformly drawn networks, and the whole of a subspace small enough to be walked
-through, on which searches can be replayed. Both may be killed at any moment: the same command goes on after the last
-whole epoch, or row.
+through, on which searches can be replayed. `mixers` trains 150 networks of `kspike_mixers_c10_16`, three epochs each,
+the first 40 with two further seeds at the end; a row says how often which neurons fire. Each may be killed at any
+moment: the same command goes on after the last whole epoch, or row.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ from kspike.tuners.evolution.evaluator import Evaluator
 from kspike.zoo.machine import versions
 
 SPACE = "kspike_c10_16"
+MIXERS = "kspike_mixers_c10_16"
+#: Networks over the mixers, their epochs, and how many of them have two further seeds.
+MIXED, MIXED_EPOCHS, MIXED_AGAIN = 150, 3, 40
 #: Operations of an image, over all time steps, up to which a network trains alone at hundreds of images a second.
 MOST_FLOPS = 25e6
 ARCHITECTURES = 36
@@ -105,6 +110,13 @@ def spread(sizes: dict[Genome, dict[str, int]], count: int) -> list[Genome]:
     return chosen
 
 
+def mixed(space: SearchSpace) -> list[Genome]:
+    """A fixed list over the mixers, spread evenly over the logarithm of operations; so is its beginning."""
+    small = {g: sizes for g, sizes in drawn(space, 4000, 2029).items() if sizes["flops"] <= MOST_FLOPS}
+    chosen = spread(small, MIXED)
+    return [chosen[i] for i in np.random.default_rng(2030).permutation(MIXED)]
+
+
 def subspace(space: SearchSpace) -> SearchSpace:
     """The part of the space that is small enough to be evaluated whole."""
     return SearchSpace(space.base, name="kspike_c10_16_walked", **WALKED)
@@ -161,9 +173,29 @@ def alone(options: argparse.Namespace) -> None:
         print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
 
 
+def mixers(options: argparse.Namespace) -> None:
+    space, recipe = SearchSpace.load(MIXERS), RECIPE.replace(epochs=options.epochs)
+    genomes = mixed(space)
+    plan = [(i, genome, 0) for i, genome in enumerate(genomes)]
+    plan += [(i, genome, seed) for seed in (1, 2) for i, genome in enumerate(genomes[:MIXED_AGAIN])]
+    plan = plan[options.share[0] :: options.share[1]]
+    done = {(row["genome"], int(row["seed"]), int(row["epochs"])) for row in read(options.out)}
+    for i, genome, seed in plan[: options.most]:
+        if (key_of(genome), seed, recipe.epochs) in done:
+            continue
+        folder = options.runs / f"mixers_{i:03d}_{seed}"
+        row = one(genome.to_config(), recipe.replace(seed=seed), folder, options.images, rates=True)
+        append(options.out, {"genome": key_of(genome), **row})
+        shutil.rmtree(folder, ignore_errors=True)
+        print(
+            f"{i}, seed {seed}: {genome}: {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s",
+            flush=True,
+        )
+
+
 def one(
     config: SpikformerConfig, recipe: Recipe, folder: Path, images: int | None = None,
-    spike_regularizer: Any = None, test: bool = False,
+    spike_regularizer: Any = None, test: bool = False, rates: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains a network from fresh weights, goes on if it had begun, and looks at it in float32."""
     data = load(recipe)
@@ -187,6 +219,7 @@ def one(
         "parameters": sizes["parameters"],
         "flops": sizes["flops"],
         "energy_mj": float(np.float32(report.energy_mj)),
+        **({} if not rates else {"rates": json.dumps({n.name: round(float(n.rate), 5) for n in report.neurons})}),
         "images": len(training) * recipe.batch_size * recipe.epochs,
         "seconds": round(sum(row["seconds"] for row in read_history(folder))),
         "versions": said_versions(),
@@ -262,10 +295,11 @@ def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Names
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("alone", "inherited"))
+    parser.add_argument("what", choices=("alone", "inherited", "mixers"))
     parser.add_argument("--runs", type=Path, required=True, help="where checkpoints and the supernet are kept")
     parser.add_argument("--out", type=Path, help="CSV file that grows")
-    parser.add_argument("--epochs", type=int, help=f"{RECIPE.epochs} alone, {SUPERNET_EPOCHS} of the supernet")
+    epochs = f"{RECIPE.epochs} alone, {SUPERNET_EPOCHS} of the supernet, {MIXED_EPOCHS} over the mixers"
+    parser.add_argument("--epochs", type=int, help=epochs)
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of `inherited`: only these")
     parser.add_argument(
@@ -276,7 +310,11 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="stop after this many rows, to try the script")
     options = parser.parse_args()
     results = Path(__file__).resolve().parent.parent / "docs" / "results"
-    defaults = {"alone": ("table_c10_16.csv", RECIPE.epochs), "inherited": ("inherited_c10_16.csv", SUPERNET_EPOCHS)}
+    defaults = {
+        "alone": ("table_c10_16.csv", RECIPE.epochs),
+        "inherited": ("inherited_c10_16.csv", SUPERNET_EPOCHS),
+        "mixers": ("table_mixers_c10_16.csv", MIXED_EPOCHS),
+    }
     options.out = options.out or results / defaults[options.what][0]
     options.epochs = options.epochs or defaults[options.what][1]
     options.runs.mkdir(parents=True, exist_ok=True)
@@ -285,7 +323,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise SystemExit(f"error: another process grows this table from {options.runs}; let it.") from None
-        {"alone": alone, "inherited": inherited}[options.what](options)
+        {"alone": alone, "inherited": inherited, "mixers": mixers}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import kspike._finite as finite
 from kspike._files import expanded, write_bytes
 from kspike._registry import unknown
+from kspike.components import PATHS
 from kspike.config import SpikformerConfig
 from kspike.convert.architecture import Architecture, recognise
 from kspike.convert.namings import NAMINGS, Naming
@@ -95,9 +96,18 @@ def _check(config: SpikformerConfig, table: Naming) -> None:
     found = []
     if config.residual != "add":
         found.append(f"every block has residual={config.residual!r}, where there it is 'add'")
-    named = {"stem": (config.stem_component, ("sps",)), "neurons": (config.neuron_component, ("lif", "plif"))}
-    for i, (mixer, mlp) in enumerate(config.blocks):
-        named |= {f"block_{i}/attention": (mixer, ("ssa",)), f"block_{i}/mlp": (mlp, ("spiking",))}
+    if config.stages > 1:
+        found.append(f"it has {config.stages} stages, where there is one")
+    if config.head != "mean":
+        found.append(f"its head is {config.head!r}, where there it is the mean")
+    named: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "stem": (config.stem_component, ("sps",)),
+        "neurons": (config.neuron_component, ("lif", "plif")),
+    }
+    has = {"mixer": ("ssa",), "mlp": ("spiking",)}
+    for i, branches in enumerate(config.blocks):
+        for field, made in branches.items():
+            named[f"block_{i}/{PATHS[field]}"] = made, has.get(field, ("identity",))
     for layer, (component, known) in named.items():
         if component.name not in known or component.settings:
             found.append(f"{layer}: the {component.role} {component.label}, where there it is {' or '.join(known)}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike.components import PATHS
 from kspike.components import parts as kinds
 from kspike.convert.nir import STEP
 from kspike.export.nir_values import Graph, Product, Unsayable, Value, diagonal, lif, square
@@ -39,9 +40,9 @@ def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
         if isinstance(layer, RateDecoding):
             x = _mean(graph, x)
         elif isinstance(layer, SpikformerBlock):
-            for name, part, shortcut in zip(
-                ("attention", "mlp"), (layer.attention, layer.mlp), layer.shortcuts, strict=True
-            ):
+            for name, part, shortcut in zip(PATHS.values(), layer.branches, layer.shortcuts, strict=True):
+                if part is None:
+                    continue
                 y = _component(graph, part, x, f"{layer.name}/{name}", neurons)
                 x = _said(functools.partial(operator.add, x, y), layer.name) if shortcut else y
         elif isinstance(layer, ComponentLayer):
@@ -97,10 +98,12 @@ def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str,
     hint = f" {INSTEAD}." if component.role == "mixer" else ""
     calls = {name: _call(graph, layer, name, part, path, neurons) for name, part in layer.declared.items()}
     calls = {name: call for name, call in calls.items() if call is not None}
+    if component.role == "head":
+        raise ValueError(f"NIR cannot say {path}: a head with neurons, {component.label}; head='mean' can be said.")
 
     def run() -> Value:
         try:
-            y = component.run(Parts(calls), x, NirSizes(layer, x.shape), layer.network)
+            y = component.run(Parts(**calls), x, NirSizes(layer, x.shape), layer.network)
         except Unsayable:
             raise
         except Exception as error:  # a forward of the user's may do anything with what is no tensor
@@ -116,12 +119,12 @@ def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str,
 
 def _call(graph: Graph, layer: Any, name: str, part: kinds.Part, path: str, neurons: dict) -> Any:
     """What `forward` gets as a part; None of parts that are nothing to call."""
-    if isinstance(part, (kinds.MatMul, kinds.Sum)):
-        return None
+    if isinstance(part, (kinds.MatMul, kinds.Sum)) or getattr(part, "heads", None) is True:
+        return None  # run by `sizes`
     if isinstance(part, kinds.Pool):
         return lambda x: graph.pooled(name, _made(x), part.stride)
     made = layer.part(name)
-    if isinstance(part, kinds.Norm):
+    if type(part) is kinds.Norm:
         return lambda x, norm=made: _each(lambda y, copy: _normalised(graph, name, y, norm, copy), x, part.copies)
     if isinstance(part, kinds.Neuron):
         return _Neurons(graph, layer, name, part, path, neurons)
@@ -171,7 +174,7 @@ def _conv(name: str, x: Value, layer: Any, part: Any) -> Product:
     else:
         kernel = kernel.transpose(3, 2, 0, 1)
     bias = _numpy(layer.bias) if layer.use_bias else np.zeros(len(kernel))
-    side = part.kernel // 2
+    side = part.kernel // 2 if getattr(part, "padded", True) else 0
     return Product(name, x, kernel, bias, part.stride, (side, side))
 
 
@@ -239,7 +242,7 @@ class NirSizes:
         """The copies side by side."""
         return _each(lambda y, _: y, x, copies) if copies > 1 else [x]
 
-    def attend(self, q: Any, k: Any, v: Any, scale: float = 1.0) -> Any:
+    def attend(self, *moving: Any, **how: Any) -> Any:
         """Refused: a product of two moving tensors."""
         raise Unsayable("the product of two moving tensors, q k^T v")
 
@@ -267,6 +270,9 @@ class NirSizes:
     def mean(self, x: Any, over: str) -> Any:
         """Refused."""
         raise Unsayable(f"a mean over {over}")
+
+    def __getattr__(self, name: str) -> Any:
+        raise Unsayable(f"`sizes.{name}`")
 
     def to_grid(self, x: Any) -> Any:
         """Tokens lie on their grid here."""

@@ -80,7 +80,7 @@ def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, ba
     numbers = numbers.astype("float32", copy=False)
     logits = np.zeros((len(numbers), model.config.num_classes), "float32")
     steps = np.zeros(len(numbers), "int64")
-    stepper = _stepper(model)
+    stepper = stepper_of(model)
     for first in range(0, len(numbers), batch_size):
         mine = slice(first, first + batch_size)
         stepper.run(numbers[mine], confidence, batch_size, logits[mine], steps[mine])
@@ -168,7 +168,7 @@ def _filled(at: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate([at, np.repeat(at[:1], size - len(at))])
 
 
-def _stepper(model: Spikformer) -> Stepper:
+def stepper_of(model: Spikformer) -> Stepper:
     """The model's own, kept on it: its compiled programs last as long as its layers."""
     stepper = vars(model).get("_kspike_stepper")
     current = [id(v) for v in model.variables]

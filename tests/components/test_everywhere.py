@@ -154,6 +154,20 @@ def stopped_early(w):
     assert np.median(np.abs(np.asarray(found.logits) - logits(w.model, w)).max(axis=1)) < 1e-5
 
 
+def streamed(w):
+    stream = kspike.models.stream(w.model, batch_size=len(w.images))
+    for t in range(w.config.timesteps):
+        answers = stream.step(w.images[:, t] if w.config.has_time else w.images)
+    answers = keras.ops.convert_to_numpy(answers)
+    assert np.median(np.abs(answers - logits(w.model, w)).max(axis=1)) < 1e-5
+
+
+def calibrated(w):
+    model = kspike.Spikformer(w.config)
+    kspike.training.calibrate(model, [w.images])
+    assert np.isfinite(logits(model, w)).all()
+
+
 def no_levels(w):
     with pytest.raises(ValueError, match="alif fires 0 and 1"):
         kspike.models.unroll(w.model)
@@ -291,6 +305,8 @@ CALLS = {
     "kspike.models.anytime": every_step,
     "kspike.models.early_exit": stopped_early,
     "kspike.models.exit_curve": lambda w: equal(True, kspike.models.exit_curve(w.model, w.data) is not None),
+    "kspike.models.Stream": streamed,
+    "kspike.models.stream": streamed,
     "kspike.models.unroll": no_levels,
     "kspike.space.Genome": written,
     "kspike.space.Genome.from_dict": written,
@@ -299,6 +315,7 @@ CALLS = {
     "kspike.space.SearchSpace.load": read,
     **{f"kspike.supernet.{name}": drawn for name in ("Sandwich.first", "Sandwich.others")},
     **{f"kspike.supernet.{name}": drawn for name in ("SinglePath.first", "SinglePath.others")},
+    "kspike.training.calibrate": calibrated,
     "kspike.training.make_optimizer": trained,
     "kspike.training.train": trained,
     "kspike.tuners.Constraints.keep": kept,

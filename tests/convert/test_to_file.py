@@ -87,6 +87,7 @@ def made(**fields):
         ({"mixer": ("ssa", "token_qk")}, "block_1/attention: the mixer token_qk, where there it is ssa"),
         ({"stem": "single_conv"}, "stem: the stem single_conv, where there it is sps"),
         ({"neuron": "if"}, "neurons: the neuron if, where there it is lif or plif"),
+        ({"embed_dim": (16, 32), "depth": (1, 1), "input_shape": (16, 16, 1)}, "it has 2 stages"),
         ({"residual": "membrane"}, "residual='membrane'"),
     ],
 )

@@ -45,6 +45,12 @@ CONFIGS = {
     "events": lambda: kspike.SpikformerConfig(
         stem="single_conv", depth=1, mixer="token_qk", v_reset=None, timesteps=3, input_shape=(3, 8, 8, 2), **SMALL
     ),
+    "stages": lambda: kspike.SpikformerConfig(
+        **{**SMALL, "embed_dim": (16, 32), "input_shape": (16, 16, 3)}, depth=(1, 1), mixer="token_qk", timesteps=2
+    ),
+    "levels": lambda: kspike.SpikformerConfig(
+        residual="membrane", neuron="integer", depth=1, timesteps=1, input_shape=(8, 8, 3), **SMALL
+    ),
     "sps membrane": lambda: kspike.SpikformerConfig(
         residual="membrane", depth=1, v_reset=-0.1, timesteps=4, input_shape=(8, 8, 1), **SMALL
     ),

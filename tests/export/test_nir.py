@@ -61,6 +61,7 @@ def test_ties_at_the_threshold_fire(tmp_path):
         ),
         ({"mixer": "identity", "v_reset": None}, r"cannot say stem: .*soft reset \(neuron_0.*v_reset=0.0 can be said"),
         ({"mixer": "identity", "pool_after": "norm"}, "cannot say stem: .*max-pool of real numbers; one of spikes can"),
+        ({"mixer": "identity", "neuron": "integer", "stem": "single_conv"}, "cannot say stem: .*neurons integer"),
         (
             {"mixer": "max_pool", "residual": "membrane", "stem": "single_conv"},
             "cannot say block_0/attention: .*max-pool",

@@ -126,3 +126,13 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
     assert (
         np.isfinite(report.written.ulp) and report.to_dict()["written"]["spikes_differing"] == report.spikes_differing
     )
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("path", [pytest.param(f"net.{k}", marks=MARKS[k], id=k) for k in ("onnx", "xml", "pt2")])
+@pytest.mark.parametrize("entry", ["auto_spikformer_digits", "auto_spikformer_c10", "autost_c10", "spikformer_c10"])
+@pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
+def test_published_entries(entry, path, tmp_path):
+    """On random images: the data sets need not be there."""
+    model = kspike.zoo.load(entry)
+    checked(kspike.export.save(model, tmp_path / path, images=images(model, 16)), model, 16)

@@ -63,6 +63,22 @@ def test_recordings_files_and_frames_come_out_as_the_data_set_gives_them(publish
     np.testing.assert_array_equal(kspike.zoo.preprocess(some[0], published), expected[:1])
 
 
+def test_a_predictor_takes_recordings_and_their_files(published, events, tmp_path):
+    predict = kspike.zoo.Predictor(published, batch_size=4)
+    frames = events.test[0][0][:5]
+    logits = kspike.zoo.load(published).predict(frames, verbose=0)
+    want = kspike.zoo.decode_predictions(logits, published, top=2)
+    found = predict(frames, top=2)
+    assert [[name for _, name, _ in row] for row in found] == [[name for _, name, _ in row] for row in want]
+    one = recordings(events.test, 1)[0]
+    np.savez(tmp_path / "one.npz", t=one.t, x=one.x, y=one.y, p=one.p)
+    ((_, row),) = predict.files([tmp_path / "one.npz"], top=2)
+    assert row == predict([one], top=2)[0] == predict(frames[:1], top=2)[0]
+    (tmp_path / "broken.npz").write_bytes(b"nothing")
+    ((path, error),) = predict.files([tmp_path / "broken.npz"])
+    assert path.name == "broken.npz" and isinstance(error, ValueError)
+
+
 def test_it_verifies_with_the_data_that_its_card_names(published):
     assert kspike.zoo.verify(published).ok
     other = kspike.data.load("digits_events", timesteps=2, image_size=8)

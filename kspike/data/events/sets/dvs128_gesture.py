@@ -74,7 +74,7 @@ def _described(items: dict[str, tuple[Item, ...]], split: str, milliseconds: boo
 def cut(images: Images) -> dict[str, Array]:
     """The recordings of users 20 to 23; where a subset has none of them, users by hash, which is said."""
     frames = images.images
-    users = np.array([int(_USER.findall(group)[0]) for group in frames.groups.tolist()])  # type: ignore[attr-defined]
+    users = np.array([int(_USER.findall(group)[0]) for group in frames.groups.tolist()])
     chosen = np.flatnonzero(np.isin(users, VALIDATION_USERS))
     if 0 < len(chosen) < len(users):
         return {"validation": chosen}
