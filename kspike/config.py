@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -104,9 +105,26 @@ def _check_bool(value: Any, name: str) -> bool:
 
 
 def _positive_int(value: Any, name: str, most: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= int(value) <= most:
+    try:
+        found = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:  # an array of several numbers has an __index__, too
+        found = 0
+    if not 1 <= found <= most:
         raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}.")
-    return int(value)
+    return found
+
+
+def _stages_of(embed_dim: Any, depth: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and depths, one a stage, checked."""
+    widths, depths = _stages.resolve(
+        embed_dim,
+        depth,
+        lambda width: _positive_int(width, "embed_dim", 65_536),
+        lambda depth: _positive_int(depth, "depth", _DEEPEST),
+    )
+    if sum(depths) > _DEEPEST:
+        raise ValueError(f"depth must be at most {_DEEPEST} blocks in all, got {depths}.")
+    return widths, depths
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -204,14 +222,7 @@ class SpikformerConfig:
             put("timesteps", shape[0] if _stages.several(shape) and len(shape) == 4 else DEFAULT_TIMESTEPS)
         put("timesteps", _positive_int(self.timesteps, "timesteps", 4096))
         put("num_classes", _positive_int(self.num_classes, "num_classes", 1_000_000))
-        widths, depths = _stages.resolve(
-            self.embed_dim,
-            self.depth,
-            lambda width: _positive_int(width, "embed_dim", 65_536),
-            lambda depth: _positive_int(depth, "depth", _DEEPEST),
-        )
-        if sum(depths) > _DEEPEST:
-            raise ValueError(f"depth must be at most {_DEEPEST} blocks in all, got {depths}.")
+        widths, depths = _stages_of(self.embed_dim, self.depth)
         put("embed_dim", _stages.collapsed(widths))
         put("depth", _stages.collapsed(depths))
         self._check_input(put)
@@ -311,8 +322,13 @@ class SpikformerConfig:
         self._check_fractions(self.stem_component, self.stem_parts, {"width": d})
 
     @staticmethod
-    def _check_fractions(made: Any, declared: Mapping[str, components.parts.Part], sizes: Mapping[str, int]) -> None:
-        """Refuses a size of which a part takes a fraction that is no whole number, and one that there is not here."""
+    def _check_fractions(
+        made: Any, declared: Mapping[str, components.parts.Part], sizes: Mapping[str, int], where: str = ""
+    ) -> None:
+        """Refuses a size of which a part takes a fraction that is no whole number, and one that there is not here.
+
+        `where` follows the component's name in the message: " of block 0".
+        """
         for part in declared.values():
             for name in part.sizes:
                 dimension, _, fraction = components.parts.split(name)
@@ -324,7 +340,7 @@ class SpikformerConfig:
                         "hidden": "embed_dim * mlp_ratio",
                     }[dimension]  # fmt: skip
                     raise ValueError(
-                        f"{field} must be a multiple of {fraction} for the {made.role} {made.label}, got "
+                        f"{field} must be a multiple of {fraction} for the {made.role} {made.label}{where}, got "
                         f"{sizes[dimension]}."
                     )
 
@@ -351,16 +367,21 @@ class SpikformerConfig:
         ratios = tuple(r if used else usual["mlp_ratio"] for r, used in zip(ratios, uses["hidden"], strict=True))
         for block, r in enumerate(ratios):
             if not _is_number(r) or not 0 < float(r) <= 64 or int(self.width(block) * float(r)) < 1:
-                raise ValueError(f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r}.")
+                raise ValueError(
+                    f"mlp_ratio must be above 0, at most 64, and leave at least one channel, got {r!r} in block "
+                    f"{block}{self._within(block)}, of embed_dim {self.width(block)}."
+                )
         put("mlp_ratio", tuple(float(r) for r in ratios))
         for block, branches in enumerate(self.blocks):
             sizes = {"width": self.width(block), "heads": heads[block], "hidden": self.hidden_dims[block]}
             for field, made in branches.items():
-                made.check(self.timesteps, f"{field} of block {block}{self._within(block)}")
-                self._check_fractions(made, made.declared(self.network), sizes)
+                where = f" of block {block}{self._within(block)}"
+                made.check(self.timesteps, field + where)
+                self._check_fractions(made, made.declared(self.network), sizes, where)
         for stage, made in enumerate(self.downsamples, 1):
             declared = made.declared({"residual": self.residual})
-            self._check_fractions(made, declared, {"before": self.widths[stage - 1], "width": self.widths[stage]})
+            sizes = {"before": self.widths[stage - 1], "width": self.widths[stage]}
+            self._check_fractions(made, declared, sizes, f" before stage {stage}")
 
     def _within(self, block: int) -> str:
         """The stage of a block, for a message; nothing where there is one stage."""
@@ -657,9 +678,7 @@ class SpikformerConfig:
         for name in changes:
             if name not in known:
                 raise unknown("config field", name, known)
-        widths, depths = _stages.resolve(
-            changes.get("embed_dim", self.embed_dim), changes.get("depth", self.depth), int, lambda d: d
-        )
+        widths, depths = _stages_of(changes.get("embed_dim", self.embed_dim), changes.get("depth", self.depth))
         if depths != self.depths:
             kept = [name for name in PER_BLOCK if name not in changes]
             changes = {name: self._of_every_block(name, depths) for name in kept} | changes

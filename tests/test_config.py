@@ -213,6 +213,16 @@ def test_another_depth_is_refused_where_blocks_differ_unless_their_values_are_gi
     assert config.replace(depth=4, timesteps=2) == SpikformerConfig(**fields, timesteps=2)
 
 
+@pytest.mark.parametrize("value", [None, "2", {"0": 2}, float("inf"), 10**30, np.array([1, 2]), (1, "2")])
+@pytest.mark.parametrize("field", ["embed_dim", "depth"])
+def test_widths_and_depths_that_are_none_are_refused_by_name(field, value):
+    config = SpikformerConfig(embed_dim=(16, 32), depth=(1, 2), num_heads=4, stem="peds")
+    with pytest.raises(ValueError, match=f"{field} must be a whole number from 1"):
+        config.replace(**{field: value})
+    with pytest.raises(ValueError, match=f"{field} must be a whole number from 1"):
+        SpikformerConfig.from_dict({**config.to_dict(), field: value})
+
+
 def test_from_dict_names_what_it_does_not_know():
     with pytest.raises(ValueError, match=r"'embed_dims'.*did you mean 'embed_dim'.*known: input_shape"):
         SpikformerConfig.from_dict({"embed_dims": 64})
@@ -249,6 +259,18 @@ REFUSED = {
     "depth_float": ({"depth": 2.0}, r"depth must be a whole number"),
     "timesteps_bool": ({"timesteps": True}, r"timesteps must be a whole number"),
     "no_hidden_channel": ({"mlp_ratio": 0.001}, r"at least one channel"),
+    "no_hidden_channel_in_a_stage": (
+        {"embed_dim": (32, 8), "depth": 1, "num_heads": 4, "mlp_ratio": 0.05},
+        r"mlp_ratio.*got 0.05 in block 1 of stage 1, of embed_dim 8",
+    ),
+    "no_ratio_in_a_stage": (
+        {"embed_dim": (16, 32), "depth": (1, 2), "num_heads": 4, "mlp_ratio": (1, 0)},
+        r"mlp_ratio.*got 0 in block 1 of stage 1",
+    ),
+    "heads_of_a_stage": (
+        {"embed_dim": (16, 32), "depth": (1, 2), "num_heads": (4, 5)},
+        r"num_heads.*block 1 has 5 heads for embed_dim 32 of stage 1",
+    ),
     "scale": ({"scale": -1}, r"scale must be a finite number above 0"),
     "bias": ({"qkv_bias": "no"}, r"qkv_bias must be True or False"),
 }

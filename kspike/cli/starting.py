@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kspike import _named
 from kspike._files import expanded, sha256
+from kspike._registry import nearest
 from kspike.cli.options import card_of, is_run, open_model, read_json
 
 if TYPE_CHECKING:
@@ -157,5 +158,11 @@ def _described(config: str) -> tuple[SpikformerConfig, dict[str, Any] | None]:
             return kspike.SpikformerConfig.named(config), None
         print(f"{config} is an entry of the zoo and a published architecture: the entry's is taken.")
         return kspike.zoo.load(config, weights=False).config, card
-    card = card_of(config, EXPECTED)
+    try:
+        card = card_of(config, EXPECTED)
+    except ValueError as error:
+        near = nearest(config, _named.names())
+        if near and config not in kspike.zoo.list_models(config):
+            raise ValueError(f"{error} Nor is it one of kspike.models.architectures(){near}.") from error
+        raise
     return kspike.zoo.load(config, weights=False).config, card

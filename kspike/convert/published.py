@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kspike._registry import unknown
+from kspike._stages import several
 from kspike.components import PATHS
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Neuron, Norm, Part
 from kspike.config import SpikformerConfig
@@ -95,6 +96,12 @@ def from_checkpoint(
         >>> model = kspike.convert.from_checkpoint(
         ...     "max_former.pth", timesteps=4, input_shape=(32, 32, 3))  # doctest: +SKIP
     """
+    if not isinstance(options, Mapping | None):
+        raise ValueError(f"options must be a mapping from an argument's name to its value, got {options!r}.")
+    if not several(input_shape):
+        raise ValueError(f"input_shape must be (height, width, channels), or with time in front, got {input_shape!r}.")
+    if timesteps is None:
+        raise ValueError("timesteps must be a whole number, which no tensor says, got None.")
     checkpoint = read_checkpoint(source, which)
     options = dict(options or {})
     if family == "spikformer" or (family is None and _spikformer(checkpoint.tensors)):
@@ -113,6 +120,7 @@ def from_checkpoint(
     taken = _check(found, config, read)
     with undrawn():
         model = Spikformer(config)
+    _check_values(model, taken, read)
     _assign(model, taken, read)
     unused = {n: why for n in read.tensors if n not in _used(taken, read) and (why := _why(found, n))}
     model.__dict__["conversion"] = Conversion(
@@ -148,14 +156,17 @@ def _of_spikformer(
 def _config(family: Family, read: Read) -> SpikformerConfig:
     shape = read.input_shape
     fields = family.config(read)
-    first = next(name for name in read.tensors if name.endswith(".weight") and len(read.tensors[name].shape) == 4)
-    channels = int(read.tensors[first].shape[1])
-    if len(shape) in (3, 4) and shape[-1] != channels:
+    config = SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
+    # by its place in the network: a file may hold the tensors in any order
+    names = family.names(config, read)
+    first = next(n for n, part in config.stem_parts.items() if isinstance(part, Conv) and part.inputs == "image")
+    channels = read.shape(str(names[f"stem/{first}"]))[1]
+    if shape[-1] != channels:
         raise ValueError(
             f"input_shape {shape} ends in {shape[-1]} channels, but the first convolution of these weights takes "
             f"{channels}; channels come last."
         )
-    return SpikformerConfig(input_shape=shape, timesteps=read.timesteps, num_classes=read.outputs("head"), **fields)
+    return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,9 +260,7 @@ def _assign(model: Any, taken: list[_Taken], read: Read) -> None:
             for name, variable in NORM_TENSORS.items():
                 getattr(layer, variable).assign(_joined(read, each, name, float32))
         else:
-            kernel = _joined(read, each, "weight", layout_of(each.part))
-            _fits(each, "weight", kernel.shape, tuple(layer.kernel.shape))
-            layer.kernel.assign(kernel)
+            layer.kernel.assign(_joined(read, each, "weight", layout_of(each.part)))
             if getattr(each.part, "bias", False):
                 layer.bias.assign(_joined(read, each, "bias", float32))
 
@@ -260,9 +269,47 @@ def _joined(read: Read, each: _Taken, name: str, turn: Any) -> np.ndarray:
     return np.concatenate([turn(read.tensors[f"{module}.{name}"]) for module in each.modules], axis=-1)
 
 
-def _fits(each: _Taken, name: str, found: tuple, expected: tuple) -> None:
-    if found != expected:
-        raise ValueError(f"{each.modules[0]}.{name} is of shape {found} in our layout, {each.path} takes {expected}.")
+def _check_values(model: Any, taken: list[_Taken], read: Read) -> None:
+    """Refuses tensors of other shapes than the network's, and negative variances, all listed."""
+    misshapen, negative = [], []
+    for each in taken:
+        if isinstance(each.part, Neuron):
+            constants = [n for m in each.modules if (n := f"{m}.{NEURON_TENSOR}") in read.tensors]
+            shapes = {n: tuple(read.tensors[n].shape) for n in constants}
+            misshapen += [f"{n} is {shape}, one number is due" for n, shape in shapes.items() if set(shape) - {1}]
+            continue
+        layer = layer_at(model, each.path)
+        norm = isinstance(each.part, Norm)
+        variables = NORM_TENSORS if norm else {"weight": "kernel"}
+        if getattr(each.part, "bias", False):
+            variables = {**variables, "bias": "bias"}
+        for name, variable in variables.items():
+            expected = tuple(getattr(layer, variable).shape)
+            shapes = {f"{m}.{name}": tuple(read.tensors[f"{m}.{name}"].shape) for m in each.modules}
+            ours = {n: _turned(each.part, name, shape) for n, shape in shapes.items()}
+            share = (*expected[:-1], expected[-1] // len(ours))
+            whole = all(o[:-1] == expected[:-1] for o in ours.values()) and expected[-1] == sum(
+                o[-1] for o in ours.values() if o
+            )
+            if not whole:
+                misshapen += [f"{n} is {shapes[n]}, in our layout {share} is due" for n in ours if ours[n] != share]
+        if norm:
+            variances = [f"{m}.running_var" for m in each.modules]
+            negative += [n for n in variances if (float32(read.tensors[n]) < 0).any()]
+    if misshapen or negative:
+        said = f"misshapen: {some(misshapen)}. " if misshapen else ""
+        said += f"negative, for a variance: {some(negative)}." if negative else ""
+        raise ValueError(f"The tensors do not fit the network that their names and shapes tell; {said}")
+
+
+def _turned(part: Part, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that `layout_of` gives; () where it has not the axes for that."""
+    if name != "weight" or isinstance(part, Norm):
+        return shape if len(shape) == 1 else ()
+    if isinstance(part, Dense):
+        return (shape[1], shape[0]) if len(shape) >= 2 and set(shape[2:]) <= {1} else ()
+    order = (2, 3, 0, 1) if isinstance(part, DepthwiseConv) else (2, 3, 1, 0)
+    return tuple(shape[axis] for axis in order) if len(shape) == 4 else ()
 
 
 def layout_of(part: Part) -> Any:

@@ -28,7 +28,7 @@ def ann_twin(config: Any, **kwargs: Any) -> Spikformer:
         A `Spikformer` of neuron "relu", freshly initialised: it compiles, fits, saves and exports as any other.
 
     Raises:
-        ValueError: something else.
+        ValueError: something else, or, of still images, a mixer that takes several time steps together (`chunk`).
 
     Example:
         >>> import kspike
@@ -40,6 +40,12 @@ def ann_twin(config: Any, **kwargs: Any) -> Spikformer:
     config = config.config if isinstance(config, Spikformer) else config
     if not isinstance(config, SpikformerConfig):
         raise ValueError(f"ann_twin expects a SpikformerConfig or a Spikformer, got {type(config).__name__}.")
+    steps = max(made.together for branches in config.blocks for made in branches.values())
+    if steps > 1 and not config.has_time:
+        raise ValueError(
+            f"ann_twin expects mixers that take one time step at a time: of a still image the twin has one step, and a "
+            f"mixer of this network takes {steps} together (its chunk)."
+        )
     fresh = {field.name: field.default for field in dataclasses.fields(SpikformerConfig) if field.name in _FIRING}
     timesteps = {} if config.has_time else {"timesteps": 1}
     return Spikformer(config.replace(neuron="relu", **timesteps, **fresh), **kwargs)

@@ -76,11 +76,16 @@ def architectures(pattern: str = "*") -> ArchitectureTable:
     Returns:
         An `ArchitectureTable`.
 
+    Raises:
+        ValueError: a pattern that is no text.
+
     Example:
         >>> import kspike
         >>> list(kspike.models.architectures("max_former*"))
         ['max_former_c10', 'max_former_c100', 'max_former_dvs']
     """
+    if not isinstance(pattern, str):
+        raise ValueError(f'pattern must be a glob over names, as "*c10*", got {pattern!r}.')
     return ArchitectureTable([_row(name) for name in _named.names() if fnmatch.fnmatchcase(name, pattern)])
 
 

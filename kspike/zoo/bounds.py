@@ -51,14 +51,15 @@ def _check(value: Any, limit: float, what: str) -> None:
         raise ValueError(f"Expected {what} to be at most {limit:,}; received {value!r}. Nothing was built.")
 
 
-def check_parameters(parameters: int, depth: int, weight_bytes: int, what: str) -> None:
+def check_parameters(parameters: int, places: int, weight_bytes: int, what: str) -> None:
     """Raises ValueError unless a weight file of that size can hold exactly this many trainable parameters.
 
     float32 takes four bytes, float16 two; besides the trainable ones the file holds the normalisations' moving
-    statistics, which are never more than the trainable ones.
+    statistics, which are never more than the trainable ones, and something for each of the `places` with layers:
+    blocks, stem and downsamplings.
     """
     least = _LEAST_BYTES * parameters
-    most = 2 * _BYTES * parameters + (depth + 2) * _OVERHEAD_PER_BLOCK
+    most = 2 * _BYTES * parameters + (places + 1) * _OVERHEAD_PER_BLOCK
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"Expected {what} to have at most {MAX_PARAMETERS:,} parameters; received {parameters:,}.")
     if not least <= weight_bytes <= most:

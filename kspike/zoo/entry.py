@@ -69,7 +69,7 @@ class Entry:
         elsewhere.check_known(raw, self.name)
         config = SpikformerConfig.from_dict(raw)
         parameters = int(cost.parameters(config))
-        bounds.check_parameters(parameters, config.depth, weight_bytes, self.name)
+        bounds.check_parameters(parameters, config.num_blocks + config.stages, weight_bytes, self.name)
         if parameters != self.metadata["parameters"]:
             raise ValueError(
                 f"Expected {self.name} to have the {self.metadata['parameters']:,} parameters of its card; its "

@@ -125,6 +125,8 @@ def list_models(
         >>> "auto_spikformer_digits" in kspike.zoo.list_models("*digits*")
         True
     """
+    if not isinstance(pattern, str):
+        raise ValueError(f'pattern must be a glob over names, as "*digits*", got {pattern!r}.')
     folder = naming.zoo_folder(directory)
     if directory is not None and not folder.is_dir():
         raise ValueError(

@@ -319,3 +319,11 @@ def test_export_prints_its_report(run, tmp_path):
     found = json.loads(result.stdout)
     assert found["written"]["images"] == 285 and found["written"]["classes_changed"] == 0
     assert kspike_command("export", run, tmp_path / "net.onnx", "--no-overwrite").exit_code == 2
+
+
+@pytest.mark.once
+def test_a_name_near_an_architecture_says_so():
+    from kspike.cli import starting
+
+    with pytest.raises(ValueError, match=r"architectures\(\) \(did you mean 'qkformer_\w+'\?\)"):
+        starting.read("qkformer", None, False, None)

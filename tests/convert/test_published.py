@@ -312,3 +312,56 @@ def test_what_is_no_whole_checkpoint_is_refused(state, given, says):
     arguments = {"timesteps": 2, "input_shape": (32, 32, 3), "options": {"pooling_stat": "0011"}, **given}
     with pytest.raises(ValueError, match=says):
         kspike.convert.from_checkpoint(state(), **arguments)
+
+
+DAMAGED = {
+    "negative_variance": ("patch_embed1.proj_bn.running_var", lambda v: -v - 1, "negative, for a variance: {name}"),
+    "short_norm": ("stage3.1.attn.v_bn.bias", lambda v: v[:-1], r"misshapen: {name} is \(31,\)"),
+    "norm_of_no_axis": ("patch_embed1.proj_bn.weight", lambda v: np.float32(1), r"misshapen: {name} is \(\)"),
+    "norm_of_two_axes": ("stage3.1.attn.v_bn.bias", lambda v: np.stack([v, v], 1), r"misshapen: {name} is \(32, 2\)"),
+    "short_value": ("stage3.0.attn.v_conv.weight", lambda v: v[:-1], r"misshapen: {name} is \(31, 32, 1\)"),
+    "flat_value": ("stage3.0.attn.v_conv.weight", lambda v: v.ravel(), r"misshapen: {name} is \(1024,\)"),
+    "wide_kernel": ("stage3.1.attn.proj_conv.weight", lambda v: np.repeat(v, 2, 2), r"misshapen: {name} is"),
+    "head_of_no_axis": ("head.weight", lambda v: np.float32(1), r"{name} is of shape \(\)"),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_tensor_that_does_not_fit_is_named(kind):
+    name, damage, message = DAMAGED[kind]
+    weights = tensors("maxformer_cifar")
+    weights[name] = damage(weights[name])
+    with pytest.raises(ValueError, match=message.format(name=name)):
+        kspike.convert.from_checkpoint(weights, timesteps=2, input_shape=(32, 32, 3))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("given", [{"options": 5}, {"input_shape": None}, {"timesteps": None}])
+def test_an_argument_that_is_none_is_refused_before_work(given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        kspike.convert.from_checkpoint({}, **{"timesteps": 2, "input_shape": (32, 32, 3), **given})
+
+
+@pytest.mark.once
+def test_a_learned_time_constant_is_one_number():
+    weights = tensors("sdt_cifar")
+    modules = [m for path, (part, found) in places("sdt_cifar").items() if isinstance(part, Neuron) for m in found]
+    weights |= {f"{module}.w": np.zeros((), "float32") for module in modules}
+    weights["block.0.attn.q_lif.w"] = np.zeros(2, "float32")
+    with pytest.raises(ValueError, match=r"misshapen: block\.0\.attn\.q_lif\.w is \(2,\)"):
+        kspike.convert.from_checkpoint(weights, timesteps=2, input_shape=(32, 32, 3), options={"pooling_stat": "0011"})
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_order_of_the_tensors_says_nothing(name):
+    """A .safetensors file holds them sorted."""
+    weights = dict(sorted(tensors(name).items()))
+    model = kspike.convert.from_checkpoint(
+        weights, timesteps=described(name)["T"] or 1, input_shape=pixels(name).shape[1:], options=options(name)
+    )
+    assert model.config == model_of(name).config
+    for ours, theirs in zip(model.weights, model_of(name).weights, strict=True):
+        np.testing.assert_array_equal(to_numpy(ours), to_numpy(theirs))

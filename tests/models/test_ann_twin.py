@@ -56,3 +56,10 @@ def test_it_learns_saves_and_loads(tmp_path):
 def test_it_needs_an_architecture():
     with pytest.raises(ValueError, match="ann_twin expects a SpikformerConfig or a Spikformer, got int"):
         ann_twin(3)
+
+
+@pytest.mark.once
+def test_a_mixer_of_several_steps_has_no_twin_without_time():
+    chunked = CONFIG.replace(timesteps=2, mixer={"name": "ssa", "chunk": 2})
+    with pytest.raises(ValueError, match=r"ann_twin expects.*takes 2 together \(its chunk\)"):
+        ann_twin(chunked)

@@ -83,3 +83,11 @@ def test_an_unknown_name_or_field_is_refused():
         SpikformerConfig.named("qkformer_c1")
     with pytest.raises(ValueError, match=r"Unknown config field 'classes'"):
         kspike.models.create("qkformer_c10", classes=3)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("pattern", [None, 3])
+@pytest.mark.parametrize("listing", [kspike.models.architectures, kspike.zoo.list_models])
+def test_a_pattern_that_is_no_text_is_refused(listing, pattern):
+    with pytest.raises(ValueError, match="pattern must be a glob over names"):
+        listing(pattern)

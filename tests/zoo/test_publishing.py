@@ -315,3 +315,26 @@ def test_half_refuses_weights_that_it_cannot_hold(publish, model, config, tmp_pa
     with pytest.raises(ValueError, match="65,504"):
         publish(model=large, half=True)
     assert not (tmp_path / "zoo" / "net.v1").exists()
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        {"stem": "peds", "mixer": ("token_qk", "ssa")},
+        {"stem": "strided", "residual": "membrane", "mixer": ("sdsa3", "ssa"), "head": "neuron"},
+    ],
+)
+def test_a_network_of_stages_publishes_and_loads(config, publish, stages):
+    changes = {
+        "embed_dim": (8, 16),
+        "depth": (1, 2),
+        "mlp_ratio": 1.0,
+        "tau": 2.0,
+        "stem_pool": (False, False, True, True),
+    }
+    staged = kspike.Spikformer(config.replace(**changes, **stages))
+    folder = publish(model=staged)
+    loaded = kspike.zoo.load(folder)
+    assert loaded.config == staged.config
+    for ours, theirs in zip(loaded.weights, staged.weights, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(theirs))

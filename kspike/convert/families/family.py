@@ -37,11 +37,14 @@ class Read:
         """Shape of a module's weight, which is there.
 
         Raises:
-            ValueError: it is not.
+            ValueError: it is not, or is no product's.
         """
         if module not in self:
             raise ValueError(f"The checkpoint lacks {module}.weight; is it cut, or of another family?")
-        return tuple(self.tensors[f"{module}.weight"].shape)
+        shape = tuple(self.tensors[f"{module}.weight"].shape)
+        if len(shape) < 2:
+            raise ValueError(f"{module}.weight is of shape {shape}; a product's is (outputs, inputs, ...).")
+        return shape
 
     def outputs(self, module: str) -> int:
         """Output channels of a module."""
