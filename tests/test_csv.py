@@ -40,7 +40,8 @@ def test_in_every_table(formula, tmp_path, monkeypatch):
     report = types.SimpleNamespace(rows=[row], model=formula)
     EnergyReport.to_csv(report, tmp_path / "energy.csv", report)
     genes = (types.SimpleNamespace(name="neuron", scope="network", word=True),)
-    genome = types.SimpleNamespace(space=types.SimpleNamespace(genes=genes), text=lambda gene, *_: formula)
+    said = lambda gene, *_: formula
+    genome = types.SimpleNamespace(space=types.SimpleNamespace(genes=genes), text=said, joined=said)
     candidate = types.SimpleNamespace(
         number=0, generation=0, score=-1.0, feasible=True, violation=0.0, seconds=1.0, message=formula,
         metrics={formula: -3.0}, genome=genome, proposal=types.SimpleNamespace(parents=(), operator=formula),

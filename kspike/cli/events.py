@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kspike._files import expanded, write_text
+from kspike.cli.importing import Modules
 from kspike.cli.options import open_model
 from kspike.cli.wording import Command
 
@@ -48,6 +49,7 @@ def show(
     time_unit: Annotated[str | None, typer.Option(help="us, ms, s or ns.", show_default=False)] = None,
     order: Annotated[str | None, typer.Option(help="Of four plain columns, as txyp.", show_default=False)] = None,
     camera: Annotated[str | None, typer.Option(help="dvs128 or davis240, of AEDAT 2.0.", show_default=False)] = None,
+    modules: Modules = None,
 ) -> None:
     """Write a page of a recording: events over time, its frames, and a network's firing beside them.
 
