@@ -42,7 +42,8 @@ def test_measured_costs_see_the_pools_of_a_stem_of_events(stem, residual):
         input_shape=(2, 16, 16, 2), timesteps=2, num_classes=3, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1,
         residual=residual, stem={"name": stem, "events": True},
     )  # fmt: skip
-    signals, _ = probe_of(kspike.Spikformer(config)).run(np.zeros((2, *config.input_shape), "float32"))
+    model = kspike.Spikformer(config)  # a probe does not keep it
+    signals, _ = probe_of(model).run(np.zeros((2, *config.input_shape), "float32"))
     pooled = [signal.elements for signal in signals if signal.role == "pool"]
     assert pooled == [2 * 16 * 16 * 4, 2 * 8 * 8 * 8, 2 * 4 * 4 * 16]
     assert sum(pooled) == sum(row.pooled * row.steps for row in kspike.cost.table(config))
