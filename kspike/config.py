@@ -12,7 +12,7 @@ from typing import Any
 from kspike import _named, _stages, components
 from kspike import surrogate as surrogates
 from kspike._registry import nearest, unknown
-from kspike.components import BLOCK_KINDS, BRANCHES, KINDS, SINGLE_KINDS, geometry
+from kspike.components import BLOCK_KINDS, BRANCHES, KINDS, PATHS, SINGLE_KINDS, geometry
 
 #: Fields with one value a block.
 PER_BLOCK = ("num_heads", "mlp_ratio", "tau", "v_threshold", *BRANCHES)
@@ -125,6 +125,30 @@ def _stages_of(embed_dim: Any, depth: Any) -> tuple[tuple[int, ...], tuple[int, 
     if sum(depths) > _DEEPEST:
         raise ValueError(f"depth must be at most {_DEEPEST} blocks in all, got {depths}.")
     return widths, depths
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """A component where it stands in a network.
+
+    Args:
+        place: where.
+        component: the object.
+        settings: of the network, that it may name.
+        grid: (height, width) of what comes in.
+        sizes: the dimensions that its parts name.
+    """
+
+    place: _stages.Place
+    component: Any
+    settings: Mapping[str, Any]
+    grid: tuple[int, int]
+    sizes: Mapping[str, int]
+
+    @property
+    def declared(self) -> dict[str, components.parts.Part]:
+        """Name -> part."""
+        return self.component.declared(self.settings)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -262,7 +286,7 @@ class SpikformerConfig:
             put(field, tuple(components.get(role, each).word for each in chosen))
         put("downsample", self._between_stages())
         for made in {self.head_component, *self.downsamples}:
-            made.declared({"residual": self.residual})
+            made.declared(self.settings_of(made.role))
         for made in {made for branches in self.blocks for made in branches.values()}:
             made.declared(self.network)  # refuses a shortcut that it is not made for
 
@@ -379,9 +403,8 @@ class SpikformerConfig:
                 made.check(self.timesteps, field + where)
                 self._check_fractions(made, made.declared(self.network), sizes, where)
         for stage, made in enumerate(self.downsamples, 1):
-            declared = made.declared({"residual": self.residual})
-            sizes = {"before": self.widths[stage - 1], "width": self.widths[stage]}
-            self._check_fractions(made, declared, sizes, f" before stage {stage}")
+            declared = made.declared(self.settings_of("downsample"))
+            self._check_fractions(made, declared, self.between(stage), f" before stage {stage}")
 
     def _within(self, block: int) -> str:
         """The stage of a block, for a message; nothing where there is one stage."""
@@ -426,7 +449,7 @@ class SpikformerConfig:
         if not isinstance(value, Mapping):  # a plain value is the blocks' alone
             value = {kind: value for kind in BLOCK_KINDS if kind not in defaults}
         spread = by_kind(value, KINDS, defaults, fallback, name)
-        if not self.head_component.kinds({"residual": self.residual}):
+        if not self.head_component.kinds(self.settings_of("head")):
             spread["head"] = fallback
         resolved: dict[str, Any] = {kind: check(spread[kind], f"{name} of the {kind}") for kind in SINGLE_KINDS}
         for kind in BLOCK_KINDS:
@@ -444,12 +467,12 @@ class SpikformerConfig:
     @functools.cached_property
     def network(self) -> dict[str, Any]:
         """The settings that components may name, as the network has them."""
-        return {name: getattr(self, name) for name in components.base.NETWORK}
+        return self.settings_of("mixer")
 
     @functools.cached_property
     def stem_settings(self) -> dict[str, Any]:
         """The settings that a stem may name."""
-        return {name: getattr(self, name) for name in components.base.STEM}
+        return self.settings_of("stem")
 
     def settings_of(self, role: str) -> dict[str, Any]:
         """The settings that a component of a role may name."""
@@ -492,6 +515,24 @@ class SpikformerConfig:
         return tuple(
             frozenset().union(*(made.kinds(self.network) for made in branches.values())) for branches in self.blocks
         )
+
+    @functools.cached_property
+    def standing(self) -> tuple[Standing, ...]:
+        """Every component in running order: the stem, downsamplings and branches of blocks, the head."""
+        stem, head = _stages.Place("stem", 0, "stem"), _stages.Place("head", 0, "decoding")
+        found = [self._at(stem, self.stem_component, self.image_shape[:2])]
+        for block, branches in enumerate(self.blocks):
+            stage = self.stage(block)
+            if stage and block == self.starts[stage]:
+                down = _stages.Place("downsample", stage - 1, f"down_{stage}")
+                found.append(self._at(down, self.downsamples[stage - 1], self.grids[stage - 1]))
+            for field, made in branches.items():
+                place = _stages.Place(field, block, f"block_{block}/{PATHS[field]}")
+                found.append(self._at(place, made, self.grids[stage]))
+        return (*found, self._at(head, self.head_component, self.grid))
+
+    def _at(self, place: _stages.Place, made: Any, grid: tuple[int, int]) -> Standing:
+        return Standing(place, made, self.settings_of(made.role), grid, self.sizes_at(place.field, place.index))
 
     # -- what follows from the fields ---------------------------------------------------------------------------
 
@@ -564,7 +605,7 @@ class SpikformerConfig:
         stem = self._sizes()[4] if self.stem == "sps" else geometry.last(self.stem_parts, self.image_shape[:2])
         found = [stem]
         for made in self.downsamples:
-            found.append(geometry.last(made.declared({"residual": self.residual}), found[-1]))
+            found.append(geometry.last(made.declared(self.settings_of("downsample")), found[-1]))
         return tuple(found)
 
     @property
@@ -607,6 +648,14 @@ class SpikformerConfig:
     def between(self, stage: int) -> dict[str, int]:
         """The dimensions that parts of the downsampling before a stage name; stages count from 0."""
         return {"before": self.widths[stage - 1], "width": self.widths[stage]}
+
+    def sizes_at(self, field: str, index: int) -> dict[str, int]:
+        """The dimensions that parts name in a place (`kspike._stages.Place`)."""
+        if field == "downsample":
+            return self.between(index + 1)
+        if field == "head":
+            return {"width": self.features, "tokens": self.tokens}
+        return self.sizes(None if field == "stem" else index)
 
     # -- JSON ---------------------------------------------------------------------------------------------------
 

@@ -13,9 +13,7 @@ from kspike.components.base import BRANCHES, ROLES
 
 def of_config(config: Any) -> list[Any]:
     """Every component of a config, and its surrogate, as objects."""
-    blocks = [component for branches in config.blocks for component in branches.values()]
-    others = [config.stem_component, *config.downsamples, config.head_component, config.neuron_component]
-    return [*others, *blocks, config.surrogate]
+    return [*(at.component for at in config.standing), config.neuron_component, config.surrogate]
 
 
 def modules(things: Iterable[Any]) -> tuple[str, ...]:

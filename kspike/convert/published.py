@@ -12,7 +12,6 @@ import numpy as np
 
 from kspike._registry import unknown
 from kspike._stages import several
-from kspike.components import PATHS
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Neuron, Norm, Part
 from kspike.config import SpikformerConfig
 from kspike.convert.architecture import float32
@@ -117,12 +116,12 @@ def from_checkpoint(
         config = _config(found, read)
     except (KeyError, StopIteration) as error:
         raise ValueError(f"The checkpoint is not a whole {found.name}: {error} is not there.") from error
-    taken = _check(found, config, read)
+    taken, used = _check(found, config, read)
     with undrawn():
         model = Spikformer(config)
     _check_values(model, taken, read)
     _assign(model, taken, read)
-    unused = {n: why for n in read.tensors if n not in _used(taken, read) and (why := _why(found, n))}
+    unused = {n: _why(found, n) for n in read.tensors if n not in used}
     model.__dict__["conversion"] = Conversion(
         found.name, found.source, len(read.tensors) - len(unused), unused, (*read.said, *found.notes)
     )
@@ -180,21 +179,13 @@ class _Taken:
 
 def _parts(config: SpikformerConfig) -> Iterator[tuple[str, Part]]:
     """Path and part of everything in a network, its linear layer included."""
-    yield from ((f"stem/{name}", part) for name, part in config.stem_parts.items())
-    for stage, made in enumerate(config.downsamples, 1):
-        declared = made.declared({"residual": config.residual})
-        yield from ((f"down_{stage}/{name}", part) for name, part in declared.items())
-    for i, branches in enumerate(config.blocks):
-        for field, made in branches.items():
-            declared = made.declared(config.network)
-            yield from ((f"block_{i}/{PATHS[field]}/{name}", part) for name, part in declared.items())
-    declared = config.head_component.declared({"residual": config.residual})
-    yield from ((f"decoding/{name}", part) for name, part in declared.items())
+    for at in config.standing:
+        yield from ((f"{at.place.path}/{name}", part) for name, part in at.declared.items())
     yield "head", Dense("width", "width")
 
 
-def _check(family: Family, config: SpikformerConfig, read: Read) -> list[_Taken]:
-    """What stands for each part; missing and unknown tensors are refused together."""
+def _check(family: Family, config: SpikformerConfig, read: Read) -> tuple[list[_Taken], set[str]]:
+    """What stands for each part, and the names of all their tensors; missing and unknown ones are refused together."""
     names = family.names(config, read)
     taken = []
     for path, part in _parts(config):
@@ -214,7 +205,7 @@ def _check(family: Family, config: SpikformerConfig, read: Read) -> list[_Taken]
     for name in sorted(used):
         if not np.isfinite(float32(read.tensors[name])).all():
             raise ValueError(f"{name} holds numbers that are not finite; the checkpoint is damaged.")
-    return taken
+    return taken, used
 
 
 def _why(family: Family, name: str) -> str:
@@ -223,7 +214,7 @@ def _why(family: Family, name: str) -> str:
     return next((why for pattern, why in reasons.items() if re.match(pattern, name)), "")
 
 
-def _used(taken: list[_Taken], read: Read, learned: bool = False) -> set[str]:
+def _used(taken: list[_Taken], read: Read, learned: bool) -> set[str]:
     """Names of all tensors that parts need."""
     found: set[str] = set()
     for each in taken:

@@ -47,16 +47,10 @@ def indifferent(*layers: keras.layers.Layer) -> bool:
 @functools.lru_cache(maxsize=256)
 def largest(config: SpikformerConfig) -> int:
     """How many numbers the largest tensor inside the network holds for one image, over all its time steps."""
-    where = geometry.grids(config.stem_parts, config.image_shape[:2])
-    found = [_numbers(p, config.sizes()) * math.prod(where[name][1]) for name, p in config.stem_parts.items()]
-    for stage, made in enumerate(config.downsamples, 1):
-        declared = made.declared({"residual": config.residual})
-        where = geometry.grids(declared, config.grids[stage - 1])
-        found += [_numbers(p, config.between(stage)) * math.prod(where[name][1]) for name, p in declared.items()]
-    for block, branches in enumerate(config.blocks):
-        sizes = config.sizes(block)
-        parts = [part for made in branches.values() for part in made.declared(config.network).values()]
-        found += [_numbers(part, sizes) * sizes["tokens"] for part in parts]
+    found = []
+    for at in config.standing:
+        where = geometry.grids(at.declared, at.grid)
+        found += [_numbers(part, at.sizes) * math.prod(where[name][1]) for name, part in at.declared.items()]
     return config.timesteps * max(found)
 
 

@@ -109,10 +109,10 @@ class Spikformer(ImageModel, keras.Model):
                 **shared,
             )(x)
         last = policy_at_the_end(policy)
-        average = RateDecoding(dtype=last, name="averaging")
         if config.head == "mean":
             x = RateDecoding(dtype=last, name="decoding")(x)
         else:
+            average = RateDecoding(dtype=last, name="averaging")
             how = {"tau": config.tau.head, "v_threshold": config.v_threshold.head, **shared, "dtype": last}
             x = Component(config.head, role="head", name="decoding", **how)(x)
             x = x if config.averages_logits and include_top else average(x)

@@ -135,4 +135,4 @@ def settings_of(base: SpikformerConfig, component: Any) -> Mapping[str, Any]:
     """The settings of a space's networks that a component (any but a neuron) may name."""
     if component.role == "stem":
         return stem_settings(base, component)
-    return {name: base.network[name] for name in components.base.OFFERED[component.role]}
+    return base.settings_of(component.role)

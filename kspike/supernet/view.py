@@ -52,15 +52,9 @@ class SlicedView:
     def sizes(self, at: Place) -> dict[str, int]:
         """The dimensions that parts name, in a place."""
         if at not in self._sizes:
-            self._sizes[at] = self._of(at)
+            index = self.blocks[at.index] if at.field in BRANCHES else at.index
+            self._sizes[at] = self.config.sizes_at(at.field, index)
         return self._sizes[at]
-
-    def _of(self, at: Place) -> dict[str, int]:
-        if at.field == "downsample":
-            return self.config.between(at.index + 1)
-        if at.field == "head":
-            return {"width": self.config.features, "tokens": self.config.tokens}
-        return self.config.sizes(None if at.field == "stem" else self.blocks[at.index])
 
     def extent(self, size: str, at: Place) -> Leading:
         """The channels of a dimension, by its name in `kspike.components.parts`."""

@@ -10,15 +10,6 @@ from kspike.components.parts import FACTORS, Dense, DepthwiseConv, Neuron, Norm,
 from kspike.components.registry import register
 
 
-def check_settings(made: Any) -> None:
-    """Refuses a kernel or an expansion that there is not, by ValueError."""
-    whole = isinstance(made.kernel, int) and not isinstance(made.kernel, bool)
-    if not whole or made.kernel < 1 or made.kernel % 2 == 0:
-        raise ValueError(f"kernel of the mixer {made.name!r} must be an odd whole number, got {made.kernel!r}.")
-    if isinstance(made.expansion, bool) or made.expansion not in (1, *FACTORS):
-        raise ValueError(f"expansion of the mixer {made.name!r} must be 1, 2, 4 or 8, got {made.expansion!r}.")
-
-
 @register("mixer", "sepconv")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SepConv(Mixer):
@@ -39,7 +30,11 @@ class SepConv(Mixer):
     residuals = ("membrane",)
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        whole = isinstance(self.kernel, int) and not isinstance(self.kernel, bool)
+        if not whole or self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel of the mixer {self.name!r} must be an odd whole number, got {self.kernel!r}.")
+        if isinstance(self.expansion, bool) or self.expansion not in (1, *FACTORS):
+            raise ValueError(f"expansion of the mixer {self.name!r} must be 1, 2, 4 or 8, got {self.expansion!r}.")
 
     def parts(self) -> dict[str, Any]:
         wide = times("width", self.expansion)
@@ -49,10 +44,20 @@ class SepConv(Mixer):
             "pw1_norm": Norm(wide),
             "pw1_neuron": Neuron("qkv", wide),
             "dw": DepthwiseConv(wide, self.kernel),
+            **self.between_parts(wide),
             "pw2": Dense(wide, "width", bias=False),
             "pw2_norm": Norm("width"),
         }
 
+    def between_parts(self, wide: str) -> dict[str, Any]:
+        """What stands between dw and pw2."""
+        return {}
+
+    def between(self, part: Any, y: Any) -> Any:
+        """What reaches pw2 of dw's output."""
+        return y
+
     def forward(self, part: Any, x: Any, sizes: Any) -> Any:
         y = part.pw1_neuron(part.pw1(part.input_neuron(x)), norm=part.pw1_norm)
-        return part.pw2_norm(part.pw2(sizes.to_tokens(part.dw(sizes.to_grid(y)))))
+        y = sizes.to_tokens(part.dw(sizes.to_grid(y)))
+        return part.pw2_norm(part.pw2(self.between(part, y)))

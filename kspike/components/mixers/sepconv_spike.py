@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from kspike.components.base import Mixer
-from kspike.components.mixers.sepconv import check_settings
-from kspike.components.parts import Dense, DepthwiseConv, Neuron, Norm, times
+from kspike.components.mixers.sepconv import SepConv
+from kspike.components.parts import Neuron, Norm
 from kspike.components.registry import register
 
 
 @register("mixer", "sepconv_spike")
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SepConvSpike(Mixer):
+class SepConvSpike(SepConv):
     """As `sepconv`, with a normalisation and a neuron between dw and pw2, so that every product takes spikes.
 
         output = BN(pw2(s(BN(dw(s(BN(pw1(s(x)))))))))          s: the network's neuron; V3's is an integer neuron
@@ -26,28 +25,8 @@ class SepConvSpike(Mixer):
         expansion: channels between the products over the width: 1, 2, 4 or 8.
     """
 
-    kernel: int = 7
-    expansion: int = 2
-    residuals = ("membrane",)
+    def between_parts(self, wide: str) -> dict[str, Any]:
+        return {"dw_norm": Norm(wide), "dw_neuron": Neuron("qkv", wide)}
 
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    def parts(self) -> dict[str, Any]:
-        wide = times("width", self.expansion)
-        return {
-            "input_neuron": Neuron("input", "width"),
-            "pw1": Dense("width", wide, bias=False),
-            "pw1_norm": Norm(wide),
-            "pw1_neuron": Neuron("qkv", wide),
-            "dw": DepthwiseConv(wide, self.kernel),
-            "dw_norm": Norm(wide),
-            "dw_neuron": Neuron("qkv", wide),
-            "pw2": Dense(wide, "width", bias=False),
-            "pw2_norm": Norm("width"),
-        }
-
-    def forward(self, part: Any, x: Any, sizes: Any) -> Any:
-        y = part.pw1_neuron(part.pw1(part.input_neuron(x)), norm=part.pw1_norm)
-        y = sizes.to_tokens(part.dw(sizes.to_grid(y)))
-        return part.pw2_norm(part.pw2(part.dw_neuron(y, norm=part.dw_norm)))
+    def between(self, part: Any, y: Any) -> Any:
+        return part.dw_neuron(y, norm=part.dw_norm)

@@ -126,6 +126,25 @@ def ratio(hidden: int, width: int) -> float:
     return found
 
 
+def mlp(ours: str, theirs: str, products: tuple[str, str] = ("fc1", "fc2"), neuron: str = "lif") -> Names:
+    """An MLP whose neurons stand before its products, and are named as these.
+
+    Args:
+        ours, theirs: path of the MLP, here and there.
+        products: official names of its products.
+        neuron: what neurons are called.
+    """
+    first, second = (f"{theirs}.{product}" for product in products)
+    return {
+        f"{ours}/input_neuron": f"{first}_{neuron}",
+        f"{ours}/fc1": f"{first}_conv",
+        f"{ours}/fc1_norm": f"{first}_bn",
+        f"{ours}/fc1_neuron": f"{second}_{neuron}",
+        f"{ours}/fc2": f"{second}_conv",
+        f"{ours}/fc2_norm": f"{second}_bn",
+    }
+
+
 def beside(attention: str, ours: str, letters: str = "qkv") -> Names:
     """q, k and v side by side: one product, one normalisation and one neuron of ours.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.convert.families.family import Family, Names, Read, beside, has, ratio
+from kspike.convert.families.family import Family, Names, Read, beside, has, mlp, ratio
 
 
 def _stem(i: int) -> dict[str, str]:
@@ -70,18 +70,6 @@ def _names(config: SpikformerConfig, read: Read) -> Names:
             **mlp(f"{ours}/mlp", f"{theirs}.mlp"),
         }
     return {**found, "decoding/neuron": "head_lif", "head": "head"}
-
-
-def mlp(ours: str, theirs: str) -> Names:
-    """An MLP whose neurons stand before its products and are named as these."""
-    return {
-        f"{ours}/input_neuron": f"{theirs}.fc1_lif",
-        f"{ours}/fc1": f"{theirs}.fc1_conv",
-        f"{ours}/fc1_norm": f"{theirs}.fc1_bn",
-        f"{ours}/fc1_neuron": f"{theirs}.fc2_lif",
-        f"{ours}/fc2": f"{theirs}.fc2_conv",
-        f"{ours}/fc2_norm": f"{theirs}.fc2_bn",
-    }
 
 
 SDT = Family(

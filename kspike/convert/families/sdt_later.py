@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.convert.families.family import Family, Names, Read, has, ratio
+from kspike.convert.families.family import Family, Names, Read, has, mlp, ratio
 
 #: Stage -> official names of its blocks, "{}" for the number; and of the downsampling before it.
 BLOCKS = (
@@ -101,14 +101,7 @@ def _mlp(ours: str, theirs: str, neuron: str, convolution: bool) -> Names:
             f"{ours}/conv2": f"{theirs}.conv2",
             f"{ours}/conv2_norm": f"{theirs}.bn2",
         }
-    return {
-        f"{ours}/input_neuron": f"{theirs}.mlp.fc1_{neuron}",
-        f"{ours}/fc1": f"{theirs}.mlp.fc1_conv",
-        f"{ours}/fc1_norm": f"{theirs}.mlp.fc1_bn",
-        f"{ours}/fc1_neuron": f"{theirs}.mlp.fc2_{neuron}",
-        f"{ours}/fc2": f"{theirs}.mlp.fc2_conv",
-        f"{ours}/fc2_norm": f"{theirs}.mlp.fc2_bn",
-    }
+    return mlp(ours, f"{theirs}.mlp", neuron=neuron)
 
 
 def _repconv(ours: str, theirs: str) -> Names:

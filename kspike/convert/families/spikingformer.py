@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.convert.families.family import Family, Names, Read, beside, has, ratio
+from kspike.convert.families.family import Family, Names, Read, beside, has, mlp, ratio
 
 
 def _events(names: Any) -> bool:
@@ -52,12 +52,7 @@ def _names(config: SpikformerConfig, read: Read) -> Names:
             f"{ours}/attention/attention_neuron": f"{theirs}.attn.attn_lif",
             f"{ours}/attention/proj": f"{theirs}.attn.proj_conv",
             f"{ours}/attention/proj_norm": f"{theirs}.attn.proj_bn",
-            f"{ours}/mlp/input_neuron": f"{theirs}.mlp.mlp1_lif",
-            f"{ours}/mlp/fc1": f"{theirs}.mlp.mlp1_conv",
-            f"{ours}/mlp/fc1_norm": f"{theirs}.mlp.mlp1_bn",
-            f"{ours}/mlp/fc1_neuron": f"{theirs}.mlp.mlp2_lif",
-            f"{ours}/mlp/fc2": f"{theirs}.mlp.mlp2_conv",
-            f"{ours}/mlp/fc2_norm": f"{theirs}.mlp.mlp2_bn",
+            **mlp(f"{ours}/mlp", f"{theirs}.mlp", ("mlp1", "mlp2")),
         }
     return {**found, "head": "head"}
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kspike.config import SpikformerConfig
-from kspike.convert.families.family import Family, Names, Read, beside, has, ratio
-from kspike.convert.families.sdt import mlp as mlp_of_neurons_first
+from kspike.convert.families.family import Family, Names, Read, beside, has, mlp, ratio
 
 #: Our parts of a stem or a downsampling -> official module; "{}" is conv, bn or lif.
 _QK_STEM = {"0": "proj_{}", "1": "proj1_{}", "res": "proj_res_{}"}
@@ -133,7 +132,7 @@ def _names_of(config: SpikformerConfig, read: Read, stem: dict[str, str], down: 
             if f"{theirs}.mixer.conv_bn" not in read:
                 found[f"{ours}/attention/conv_norm"] = f"{convolution}_bn"
         if first:
-            found |= mlp_of_neurons_first(f"{ours}/mlp", f"{theirs}.mlp")
+            found |= mlp(f"{ours}/mlp", f"{theirs}.mlp")
         else:
             for ours_name, their_name in (("fc1", "mlp1"), ("fc2", "mlp2")):
                 found |= {

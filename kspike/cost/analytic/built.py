@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from typing import Any
 
-from kspike.components import PATHS
 from kspike.cost.analytic.table import table
 
 
@@ -50,16 +49,7 @@ def _numbers(layer: Any, path: str) -> list[tuple[str, int]]:
 
 
 def _component(config: Any, place: str) -> str:
-    first, _, branch = place.partition("/")
-    if branch in PATHS.values():
-        field = next(field for field, path in PATHS.items() if path == branch)
-        component = config.blocks[int(first.removeprefix("block_"))][field]
-    elif first.startswith("down_"):
-        component = config.downsamples[int(first.removeprefix("down_")) - 1]
-    elif place == "stem":
-        component = config.stem_component
-    elif place == "decoding":
-        component = config.head_component
-    else:
+    component = next((at.component for at in config.standing if at.place.path == place), None)
+    if component is None:
         return "the classifier"
     return f"{component.role} {component.label}, neuron {config.neuron_component.label}"

@@ -129,7 +129,7 @@ class Sizes:
         blocks = max((c.num_blocks for c in configs), default=0)
         stages = max((c.stages for c in configs), default=1)
         found = {field: Declarations(role) for field, role in FIELDS.items()}
-        networks, ends = [c.network for c in configs], [{"residual": c.residual} for c in configs]
+        networks, ends = [c.network for c in configs], [c.settings_of("downsample") for c in configs]
 
         learned = {word: _learned(word) for word in {c.neuron for c in configs}}
 
@@ -198,7 +198,7 @@ class Sizes:
             raise ValueError(
                 "indices must lie from 0 to the number of choices of their slot; see SearchSpace.cardinalities."
             )
-        base, n, grids, end = space.base, len(indices), space.grids, {"residual": space.base.residual}
+        base, n, grids, end = space.base, len(indices), space.grids, space.base.settings_of("downsample")
         found = {field: Declarations(role) for field, role in FIELDS.items()}
         read = _Read(space, indices)
 

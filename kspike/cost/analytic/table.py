@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kspike.components.parts import Neuron, Pool
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.declared import Declared, Dimensions, updates
 from kspike.cost.analytic.rows import NUMBERS, Row, rows
-from kspike.cost.analytic.sizes import FIELDS, Sizes
+from kspike.cost.analytic.sizes import Sizes
 
 
 def table(config: Any) -> tuple[Row, ...]:
@@ -86,7 +86,11 @@ class ClosedForm:
     @functools.cached_property
     def components(self) -> tuple[tuple[str, Declared, Dimensions], ...]:
         """(path, declaration, sizes) of every component, in running order."""
-        return tuple(_components(self.config, self.sizes))
+        found = []
+        for at in self.config.standing:
+            declared = Declared.of(at.component.role, at.component, at.settings, at.grid)
+            found.append((at.place.path, declared, Dimensions(at.sizes, declared.label)))
+        return tuple(found)
 
     @functools.cached_property
     def neurons(self) -> dict[str, int]:
@@ -123,21 +127,3 @@ def neuron_counts(config: Any) -> dict[str, int]:
 def pools(config: Any) -> dict[str, list[tuple[int, str | None]]]:
     """`ClosedForm.pools` of a config, a genome or a model."""
     return ClosedForm(as_config(config)).pools
-
-
-def _components(config: SpikformerConfig, one: Sizes) -> Iterator[tuple[str, Declared, Dimensions]]:
-    """(path, declaration, sizes) of every component of one network, in running order."""
-    end = {"residual": config.residual}
-    for place, _, _ in one.places():
-        if place.field == "stem":
-            word, network, grid, sizes = config.stem, config.stem_settings, config.image_shape[:2], config.sizes()
-        elif place.field == "downsample":
-            word, network, grid = config.downsample[place.index], end, config.grids[place.index]
-            sizes = config.between(place.index + 1)
-        elif place.field == "head":
-            word, network, grid, sizes = config.head, end, config.grid, {"width": config.features}
-        else:
-            word, network = getattr(config, place.field)[place.index], config.network
-            grid, sizes = config.grids[config.stage(place.index)], config.sizes(place.index)
-        declared = Declared.of(FIELDS[place.field], word, network, grid)
-        yield place.path, declared, Dimensions(sizes, declared.label)
