@@ -18,9 +18,28 @@ def nearest(name: object, known: Iterable[str]) -> str:
 
     A comparison takes time by the product of two lengths, so names from a file are limited in length and number.
     """
+    close = _closest(name, known)
+    return "" if close is None else f" (did you mean {close!r}?)"
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """The same as a sentence of its own: ' Did you mean ...?' or nothing."""
+    close = _closest(name, known)
+    return "" if close is None else f" Did you mean {close!r}?"
+
+
+def _closest(name: object, known: Iterable[str]) -> str | None:
     text = str(name)
     close = difflib.get_close_matches(text, list(known)[:_COMPARED], n=1) if len(text) <= _LETTERS else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return close[0] if close else None
+
+
+def check_keys(what: str, keys: Iterable[object], known: Iterable[str]) -> None:
+    """Refuses keys of a mapping that are not known, by ValueError; `what` has them."""
+    known = list(known)
+    for key in keys:
+        if key not in known:
+            raise ValueError(f"{what} has no {key!r}.{meant(key, known)} Known: {', '.join(known)}.")
 
 
 def unknown(what: str, name: object, known: Iterable[str], more: str = "") -> ValueError:

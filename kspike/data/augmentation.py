@@ -1,13 +1,13 @@
 """Augments training images: settings of small random changes, which can be written as JSON."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from kspike._registry import check_keys
 from kspike.data import policy, transforms
 from kspike.data.sources import Array
 
@@ -73,12 +73,7 @@ class Augmentation:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Augmentation":
         """Reads what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Augmentation has no {key!r}.{hint} Known: {', '.join(known)}.")
+        check_keys("Augmentation", values, (f.name for f in dataclasses.fields(cls)))
         return cls(**values)
 
     def change_raw(

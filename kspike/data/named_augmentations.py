@@ -1,10 +1,10 @@
 """Named augmentations of training images, and the reader of an `augment=` argument."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from kspike._registry import meant
 from kspike.data.augmentation import Augmentation
 
 # "spikformer": the official CIFAR recipe; its mixup stops at epoch 200 of 310, which is for a training recipe to say.
@@ -35,10 +35,9 @@ def as_augmentation(value: Any, mirrored: bool = True) -> Augmentation:
     if isinstance(value, Mapping):
         return Augmentation.from_dict(value)
     if value not in NAMED:
-        near = difflib.get_close_matches(str(value), NAMED, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"Unknown augmentation {value!r}.{hint} Known: {', '.join(NAMED)}; or pass a kspike.data.Augmentation."
+            f"Unknown augmentation {value!r}.{meant(value, NAMED)} Known: {', '.join(NAMED)}; or pass a "
+            "kspike.data.Augmentation."
         )
     if mirrored:
         return NAMED[value]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-import io
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from kspike import _named
+from kspike._tables import NameTable
 from kspike.config import SpikformerConfig
 from kspike.models.spikformer import Spikformer
 
@@ -16,32 +15,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-class ArchitectureTable(Sequence):
+class ArchitectureTable(NameTable):
     """Published architectures: prints as a table; iterates, indexes and tests as a sequence of names.
 
     `rows` holds one dict an architecture: name, parameters (trainable), operations (of one image over all time steps,
     `kspike.cost.flops`), source, departs (what is not as in the code of its authors).
     """
-
-    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
-        self.rows = tuple(rows)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> ArchitectureTable: ...
-
-    def __getitem__(self, index: int | slice) -> str | ArchitectureTable:
-        return ArchitectureTable(self.rows[index]) if isinstance(index, slice) else self.rows[index]["name"]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[str]:
-        return (row["name"] for row in self.rows)
-
-    def __contains__(self, name: object) -> bool:
-        return any(name == row["name"] for row in self.rows)
 
     def __rich__(self) -> Table:
         from rich.table import Table
@@ -56,15 +35,6 @@ class ArchitectureTable(Sequence):
             about.append(f"\n{row['departs']}", style="dim")
             table.add_row(row["name"], f"{row['parameters']:,}", f"{row['operations']:.4g}", about)
         return table
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
-
-    __repr__ = __str__
 
 
 def architectures(pattern: str = "*") -> ArchitectureTable:

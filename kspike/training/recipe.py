@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -14,6 +13,7 @@ from typing import Any
 from kspike import _json
 from kspike import data as datasets
 from kspike._files import write_text
+from kspike._registry import check_keys, meant
 from kspike.data import Augmentation
 from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import from_dict
@@ -106,9 +106,9 @@ class Recipe:
             object.__setattr__(self, "augment", from_dict(self.augment))
         names = dict.fromkeys((*datasets.augmentations(), *datasets.events.augmentations()))
         if isinstance(self.augment, str) and self.augment not in names:
-            near = difflib.get_close_matches(self.augment, names, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Recipe: unknown augment {self.augment!r}.{hint} Known: {', '.join(names)}.")
+            raise ValueError(
+                f"Recipe: unknown augment {self.augment!r}.{meant(self.augment, names)} Known: {', '.join(names)}."
+            )
         known = self.augment is None or isinstance(self.augment, (str, Augmentation, EventAugmentation))
         _check(known, "augment", "a name, a kspike.data.Augmentation or None", self.augment)
 
@@ -144,12 +144,7 @@ class Recipe:
         """
         if not isinstance(values, Mapping):
             raise ValueError(f"A recipe is an object of names and values, received {type(values).__name__}.")
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Recipe has no {key!r}.{hint} Known: {', '.join(known)}.")
+        check_keys("Recipe", values, (field.name for field in dataclasses.fields(cls)))
         return cls(**values)
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
-import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from kspike._tables import NameTable
 from kspike.zoo import naming
 from kspike.zoo.entry import Entry
 
@@ -23,7 +23,7 @@ COLUMNS = ("name", "data_set", *FACTS)
 UNAVAILABLE = "unavailable"
 
 
-class ModelTable(Sequence):
+class ModelTable(NameTable):
     """Published entries: prints as a table; iterates, indexes and tests as a sequence of full names (`name.vN`).
 
     A bare name is in it when any version is. `rows` holds one dict an entry: name, data_set, accuracy, energy_mj,
@@ -33,21 +33,8 @@ class ModelTable(Sequence):
     """
 
     def __init__(self, rows: Sequence[dict], damaged: Sequence[dict] = ()) -> None:
-        self.rows, self.damaged = tuple(rows), tuple(damaged)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> ModelTable: ...
-
-    def __getitem__(self, index: int | slice) -> str | ModelTable:
-        return ModelTable(self.rows[index]) if isinstance(index, slice) else self.rows[index]["name"]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[str]:
-        return (row["name"] for row in self.rows)
+        super().__init__(rows)
+        self.damaged = tuple(damaged)
 
     def __contains__(self, name: object) -> bool:
         return any(name in (row["name"], row["name"].rpartition(".v")[0]) for row in self.rows)
@@ -80,15 +67,6 @@ class ModelTable(Sequence):
         for row in self.damaged:
             table.add_row(*(Text(cell) for cell in (row["name"], row.get("state", "damaged"), "-", "-", "-", "-")))
         return table
-
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
-
-    __repr__ = __str__
 
 
 def _percent(value: float | None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kspike._registry import check_keys
 from kspike.data.events.recording import Recording
 from kspike.data.sources import Array
 
@@ -83,12 +83,7 @@ class EventAugmentation:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EventAugmentation:
         """Reads what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"EventAugmentation has no {key!r}.{hint} Known: {', '.join(known)}.")
+        check_keys("EventAugmentation", values, (f.name for f in dataclasses.fields(cls)))
         return cls(**values)
 
     def draw(self, rng: np.random.Generator) -> Change:

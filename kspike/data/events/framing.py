@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from kspike._registry import check_keys
 from kspike.data.arguments import whole
 from kspike.data.events import filters, frames, mending
 from kspike.data.events.recording import Recording
@@ -86,12 +86,7 @@ class Framing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Framing:
         """Reads what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"Framing has no {key!r}.{hint} Known: {', '.join(known)}.")
+        check_keys("Framing", values, (f.name for f in dataclasses.fields(cls)))
         return cls(**values)
 
     def counts(self, sensor_size: tuple[int, int]) -> bool:

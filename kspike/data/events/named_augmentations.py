@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from kspike._registry import meant
 from kspike.data.augmentation import Augmentation
 from kspike.data.events.augmentation import UNCHANGED, EventAugmentation
 
@@ -40,10 +40,8 @@ def as_event_augmentation(value: Any, name: str, mirrored: bool) -> EventAugment
         return UNCHANGED
     if isinstance(value, str):
         if value not in NAMED:
-            near = difflib.get_close_matches(value, NAMED, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"Unknown augmentation of events {value!r}.{hint} Known: {', '.join(NAMED)}; or pass a "
+                f"Unknown augmentation of events {value!r}.{meant(value, NAMED)} Known: {', '.join(NAMED)}; or pass a "
                 "kspike.events.EventAugmentation."
             )
         if value != "flip_shift" and not mirrored:

@@ -1,0 +1,44 @@
+"""Tables of named things (published entries, architectures): they print as a table, and iterate over names."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, overload
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class NameTable(Sequence):
+    """Prints as a table; iterates and indexes as a sequence of names. `rows` holds one dict a thing, "name" in it."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.rows = tuple(rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: int | slice) -> str | Self:
+        return type(self)(self.rows[index]) if isinstance(index, slice) else self.rows[index]["name"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return (row["name"] for row in self.rows)
+
+    def __rich__(self) -> Table:
+        """The table as rich prints it."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120, color_system=None)
+        console.print(self.__rich__())
+        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+    __repr__ = __str__
