@@ -9,7 +9,6 @@ Where: the folder named by the environment variable KSPIKE_CACHE, or `kspike_cac
 (`<data_dir>/kspike_cache/<data set>/<version>/`). It may be deleted at any time.
 """
 
-import json
 import os
 import re
 import shutil
@@ -19,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from kspike import _json
-from kspike._files import expanded, folder_aside, remove_leftovers, sha256
+from kspike._files import expanded
+from kspike.data import kept
 from kspike.data.sources import Images
 
 FORMAT = 1
+FILES = {name: f"{name}.npy" for name in Images._fields}
 #: Name of the folder beside prepared data sets.
 FOLDER = "kspike_cache"
 
@@ -46,9 +46,9 @@ def decoded(root: Path, split: str, fingerprint: str, decode: Callable[[], Image
         decode: reads and decodes the split.
     """
     target = root / f"{split}-{fingerprint[:16]}"
-    kept = _open(target, fingerprint)
-    if kept is not None:
-        return kept
+    found = _open(target, fingerprint)
+    if found is not None:
+        return found
     images = decode()
     try:
         _write(target, fingerprint, images)
@@ -61,21 +61,17 @@ def decoded(root: Path, split: str, fingerprint: str, decode: Callable[[], Image
         return images
     own = re.compile(re.escape(split) + "-[0-9a-f]{16}")  # not "train-32x32-...", which is another size's
     for stale in root.iterdir():
-        if own.fullmatch(stale.name) and stale != target and (stale / "meta.json").is_file():
+        if own.fullmatch(stale.name) and stale != target and (stale / kept.SEAL).is_file():
             shutil.rmtree(stale, ignore_errors=True)
     return _open(target, fingerprint) or images
 
 
 def _open(target: Path, fingerprint: str) -> Images | None:
-    if not (target / "meta.json").is_file():
+    if not (target / kept.SEAL).is_file():
         return None
     try:
-        meta = _json.read_object(target / "meta.json")
-        if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
+        if not kept.whole(target, FORMAT, fingerprint, FILES):
             return None
-        for name, expected in meta["sha256"].items():
-            if sha256(target / f"{name}.npy") != expected:
-                raise ValueError(f"{name}.npy is damaged")
         images = np.load(target / "images.npy", mmap_mode="r", allow_pickle=False)
         labels, ids = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -86,16 +82,6 @@ def _open(target: Path, fingerprint: str) -> Images | None:
 
 
 def _write(target: Path, fingerprint: str, images: Images) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target.parent, "writing")
-    with folder_aside(target.parent, "writing") as aside:
+    with kept.written(target, FORMAT, fingerprint, FILES) as aside:
         for name, array in images._asdict().items():
-            np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        sums = {name: sha256(aside / f"{name}.npy") for name in images._fields}
-        meta = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sums}
-        (aside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        try:
-            os.replace(aside, target)
-        except OSError:
-            if not (target / "meta.json").is_file():  # else another process was first, with the same images
-                raise
+            np.save(aside / FILES[name], array, allow_pickle=False)

@@ -9,7 +9,6 @@ those used longest ago are removed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,14 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kspike import _json
-from kspike._files import folder_aside, remove_leftovers, sha256
 from kspike._messages import warn
+from kspike.data import kept as folders
 from kspike.data.events import packing
 from kspike.data.sources import Array
 
 FORMAT = 1
-FILES = ("index", "values", "offsets.npy", "labels.npy", "ids.npy", "groups.npy")
+FILES = {name: name for name in ("index", "values", "offsets.npy", "labels.npy", "ids.npy", "groups.npy")}
 #: Gigabytes of packs that are kept.
 LIMIT = 20.0
 
@@ -81,7 +79,7 @@ def kept(root: Path | None, name: str, fingerprint: str, make: Callable[[], Iter
 def bound(root: Path, newest: Path, limit: float) -> None:
     """Removes the packs used longest ago until all take at most `limit` bytes; the newest always stays."""
     packs = []
-    for meta in root.glob("*/meta.json"):
+    for meta in root.glob(f"*/{folders.SEAL}"):
         with contextlib.suppress(OSError):
             size = sum(file.stat().st_size for file in meta.parent.iterdir())
             packs.append((meta.stat().st_mtime_ns, meta.parent, size))
@@ -124,34 +122,20 @@ def _facts(facts: list[Sample]) -> tuple[Array, Array, Array]:
 
 
 def _write(target: Path, fingerprint: str, samples: Iterator[Sample]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target.parent, "writing")
-    with folder_aside(target.parent, "writing") as aside:
+    with folders.written(target, FORMAT, fingerprint, FILES) as aside:
         facts: list[Sample] = []
         with open(aside / "index", "wb") as index, open(aside / "values", "wb") as values:
             offsets = packing.write(_frames(samples, facts), index, values)
         for name, array in zip(("offsets", "labels", "ids", "groups"), (offsets, *_facts(facts)), strict=True):
             np.save(aside / f"{name}.npy", array, allow_pickle=False)
-        sums = {name: sha256(aside / name) for name in FILES}
-        meta = {"format": FORMAT, "fingerprint": fingerprint, "sha256": sums}
-        (aside / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        try:
-            os.replace(aside, target)
-        except OSError:
-            if not (target / "meta.json").is_file():  # else another process was first, with the same frames
-                raise
 
 
 def _open(target: Path, fingerprint: str) -> Pack | None:
-    if not (target / "meta.json").is_file():
+    if not (target / folders.SEAL).is_file():
         return None
     try:
-        meta = _json.read_object(target / "meta.json")
-        if meta["format"] != FORMAT or meta["fingerprint"] != fingerprint:
+        if not folders.whole(target, FORMAT, fingerprint, FILES):
             return None
-        for name in FILES:
-            if sha256(target / name) != meta["sha256"][name]:
-                raise ValueError(f"{name} is damaged")
         arrays = packing.mapped(target)
         facts = (np.load(target / f"{name}.npy", allow_pickle=False) for name in ("labels", "ids", "groups"))
         pack = Pack(*arrays, *facts)
@@ -160,5 +144,5 @@ def _open(target: Path, fingerprint: str) -> Pack | None:
         shutil.rmtree(target, ignore_errors=True)
         return None
     with contextlib.suppress(OSError):
-        os.utime(target / "meta.json")  # used now: removed last
+        os.utime(target / folders.SEAL)  # used now: removed last
     return pack
