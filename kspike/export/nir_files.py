@@ -103,7 +103,7 @@ def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str,
 
     def run() -> Value:
         try:
-            y = component.run(Parts(**calls), x, NirSizes(layer, x.shape), layer.network)
+            y = component.run(Parts(calls), x, NirSizes(layer, x.shape), layer.network)
         except Unsayable:
             raise
         except Exception as error:  # a forward of the user's may do anything with what is no tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
@@ -142,7 +141,7 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, Dense):
                 calls[name] = self.part(name)
             before = part
-        return self.component.run(Parts(**calls), inputs, sizes, self.network)
+        return self.component.run(Parts(calls), inputs, sizes, self.network)
 
     #: q k^T v in float32, (batch, time, tokens, heads, head_dim) -> (batch, time, tokens, channels); and the 3x3
     #: max-pool, of stride 2 unless said, of (frames, height, width, channels). Costs hook them where they are.
@@ -168,11 +167,15 @@ def refused_shape(component: Any, expected: tuple, found: tuple, where: str = ""
 SINGLE = {"stem": "stem", "downsample": "stem", "head": "head"}
 
 
-class Parts(types.SimpleNamespace):
-    """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`."""
+class Parts:
+    """What `forward` gets as `part`: `part.name(x)`, or `part["name"](x)`. A plain class: torch.compile traces it."""
+
+    def __init__(self, calls: Mapping[str, Any]):
+        for name, call in calls.items():
+            setattr(self, name, call)
 
     def __getitem__(self, name: str) -> Any:
-        return vars(self)[name]
+        return getattr(self, name)
 
 
 class _Normalise:

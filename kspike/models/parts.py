@@ -19,15 +19,15 @@ from kspike.ops import by_parts, parts_of
 
 
 def infer(
-    model: keras.Model, config: SpikformerConfig, dtype: str, forward: Callable, images: Images
+    model: keras.Model, numbers: int, dtype: str, forward: Callable, images: Images
 ) -> Annotated[Array, "batch outputs"]:
     """forward(images), at inference: by parts of the batch, unless somebody looks at, or adds up, whole batches.
 
-    At inference images do not see each other. `config` is the network that `forward` runs, in `dtype`.
+    At inference images do not see each other. `numbers` is `largest` of the network that `forward` runs, in `dtype`.
     """
     if not indifferent(*model._flatten_layers(include_self=False)):
         return forward(images)
-    return by_parts(forward, images, largest(config), dtype)
+    return by_parts(forward, images, numbers, dtype)
 
 
 def chunks(

@@ -16,7 +16,7 @@ from kspike.layers import SPS, Component, DirectEncoding, RateDecoding, Spikform
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.models.image_model import ImageModel, checked
-from kspike.models.parts import infer
+from kspike.models.parts import infer, largest
 
 #: Layers behind the last block.
 END = ("decoding", "averaging", "head")
@@ -124,6 +124,8 @@ class Spikformer(ImageModel, keras.Model):
         super().__init__(inputs=inputs, outputs=x, **kwargs)
         self.config = config
         self.include_top = bool(include_top)
+        # Known before it runs: torch.compile cannot trace the way there.
+        self._largest = largest(config)
         # Layers have theirs; the model's own is what Keras asks for when it scales the loss of mixed_float16.
         self.dtype_policy = policy
         self._spike_regularizer = keras.regularizers.get(spike_regularizer)
@@ -158,7 +160,7 @@ class Spikformer(ImageModel, keras.Model):
             with keras.StatelessScope(state_mapping=substitutes):
                 return super().call(inputs, training=training, mask=mask)
         forward = functools.partial(super().call, training=training, mask=mask)
-        return forward(inputs) if training else infer(self, self.config, self.compute_dtype, forward, inputs)
+        return forward(inputs) if training else infer(self, self._largest, self.compute_dtype, forward, inputs)
 
     def export(self, *args: Any, **kwargs: Any) -> None:
         """As keras.Model.export; what is exported holds Keras' operations alone, and no call into this process."""

@@ -191,7 +191,7 @@ class ElasticComponent(keras.layers.Layer):
             elif isinstance(part, kinds_of_part.Neuron):
                 calls[name] = functools.partial(self._fire_part, name, part, given, made)
         maps = sizes.to_grid(x) if self.component.role == "downsample" else x
-        y = self.component.run(Parts(**calls), maps, sizes, self.network)
+        y = self.component.run(Parts(calls), maps, sizes, self.network)
         if self.at.field in components.BRANCHES and tuple(y.shape) != tuple(x.shape):
             raise ValueError(refused_shape(self.component, tuple(x.shape), tuple(y.shape)))
         return y if made.last is y else self.extent("width", view).mask(y)

@@ -21,7 +21,7 @@ from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
 from kspike.models.image_model import ImageModel, checked, read_images
-from kspike.models.parts import infer
+from kspike.models.parts import infer, largest
 from kspike.models.spikformer import END, policy_at_the_end
 from kspike.ops import jit
 from kspike.space import Genome, SearchSpace
@@ -145,7 +145,7 @@ class Supernet(ImageModel, keras.Model):
         if training:
             return self._train(inputs, self.sampling.first(self.space, self._draw))
         forward = functools.partial(self._forward, view=self._active_view(), statistics=Statistics())
-        return infer(self, self.config, self.compute_dtype, forward, inputs)
+        return infer(self, largest(self.config), self.compute_dtype, forward, inputs)
 
     def compute_loss(
         self,
