@@ -278,8 +278,13 @@ def test_what_was_read_is_said():
     assert "image to image of a batch" in str(model_of("qkformer_cifar").conversion)
     told = kspike.convert.from_checkpoint(
         tensors("sdt_cifar"), timesteps=2, input_shape=(32, 32, 3),
-        options={"pooling_stat": "0011", "embed_dims": 64, "T": 4},
+        options={
+            "pooling_stat": "0011", "embed_dims": 64, "T": 4, "in_channels": 2, "num_classes": 10, "mlp_ratios": 4,
+            "drop_path_rate": 0.2,
+        },
     )  # fmt: skip
+    said = [note for note in told.conversion.notes if note.startswith("option")]
+    assert [note.split(" ")[1] for note in said] == ["T=4", "embed_dims=64", "in_channels=2", "drop_path_rate=0.2"]
     assert any("embed_dims=64" in note and "32" in note for note in told.conversion.notes)
     assert any("T=4" in note for note in told.conversion.notes) and told.config.timesteps == 2
 
@@ -297,6 +302,36 @@ def without(name, *patterns):
         (lambda: {"fc.weight": np.zeros((2, 3))}, {}, "of no known family"),
         (lambda: without("sdt_cifar", "block.1.mlp.fc2_bn"), {}, r"missing: .*block\.1\.mlp\.fc2_bn\.bias"),
         (lambda: {**tensors("sdt_cifar"), "odd.weight": np.zeros(3)}, {}, r"unknown: .*odd\.weight"),
+        # a bias that the published code has is no choice of the checkpoint
+        (lambda: without("maxformer_events", "stage1.0.mixer.conv.bias"), {}, r"missing: stage1\.0\.mixer\.conv\.bias"),
+        (
+            lambda: without("maxformer_events", "stage2.0.attn.proj_conv.bias"),
+            {},
+            r"missing: stage2\.0\.attn\.proj_conv\.",
+        ),
+        (lambda: without("qkformer_cifar", "mlp1_conv.bias"), {}, r"missing: stage1\.0\.mlp\.mlp1_conv\.bias"),
+        (lambda: without("sdt_cifar", "proj_conv.bias"), {}, r"missing: block\.0\.attn\.proj_conv\.bias"),
+        (lambda: without("spikingformer_cifar", "mlp2_conv.bias"), {}, r"missing: block\.0\.mlp\.mlp2_conv\.bias"),
+        (lambda: without("sdt_v2", "fc2_conv.bias"), {}, r"missing: block3\.0\.mlp\.fc2_conv\.bias"),
+        # a block, what it mixes by, or a whole stage
+        (lambda: without("sdt_v2", "block4."), {}, r"no block of block4: there is no tensor block4\.0\.\*"),
+        (lambda: without("sdt_v3", "ConvBlock2_2."), {}, r"no block of ConvBlock2_2"),
+        (lambda: without("maxformer_cifar", "stage2."), {}, r"no block of stage2"),
+        (
+            lambda: without("maxformer_cifar", "stage3.", "patch_embed3."),
+            {},
+            r"takes 32 channels.*has 16: stage3 is missing",
+        ),
+        (lambda: without("qkformer_cifar", "stage3.0."), {}, r"the blocks \[1\] of stage3, and lacks \[0\]"),
+        (lambda: without("maxformer_cifar", "stage2.0.mixer."), {}, r"lacks what mixes the tokens of stage2\.0"),
+        (lambda: without("maxformer_events", "stage1.0.mixer."), {}, r"lacks what mixes the tokens of stage1\.0"),
+        (
+            lambda: without("maxformer_cifar", "stage3.1.attn.v_"),
+            {},
+            r"stage3\.1 mixes .*'token_qk', stage3\.0 by 'ssa'",
+        ),
+        (lambda: without("qkformer_cifar", "stage3.1.ssa.v_"), {}, r"missing: .*stage3\.1\.ssa\.v_conv\.weight"),
+        (lambda: without("maxformer_cifar", "stage2.0.mlp."), {}, r"lacks stage2\.0\.mlp\.fc1_conv\.weight"),
         (lambda: tensors("sdt_cifar"), {"options": {}}, "'pooling_stat'.*is needed"),
         (lambda: tensors("sdt_cifar"), {"options": {"pooling_stat": "001"}}, "pooling_stat must be four"),
         (lambda: tensors("sdt_cifar"), {"options": {"heads": 2}}, "Unknown option of the family 'sdt'"),

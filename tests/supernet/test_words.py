@@ -244,6 +244,9 @@ OWN = [
 SETTINGS = [
     ("stem", {"name": "peds", "events": True}),
     ("stem", {"name": "embed_max", "events": True}),
+    ("stem", {"name": "peds", "large": True}),
+    ("stem", {"name": "embed_max", "large": True}),
+    ("downsample", {"name": "peds", "pool_first": True}),
     ("mixer", {"name": "sdsa1", "events": True}),
     ("mixer", {"name": "ssa", "chunk": 2}),
 ]
