@@ -27,7 +27,7 @@ COMMON = {"num_classes": 5, "embed_dims": 32}
 #: File -> class, arguments, side of the images, class of its neurons.
 CASES = {
     "spikingjelly_qkformer": (
-        QKFormer, {**COMMON, "T": 3, "num_heads": (1, 2, 4), "depths": (1, 2, 1), "mlp_ratio": 2}, 32, None,
+        QKFormer, {**COMMON, "T": 3, "num_heads": (4, 8, 2), "depths": (1, 2, 1), "mlp_ratio": 2}, 32, None,
     ),
     "spikingjelly_max_former": (
         MaxFormer, {**COMMON, "T": 3, "depths": (1, 1, 2), "mlp_ratio": 2, "cifar": True}, 16, None,
