@@ -55,7 +55,8 @@ class SSA(Mixer):
         """Whether a neuron stands before W, and none behind the last normalisation."""
         if self.fires_last and residual != "membrane":
             raise ValueError(
-                f"fires_last of the mixer 'ssa' is for residual='membrane': with {residual!r} it always does."
+                f"fires_last of the mixer 'ssa' is for residual 'membrane': with {residual!r} its last neuron always "
+                "fires; leave it out."
             )
         return residual == "membrane" and not self.fires_last
 
