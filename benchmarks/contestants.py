@@ -98,11 +98,6 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
 
     config = kspike_config(options)
     model = kspike.Spikformer(config, dtype=policy(options))
-    if options.model != "spikformer":
-        # No trained network of these is in the zoo. By the statistics of the images it fires in inference as it does in
-        # training; as initialised it is silent, and too fast.
-        kspike.training.calibrate(model, arrays(4, options.side)[0])  # few: peak is read after this
-
     # The trained network, where it is this one: its time is that of its spikes. Inference has a network of its own,
     # whose stored statistics no training step has changed: an untrained one is silent.
     entry = kspike.zoo.load("spikformer_4_384_c10")
@@ -111,6 +106,10 @@ def kspike_steps(options: argparse.Namespace) -> tuple[Callable, Callable]:
         model.set_weights(entry.get_weights())
 
     def inferring() -> object:
+        if options.model != "spikformer":
+            # No trained network of these is in the zoo. By the statistics of the images it fires in inference as it
+            # does in training; as initialised it is silent, and too fast. Here, as a step's peak has been read by now.
+            kspike.training.calibrate(model, arrays(options.batch, options.side)[0])
         if not trained:
             return model
         other = kspike.Spikformer(config, dtype=policy(options))
