@@ -47,7 +47,8 @@ def check_count(batches: Any, name: str = "batches") -> None:
     Raises:
         ValueError: another value.
     """
-    if batches is None or (isinstance(batches, numbers.Integral) and not isinstance(batches, bool) and batches >= 1):
+    whole = isinstance(batches, numbers.Integral) and not isinstance(batches, bool)
+    if batches is None or (whole and int(batches) >= 1):
         return
     what = repr(batches) if isinstance(batches, (bool, int, float, str)) else f"a {type(batches).__name__}"
     raise ValueError(f"{name} must be at least 1, a whole number, or None for all, got {what}.")

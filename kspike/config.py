@@ -293,8 +293,8 @@ class SpikformerConfig:
         put("downsample", self._between_stages())
         self.stem_component.check_residual(self.residual)  # first: it brings the downsampling that nobody named
         brought = f"; the stem {self.stem_component.label} brings it: give downsample" if family else ""
-        for made in self.downsamples:
-            made.check_residual(self.residual, brought)
+        for down in self.downsamples:
+            down.check_residual(self.residual, brought)
         for made in {self.head_component, *self.downsamples}:
             made.declared(self.settings_of(made.role))
         for made in {made for branches in self.blocks for made in branches.values()}:

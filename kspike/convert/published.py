@@ -289,10 +289,10 @@ def _assign(model: Any, taken: list[_Taken], read: Read) -> None:
                 layer.w.assign(np.resize(np.array(values, "float32"), tuple(layer.w.shape)))
         elif isinstance(each.part, Norm):
             for name, variable in NORM_TENSORS.items():
-                values = _joined(read, each, name, float32)
+                found = _joined(read, each, name, float32)
                 if each.bias and name == "running_mean":  # BN(x + bias) is BN(x) of a mean smaller by it
-                    values = values - float32(read.tensors[each.bias])
-                getattr(layer, variable).assign(values)
+                    found = found - float32(read.tensors[each.bias])
+                getattr(layer, variable).assign(found)
         else:
             layer.kernel.assign(_joined(read, each, "weight", layout_of(each.part)))
             if getattr(each.part, "bias", False):
