@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 
+from kspike._batches import check_count
 from kspike._finite import check_weights
 from kspike.cost.analytic.counting import parameters
 from kspike.cost.analytic.table import ClosedForm
@@ -102,10 +103,8 @@ def measured(
     rule = get(convention)
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
-    if batches is not None and batches < 1:
-        raise ValueError(f"batches must be at least 1, or None for all, got {batches!r}.")
-    if images is not None and images < 1:
-        raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
+    check_count(batches)
+    check_count(images, "images")
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     name = model.name
