@@ -43,6 +43,11 @@ def calibrate(model: keras.Model, data: Any, batches: int | None = 16) -> keras.
     """
     if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 1):
         raise ValueError(f"batches: expected a whole number of at least 1, or None, received {batches!r}.")
+    if getattr(model, "quantized", False):
+        raise ValueError(
+            f"{model.name!r} has int8 weights, and its normalisations are taken into them. Calibrate the network that "
+            "it was made of, and give that to kspike.quantize."
+        )
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         raise ValueError(f"{model.name!r} has no batch normalisation: there is nothing to calibrate.")

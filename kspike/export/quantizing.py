@@ -1,0 +1,276 @@
+"""Makes of a network one with int8 weights whose spikes integers decide, and compares the two."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import kspike._finite as finite
+from kspike._batches import batches_of, unaugmented
+from kspike.export.exactness import why_inexact
+from kspike.export.folding import Place, fill, largest_sum, per_step, places_of
+from kspike.export.observing import listening, neurons_of
+from kspike.export.quantization import Quantization
+from kspike.layers.int8 import Int8Policy
+from kspike.models import Spikformer
+from kspike.models.image_model import read_images
+from kspike.ops import jit
+
+#: Levels of an integer neuron are multiples of it.
+LEVEL = 1 / 16
+#: Images whose potentials are looked at for what integers can hold.
+LOOKED_AT = 8
+
+
+def quantize(model: Spikformer, calibration: Any, *, batches: int | None = 16) -> Spikformer:
+    """Gives the same network with int8 weights: an ordinary model, whose every spike integers decide alike.
+
+    Each product and the normalisation behind it become
+
+        y[c] = (sum of x q[c] + b[c]) * 2^-k[c]                 q int8, b a whole number, one k a channel
+
+    with q = round(scale[c] kernel[c] 2^k[c]) for the largest k that int8 (and 2^-14) allows, scale and shift being the
+    normalisation's at inference, and b = round(shift[c] 2^k[c]). x are spikes, levels or sums of them. Where real
+    numbers come in (the image, and products that no neuron stands before) they are made whole first:
+    x = clip(round(input * per_step), -127, 127), per_step from the largest that the calibration images give, its
+    inverse taken into the kernel.
+
+    That network is the reference: it computes in float32, where powers of two and whole numbers below 2^24 are exact,
+    so that no order of summation changes a bit. With potentials in units of 2^-k[c] (thresholds times 2^k[c]) the same
+    spikes come out of int8 weights and int32 sums, by additions and shifts, as long as time constants are powers of
+    two; `quantization.inexact` names each neuron for which float32 has to round, and why. There a float32 potential
+    within rounding of the threshold may be decided otherwise elsewhere.
+
+    Attention between spikes is whole already. The head's int8 weights take the mean over tokens and time.
+
+    Args:
+        model: a `kspike.Spikformer` of float32. It is not changed.
+        calibration: training images, as the network takes them: a data set or its training split (read unaugmented and
+            in fixed order), an array, (images, labels), or batches.
+        batches: how many batches are read; None for all.
+
+    Returns:
+        A `Spikformer` of the same config for inference: it saves, loads, predicts, is measured (with int8 costs) and
+        exported as any other, and refuses to be trained. `quantization` on it is what changed, as plain JSON;
+        `kspike.export.Quantization.from_dict(...)` of it prints.
+
+    Raises:
+        ValueError: another model, one of half precision or quantised already; real numbers where the components' parts
+            say that spikes come in; a normalisation behind no product, an unknown part (all by name); no images, or
+            images that are not finite.
+
+    Example:
+        >>> import kspike, numpy as np
+        >>> config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=16, depth=1, num_heads=2)
+        >>> small = kspike.quantize(kspike.Spikformer(config), np.random.rand(4, 8, 8, 1).astype("float32"))
+        >>> small.quantized, small.quantization["inexact"]
+        (True, {})
+    """
+    _check(model, batches)
+    places = places_of(model)
+    given = _given(calibration, model, batches)
+    largest = _look(model, places, [images for images, _ in given])
+    small = Spikformer(model.config, include_top=model.include_top, dtype=Int8Policy(), name=f"{model.name}_int8")
+    sums = []
+    levels = model.config.neuron_component.binary
+    for place, into in zip(places, places_of(small), strict=True):
+        fill(place, into, per_step(*largest[place.path]) if place.rounds else np.float32(1.0))
+        sums.append(largest_sum(into, largest[place.path][0] * (levels.at_once if levels else 1)))
+    for name, neuron in neurons_of(small).items():  # learned time constants
+        neuron.set_weights(neurons_of(model)[name].get_weights())
+    small.trainable = False
+    found = _compare(model, small, given, places, max(sums))
+    small.__dict__["quantization"] = found.to_dict()
+    return small
+
+
+def _check(model: Any, batches: Any) -> None:
+    if not isinstance(model, Spikformer):
+        what = "; extract a supernet's network first, by extract()" if hasattr(model, "extract") else ""
+        raise ValueError(f"Expected a kspike.Spikformer to quantise; received a {type(model).__name__}{what}.")
+    if model.quantized:
+        raise ValueError(f"{model.name} has int8 weights already. Give the network that it was made of.")
+    policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
+    if policies - {"float32"}:
+        raise ValueError(
+            f"Expected a network of dtype float32 to quantise; received one with {', '.join(sorted(policies))}. Make "
+            "it again with dtype='float32' and give it the weights."
+        )
+    if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 1):
+        raise ValueError(f"batches: expected a whole number of at least 1, or None, received {batches!r}.")
+    finite.check_weights(model, "the network to quantise", "Training diverged: quantise an earlier checkpoint.")
+
+
+def _given(calibration: Any, model: Spikformer, batches: int | None) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Batches of (images, labels or None)."""
+    found = []
+    data = unaugmented(getattr(calibration, "train", calibration))
+    for batch in itertools.islice(batches_of(data), batches):
+        several = isinstance(batch, (tuple, list))
+        images = read_images("calibration", batch[0] if several else batch, model.config).astype("float32", copy=False)
+        labels = np.asarray(ops.convert_to_numpy(batch[1])) if several and len(batch) > 1 else None
+        if labels is not None and labels.ndim > 1:  # mixed labels are shares
+            labels = labels.argmax(-1)
+        if len(images):
+            found.append((images, labels))
+    if not found:
+        raise ValueError("Expected calibration images; received none. Give some training images.")
+    return found
+
+
+# -- what comes in ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _calls(layers: dict[str, Any], see: Any) -> Iterator[None]:
+    """Within it `see(name, inputs, outputs)` is told of every call of these layers."""
+
+    def wrapped(name: str, layer: Any) -> Any:
+        call = layer.call
+
+        def run(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = call(inputs, *args, **kwargs)
+            see(name, inputs, outputs)
+            return outputs
+
+        return run
+
+    try:
+        for name, layer in layers.items():
+            # past Keras, which would track a layer's attribute
+            layer.__dict__["call"] = wrapped(name, layer)
+        yield
+    finally:
+        for layer in layers.values():
+            layer.__dict__.pop("call", None)
+
+
+def _look(model: Spikformer, places: Sequence[Place], batches: Sequence[np.ndarray]) -> dict[str, tuple[float, bool]]:
+    """Path of a product -> (the largest number that comes in, whether all are whole).
+
+    Raises:
+        ValueError: real numbers come into a product that spikes should reach; a normalisation takes something else than
+            the part before it gives.
+    """
+    before = {norm: chain[i] for place in places for chain in [[place.path, *(n for n, _ in place.norms)]]
+              for i, (norm, _) in enumerate(place.norms)}  # fmt: skip
+    layers = {place.path: place.product for place in places} | dict(n for place in places for n in place.norms)
+    largest: dict[str, tuple[float, bool]] = {place.path: (0.0, True) for place in places}
+    levels = dict.fromkeys(largest, True)
+
+    def run(images: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        inputs: dict[str, Any] = {}
+        same: dict[str, Any] = {}
+        outputs: dict[str, Any] = {}
+
+        def see(name: str, x: Any, y: Any) -> None:
+            outputs[name] = y
+            if name in before:
+                same[name] = ops.all(ops.reshape(x, (-1,)) == ops.reshape(outputs[before[name]], (-1,)))
+                return
+            fine = ops.divide(x, LEVEL)
+            inputs[name] = (ops.max(ops.abs(x)), ops.all(ops.round(x) == x), ops.all(ops.round(fine) == fine))
+
+        with _calls(layers, see):
+            model(images, training=False)
+        return inputs, same
+
+    compiled = jit(run, model.variables)
+    for images in batches:
+        inputs, same = compiled(images)
+        for name, equal in same.items():
+            if not bool(ops.convert_to_numpy(equal)):
+                raise ValueError(
+                    f"{name} normalises something else than {before[name]} gives, which its component's parts say "
+                    "stands before it: what it does cannot go into int8 weights."
+                )
+        for name, (highest, whole, level) in inputs.items():
+            known, was = largest[name]
+            highest = float(ops.convert_to_numpy(highest))
+            largest[name] = max(known, highest), was and bool(ops.convert_to_numpy(whole))
+            levels[name] &= bool(ops.convert_to_numpy(level))
+    for place in places:
+        if not place.rounds and place.path != "head" and not levels[place.path]:
+            raise ValueError(
+                f"Real numbers come into {place.path}, where its component's parts say spikes, levels or sums of them: "
+                f"neurons {model.config.neuron_component.label} that fire neither, or a forward that does something "
+                "between a neuron and this product, are nothing that kspike.quantize knows."
+            )
+    return largest
+
+
+# -- beside each other ------------------------------------------------------------------------------------------------
+
+
+def _spikes(model: Spikformer) -> Any:
+    names: list[str] = []
+
+    def run(images: Any) -> tuple[Any, list[Any]]:
+        with listening(model) as seen:
+            logits = model(images, training=False)
+        names[:] = [name for name, _ in seen]
+        return logits, [spikes for _, spikes in seen]
+
+    return jit(run, model.variables), names
+
+
+def _compare(
+    model: Spikformer, small: Spikformer, given: Sequence[tuple], places: Sequence[Place], largest: int
+) -> Quantization:
+    """Both networks on the same images."""
+    (one, names), (other, same) = _spikes(model), _spikes(small)
+    spikes: dict[str, list[int]] = {}
+    changed = labelled = right = right_before = images = 0
+    for batch, labels in given:
+        logits, before = one(batch)
+        found, after = other(batch)
+        if names != same:  # pragma: no cover  # both are of one config
+            raise RuntimeError(f"Expected the neurons {names}; received {same}.")
+        for name, a, b in zip(names, before, after, strict=True):
+            differs = ops.convert_to_numpy(a) != ops.convert_to_numpy(b)
+            count = spikes.setdefault(name, [0, 0])
+            count[0] += differs.size
+            count[1] += int(differs.sum())
+        classes, found = (ops.convert_to_numpy(each).argmax(-1) for each in (logits, found))
+        images += len(batch)
+        if model.include_top:
+            changed += int((classes != found).sum())
+            if labels is not None:
+                labelled += len(labels)
+                right += int((found == labels).sum())
+                right_before += int((classes == labels).sum())
+    return Quantization(
+        weights=sum(int(np.prod(place.product.kernel.shape)) for place in places),
+        bytes=_bytes(small), bytes_before=_bytes(model), images=images,
+        spikes={name: (count[0], count[1]) for name, count in spikes.items()},
+        classes_changed=changed, labels=labelled, right=right, right_before=right_before,
+        largest_sum=largest, inexact=_inexact(small, given[0][0][:LOOKED_AT]),
+    )  # fmt: skip
+
+
+def _bytes(model: keras.Model) -> int:
+    return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in model.weights)
+
+
+def _inexact(small: Spikformer, images: np.ndarray) -> dict[str, str]:
+    """Neuron -> why integers may decide otherwise, by the currents that these images give."""
+    neurons = neurons_of(small)
+
+    def run(images: Any) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        with _calls(dict(neurons), lambda name, x, _: seen.__setitem__(name, x)):
+            small(images, training=False)
+        return seen
+
+    found = {}
+    for name, x in jit(run, small.variables)(images).items():
+        why = why_inexact(neurons[name], small.config, np.asarray(ops.convert_to_numpy(x)))
+        if why is not None:
+            found[name] = why
+    return found
