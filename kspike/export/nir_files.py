@@ -173,8 +173,14 @@ def _each(run: Callable[[Any, int], Any], x: Any, copies: int) -> Any:
     return [run(each, i) for i, each in enumerate(x)]
 
 
+def _weights(name: str, layer: Any) -> np.ndarray:
+    if getattr(layer, "rounds", False):
+        raise Unsayable(f"real numbers that {name} rounds to int8; the network of floats it was made of can be said")
+    return _numpy(layer.kernel)
+
+
 def _dense(name: str, x: Value, layer: Any, copies: int) -> Any:
-    kernel = _numpy(layer.kernel)
+    kernel = _weights(name, layer)
     bias = _numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
     kernels, biases = np.split(kernel, copies, axis=-1), np.split(bias, copies)
     found = [
@@ -185,7 +191,7 @@ def _dense(name: str, x: Value, layer: Any, copies: int) -> Any:
 
 
 def _conv(name: str, x: Value, layer: Any, part: Any) -> Product:
-    kernel = _numpy(layer.kernel)
+    kernel = _weights(name, layer)
     if isinstance(part, kinds.DepthwiseConv):
         kernel = diagonal(kernel.shape[2], kernel.transpose(2, 3, 0, 1)[:, 0])
     else:
