@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,15 +14,15 @@ import kspike._finite as finite
 from kspike._batches import batches_of, unaugmented
 from kspike.export.exactness import why_inexact
 from kspike.export.folding import Place, fill, largest_sum, per_step, places_of
+from kspike.export.looking import calls, look
 from kspike.export.observing import listening, neurons_of
 from kspike.export.quantization import Quantization
+from kspike.export.running import unpack
 from kspike.layers.int8 import Int8Policy
 from kspike.models import Spikformer
 from kspike.models.image_model import read_images
 from kspike.ops import jit
 
-#: Levels of an integer neuron are multiples of it.
-LEVEL = 1 / 16
 #: Images whose potentials are looked at for what integers can hold.
 LOOKED_AT = 8
 
@@ -75,7 +74,7 @@ def quantize(model: Spikformer, calibration: Any, *, batches: int | None = 16) -
     _check(model, batches)
     places = places_of(model)
     given = _given(calibration, model, batches)
-    largest = _look(model, places, [images for images, _ in given])
+    largest, fired = look(model, places, [images for images, _ in given])
     small = Spikformer(model.config, include_top=model.include_top, dtype=Int8Policy(), name=f"{model.name}_int8")
     sums = []
     levels = model.config.neuron_component.binary
@@ -85,7 +84,7 @@ def quantize(model: Spikformer, calibration: Any, *, batches: int | None = 16) -
     for name, neuron in neurons_of(small).items():  # learned time constants
         neuron.set_weights(neurons_of(model)[name].get_weights())
     small.trainable = False
-    found = _compare(model, small, given, places, max(sums))
+    found = _compare(model, small, given, fired, places, max(sums))
     small.__dict__["quantization"] = found.to_dict()
     return small
 
@@ -124,120 +123,43 @@ def _given(calibration: Any, model: Spikformer, batches: int | None) -> list[tup
     return found
 
 
-# -- what comes in ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _calls(layers: dict[str, Any], see: Any) -> Iterator[None]:
-    """Within it `see(name, inputs, outputs)` is told of every call of these layers."""
-
-    def wrapped(name: str, layer: Any) -> Any:
-        call = layer.call
-
-        def run(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            outputs = call(inputs, *args, **kwargs)
-            see(name, inputs, outputs)
-            return outputs
-
-        return run
-
-    try:
-        for name, layer in layers.items():
-            # past Keras, which would track a layer's attribute
-            layer.__dict__["call"] = wrapped(name, layer)
-        yield
-    finally:
-        for layer in layers.values():
-            layer.__dict__.pop("call", None)
-
-
-def _look(model: Spikformer, places: Sequence[Place], batches: Sequence[np.ndarray]) -> dict[str, tuple[float, bool]]:
-    """Path of a product -> (the largest number that comes in, whether all are whole).
-
-    Raises:
-        ValueError: real numbers come into a product that spikes should reach; a normalisation takes something else than
-            the part before it gives.
-    """
-    before = {norm: chain[i] for place in places for chain in [[place.path, *(n for n, _ in place.norms)]]
-              for i, (norm, _) in enumerate(place.norms)}  # fmt: skip
-    layers = {place.path: place.product for place in places} | dict(n for place in places for n in place.norms)
-    largest: dict[str, tuple[float, bool]] = {place.path: (0.0, True) for place in places}
-    levels = dict.fromkeys(largest, True)
-
-    def run(images: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        inputs: dict[str, Any] = {}
-        same: dict[str, Any] = {}
-        outputs: dict[str, Any] = {}
-
-        def see(name: str, x: Any, y: Any) -> None:
-            outputs[name] = y
-            if name in before:
-                same[name] = ops.all(ops.reshape(x, (-1,)) == ops.reshape(outputs[before[name]], (-1,)))
-                return
-            fine = ops.divide(x, LEVEL)
-            inputs[name] = (ops.max(ops.abs(x)), ops.all(ops.round(x) == x), ops.all(ops.round(fine) == fine))
-
-        with _calls(layers, see):
-            model(images, training=False)
-        return inputs, same
-
-    compiled = jit(run, model.variables)
-    for images in batches:
-        inputs, same = compiled(images)
-        for name, equal in same.items():
-            if not bool(ops.convert_to_numpy(equal)):
-                raise ValueError(
-                    f"{name} normalises something else than {before[name]} gives, which its component's parts say "
-                    "stands before it: what it does cannot go into int8 weights."
-                )
-        for name, (highest, whole, level) in inputs.items():
-            known, was = largest[name]
-            highest = float(ops.convert_to_numpy(highest))
-            largest[name] = max(known, highest), was and bool(ops.convert_to_numpy(whole))
-            levels[name] &= bool(ops.convert_to_numpy(level))
-    for place in places:
-        if not place.rounds and place.path != "head" and not levels[place.path]:
-            raise ValueError(
-                f"Real numbers come into {place.path}, where its component's parts say spikes, levels or sums of them: "
-                f"neurons {model.config.neuron_component.label} that fire neither, or a forward that does something "
-                "between a neuron and this product, are nothing that kspike.quantize knows."
-            )
-    return largest
-
-
 # -- beside each other ------------------------------------------------------------------------------------------------
 
 
-def _spikes(model: Spikformer) -> Any:
+def _compare(
+    model: Spikformer, small: Spikformer, given: Sequence[tuple], fired: Sequence[tuple], places: Sequence[Place],
+    largest: int,
+) -> Quantization:  # fmt: skip
+    """The network of int8 beside what the other gave for the same images."""
+    neurons = neurons_of(small)
     names: list[str] = []
 
-    def run(images: Any) -> tuple[Any, list[Any]]:
-        with listening(model) as seen:
-            logits = model(images, training=False)
+    def run(images: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        currents: dict[str, Any] = {}
+
+        def see(name: str, x: Any, _: Any) -> None:
+            currents[name] = x[:LOOKED_AT]
+
+        with listening(small) as seen, calls(dict(neurons), see):
+            logits = small(images, training=False)
         names[:] = [name for name, _ in seen]
-        return logits, [spikes for _, spikes in seen]
+        return logits, [spikes for _, spikes in seen], currents
 
-    return jit(run, model.variables), names
-
-
-def _compare(
-    model: Spikformer, small: Spikformer, given: Sequence[tuple], places: Sequence[Place], largest: int
-) -> Quantization:
-    """Both networks on the same images."""
-    (one, names), (other, same) = _spikes(model), _spikes(small)
+    compiled = jit(run, small.variables)
     spikes: dict[str, list[int]] = {}
+    inexact: dict[str, str] = {}
     changed = labelled = right = right_before = images = 0
-    for batch, labels in given:
-        logits, before = one(batch)
-        found, after = other(batch)
-        if names != same:  # pragma: no cover  # both are of one config
-            raise RuntimeError(f"Expected the neurons {names}; received {same}.")
-        for name, a, b in zip(names, before, after, strict=True):
-            differs = ops.convert_to_numpy(a) != ops.convert_to_numpy(b)
+    for number, ((batch, labels), (logits, before)) in enumerate(zip(given, fired, strict=True)):
+        found, after, currents = compiled(batch)
+        for i, (name, each) in enumerate(zip(names, after, strict=True)):
+            differs = unpack(before, i) != ops.convert_to_numpy(each)
             count = spikes.setdefault(name, [0, 0])
             count[0] += differs.size
             count[1] += int(differs.sum())
-        classes, found = (ops.convert_to_numpy(each).argmax(-1) for each in (logits, found))
+        for name, x in currents.items() if number == 0 else ():
+            why = why_inexact(neurons[name], small.config, np.asarray(ops.convert_to_numpy(x)))
+            inexact |= {} if why is None else {name: why}
+        classes, found = logits.argmax(-1), ops.convert_to_numpy(found).argmax(-1)
         images += len(batch)
         if model.include_top:
             changed += int((classes != found).sum())
@@ -250,27 +172,9 @@ def _compare(
         bytes=_bytes(small), bytes_before=_bytes(model), images=images,
         spikes={name: (count[0], count[1]) for name, count in spikes.items()},
         classes_changed=changed, labels=labelled, right=right, right_before=right_before,
-        largest_sum=largest, inexact=_inexact(small, given[0][0][:LOOKED_AT]),
+        largest_sum=largest, inexact=inexact,
     )  # fmt: skip
 
 
 def _bytes(model: keras.Model) -> int:
     return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in model.weights)
-
-
-def _inexact(small: Spikformer, images: np.ndarray) -> dict[str, str]:
-    """Neuron -> why integers may decide otherwise, by the currents that these images give."""
-    neurons = neurons_of(small)
-
-    def run(images: Any) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        with _calls(dict(neurons), lambda name, x, _: seen.__setitem__(name, x)):
-            small(images, training=False)
-        return seen
-
-    found = {}
-    for name, x in jit(run, small.variables)(images).items():
-        why = why_inexact(neurons[name], small.config, np.asarray(ops.convert_to_numpy(x)))
-        if why is not None:
-            found[name] = why
-    return found
