@@ -119,7 +119,7 @@ def fill(place: Place, into: Place, step: np.float32) -> None:
         into.product.per_step.assign(step)
     unit = unit.reshape(-1)
     if shifts and not place.border:  # one bias is rounded once
-        total = sum(shifts) + (0.0 if bias is None else bias)
+        total = np.sum([*shifts, *([] if bias is None else [bias])], axis=0)
         bias = None if bias is None else np.zeros_like(bias)
         shifts = [*(np.zeros_like(each) for each in shifts[:-1]), total]
     if bias is not None:

@@ -93,11 +93,11 @@ class _Int8:
     # Keras' layers write the kernel they would multiply by
     def save_own_variables(self, store: Any) -> None:
         """As every layer without a form of its own."""
-        keras.layers.Layer.save_own_variables(self, store)  # type: ignore[arg-type]
+        keras.layers.Layer.save_own_variables(self, store)
 
     def load_own_variables(self, store: Any) -> None:
         """As every layer without a form of its own."""
-        keras.layers.Layer.load_own_variables(self, store)  # type: ignore[arg-type]
+        keras.layers.Layer.load_own_variables(self, store)
 
 
 @keras.saving.register_keras_serializable(package="kspike")
