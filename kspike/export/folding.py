@@ -18,6 +18,8 @@ from kspike.layers.int8 import LARGEST
 #: The finest step of a weight is 2^-FINEST: potentials of four time steps, tau 2, then have 18 bits behind the point,
 #: and 6 before it in float32.
 FINEST = 14
+#: Biases are multiples of 2^-BIAS, or of their channel's scale where that is finer.
+BIAS = 10
 #: Parts with weights that a product of int8 can stand for.
 PRODUCTS = (kinds.Dense, kinds.Conv, kinds.DepthwiseConv)
 #: Parts that have no weights.
@@ -97,11 +99,17 @@ def per_step(largest: float, whole: bool) -> np.float32:
     return np.float32(1.0 if largest == 0 or (whole and largest <= LARGEST) else LARGEST / largest)
 
 
-def fill(place: Place, into: Place, step: np.float32) -> None:
+def fill(place: Place, into: Place, step: np.float32, mean: np.ndarray) -> None:
     """Writes a product of floats and its normalisations into those of int8.
 
-    scale[c] = 2^-k[c], with the largest k up to `FINEST` for which round(kernel 2^k) fits into int8; a bias is rounded
-    to a multiple of its channel's scale.
+    scale[c] = 2^-k[c], of the k up to `FINEST` whose rounded, and clipped, kernel is nearest. What rounding changes of
+    the product of the mean input goes into the bias (as Nagel et al., 2019), so that no channel fires more, or less,
+    for it; where the product has no place for a bias, nothing does.
+
+    Args:
+        place, into: the product of floats, and that of int8.
+        step: what inputs are multiplied by before they are rounded, 1 where they are whole.
+        mean: of the inputs, one number a channel.
     """
     kernel = _numpy(place.product.kernel)
     bias = _numpy(place.product.bias) if place.product.use_bias else None
@@ -113,13 +121,17 @@ def fill(place: Place, into: Place, step: np.float32) -> None:
         shifts = [*(each * scale for each in shifts), shift]
     kernel = kernel / float(step)
     unit = units(kernel, tuple(into.product.scale.shape))
-    into.product._kernel.assign(np.rint(kernel / unit).astype("int8"))
+    whole = np.clip(np.rint(kernel / unit), -LARGEST, LARGEST)
+    into.product._kernel.assign(whole.astype("int8"))
+    moved = _of_mean(whole * unit - kernel, mean * float(step), unit.ndim == 2)
     into.product.scale.assign(unit.astype("float32"))
     if into.rounds:
         into.product.per_step.assign(step)
-    unit = unit.reshape(-1)
+    unit = np.minimum(unit.reshape(-1), 2.0**-BIAS)
+    if bias is not None:
+        bias = bias - moved
     if shifts and not place.border:  # one bias is rounded once
-        total = np.sum([*shifts, *([] if bias is None else [bias])], axis=0)
+        total = np.sum([*shifts, -moved if bias is None else bias], axis=0)
         bias = None if bias is None else np.zeros_like(bias)
         shifts = [*(np.zeros_like(each) for each in shifts[:-1]), total]
     if bias is not None:
@@ -132,11 +144,20 @@ def units(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The scale of each channel, a power of two: `(outputs,)`, or `(channels, 1)` of a depth-wise kernel."""
     axes = tuple(range(kernel.ndim - len(shape)))
     largest = np.abs(kernel).max(axis=axes)
-    found = np.ones_like(largest)
+    fits = np.ones_like(largest)
     used = largest > 0
-    found[used] = 2.0 ** -np.clip(np.floor(np.log2(LARGEST / largest[used])), None, FINEST)
-    found[largest / found > LARGEST + 0.499] *= 2.0  # log2 rounds
-    return found.reshape(shape)
+    fits[used] = 2.0 ** -np.floor(np.log2(LARGEST / largest[used]))
+    choices = [np.maximum(fits / by, 2.0**-FINEST) for by in (1, 2)]  # the finer one clips what is largest
+    lost = [
+        np.square(np.clip(np.rint(kernel / unit), -LARGEST, LARGEST) * unit - kernel).sum(axis=axes) for unit in choices
+    ]
+    return np.where(lost[1] < lost[0], choices[1], choices[0]).reshape(shape)
+
+
+def _of_mean(change: np.ndarray, mean: np.ndarray, depthwise: bool) -> np.ndarray:
+    """What a change of the kernel makes of the mean input, one number an output channel, borders of maps left out."""
+    over = change.reshape(-1, *change.shape[-2:]).sum(axis=0)
+    return mean * over[:, 0] if depthwise else mean @ over
 
 
 def largest_sum(place: Place, largest: float) -> int:

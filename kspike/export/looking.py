@@ -45,8 +45,9 @@ def calls(layers: dict[str, Any], see: Any) -> Iterator[None]:
 
 def look(
     model: Spikformer, places: Sequence[Place], batches: Sequence[np.ndarray]
-) -> tuple[dict[str, tuple[float, bool]], list[tuple[np.ndarray, dict[str, Any]]]]:
-    """(path of a product -> the largest number that comes in, and whether all are whole; logits and spikes by batch).
+) -> tuple[dict[str, tuple[float, bool]], dict[str, np.ndarray], list[tuple[np.ndarray, dict[str, Any]]]]:
+    """(of every product the largest number that comes in, and whether all are whole; the mean of every channel that
+    comes in; logits and spikes by batch).
 
     Raises:
         ValueError: real numbers come into a product that spikes should reach; a normalisation takes something else than
@@ -69,13 +70,15 @@ def look(
                 same[name] = ops.all(ops.reshape(x, (-1,)) == ops.reshape(outputs[before[name]], (-1,)))
                 return
             fine = ops.divide(x, LEVEL)
-            inputs[name] = (ops.max(ops.abs(x)), ops.all(ops.round(x) == x), ops.all(ops.round(fine) == fine))
+            mean = ops.mean(ops.reshape(x, (-1, x.shape[-1])), axis=0)
+            inputs[name] = (ops.max(ops.abs(x)), ops.all(ops.round(x) == x), ops.all(ops.round(fine) == fine), mean)
 
         with listening(model) as seen, calls(layers, see):
             logits = model(images, training=False)
         return inputs, same, logits, [spikes for _, spikes in seen]
 
     compiled, fired = jit(run, model.variables), []
+    sums: dict[str, Any] = {}
     for images in batches:
         inputs, same, logits, spikes = compiled(images)
         fired.append((ops.convert_to_numpy(logits), pack([ops.convert_to_numpy(each) for each in spikes])))
@@ -85,7 +88,8 @@ def look(
                     f"{name} normalises something else than {before[name]} gives, which its component's parts say "
                     "stands before it: what it does cannot go into int8 weights."
                 )
-        for name, (highest, whole, level) in inputs.items():
+        for name, (highest, whole, level, mean) in inputs.items():
+            sums[name] = sums.get(name, 0.0) + len(images) * np.asarray(ops.convert_to_numpy(mean), "float64")
             known, was = largest[name]
             highest = float(ops.convert_to_numpy(highest))
             largest[name] = max(known, highest), was and bool(ops.convert_to_numpy(whole))
@@ -97,4 +101,5 @@ def look(
                 f"neurons {model.config.neuron_component.label} that fire neither, or a forward that does something "
                 "between a neuron and this product, are nothing that kspike.quantize knows."
             )
-    return largest, fired
+    count = sum(map(len, batches))
+    return largest, {name: total / count for name, total in sums.items()}, fired

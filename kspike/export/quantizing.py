@@ -32,10 +32,11 @@ def quantize(model: Spikformer, calibration: Any, *, batches: int | None = 16) -
 
     Each product and the normalisation behind it become
 
-        y[c] = (sum of x q[c] + b[c]) * 2^-k[c]                 q int8, b a whole number, one k a channel
+        y[c] = (sum of x q[c]) * 2^-k[c] + b[c]          q int8, one k a channel, b a multiple of 2^-10 or 2^-k[c]
 
-    with q = round(scale[c] kernel[c] 2^k[c]) for the largest k that int8 (and 2^-14) allows, scale and shift being the
-    normalisation's at inference, and b = round(shift[c] 2^k[c]). x are spikes, levels or sums of them. Where real
+    with q = round(scale[c] kernel[c] 2^k[c]), clipped to int8, for the k up to 14 that comes nearest, scale and shift
+    being the normalisation's at inference. b is shift[c], less what rounding the kernel changes for the mean input of
+    the calibration images. x are spikes, levels or sums of them. Where real
     numbers come in (the image, and products that no neuron stands before) they are made whole first:
     x = clip(round(input * per_step), -127, 127), per_step from the largest that the calibration images give, its
     inverse taken into the kernel.
@@ -74,12 +75,13 @@ def quantize(model: Spikformer, calibration: Any, *, batches: int | None = 16) -
     _check(model, batches)
     places = places_of(model)
     given = _given(calibration, model, batches)
-    largest, fired = look(model, places, [images for images, _ in given])
+    largest, means, fired = look(model, places, [images for images, _ in given])
     small = Spikformer(model.config, include_top=model.include_top, dtype=Int8Policy(), name=f"{model.name}_int8")
     sums = []
     levels = model.config.neuron_component.binary
     for place, into in zip(places, places_of(small), strict=True):
-        fill(place, into, per_step(*largest[place.path]) if place.rounds else np.float32(1.0))
+        step = per_step(*largest[place.path]) if place.rounds else np.float32(1.0)
+        fill(place, into, step, means[place.path])
         sums.append(largest_sum(into, largest[place.path][0] * (levels.at_once if levels else 1)))
     for name, neuron in neurons_of(small).items():  # learned time constants
         neuron.set_weights(neurons_of(model)[name].get_weights())

@@ -47,8 +47,8 @@ class _Int8:
         x = clip(round(x * per_step), -127, 127)
 
     The kernel that is multiplied by is q 2^-k, so that every product, every sum of products and the bias, a multiple of
-    2^-k too, are exact in float32 as long as the sum of whole numbers stays below 2^24: in whatever order a backend or
-    another runtime adds up, the result is what int32 gives.
+    a power of two as well, are exact in float32 as long as the sum of whole numbers stays below 2^24: in whatever order
+    a backend or another runtime adds up, the result is what int32 gives.
     """
 
     #: Whether real numbers come in; said before the layer is built.
@@ -119,7 +119,7 @@ class Int8DepthwiseConv2D(_Int8, products.DepthwiseConv2D):
 class Int8Norm(BatchNorm):
     """What is left of a normalisation whose scale is in the product before it: y = x + bias.
 
-    The bias is a multiple of the product's 2^-k. Input and output shape: `(batch, time, ..., channels)`.
+    The bias is a multiple of a power of two. Input and output shape: `(batch, time, ..., channels)`.
     """
 
     def build(self, input_shape: tuple) -> None:
