@@ -42,6 +42,11 @@ def calibrate(model: keras.Model, data: Any, batches: int | None = 16) -> keras.
         >>> model = kspike.training.calibrate(model, data.train, batches=2)
     """
     check_count(batches)
+    if getattr(model, "quantized", False):
+        raise ValueError(
+            f"{model.name!r} has int8 weights, and its normalisations are taken into them. Calibrate the network that "
+            "it was made of, and give that to kspike.quantize."
+        )
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         raise ValueError(f"{model.name!r} has no batch normalisation: there is nothing to calibrate.")

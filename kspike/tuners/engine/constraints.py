@@ -17,6 +17,7 @@ from kspike.cost import Sizes
 from kspike.space import SearchSpace
 from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
+from kspike.tuners.engine.runnable import KINDS, narrowed
 
 #: Quantities that follow exactly from the architecture, over any number of networks at once.
 EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
@@ -35,6 +36,8 @@ class Constraints:
     Args:
         bounds: quantity -> (lower, upper): "parameters", "flops", "timesteps" (exact, checked before evaluation),
             "energy_mj", "accuracy" (known after it).
+        runs: where networks must run: "nir" (what .nir files can say), "integer" (int8 weights, shifts and additions
+            alone). A search narrows its space by them before it starts.
 
     Example:
         >>> Constraints.of({"parameters": (None, 200_000)}).bounds
@@ -42,6 +45,7 @@ class Constraints:
     """
 
     bounds: tuple[tuple[str, tuple[float | None, float | None]], ...] = ()
+    runs: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: Mapping[str, Any] | Constraints | None) -> Constraints:
@@ -52,9 +56,14 @@ class Constraints:
         """
         if isinstance(spec, Constraints):
             return spec
-        known = (*EXACT, *MEASURED)
-        bounds = []
+        known = (*EXACT, *MEASURED, *KINDS)
+        bounds, runs = [], []
         for name, pair in sorted((spec or {}).items()):
+            if name in KINDS:
+                if not isinstance(pair, bool):
+                    raise ValueError(f"The constraint {name} must be True or False, got {pair!r}.")
+                runs += [name] if pair else []
+                continue
             if name not in known:
                 raise unknown("constraint", name, known)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -77,7 +86,16 @@ class Constraints:
                     f"The constraint on {name} excludes everything: it lies from {least:g} to {most:g}, got {pair!r}."
                 )
             bounds.append((name, (low, high)))
-        return cls(tuple(bounds))
+        return cls(tuple(bounds), tuple(runs))
+
+    def narrowed(self, space: SearchSpace) -> SearchSpace:
+        """The space of the networks that run where `runs` says: without the choices that do not; the same for none.
+
+        Raises:
+            ValueError: nothing is left of a gene, or the base itself does not run there.
+            ImportError: what says it is not installed.
+        """
+        return narrowed(space, self.runs) if self.runs else space
 
     def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
         """Which genomes, as indices (n, slots), keep all bounds that can be checked without evaluating them."""
@@ -133,11 +151,12 @@ class Constraints:
         return sum(_excess(metrics[name], *pair) for name, pair in self.bounds if name in metrics)
 
     def __str__(self) -> str:
-        return ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds) or "none"
+        said = [f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds]
+        return ", ".join([*said, *self.runs]) or "none"
 
-    def to_dict(self) -> dict[str, list[float | None]]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for fingerprints and reports."""
-        return {name: list(pair) for name, pair in self.bounds}
+        return {**{name: list(pair) for name, pair in self.bounds}, **dict.fromkeys(self.runs, True)}
 
 
 def _open(bound: float | None) -> str:

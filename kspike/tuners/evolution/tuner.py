@@ -50,6 +50,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         objective: `AEB()` where None; a `keras_tuner.Objective`, a `FunctionObjective`, or the name of a metric.
         constraints: quantity -> (lower, upper), None for an open side; "parameters", "flops", "timesteps" hold before
             evaluation, "energy_mj" and "accuracy" after: candidates outside are recorded and ranked behind.
+            "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
+            int8 weights, additions and shifts.
         generations: generations after the random one.
         population_size: candidates a generation; trials in all are population_size * (generations + 1).
         parents: how many of the best ever seen become parents.
