@@ -166,7 +166,7 @@ def test_choices_that_help_and_harm_are_told_apart():
     assert "Choices that matter" in page and "+1.00" in page
     assert page.count('<i class="blue minus"') == 2 and page.count('<i class="blue" style="width:50.00%">') >= 1
     assert page.count('<th scope="row">mixer</th>') == 2  # once in each table, whatever its choices
-    assert "; ratio " in page and "mlp_ratio=" not in page.split("Best networks")[1]  # in words, T in its own column
+    assert "; heads " in page and "num_heads=" not in page.split("Best networks")[1]  # genes in words
     numbers = SearchSpace(BASE, depth=(1, 2))
     assert "Choices that matter" not in as_page("Search", [], candidates(numbers, lambda genome: 0.5), [], [], [], {})
 
