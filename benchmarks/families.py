@@ -19,6 +19,7 @@ has the hand-made networks without a search, and the found ones as soon as `sear
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,13 @@ def expected(network: Contestant, rows: list[dict[str, str]]) -> float:
         return 0.0
     flops, seconds = (np.array([float(row[name]) for row in rows]) for name in ("flops", "seconds"))
     slope = stats.linregress(flops, seconds).slope if np.ptp(flops) else 0.0
-    at = counted(network.config)["flops"]
-    return max(float(seconds.min()) / 2, float(seconds.mean() + slope * (at - flops.mean())))
+    return max(float(seconds.min()) / 2, float(seconds.mean() + slope * (flops_of(network.config) - flops.mean())))
+
+
+@functools.cache
+def flops_of(config: SpikformerConfig) -> int:
+    """Operations of a network, the same for all its seeds."""
+    return counted(config)["flops"]
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,7 @@ class Listed(SearchSpace):
         taken: positions in the list that operators no longer get.
     """
 
-    #: Empty while the space is made, which tries networks that are in no list.
-    listed: Sequence[Genome] = ()
+    listed: list[Genome]
     taken: set[int]
 
     @classmethod
@@ -33,7 +32,8 @@ class Listed(SearchSpace):
         Raises:
             ValueError: a network twice, or none.
         """
-        found = cls.from_dict(space.to_dict())
+        found = cls.__new__(cls)
+        found.__dict__.update(space.__dict__)  # the same space, which was checked when it was made
         found.listed = [Genome(found, genome.indices) for genome in genomes]
         if not genomes or len(set(found.listed)) < len(genomes):
             raise ValueError(f"A list of {space.name} needs at least one network, each once; got {len(genomes)}.")
@@ -53,8 +53,7 @@ class Listed(SearchSpace):
 
     def decode(self, indices: Sequence[int] | np.ndarray) -> Genome:
         """The nearest network that is not taken, of genes that an operator put together."""
-        made = super().decode(indices)
-        return self.listed[self.nearest(made)] if self.listed else made
+        return self.listed[self.nearest(super().decode(indices))]
 
     def sample(self, seed: int | None = None, rng: np.random.Generator | None = None) -> Genome:
         """Draws a network of the list."""
