@@ -28,32 +28,44 @@ def counts(space, n=6):
     return rng.poisson(0.7, (n, *space.given.input_shape)).astype("float32")
 
 
-@pytest.mark.parametrize(
-    ("way", "masked"),
-    [
-        pytest.param(way, masked, marks=[] if masked is not True or way == "windows" else [pytest.mark.proof])
-        for way in ("recordings", "windows")
-        for masked in FORMS
-    ],
-)
+#: Under torch both ways on slices, and windows under masks; of the other backends, which compile, windows alone.
+EACH = [
+    pytest.param(way, masked, marks=[] if masked is False or way == "windows" else [pytest.mark.proof])
+    for way in ("recordings", "windows")
+    for masked in FORMS
+]
+
+
+@pytest.mark.parametrize(("way", "masked"), EACH)
 def test_a_network_of_each_t_runs_on_its_own_frames(way, masked, monkeypatch):
     space = made(way)
     supernet, x = proof.awake(space, masked=masked), counts(space)
     traces, seen = [], module.seen
     monkeypatch.setattr(module, "seen", lambda *args: traces.append(1) or seen(*args))
-    found, after = [], []
-    for t in (2, 4):
-        row = proof.compare(supernet, space.genome(timesteps=t), x)
-        assert row["flipped"] == 0 and row["spread"] > 1e-3
-        found.append(supernet.predict(x, verbose=0))
-        after.append(len(traces))
-    assert np.abs(found[0] - found[1]).max() > 1e-3
+    row = proof.compare(supernet, space.genome(timesteps=2), x)
+    assert row["flipped"] == 0 and row["spread"] > 1e-3
+    found, before = supernet.predict(x, verbose=0), len(traces)
+    supernet.activate(space.genome(timesteps=4))
+    assert np.abs(found - supernet.predict(x, verbose=0)).max() > 1e-3
     if BACKEND != "torch":
-        assert after[1] == after[0]  # nothing was traced again for the other T
-    inside, alone = cost.measure(supernet, x, progress=False), supernet.extract()
-    outside = cost.measure(alone, space.frames.of(x, 4), progress=False)
-    assert inside.energy_mj == pytest.approx(outside.energy_mj, rel=1e-3)
+        assert len(traces) == before  # nothing was traced again for the other T
+    else:
+        assert proof.compare(supernet, space.genome(timesteps=4), x)["flipped"] == 0
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("way", ["recordings", "windows"])
+def test_energy_is_that_of_the_network_taken_out_on_its_own_frames(way):
+    space = made(way)
+    supernet, x = proof.awake(space), counts(space)
+    supernet.activate(space.genome(timesteps=2))
+    supernet.calibrate([x])
+    own = space.frames.of(x, 2)
+    inside, outside = cost.measure(supernet, x, progress=False), cost.measure(supernet.extract(), own, progress=False)
+    assert inside.energy_mj == pytest.approx(outside.energy_mj, rel=1e-3) and inside.timesteps == 2
     assert inside.rows[0].macs == 0 and inside.rows[0].acs == pytest.approx(outside.rows[0].acs)
+    events = float(x.sum() if way == "windows" else x[:, :2].sum()) / len(x)
+    assert inside.rows[0].acs == pytest.approx(events * 9 * BASE.stem_channels[0])  # each event once, by 9 weights
 
 
 @pytest.mark.shared
