@@ -20,7 +20,7 @@ import kspike
 from kspike.ops import convolve, jit
 from kspike.ops.cpu import sparse
 
-SHARES = (0.005, 0.02, 0.05)
+SHARES = (0.02, 0.05, 0.005)
 
 
 def frames_of(share: float, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -74,7 +74,7 @@ def main() -> None:
             if hasattr(layer, "moving_mean"):
                 layer.moving_mean.assign(keras.ops.zeros_like(layer.moving_mean))
                 layer.moving_variance.assign(keras.ops.ones_like(layer.moving_variance))
-        for _ in range(40):
+        for _ in range(20):
             stem(keras.ops.convert_to_tensor(x), training=True)
         rate = kspike.cost.measure(model, x, progress=False)
         rates = ", ".join(f"{row.rate:.3f}" for row in rate.neurons if row.name.startswith("stem/"))
