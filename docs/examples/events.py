@@ -5,14 +5,14 @@ import kspike
 from kspike.data.events.sets import digits_events
 
 # frames: counts of events, cut the same way for every recording; simulated, travels along; or "nmnist", data_dir="..."
-data = kspike.data.load("digits_events", timesteps=6, frames="time", batch_size=64)
+recipe = kspike.training.Recipe(epochs=2, batch_size=64, learning_rate=5e-3, augment="shift")     # take 30 epochs
+data = recipe.load_data("digits_events", timesteps=6, frames="time")
 config = kspike.SpikformerConfig(
     input_shape=data.input_shape, num_classes=data.num_classes,      # (6, 16, 16, 2), 10: T is the number of frames
     embed_dim=32, depth=1, num_heads=2, mlp_ratio=2.0, stem_pool=(False, False, True, True), tau=1.25, v_threshold=0.6,
 )
 
 # a network: the run keeps how recordings were framed, and whatever uses it frames them the same way
-recipe = kspike.training.Recipe(epochs=2, batch_size=64, learning_rate=5e-3, augment="shift")     # take 30 epochs
 model = kspike.training.train(kspike.Spikformer(config), data, recipe, directory="runs/events")
 report = kspike.cost.measure(model, data.validation, images=128)
 print(report)                                                        # a pixel of 3 events is 3 additions of each weight
