@@ -104,6 +104,11 @@ def test_firing(tmp_path):
     assert "firing_rate/stem/neuron_0" in (tmp_path / "firing.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.proof  # two epochs of training in a process of its own
+def test_events(tmp_path):
+    assert "after frame 6: " in run(ROOT / "docs" / "examples" / "events.py", tmp_path)
+
+
 @pytest.mark.slow
 def test_train(tmp_path):
     assert "accuracy" in run(ROOT / "docs" / "examples" / "train.py", tmp_path)

@@ -10,7 +10,20 @@ import typer
 
 from kspike.cli.evaluate import SplitName
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, ImageSize, check_match, open_data, open_model
+from kspike.cli.options import (
+    AsJson,
+    BatchSize,
+    Data,
+    DataDir,
+    Download,
+    Frames,
+    ImageSize,
+    Timesteps,
+    WindowUs,
+    check_match,
+    open_data,
+    open_model,
+)
 
 
 def energy(
@@ -20,6 +33,9 @@ def energy(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    timesteps: Timesteps = None,
+    frames: Frames = None,
+    window_us: WindowUs = None,
     split: Annotated[SplitName, typer.Option(help="Which images are measured.")] = SplitName.test,
     limit: Annotated[int | None, typer.Option(help="The first N images; all by default.", show_default=False)] = None,
     directory: Annotated[
@@ -58,7 +74,10 @@ def energy(
     opened = [open_model(name, directory) for name in (model, beside) if name is not None]
     reports = []
     for network, card in opened:
-        images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
+        images = open_data(
+            data, card, data_dir, download, network.config, image_size, batch_size=batch_size,
+            timesteps=timesteps, frames=frames, window_us=window_us,
+        )  # fmt: skip
         check_match(network, images, data, card)
         chosen = getattr(images, split)
         chosen = chosen.without_augmentation() if split is SplitName.train else chosen

@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, BatchSize, Data, DataDir, Download, ImageSize, check_match, open_data, open_model
+from kspike.cli.options import (
+    AsJson,
+    BatchSize,
+    Data,
+    DataDir,
+    Download,
+    Frames,
+    ImageSize,
+    Timesteps,
+    WindowUs,
+    check_match,
+    open_data,
+    open_model,
+)
 
 
 class SplitName(StrEnum):
@@ -27,6 +40,9 @@ def evaluate(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    timesteps: Timesteps = None,
+    frames: Frames = None,
+    window_us: WindowUs = None,
     split: Annotated[
         SplitName, typer.Option(help="Choose by validation; look at test once, at the end.")
     ] = SplitName.test,
@@ -59,7 +75,10 @@ def evaluate(
     from kspike._finite import check_weights
 
     network, card = open_model(model, directory)
-    images = open_data(data, card, data_dir, download, network.config, image_size, batch_size=batch_size)
+    images = open_data(
+        data, card, data_dir, download, network.config, image_size, batch_size=batch_size,
+        timesteps=timesteps, frames=frames, window_us=window_us,
+    )  # fmt: skip
     check_match(network, images, data, card)
     chosen = getattr(images, split)
     chosen = chosen.without_augmentation() if split is SplitName.train else chosen
@@ -69,7 +88,8 @@ def evaluate(
     report = kspike.cost.measure(network, chosen, convention=convention, progress=not as_json)
     row = {
         "model": model, "data": images.name, "split": split.value, "images": report.images,
-        "accuracy": float(found["accuracy"]), "loss": float(found["loss"]), "energy_mj": float(report.energy_mj),
+        "accuracy": float(found["accuracy"]), "loss": float(found["loss"]),
+        "energy_mj": None if report.convention.free else float(report.energy_mj),
         "convention": convention, "parameters": int(kspike.cost.parameters(network.config)),
         "timesteps": network.config.timesteps, "backend": keras.backend.backend(),
     }  # fmt: skip
@@ -79,6 +99,10 @@ def evaluate(
     table = Table(title=Text(f"{model} on {images.name}, {split.value}"), title_justify="left", show_header=False)
     table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {row['images']:,} images")
     table.add_row("loss", f"{row['loss']:.4f}")
-    table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")
+    if report.convention.free:
+        counted = f"{report.total('ac'):,.0f} accumulations, {report.total('mac'):,.0f} multiply-accumulates an image"
+        table.add_row("operations", f"{counted}, {row['timesteps']} time steps ({convention}: no energy)")
+    else:
+        table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")
     table.add_row("parameters", f"{row['parameters']:,}")
     Console().print(table)

@@ -20,22 +20,46 @@ if TYPE_CHECKING:
 Data = Annotated[
     str,
     typer.Option(
-        help="digits (in the package), cifar10, cifar100, a set of TensorFlow Datasets, or your own: a folder of "
+        help="digits (in the package), cifar10, cifar100, a set of TensorFlow Datasets; of event cameras digits_events "
+        "(in the package, simulated), nmnist, dvs128_gesture, cifar10_dvs, n_caltech101; or your own: a folder of "
         "pictures, CLASS/FILE or train|validation|test/CLASS/FILE, or arrays as FILE.npz."
     ),
 ]
 ImageSize = Annotated[
     str | None,
-    typer.Option(help="To which pictures are made to fit: 64, or 64x48, height first.", show_default=False),
+    typer.Option(
+        help="To which pictures are made to fit, and frames of events summed: 64, or 64x48, height first.",
+        show_default=False,
+    ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Where TensorFlow Datasets prepared it; TFDS_DATA_DIR by default.", show_default=False),
+    typer.Option(
+        help="Where TensorFlow Datasets prepared it, or the recordings of event cameras are; TFDS_DATA_DIR or "
+        "KSPIKE_EVENTS_DIR by default.",
+        show_default=False,
+    ),
+]
+Timesteps = Annotated[
+    int | None,
+    typer.Option(help="Of recordings of event cameras: frames of each; else the network's T.", show_default=False),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(help="Of recordings: how they are cut into frames, time, count or window (time).", show_default=False),
+]
+WindowUs = Annotated[
+    int | None,
+    typer.Option(help="Of recordings: microseconds a frame, with --frames window.", show_default=False),
 ]
 Download = Annotated[bool, typer.Option("--download", help="Fetch and prepare the data set where it is not there.")]
 BatchSize = Annotated[int, typer.Option(help="Images a batch.")]
 Seed = Annotated[int, typer.Option(help="Of first weights, order, augmentation, and search.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program.")]
+
+
+#: Options of `kspike.data.load` that say how recordings become frames.
+_FRAMING = ("timesteps", "frames", "window_us")
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:
@@ -159,11 +183,17 @@ def open_data(
 ) -> Dataset:
     """Opens a data set; for an entry of the zoo, sized and normalised as its card says, and its classes in its order.
 
-    Images of one's own are made to fit the network, if it is given, unless `image_size` says otherwise.
+    Images of one's own are made to fit the network, if it is given, unless `image_size` says otherwise. Recordings of
+    event cameras are framed as the card says, else by the options timesteps, frames and window_us; T is the network's
+    where they do not say it.
+
+    Raises:
+        ValueError: images for a model of recordings, or the other way round; options that the data does not read.
     """
     import kspike
     from kspike.data.loading import arguments_of
 
+    options = _framed(name, card, network, options)
     options |= {"data_dir": existing(data_dir), "download": download, "image_size": size_of(image_size)}
     own = kspike.data.is_own(name)
     if own and network is not None:
@@ -176,6 +206,34 @@ def open_data(
         if own:
             options |= {"class_names": card["class_names"], "fit": card["input"].get("fit")}
     return kspike.data.open_data(name, **options)
+
+
+def _framed(
+    name: str, card: dict[str, Any] | None, network: SpikformerConfig | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options with those that say how recordings are framed, which are of event sets alone."""
+    from kspike.data import event_loading
+
+    recordings = name in event_loading.names()
+    given = [f"--{key.replace('_', '-')}" for key in _FRAMING if options.get(key) is not None]
+    if given and not recordings:
+        raise ValueError(
+            f"{', '.join(given)}: for recordings of event cameras, {', '.join(event_loading.names())}; {name!r} holds "
+            "images."
+        )
+    if card is not None:
+        stated = card["input"].get("events") is not None
+        if stated != recordings:
+            kinds = ("images", "recordings of an event camera")
+            raise ValueError(
+                f"The model takes {kinds[stated]}, {name!r} holds {kinds[recordings]}: give the data set that it was "
+                "trained on as --data."
+            )
+        if given:
+            raise ValueError(f"{', '.join(given)}: the model says how its recordings are framed; leave it out.")
+    elif recordings and network is not None and options.get("timesteps") is None:
+        return options | {"timesteps": network.timesteps}
+    return {key: value for key, value in options.items() if key not in _FRAMING or value is not None}
 
 
 def check_match(model: Spikformer, images: Dataset, data: str, card: dict[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""kspike predict: names what is on pictures, a row a file."""
+"""kspike predict: names what is on pictures, or in recordings, a row a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from kspike.cli.options import BatchSize
 
 def predict(
     model: Annotated[str, typer.Argument(help="A run's folder, or a zoo entry's name or folder.")],
-    files: Annotated[list[str], typer.Argument(help="Picture files, or folders of them.", metavar="FILE|FOLDER...")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files of pictures or recordings, or folders.", metavar="FILE|FOLDER...")
+    ],
     top: Annotated[int, typer.Option(help="Classes a file, the likeliest first.")] = 3,
     batch_size: BatchSize = 64,
     directory: Annotated[
@@ -24,9 +26,10 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line for a program.")] = False,
     modules: Modules = None,
 ) -> None:
-    """Name what is on pictures: a row a file, its likeliest classes with their probabilities.
+    """Name what is on pictures or recordings: a row a file, its likeliest classes with their probabilities.
 
-    Pictures are made to fit and normalised as the model was trained. A file that is no picture is said on the standard
+    Pictures are made to fit and normalised, recordings of event cameras framed, as the model was trained. A file that
+    is none is said on the standard
     error stream (with --json in its row, as "error"), the others are named all the same, and the exit code is 1.
 
     [bold]Examples[/bold]
@@ -34,6 +37,8 @@ def predict(
         kspike predict my_zoo/mine photos/ant/0.png
 
         kspike predict runs/mine holiday --top 1 --json
+
+        kspike predict runs/events recordings/Test/7/00001.bin
     """
     import kspike
     from kspike.zoo.predicting import pictures_in
@@ -56,7 +61,7 @@ def predict(
             said = "  ".join(f"{_printable(name)} {100 * share:.1f} %" for _, name, share in found)
             print(f"{_printable(os.fspath(path))}  {said}", flush=True)
     if bad:
-        typer.echo(f"{bad:,} of {len(paths):,} files could not be read as pictures", err=True)
+        typer.echo(f"{bad:,} of {len(paths):,} files could not be read", err=True)
         raise typer.Exit(1)
 
 

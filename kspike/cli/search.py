@@ -10,7 +10,19 @@ import typer
 from kspike._registry import unknown
 from kspike.cli import zero_cost
 from kspike.cli.importing import Modules
-from kspike.cli.options import BatchSize, Data, DataDir, Download, ImageSize, Seed, given, open_data
+from kspike.cli.options import (
+    BatchSize,
+    Data,
+    DataDir,
+    Download,
+    Frames,
+    ImageSize,
+    Seed,
+    Timesteps,
+    WindowUs,
+    given,
+    open_data,
+)
 from kspike.cli.results import write_results
 
 if TYPE_CHECKING:
@@ -34,6 +46,9 @@ def search(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    timesteps: Timesteps = None,
+    frames: Frames = None,
+    window_us: WindowUs = None,
     directory: Annotated[Path, typer.Option(help="Where projects are kept.")] = Path("runs"),
     project: Annotated[str | None, typer.Option(help="The project's name; the space's by default.")] = None,
     epochs: Annotated[int, typer.Option(help="Epochs that train the supernet.")] = 30,
@@ -76,6 +91,8 @@ def search(
     Else a supernet is trained, then networks of the space are judged by its weights, generation by generation; training
     images and two halves of the validation images are used, the test images never.
 
+    Recordings of event cameras are framed for the space: for each of its T, unless --timesteps says one for all.
+
     The project folder keeps everything: run the same command after Ctrl-C, and it goes on. At the end it holds
     [bold]best.json[/bold] (the architecture, for `kspike train`), search.json (for `kspike zoo publish --search`) and
     candidates.csv.
@@ -91,9 +108,12 @@ def search(
         kspike search autost_small --method zero-cost --min-parameters 11000000 --max-parameters 12000000
 
         kspike search digits --method zero-cost --energy --report
+
+        kspike search kspike_nmnist --data nmnist --data-dir recordings --augment standard
     """
     import kspike
     from kspike import tuners
+    from kspike.data import event_loading
 
     if method not in METHODS:
         raise unknown("method", method, METHODS)
@@ -108,16 +128,20 @@ def search(
     limits |= {"energy_mj": (None, max_energy_mj), "timesteps": (None, max_timesteps)}
     constraints = {name: pair for name, pair in limits.items() if pair != (None, None)}
     genes = tuners.SearchSpace.load(space)
-    own = kspike.data.is_own(data) and (method == "evolution" or given(context, "data"))
+    recordings = data in event_loading.names()
+    own = (recordings or kspike.data.is_own(data)) and (method == "evolution" or given(context, "data"))
 
     def load() -> kspike.data.Dataset:
         options: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "augment": augment}
-        size = image_size or ("x".join(map(str, genes.base.image_shape[:2])) if own else None)
+        options |= {"timesteps": timesteps, "frames": frames, "window_us": window_us}
+        if recordings and timesteps is None:
+            options["timesteps"] = _timesteps(genes)
+        size = image_size or ("x".join(map(str, genes.base.image_shape[:2])) if own and not recordings else None)
         return open_data(data, None, data_dir, download, image_size=size, **options)
 
-    if own:  # the space is searched for the classes and the channels of these images
+    if own:  # the space is searched for the classes and the channels of these images, or the frames of recordings
         images = load()
-        genes = _made_for(genes, images)
+        genes = _made_for(genes, images, timesteps)
     if method == "zero-cost":
         train = (lambda: images.train) if own else (lambda: load().train)
         tuner = zero_cost.search(
@@ -145,9 +169,26 @@ def search(
     write_results(tuner, data, top, report, plot)
 
 
-def _made_for(space: SearchSpace, images: Dataset) -> SearchSpace:
-    """The same space for images of this shape and these classes."""
+def _timesteps(space: SearchSpace) -> int | tuple[int, ...]:
+    """How many frames of a recording the networks of a space are given; several where each T has frames of its own."""
+    if space.frames is not None:
+        return space.frames.timesteps
+    choices = space.choices("timesteps")
+    return choices if len(choices) > 1 else choices[0]
+
+
+def _made_for(space: SearchSpace, images: Dataset, timesteps: int | None) -> SearchSpace:
+    """The same space for images of this shape and these classes; for recordings at one T, where it is given."""
     from kspike.space import SearchSpace
 
-    base = space.base.replace(input_shape=images.input_shape, num_classes=images.num_classes)
-    return SearchSpace.from_dict({**space.to_dict(), "base": base.to_dict()})
+    made, shape = space.to_dict(), images.input_shape
+    if images.events is not None:
+        several = "timesteps" in made["genes"]
+        if several and timesteps is not None:  # T is no longer to be found
+            del made["genes"]["timesteps"]
+            made.pop("frames_from", None)
+        elif several:
+            made.setdefault("frames_from", "recordings")
+            shape = (max(space.choices("timesteps")), *shape[1:])
+    base = space.base.replace(input_shape=shape, num_classes=images.num_classes)
+    return SearchSpace.from_dict({**made, "base": base.to_dict()})

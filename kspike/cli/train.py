@@ -11,7 +11,7 @@ from kspike import _names
 from kspike._stages import in_words
 from kspike.cli import starting
 from kspike.cli.importing import Modules
-from kspike.cli.options import Data, DataDir, Download, ImageSize, given, open_data
+from kspike.cli.options import Data, DataDir, Download, Frames, ImageSize, Timesteps, WindowUs, given, open_data
 
 if TYPE_CHECKING:
     from kspike.training import Recipe
@@ -26,6 +26,9 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    timesteps: Timesteps = None,
+    frames: Frames = None,
+    window_us: WindowUs = None,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A recipe as a JSON file; the options below change it.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images (100).")] = None,
@@ -35,7 +38,9 @@ def train(
     warmup_epochs: Annotated[float | None, typer.Option(help="While the rate rises (0).")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Of AdamW (0.01).")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Share of a label spread over all (0).")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift, flip_shift, standard or spikformer.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, shift, flip_shift, standard; spikformer of images, event_drop of events.")
+    ] = None,
     layer_decay: Annotated[
         float | None, typer.Option(help="Factor of the rate from each layer to the one before it (1).")
     ] = None,
@@ -72,7 +77,8 @@ def train(
     ended with. Validation images are looked at; nothing is chosen by them, and the test images are not read.
 
     The number of classes and the size of the images are the data set's, whatever the file says. Pictures of your own,
-    a folder, are made to fit the size that the file says, unless --image-size is given.
+    a folder, are made to fit the size that the file says, unless --image-size is given. Recordings of event cameras are
+    cut into as many frames as the file has time steps, unless --timesteps is given.
 
     --from takes the weights that fit from another run or entry, and says what was interpolated or made fresh. --extend
     goes on from a finished run by its recipe, which the options change, in a folder of its own.
@@ -90,6 +96,8 @@ def train(
         kspike train runs/c10 --extend 10 --data cifar10 --learning-rate 1e-4
 
         kspike train spikformer_4_384_c10 --data cifar10 --recipe recipe.json --precision mixed_bfloat16
+
+        kspike train events.json --data nmnist --data-dir recordings --timesteps 8 --augment standard
     """
     import keras
 
@@ -105,6 +113,7 @@ def train(
     if extend is not None and not given(context, "data"):
         data = start.data_name()
     options: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "augment": plan.augment}
+    options |= {"timesteps": timesteps, "frames": frames, "window_us": window_us}
     about = start.about if extend is not None else None
     images = open_data(data, about, data_dir, download, start.config, image_size, **options)
     keras.utils.set_random_seed(plan.seed)

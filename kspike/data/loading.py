@@ -30,7 +30,7 @@ def load(
     download: bool = False,
     cache: bool = True,
     test_split: str | None = None,
-    timesteps: int | None = None,
+    timesteps: int | tuple[int, ...] | None = None,
     frames: str | None = None,
     window_us: int | None = None,
     framing: Framing | Mapping[str, Any] | None = None,
@@ -62,7 +62,8 @@ def load(
         download: whether to fetch and prepare a set that is not there (by TensorFlow Datasets, with TensorFlow).
         cache: whether to keep decoded images in KSPIKE_CACHE, or beside the prepared set.
         test_split: name of the official split to test on, where "test" has no labels.
-        timesteps: of events: number of frames of each recording.
+        timesteps: of events: number of frames of each recording; several, as (2, 4, 8), give the frames of each behind
+            one another, for a search whose space takes its frames from recordings.
         frames: of events: how recordings are cut into frames, "time" (the default), "count" or "window".
         window_us: of events: microseconds a frame, with frames="window".
         framing: of events: all of this and more, an `events.Framing` or its dict, in place of the three above.

@@ -176,7 +176,8 @@ class Split(keras.utils.PyDataset):
         raw = pool[chosen]
         if isinstance(augmentation, EventAugmentation):
             if augmentation != UNCHANGED_EVENTS:
-                raw = augmentation.change_raw(raw, self._fill, self._top, rng)
+                steps = getattr(pool, "steps", None)
+                raw = augmentation.change_raw(raw, self._fill, self._top, rng, steps=steps)
         elif augmentation != UNCHANGED:
             raw = augmentation.change_raw(raw, self._fill, self._top, rng, self._black)
         if self._source.input_range is None:

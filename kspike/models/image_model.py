@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import keras
 import numpy as np
@@ -11,12 +11,21 @@ from kspike._batches import is_array
 from kspike._finite import bad_rows, scaled
 from kspike._messages import shown
 from kspike._types import Images
-from kspike.config import SpikformerConfig
 from kspike.layers._parts import unquantised
 from kspike.ops import KeepsWeights, with_shape
 
 
-def check_images(images: Images, config: SpikformerConfig) -> None:
+class Shaped(Protocol):
+    """What says the shape of a model's images: a `SpikformerConfig`, or a space's `GivenFrames`."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def has_time(self) -> bool: ...
+
+
+def check_images(images: Images, config: Shaped) -> None:
     """Refuses images of another size, channel count or T, by ValueError.
 
     Keras checks this where a model is called, not where it is compiled: under jax, `predict` would go on and take what
@@ -41,7 +50,7 @@ def single(shape: tuple[int, ...]) -> str:
     return f"received one image alone, of shape {shape}: its batch axis is missing. Give images[None]."
 
 
-def read_images(name: str, images: Images, config: SpikformerConfig) -> np.ndarray:
+def read_images(name: str, images: Images, config: Shaped) -> np.ndarray:
     """Images that a number is to be formed from -> the same as a NumPy array, looked at.
 
     Args:
@@ -77,13 +86,13 @@ def as_numbers(name: str, images: Any) -> np.ndarray:
     return found
 
 
-def checked(images: Images, config: SpikformerConfig) -> Images:
+def checked(images: Images, config: Shaped) -> Images:
     """The images, of the config's shape as far as it is known; where a graph does not know it, it is held to it."""
     check_images(images, config)
     return with_shape(images, (None, *config.input_shape)) if None in images.shape[1:] else images
 
 
-def check_given(data: Any, config: SpikformerConfig) -> None:
+def check_given(data: Any, config: Shaped) -> None:
     """Looks at what `fit`, `evaluate` or `predict` is handed, before they start; batches to come are looked at then."""
     if isinstance(data, keras.utils.PyDataset):
         return
@@ -101,8 +110,8 @@ class ImageModel(KeepsWeights):
     """Goes before keras.Model among the bases of a model that takes images of one shape."""
 
     @property
-    def image_config(self) -> SpikformerConfig:
-        """The config whose `input_shape` the images have."""
+    def image_config(self) -> Shaped:
+        """What has the `input_shape` of the images."""
         raise NotImplementedError
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -21,12 +21,6 @@ _BUILT: set[tuple[SpikformerConfig, tuple[Gene, ...]]] = set()
 
 def check(space: SearchSpace) -> None:
     """Raises ValueError where a choice could not be built or could not act."""
-    base = space.base
-    if base.has_time and space.gene("timesteps") is not None:
-        raise ValueError(
-            f"timesteps cannot be a gene where the input has frames (input_shape {base.input_shape}); "
-            "leave it out: T is the number of frames."
-        )
     _check_words(space)
     for stage in range(space.stages):
         _check_widths(space, stage)

@@ -7,6 +7,7 @@ from typing import Any
 
 from kspike import _names, components
 from kspike.config import KINDS
+from kspike.space.frames import WAYS
 
 _WHOLE = {"type": "integer", "minimum": 1}
 
@@ -112,7 +113,7 @@ def schema() -> dict[str, Any]:
     Example:
         >>> from kspike.space import SearchSpace
         >>> sorted(SearchSpace.schema()["properties"])
-        ['$schema', 'base', 'description', 'genes', 'name', 'source']
+        ['$schema', 'base', 'description', 'frames_from', 'genes', 'name', 'source']
     """
     above_one, above_zero = {"type": "number", "exclusiveMinimum": 1}, {"type": "number", "exclusiveMinimum": 0}
     stage = _choices(_WHOLE, "channels of one stage")
@@ -149,6 +150,10 @@ def schema() -> dict[str, Any]:
             "source": text,
             "base": {"type": "object", "properties": _base(), "additionalProperties": False},
             "genes": {"type": "object", "properties": genes, "additionalProperties": False},
+            "frames_from": {
+                "description": "where the frames of each T come from, where timesteps is a gene of an input with time",
+                "enum": list(WAYS),
+            },
         },
         "$defs": {role: _component(role) for role in components.ROLES},
         "additionalProperties": False,

@@ -20,6 +20,7 @@ from kspike.space.checks import check
 from kspike.space.conditions import Conditions
 from kspike.space.expression import express, spread
 from kspike.space.extremes import extreme
+from kspike.space.frames import GivenFrames, given_frames
 from kspike.space.gene import BY_STAGE, NEURON_FIELDS, STAGED, Gene, Slot, settings_of
 from kspike.space.genome import Genome
 
@@ -45,6 +46,10 @@ class SearchSpace:
     a mixer without heads, tau of neurons that it lacks, stem channels of another stem) is not expressed: it reads as
     the default, and does not tell genomes apart.
 
+    Where the base's input has frames, T may be a gene if `frames_from` says how a recording reaches networks of several
+    T: "recordings" (each T framed anew) or "windows" (one framing at the largest T, frames next to each other summed).
+    Every network is then given the same `frames`, of one shape.
+
     Where `stem_channels` is no gene and the base has the default stem (D/8, D/4, D/2), the stem of each network follows
     its own width (of several stages the first's); a base with other stem channels keeps those.
 
@@ -52,6 +57,7 @@ class SearchSpace:
         base: the network whose fields hold where no gene does. Values by block must be equal in all blocks of a stage,
             or be given for its maximum depth.
         name: how the space is called, in reports and as a search's folder: letters, digits, "_", "-", "." (at most 80).
+        frames_from: "recordings" or "windows", where T is a gene of an input with time.
         **genes: choices by field, as above.
 
     Raises:
@@ -64,6 +70,7 @@ class SearchSpace:
         slots: positions of a genome: network genes first, then block genes, block by block.
         max_depths: the largest depth of every stage.
         starts: the first block slot of every stage.
+        frames: of an input with time and several T, what all networks are given; None else.
 
     Example:
         >>> import kspike
@@ -80,7 +87,14 @@ class SearchSpace:
         (24, (1, 2))
     """
 
-    def __init__(self, base: SpikformerConfig | None = None, *, name: str | None = None, **genes: Any) -> None:
+    def __init__(
+        self,
+        base: SpikformerConfig | None = None,
+        *,
+        name: str | None = None,
+        frames_from: str | None = None,
+        **genes: Any,
+    ) -> None:
         self.base = SpikformerConfig() if base is None else base
         if not isinstance(self.base, SpikformerConfig):
             raise ValueError(
@@ -99,6 +113,11 @@ class SearchSpace:
         self.cardinalities = np.array([slot.cardinality for slot in self.slots], dtype=np.int32)
         self.cardinalities.flags.writeable = False
         self.conditions = Conditions(self)
+        moving = self.base.has_time and self.gene("timesteps") is not None
+        #: Of several T over frames, what all networks are given.
+        self.frames: GivenFrames | None = given_frames(
+            frames_from, self.choices("timesteps") if moving else None, self.base.image_shape
+        )
         check(self)
 
     # -- what the space holds -----------------------------------------------------------------------------------
@@ -125,6 +144,11 @@ class SearchSpace:
         for made in (each[0] for each in choices):
             found.append(geometry.last(made.declared(settings_of(self.base, made)), found[-1]))
         return tuple(found[1:])
+
+    @property
+    def given(self) -> SpikformerConfig | GivenFrames:
+        """What every network of the space is given: its `input_shape`, and `has_time`."""
+        return self.base if self.frames is None else self.frames
 
     @property
     def max_timesteps(self) -> int:
@@ -286,7 +310,8 @@ class SearchSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain JSON values; `from_dict` gives an equal space back."""
-        return {"name": self.name, "base": self.base.to_dict(), "genes": parse.to_spec(self.genes)}
+        made = {"name": self.name, "base": self.base.to_dict(), "genes": parse.to_spec(self.genes)}
+        return made if self.frames is None else {**made, "frames_from": self.frames.way}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SearchSpace:
@@ -297,7 +322,8 @@ class SearchSpace:
         """
         storage.check_keys(data)
         name = _names.check(data["name"], "the name of a search space") if "name" in data else None
-        return cls(SpikformerConfig.from_dict(data.get("base", {})), name=name, **dict(data.get("genes", {})))
+        base, genes = SpikformerConfig.from_dict(data.get("base", {})), dict(data.get("genes", {}))
+        return cls(base, name=name, frames_from=data.get("frames_from"), **genes)
 
     def save(self, path: str | Path) -> Path:
         """Writes the space as a JSON file (written aside, then renamed: never half a file)."""

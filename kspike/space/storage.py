@@ -13,7 +13,7 @@ from kspike._registry import nearest
 from kspike._resources import published
 
 #: "$schema" says to an editor which schema the file follows.
-KEYS = ("name", "description", "source", "base", "genes", "$schema")
+KEYS = ("name", "description", "source", "base", "genes", "frames_from", "$schema")
 #: A space is a page of text; anything larger is not one, and is refused before it is parsed.
 LARGEST = 1_000_000
 

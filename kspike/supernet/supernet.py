@@ -20,7 +20,7 @@ from kspike.config import SpikformerConfig
 from kspike.layers._state import KEY, layer_state, restore
 from kspike.layers.initializers import undrawn
 from kspike.models import Spikformer
-from kspike.models.image_model import ImageModel, checked, read_images
+from kspike.models.image_model import ImageModel, Shaped, checked, read_images
 from kspike.models.parts import infer, largest
 from kspike.models.spikformer import END, policy_at_the_end
 from kspike.ops import jit
@@ -29,6 +29,7 @@ from kspike.supernet import sampling as policies
 from kspike.supernet.blocks import ElasticBlock, place_of
 from kspike.supernet.elastic import ElasticDense, ElasticNorm, Statistics
 from kspike.supernet.extraction import copy_weights
+from kspike.supernet.frames import seen
 from kspike.supernet.made import check_made
 from kspike.supernet.places import ElasticComponent, Pass, through
 from kspike.supernet.view import MaskedView, SlicedView, View, largest_sizes, word_choices
@@ -64,7 +65,9 @@ class Supernet(ImageModel, keras.Model):
         ValueError: a component whose weights are not those of its parts, or whose forward gives another shape than it
             takes; or an argument that does not fit.
 
-    Input shape: as the space's base. Output shape: logits `(batch, num_classes)`.
+    Input shape: as the space's base, or, of several T over frames, as `space.frames`.
+
+    Output shape: logits `(batch, num_classes)`.
 
     Example: see docs/examples/supernet.py.
     """
@@ -139,7 +142,7 @@ class Supernet(ImageModel, keras.Model):
     # -- the forward pass ---------------------------------------------------------------------------------------
 
     def call(self, inputs: Images, training: bool | None = None) -> Logits:
-        inputs = checked(inputs, self.space.base)
+        inputs = checked(inputs, self.space.given)
         if self._forced is not None:
             return self._forward(inputs, self._active_view(), self._forced)
         if training:
@@ -184,6 +187,8 @@ class Supernet(ImageModel, keras.Model):
     def _forward(self, x: Images, view: View, statistics: Statistics) -> Logits:
         if self.repeats:
             x = ops.repeat(ops.expand_dims(x, 1), view.timesteps, axis=1)
+        elif self.space.frames is not None:
+            x = seen(x, self.space.frames, view)
         if view.time_mask is not None:  # nothing of the inactive steps is seen, counted or charged
             x = x * ops.cast(ops.reshape(view.time_mask, (1, -1, 1, 1, 1)), x.dtype)
         given = Pass(view, statistics)
@@ -232,9 +237,9 @@ class Supernet(ImageModel, keras.Model):
         return self._genome
 
     @property
-    def image_config(self) -> SpikformerConfig:
-        """The space's base: every network of it takes the same images."""
-        return self.space.base
+    def image_config(self) -> Shaped:
+        """What says the shape of the images: every network of the space takes the same."""
+        return self.space.given
 
     @property
     def config(self) -> SpikformerConfig:
@@ -296,7 +301,7 @@ class Supernet(ImageModel, keras.Model):
         check_count(batches)
         data = unaugmented(data)
         for images in whole_arrays(data)[:1]:  # the user's own, not slices of them
-            read_images("calibration", images, self.space.base)
+            read_images("calibration", images, self.space.given)
         before = self.statistics()
         try:
             self._calibrate(data, batches)
@@ -310,7 +315,7 @@ class Supernet(ImageModel, keras.Model):
         done = 0
         for batch in itertools.islice(batches_of(data), batches):
             images = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
-            images = read_images("calibration", images, self.space.base)
+            images = read_images("calibration", images, self.space.given)
             done += 1
             self._calibration(ops.convert_to_tensor(images), np.float32(1.0 / done))
         if not done:

@@ -67,7 +67,7 @@ class SubnetValidation(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Refuses validation images of another shape, integers, NaN and infinity, before the first step."""
-        read_images("validation", self.images, self.model.space.base)
+        read_images("validation", self.images, self.model.space.given)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         space = self.model.space

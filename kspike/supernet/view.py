@@ -97,6 +97,10 @@ class MaskedView:
         if space.gene("timesteps") is not None:
             self.time_mask = self._extent([space.choices("timesteps")], [space.position("timesteps")]).ones
 
+    def of_timesteps(self, table: Annotated[np.ndarray, "choices ..."]) -> Annotated[Array, "..."]:
+        """The row of a table by choices of T that is the genome's."""
+        return self._pick(table, [self.space.position("timesteps")])
+
     def _pick(self, table: Annotated[Array, "*slots ..."], slots: Sequence[int | None]) -> Annotated[Array, "..."]:
         """Looks a table up by the genome; slots that the space does not have are single entries of the table."""
         x: Any = ops.convert_to_tensor(table)

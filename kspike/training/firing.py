@@ -27,7 +27,7 @@ class FiringRates(keras.callbacks.Callback):
             validation images, not the test's.
         images: how many of them at most, the first ones; None for all.
         every: epochs from one measurement to the next.
-        convention: how `energy_mj` is charged.
+        convention: how `energy_mj` is charged; one that charges no energy logs none.
         layers: whether each layer has a curve of its own.
 
     Raises:
@@ -63,7 +63,9 @@ class FiringRates(keras.callbacks.Callback):
         if (epoch + 1) % self.every:
             return
         self.report = measure(self.model, self.data, self.convention, progress=False, images=self.images)
-        found = {"firing_rate": self.report.firing_rate, "energy_mj": self.report.energy_mj}
+        found = {"firing_rate": self.report.firing_rate}
+        if not self.convention.free:
+            found["energy_mj"] = self.report.energy_mj
         if self.layers:
             found |= {f"firing_rate/{row.name}": row.rate for row in self.report.neurons}
         if logs is not None:

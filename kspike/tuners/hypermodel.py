@@ -136,3 +136,16 @@ class SpikformerHyperModel(keras_tuner.HyperModel):
             metrics=["accuracy"],
         )
         return model
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """As KerasTuner's.
+
+        Raises:
+            ValueError: T is a gene over frames: KerasTuner's tuners hand all networks the same batches.
+        """
+        if self.space.frames is not None:
+            raise ValueError(
+                "Networks of several T take frames of several shapes, and KerasTuner's own tuners give all the same: "
+                "use EvolutionSearch or ZeroCostSearch, or a space without timesteps as a gene."
+            )
+        return super().fit(hp, model, *args, **kwargs)

@@ -224,10 +224,10 @@ def _energy(report: Any) -> dict:
 def check_convention(convention: str | None) -> None:
     """Raises ValueError for a convention that is unknown, or charges no energy, before anything is measured."""
     from kspike import cost
-    from kspike.cost.conventions.base import get
+    from kspike.cost.conventions.base import charging
 
     known = list(cost.conventions())
     if convention is not None and convention not in known:
         raise ValueError(f"Expected a convention out of {', '.join(known)}; received {convention!r}.")
-    if convention is not None and get(convention).free:
-        raise ValueError(f"The convention {convention!r} counts operations; a card needs one that charges energy.")
+    if convention is not None:
+        charging(convention, "a card")

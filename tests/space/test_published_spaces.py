@@ -105,6 +105,9 @@ WRITTEN_DOWN = {
     "kspike_mixers_c10": ("39c902b93008c321", "9c24fd62e9 fc49800c13 ac7efc6030"),
     "kspike_mixers_c10_16": ("94133116b19f130d", "bf364ec381 231694bcba f876b9867a"),
     "kspike_mixers_dvs": ("144941d293395192", "fb522b2619 db7e77dfbb 4ce4f9e67e"),
+    # written down when T was a gene over frames
+    "kspike_gesture": ("f4e4ad53a8f74528", "22f7fb3c6b 9c20d40a4b fabba1bd56"),
+    "kspike_nmnist": ("fc3b05f7f60db3ab", "d53465c52d e54eb44290 b030c09ecd"),
     "kspike_c10_small": ("231bf21f796873c6", "8761643f3b 6256cdbf1f 2d60cd68e2"),
 }
 

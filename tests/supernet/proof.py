@@ -42,10 +42,11 @@ def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
         genes["stem_channels"] = [sorted({c // 4 for c in stage}) for stage in genes["stem_channels"]]
     if "depth" in genes:
         genes["depth"] = sorted({min(depth, most) for depth in genes["depth"]})
+    side, steps, more = _shrunk_frames(space, genes)
     config = SpikformerConfig(
-        input_shape=(*(min(16, side) for side in base.input_shape[:2]), base.input_shape[2]),
+        input_shape=(*side, *(min(16, n) for n in base.image_shape[:2]), base.image_shape[2]),
         num_classes=base.num_classes,
-        timesteps=base.timesteps,
+        timesteps=steps,
         embed_dim=base.embed_dim // by,
         depth=min(base.depth, most),
         num_heads=base.num_heads[0] // 2,
@@ -54,7 +55,19 @@ def shrunk(space: SearchSpace, most: int = 3) -> SearchSpace:
         residual=base.residual,
         neuron=base.neuron,
     )
-    return SearchSpace(config, name=space.name, **genes)
+    return SearchSpace(config, name=space.name, **genes, **more)
+
+
+def _shrunk_frames(space: SearchSpace, genes: dict[str, Any]) -> tuple[tuple[int, ...], int, dict[str, Any]]:
+    """The time axis of an input of frames, T, and where frames are from; T of frames at a quarter."""
+    base = space.base
+    if not base.has_time:
+        return (), base.timesteps, {}
+    steps = min(4, base.timesteps)
+    if space.frames is None:
+        return (steps,), steps, {}
+    genes["timesteps"] = sorted({max(1, t // 4) for t in genes["timesteps"]})
+    return (steps,), steps, {"frames_from": space.frames.way}
 
 
 def _shrunk_stages(space: SearchSpace, most: int) -> SearchSpace:
@@ -66,19 +79,19 @@ def _shrunk_stages(space: SearchSpace, most: int) -> SearchSpace:
     if "num_heads" in genes:
         genes["num_heads"] = sorted({heads // 2 for heads in genes["num_heads"]})
     side, steps = min(16, base.image_shape[0]), min(4, base.timesteps)
-    shape = (side, side, base.image_shape[2])
+    time, _, more = _shrunk_frames(space, genes)
     small = base.replace(
-        input_shape=(steps, *shape) if base.has_time else shape, timesteps=steps, num_heads=4,
+        input_shape=(*time, side, side, base.image_shape[2]), timesteps=steps, num_heads=4,
         embed_dim=tuple(map(narrow, base.widths)), depth=tuple(min(depth, most - 1) for depth in base.depths),
     )  # fmt: skip
-    return SearchSpace(small, name=space.name, **genes)
+    return SearchSpace(small, name=space.name, **genes, **more)
 
 
 def images_of(space: SearchSpace, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Random images and labels."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % space.base.num_classes
-    images = rng.normal(0.3, 1.0, (n, *space.base.input_shape))
+    images = rng.normal(0.3, 1.0, (n, *space.given.input_shape))
     if space.base.head != "mean":  # a neuron over the mean of all tokens tells images apart by more than their noise
         each = (n, *[1] * len(space.base.input_shape[:-1]), space.base.input_shape[-1])
         images = images * rng.uniform(0.2, 2.0, each) + rng.normal(0.0, 1.0, each)
@@ -118,9 +131,12 @@ def compare(supernet: Supernet, genome: Genome, images: np.ndarray) -> dict[str,
     supernet.calibrate([images])
     alone = supernet.extract()
     assert alone.config == genome.to_config()
-    inside, outside = supernet.predict(images, verbose=0), alone.predict(images, verbose=0)
+    frames = supernet.space.frames
+    own = images if frames is None else frames.of(images, alone.config.timesteps)
+    inside, outside = supernet.predict(images, verbose=0), alone.predict(own, verbose=0)
     difference = np.abs(inside - outside).max(axis=1)
-    spikes = sum(explain(supernet, alone, images[at : at + 1]) for at in np.flatnonzero(difference > 1e-5))
+    each = [slice(at, at + 1) for at in np.flatnonzero(difference > 1e-5)]
+    spikes = sum(explain(supernet, alone, images[at], own[at]) for at in each)
     spread = float(np.abs(inside - inside[:1]).max())
     return {
         "images": len(images),
@@ -142,10 +158,13 @@ def allowed(rows: list[dict[str, float]], ordered: bool = False) -> float:
     return max(1.0, sum(each))
 
 
-def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray) -> bool:
-    """Whether a neuron fires differently; asserts that the first one's potential is near its threshold."""
+def explain(supernet: Supernet, alone: keras.Model, image: np.ndarray, own: np.ndarray | None = None) -> bool:
+    """Whether a neuron fires differently; asserts that the first one's potential is near its threshold.
+
+    `own` is the image as the network taken out sees it, where that is another: of frames, its own T of them.
+    """
     names = neurons(alone)
-    _, lone = traced(alone, {name: layer for name, (layer, _) in names.items()}, image)
+    _, lone = traced(alone, {name: layer for name, (layer, _) in names.items()}, image if own is None else own)
     with listening(supernet, list(names)) as inside, uncompiled(supernet):
         _, shared = traced(supernet, inside, image)
     for name, (layer, part) in names.items():

@@ -19,8 +19,9 @@ from tests.helpers import BACKEND, traced
 from tests.supernet import proof
 
 TORCH = BACKEND == "torch"
-#: Those with stages are proved in test_stages.py.
-NAMES = [name for name in SearchSpace.names() if not name.startswith("kspike_mixers")]
+#: Those with stages, and those of events, are proved in test_stages.py.
+ELSEWHERE = ("kspike_mixers", "kspike_nmnist", "kspike_gesture")
+NAMES = [name for name in SearchSpace.names() if not name.startswith(ELSEWHERE)]
 #: Between them: both shortcuts and neurons, genes of width, stem, depth, T, heads, ratio, tau and threshold by kind.
 FEW = ("autost_tiny", "kspike_c10_16")
 #: Spaces whose genes are tried one by one in `make test`.

@@ -39,6 +39,11 @@ PUBLISHED = [
     for name in ("kspike_mixers_c10_16", "kspike_mixers_c10", "kspike_mixers_dvs")
     for masked in FORMS
 ]
+PUBLISHED += [
+    pytest.param(name, masked, marks=pytest.mark.proof)
+    for name in ("kspike_nmnist", "kspike_gesture")
+    for masked in FORMS
+]
 
 
 @functools.lru_cache(maxsize=2)

@@ -84,6 +84,19 @@ class Convention:
         """Whether it counts operations and charges no energy."""
         return not self.mac_pj and not self.ac_pj
 
+    @property
+    def integers(self) -> str:
+        """How it charges an integer above 1 that arrives at a product, a count of events or a residual, in words."""
+
+        def adds(largest: float) -> bool:
+            return self.accumulates(Activity("", "dense", dense=1, rate=1.0, counts=True, largest=largest))
+
+        if not adds(2.0):
+            return "multiplied: one makes the whole product multiply-accumulates"
+        if adds(math.inf):
+            return "added: a count of k is k accumulations of each weight"
+        return f"added up to {self.largest_count:g}, k accumulations a count of k; where one is larger, multiplied"
+
 
 def _check(convention: Convention) -> None:
     if not isinstance(convention, Convention):
@@ -125,3 +138,15 @@ def get(convention: str | Convention) -> Convention:
         ValueError: an unknown name; says the known ones and the nearest.
     """
     return convention if isinstance(convention, Convention) else _REGISTRY.find(convention)
+
+
+def charging(convention: str | Convention, what: str) -> Convention:
+    """Finds a convention that charges energy, for `what` needs joules.
+
+    Raises:
+        ValueError: an unknown name, or a convention that counts operations alone.
+    """
+    found = get(convention)
+    if found.free:
+        raise ValueError(f"The convention {found.name!r} counts operations; {what} needs one that charges energy.")
+    return found

@@ -128,6 +128,12 @@ class NeuroBench(Convention):
             return activity.spiking + none, activity.touched - activity.spiking + none
         return (activity.touched, none) if self.accumulates(activity) else (none, activity.touched)
 
+    @property
+    def integers(self) -> str:
+        """How it counts an integer above 1 that arrives at a product, in words."""
+        where = "in that batch" if self.per_call else "in all images"
+        return f"multiplied: one makes all effective operations of the layer {where} multiply-accumulates"
+
     def dense(self, activity: Activity) -> Any:
         """All pairs that meet, padding left out."""
         return 0 if activity.attention is not None else activity.geometry.reach

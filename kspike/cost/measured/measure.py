@@ -109,8 +109,9 @@ def measured(
     check_count(images, "images")
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
-    name = model.name
+    name, frames, seen = model.name, getattr(getattr(model, "space", None), "frames", None), 0
     if is_supernet(model) and (not model.read_directly or leveled(model) is not None):
+        seen = model.config.timesteps
         model = model.extract()  # its active network: the layers of what was not chosen do not run
     model, each = in_binary_steps(model)
     probe = probe_of(model)
@@ -121,6 +122,8 @@ def measured(
     answers = Answers(getattr(model, "include_top", True) is False, given)
     with _bar(image_batches.count(data, batches, images), progress) as advance:
         for batch, labels, n in image_batches.batches(data, shape, batches, images, whole=compiles()):
+            if frames is not None and seen:  # those of all T were given: the network taken out sees its own
+                batch = frames.of(batch, seen)
             logits: list[Any] = []
             for part in [batch] if compiles() or config is None else chunks(config, model.compute_dtype, batch):
                 steps = part if probe.static or each == 1 else np.repeat(part, each, axis=1)
@@ -162,7 +165,7 @@ def _parameters(model: keras.Model, closed: ClosedForm | None) -> int:
 def _input_shape(model: keras.Model) -> tuple[int | None, ...]:
     config = config_of(model)
     if config is not None:
-        return (None, *config.input_shape)
+        return (None, *getattr(model, "image_config", config).input_shape)
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or not all(n is None or isinstance(n, int) for n in shape):
         raise ValueError(

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def charts(reports: tuple[EnergyData, ...]) -> list[Chart]:
-    """Accuracy by step, energy by step, and accuracy against energy; nothing for networks of one step."""
+    """Accuracy by step, energy by step, and accuracy against energy; nothing for networks of one step.
+
+    A convention that charges no energy has accuracy alone.
+    """
     if all(report.timesteps < 2 for report in reports):
         return []
     unit = joules(max(report.energy_mj for report in reports))[1]
@@ -46,6 +49,8 @@ def charts(reports: tuple[EnergyData, ...]) -> list[Chart]:
     by_step, traded = series(step, accuracy), series(energy, accuracy, marked=True)
     if any(each.points for each in by_step):
         found.append(chart("Accuracy, %", "time steps", by_step, whole=True, most=100))
+    if any(report.convention.free for report in reports):
+        return found
     found.append(chart(f"Energy of an image, {unit}", "time steps", series(step, energy), from_zero="y", whole=True))
     if any(len(each.points) > 1 for each in traded):
         title = "Accuracy, % (points: time steps)"

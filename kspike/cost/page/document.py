@@ -27,10 +27,11 @@ def as_page(report: EnergyData, beside: EnergyData | None = None) -> str:
             f"{first.model} was charged by {first.convention.name!r}, {last.model} by {last.convention.name!r}: "
             "energies of two conventions do not compare. Measure both with the same convention=."
         )
-    largest = max((row.energy_uj for each in reports for row in each.rows), default=0.0)
+    largest = max((bars.charged(each, row) for each in reports for row in each.rows), default=0.0)
+    free = first.convention.free
     return render(
         "energy.html",
-        title=f"Energy of {' and '.join(each.model for each in reports)}",
+        title=f"{'Operations' if free else 'Energy'} of {' and '.join(each.model for each in reports)}",
         facts=["All figures are for one image and all its time steps, the mean over the images measured."],
         layout="one" if beside is None else "two",
         models=[_model(each, colour, largest) for each, colour in zip(reports, COLOURS, strict=False)],
@@ -40,6 +41,8 @@ def as_page(report: EnergyData, beside: EnergyData | None = None) -> str:
         raster_neurons=RASTER,
         charts=curves.charts(reports),
         convention=first.convention,
+        charged="operations" if free else "energy",
+        unit="operations" if free else "µJ",
     )
 
 

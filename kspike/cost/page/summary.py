@@ -35,8 +35,9 @@ class Tile:
 
 def tiles(reports: tuple[EnergyData, ...]) -> list[Tile]:
     """Tiles; with two models the second's figure below the first's, and how many times it is."""
+    charging = tuple(each for each in reports if not each.convention.free)
     found = [
-        _tile("energy an image", reports, _energy, _interval, lambda r: r.energy_mj),
+        _tile("energy an image", charging, _energy, _interval, lambda r: r.energy_mj),
         _tile("accuracy", reports, _accuracy, lambda r: f"{r.images:,} images"),
         _tile("accumulations", reports, lambda r: (quantity(r.total("ac")), ""), _sparse, lambda r: r.total("ac")),
         _tile(
@@ -49,7 +50,7 @@ def tiles(reports: tuple[EnergyData, ...]) -> list[Tile]:
         ),
         _tile("parameters", reports, lambda r: (quantity(r.parameters), ""), lambda r: f"{r.parameters:,}",
               lambda r: r.parameters),
-        _tile("ANN twin, float32", reports, _twin, _in_int8, lambda r: r.ann.float32_mj),
+        _tile("ANN twin, float32", charging, _twin, _in_int8, lambda r: r.ann.float32_mj),
     ]  # fmt: skip
     return [tile for tile in found if tile.figures]
 

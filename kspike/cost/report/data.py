@@ -15,6 +15,8 @@ from kspike.cost.measured.products import ProductActivity
 from kspike.cost.report.rows import EnergyRow, NeuronRow, interval
 
 KINDS = ("ac", "mac", "dense", "syops")
+#: Fields of rows and readings that hold joules.
+ENERGIES = ("energy_uj", "energy_low_uj", "energy_high_uj", "energies_uj", "energy_mj")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,29 +106,39 @@ class EnergyData:
         return tuple(row.name for row in self.neurons if row.saturated)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values (without the raster and the image)."""
+        """The report as plain JSON values (without the raster and the image).
+
+        Energies are None where the convention counts operations and charges none: no zero that reads as joules.
+        """
         low, high = self.energy_interval_mj
+        free = self.convention.free
+
+        def rows(each: Any) -> list[dict[str, Any]]:
+            found = [_plain(dataclasses.asdict(row)) for row in each]
+            return [{k: None if free and k in ENERGIES else v for k, v in row.items()} for row in found]
+
         return {
             "model": self.model,
             "convention": {
-                f.name: _plain(getattr(self.convention, f.name)) for f in dataclasses.fields(self.convention)
+                **{f.name: _plain(getattr(self.convention, f.name)) for f in dataclasses.fields(self.convention)},
+                "integers": self.convention.integers,
             },
             "images": self.images,
             "timesteps": self.timesteps,
             "parameters": self.parameters,
             "accuracy": self.accuracy,
             "firing_rate": self.firing_rate,
-            "energy_mj": self.energy_mj,
-            "energy_std_mj": self.energy_std_mj,
-            "energy_interval_mj": [low, high],
+            "energy_mj": None if free else self.energy_mj,
+            "energy_std_mj": None if free else self.energy_std_mj,
+            "energy_interval_mj": None if free else [low, high],
             "ann_twin": {"macs": self.ann.macs, **{f"{name}_mj": mj for name, mj in self.ann.energies_mj.items()}},
             "total": {kind: self.total(kind) for kind in KINDS},
-            "rows": [_plain(dataclasses.asdict(row)) for row in self.rows],
+            "rows": rows(self.rows),
             "neurons": [
                 {f.name: _plain(getattr(row, f.name)) for f in dataclasses.fields(row) if f.name != "raster"}
                 for row in self.neurons
             ],
-            "readings": [dataclasses.asdict(reading) for reading in self.readings],
+            "readings": rows(self.readings),
             "silent": list(self.silent),
             "saturated": list(self.saturated),
             "notes": list(self.notes),

@@ -54,5 +54,5 @@ def advice(report: EnergyData) -> tuple[str, ...]:
     """One sentence for each problem that the numbers show, with what to try; then what was not counted."""
     out = [str(finding) for finding in findings(report)]
     if report.convention.free:
-        out.append(f"Convention {report.convention.name!r} counts operations and knows no energy: all joules are 0.")
+        out.append(f"Convention {report.convention.name!r} counts operations and knows no energy: no joules are shown.")
     return (*out, *report.notes)

@@ -11,7 +11,7 @@ from kspike._csv import as_csv
 from kspike._files import write_text
 from kspike.cost.conventions.base import Convention, get
 from kspike.cost.measured.anytime import recharged
-from kspike.cost.report.data import EnergyData
+from kspike.cost.report.data import ENERGIES, EnergyData
 from kspike.cost.report.findings import advice
 from kspike.cost.report.rows import EnergyRow, product_rows, spread
 
@@ -50,9 +50,13 @@ class EnergyReport(EnergyData):
         return write_text(path, json.dumps(self.to_dict(), indent=2) + "\n")
 
     def to_csv(self, path: str | Path, beside: EnergyReport | None = None) -> Path:
-        """Writes one line a product (atomically); with another report, its lines too, and the model as first column."""
+        """Writes one line a product (atomically); with another report, its lines too, and the model as first column.
+
+        A convention that charges no energy has no columns of energy.
+        """
         reports = (self,) if beside is None else (self, beside)
-        columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in ("rates", "energies_uj")]
+        left_out = {"rates", "energies_uj", *(ENERGIES if all(r.convention.free for r in reports) else ())}
+        columns = [f.name for f in dataclasses.fields(EnergyRow) if f.name not in left_out]
         steps = max((len(row.rates) for report in reports for row in report.rows), default=0)
         lines: list[list[Any]] = [[*(["model"] if beside else []), *columns, *(f"rate_{t}" for t in range(steps))]]
         for report in reports:

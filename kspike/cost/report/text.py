@@ -47,16 +47,14 @@ def as_text(report: EnergyData) -> str:
     out = io.StringIO()
     console = Console(file=out, width=WIDTH, highlight=False)
     console.print(_table(report))
-    low, high = report.energy_interval_mj
     ac, mac, dense = (quantity(report.total(kind)) for kind in ("ac", "mac", "dense"))
     lines = (
-        f"{report.energy_mj:.6g} mJ an image, T={report.timesteps} "
-        f"(mean of {report.images:,} images, 95 % interval {low:.6g} to {high:.6g})",
+        _energy(report),
         *_readings(report),
         f"{ac} accumulations, {mac} multiply-accumulates, of {dense} dense; {report.parameters:,} parameters",
-        f"ANN twin: {quantity(report.ann.macs)} multiply-accumulates, {report.ann.float32_mj:.6g} mJ in float32, "
-        f"{report.ann.int8_mj:.6g} mJ in int8",
+        f"ANN twin: {quantity(report.ann.macs)} multiply-accumulates{_twin(report)}",
         f"Convention {report.convention.name!r}: {report.convention.source}",
+        f"An integer above 1 is {report.convention.integers}.",
         *advice(report),
     )
     for line in lines:
@@ -64,18 +62,38 @@ def as_text(report: EnergyData) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
+def _energy(report: EnergyData) -> str:
+    """Joules with their interval; a convention that charges none has operations alone."""
+    if report.convention.free:
+        return f"Operations of an image, T={report.timesteps} (mean of {report.images:,} images)"
+    low, high = report.energy_interval_mj
+    return (
+        f"{report.energy_mj:.6g} mJ an image, T={report.timesteps} "
+        f"(mean of {report.images:,} images, 95 % interval {low:.6g} to {high:.6g})"
+    )
+
+
+def _twin(report: EnergyData) -> str:
+    if report.convention.free:
+        return ""
+    return f", {report.ann.float32_mj:.6g} mJ in float32, {report.ann.int8_mj:.6g} mJ in int8"
+
+
 def _table(report: EnergyData) -> Table:
-    table = Table(box=None, pad_edge=False, title=Text(f"Energy of {report.model}, one image"), title_justify="left")
+    free = report.convention.free
+    title = f"{'Operations' if free else 'Energy'} of {report.model}, one image"
+    table = Table(box=None, pad_edge=False, title=Text(title), title_justify="left")
     marked = any(row.silent or row.saturated for row in report.rows)
     table.add_column("layer")
-    for column in ("rate", "dense", "MACs", "ACs", "µJ", "%"):
+    for column in ("rate", "dense", "MACs", "ACs", *(() if free else ("µJ", "%"))):
         table.add_column(column, justify="right")
     if marked:
         table.add_column("")
     whole = report.energy_mj * 1e3
     for row in report.rows:
         share = 100 * row.energy_uj / whole if whole else 0.0
-        numbers = [quantity(row.dense), quantity(row.macs), quantity(row.acs), energy(row.energy_uj), f"{share:.1f}"]
+        numbers = [quantity(row.dense), quantity(row.macs), quantity(row.acs)]
+        numbers += [] if free else [energy(row.energy_uj), f"{share:.1f}"]
         # a mean of real values is no firing rate
         rate = "silent" if row.silent else "real" if row.macs and not row.acs else f"{row.rate:.4f}"
         mark = "nothing arrives" if row.silent else "saturated input" if row.saturated else ""
@@ -88,7 +106,8 @@ def _readings(report: EnergyData) -> list[str]:
     lines = [] if report.accuracy is None else [f"{100 * report.accuracy:.2f} % of the images classified as labelled"]
     early = [r for r in report.readings[:-1] if r.accuracy is not None]
     if early:
-        parts = (f"t={r.step}: {100 * r.accuracy:.2f} %, {r.energy_mj:.4g} mJ" for r in early)  # type: ignore[operator]
+        joules = "" if report.convention.free else ", {:.4g} mJ"
+        parts = (f"t={r.step}: {100 * r.accuracy:.2f} %{joules.format(r.energy_mj)}" for r in early)  # type: ignore[operator]
         lines.append(f"Read after fewer steps (running mean of the logits): {'; '.join(parts)}")
     return lines
 
@@ -99,7 +118,7 @@ def as_comparison(first: EnergyData, second: EnergyData) -> str:
     for column in ("", first.model, second.model, "times"):
         table.add_column(Text(column), justify="left" if not column else "right")
     lines: tuple[tuple[str, Callable[[Any], Any], Callable[[Any], str]], ...] = (
-        ("energy, mJ", lambda r: r.energy_mj, lambda v: f"{v:.6g}"),
+        ("energy, mJ", lambda r: None if r.convention.free else r.energy_mj, lambda v: f"{v:.6g}"),
         ("accuracy, %", lambda r: None if r.accuracy is None else 100 * r.accuracy, lambda v: f"{v:.2f}"),
         ("accumulations", lambda r: r.total("ac"), quantity),
         ("multiply-accumulates", lambda r: r.total("mac"), quantity),

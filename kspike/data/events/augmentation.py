@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -128,10 +128,13 @@ class EventAugmentation:
             kept &= rng.random(len(out)) >= change.rate
         return out if kept.all() else out.chosen(kept)
 
-    def of_frames(self, frames: Array, rng: np.random.Generator) -> Array:
-        """Changes the frames (timesteps, height, width, channels) of one recording; those given stay as they were."""
+    def of_frames(self, frames: Array, rng: np.random.Generator, steps: Sequence[int] | None = None) -> Array:
+        """Changes the frames (timesteps, height, width, channels) of one recording; those given stay as they were.
+
+        `steps` says how many frames each of several framings behind one another has; the same change is made to all.
+        """
         change = self.draw(rng)
-        steps, height, width = frames.shape[:3]
+        height, width = frames.shape[1:3]
         if change.mirrored:
             frames = frames[:, :, ::-1]
         frames = _shifted(frames, round(change.down * height), round(change.right * width))
@@ -139,7 +142,7 @@ class EventAugmentation:
             if rectangle is not None:
                 frames[(slice(None), *_pixels(rectangle, height, width))] = 0
         if change.length:
-            middle = (np.arange(steps) + 0.5) / steps
+            middle = np.concatenate([(np.arange(t) + 0.5) / t for t in steps or frames.shape[:1]])
             frames[(middle >= change.start) & (middle < change.start + change.length)] = 0
         if change.rate:
             places = np.flatnonzero(frames)
@@ -153,11 +156,19 @@ class EventAugmentation:
 
     # As kspike.data.Augmentation is called by a split.
 
-    def change_raw(self, images: Array, mean: Array, top: Any, rng: np.random.Generator, black: Any = None) -> Array:
+    def change_raw(
+        self,
+        images: Array,
+        mean: Array,
+        top: Any,
+        rng: np.random.Generator,
+        black: Any = None,
+        steps: Sequence[int] | None = None,
+    ) -> Array:
         """Changes a batch of frames; events that were changed before framing are left as they are."""
         if self.before_framing or self == UNCHANGED:
             return images
-        return np.stack([self.of_frames(one, rng) for one in images])
+        return np.stack([self.of_frames(one, rng, steps) for one in images])
 
     def change_normalized(
         self, images: Array, labels: Array, epoch: int, rng: np.random.Generator, mean: Any = 0.0

@@ -28,7 +28,8 @@ class Framing:
     false).
 
     Args:
-        timesteps: number of frames, T.
+        timesteps: number of frames, T; several, rising, make the frames of each T behind one another, as a search over
+            T takes them (`kspike.space.SearchSpace(frames_from="recordings")`).
         by: "time", "count" or "window" (`kspike.events.to_frames`).
         window_us: microseconds a frame, with by="window".
         hot_pixels: removes pixels that fire more than so many times as often as the busiest hundredth; None keeps all.
@@ -41,7 +42,7 @@ class Framing:
         voxels: T moments, each event shared between the two nearest, ON minus OFF: one channel (`voxel_grid`).
     """
 
-    timesteps: int | None = None
+    timesteps: int | tuple[int, ...] | None = None
     by: str = "time"
     window_us: int | None = None
     hot_pixels: float | None = None
@@ -57,9 +58,13 @@ class Framing:
         for name in ("crop", "size"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, mending.sensor_size(getattr(self, name), f"Framing: {name}"))
-        for name, value in zip(
-            ("by", "timesteps", "window_us"), frames.checked(self.by, self.timesteps, self.window_us), strict=True
-        ):
+        steps = tuple(self.timesteps) if isinstance(self.timesteps, (list, tuple)) else (self.timesteps,)
+        several = [whole("timesteps", number, 1) for number in steps] if len(steps) != 1 else [1]
+        if not several or several != sorted(set(several)):
+            raise ValueError(f"timesteps: expected one number or several, rising; received {self.timesteps!r}.")
+        for number in steps:
+            by, _, window = frames.checked(self.by, number, self.window_us)
+        for name, value in (("by", by), ("timesteps", steps if steps[1:] else steps[0]), ("window_us", window)):
             object.__setattr__(self, name, value)
         for name in ("binary", "log", "voxels"):
             if not isinstance(getattr(self, name), bool):
@@ -107,7 +112,14 @@ class Framing:
                     f"Framing: {name} expected at most {tuple(outer)} pixels (height, width); received {inner}."
                 )
         height, width = self.size or before
-        return self.timesteps, height, width, 1 if self.voxels else 2
+        return sum(self.steps), height, width, 1 if self.voxels else 2
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Every T of which frames are made; empty where the recording's length decides."""
+        if self.timesteps is None:
+            return ()
+        return self.timesteps if isinstance(self.timesteps, tuple) else (self.timesteps,)
 
     def frames(self, recording: Recording) -> Array:
         """A recording -> its frames: int32 counts, or float32 where they are no counts."""
@@ -120,15 +132,17 @@ class Framing:
         area = self.size is not None and self.resize == "area" and self.size != recording.sensor_size
         if self.size is not None and not area:
             recording = filters.resize(recording, self.size)
-        if self.voxels:
-            made = frames.voxel_grid(recording, self.timesteps or 1)
-        else:
-            made = frames.to_frames(recording, self.timesteps, self.by, self.window_us)
+        made = np.concatenate([self._cut(recording, t) for t in self.steps or (None,)])
         if area:
             made = by_area(made, self.size)  # type: ignore[arg-type]
         if self.binary:
             return (made > 0).astype(np.int32)
         return np.log1p(made, dtype=np.float32) if self.log else made
+
+    def _cut(self, recording: Recording, timesteps: int | None) -> Array:
+        if self.voxels:
+            return frames.voxel_grid(recording, timesteps or 1)
+        return frames.to_frames(recording, timesteps, self.by, self.window_us)
 
 
 def by_area(made: Array, size: tuple[int, int]) -> Array:
@@ -144,7 +158,7 @@ def by_area(made: Array, size: tuple[int, int]) -> Array:
 
 def as_framing(
     framing: Framing | Mapping[str, Any] | None,
-    timesteps: int | None,
+    timesteps: int | tuple[int, ...] | None,
     by: str | None,
     window_us: int | None,
     size: tuple[int, int] | None,

@@ -47,6 +47,8 @@ class PackedFrames:
         self.shape, self.dtype, self.ndim = shape, np.dtype(np.float32), len(shape)
         self._offsets, self._index, self._values = offsets, index, values
         self._opened, self._framing, self.groups = opened, framing, groups
+        #: T of the frames that stand behind one another; one but for a search over T.
+        self.steps = (framing.steps if framing is not None else ()) or shape[1:2]
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kspike._files import expanded
-from kspike.data import loading, tfds_errors
+from kspike.data import event_loading, loading, tfds_errors
 from kspike.data.dataset import Dataset
 from kspike.data.own import labels as naming
 from kspike.data.own.arrays import from_arrays
@@ -66,7 +66,7 @@ def is_own(text: str | os.PathLike[str]) -> bool:
         return True
     if text.endswith(".npz") or text.startswith(("/", "./", "../", "~")) or os.sep in text and os.path.exists(text):
         return True
-    return os.path.isdir(text) and not tfds_errors.is_known(text)
+    return os.path.isdir(text) and text not in event_loading.names() and not tfds_errors.is_known(text)
 
 
 def _from_file(path: Path, options: dict[str, Any]) -> Dataset:

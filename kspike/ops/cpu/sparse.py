@@ -55,17 +55,26 @@ def _product_rows(x, inputs, weights, bias, outputs, out, bounds, first_chunk, l
 
 @compiled
 def _window_segments(y, x, first, last, width, size, inputs, outputs, indptr, segments):
-    """The segments of the sum at a pixel: the nonzeros of the pixels in its window, in image rows first to last."""
+    """The segments of the sum at a pixel: the nonzeros of the pixels in its window, in image rows first to last.
+
+    Pixels without any are left out, whole rows of the window at a time: of frames of events that is most of them.
+    """
     count = 0
+    left = x - (size[1] - 1) // 2
+    begin, end = max(0, left), min(width, left + size[1])
     for i in range(size[0]):
         row = y + i - (size[0] - 1) // 2
-        for j in range(size[1]):
-            column = x + j - (size[1] - 1) // 2
-            if first <= row < last and 0 <= column < width:
-                pixel = (row - first) * width + column
-                segments[3 * count] = indptr[pixel]
-                segments[3 * count + 1] = indptr[pixel + 1] - indptr[pixel]
-                segments[3 * count + 2] = (i * size[1] + j) * inputs * outputs
+        if not first <= row < last:
+            continue
+        pixel = (row - first) * width
+        if indptr[pixel + begin] == indptr[pixel + end]:
+            continue
+        for column in range(begin, end):
+            many = indptr[pixel + column + 1] - indptr[pixel + column]
+            if many:
+                segments[3 * count] = indptr[pixel + column]
+                segments[3 * count + 1] = many
+                segments[3 * count + 2] = (i * size[1] + column - left) * inputs * outputs
                 count += 1
     return count
 

@@ -29,7 +29,7 @@ def create(space: SearchSpace, seed: int, sampling: Any = None) -> Supernet:
     with seeded(seed):
         supernet = Supernet(space, seed=seed, sampling=sampling)
     if not hasattr(supernet, "input_shape"):  # what kspike.training reads from a model
-        supernet.input_shape = (None, *space.base.input_shape)
+        supernet.input_shape = (None, *space.given.input_shape)
         supernet.output_shape = (None, space.base.num_classes)
     return supernet
 

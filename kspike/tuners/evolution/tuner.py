@@ -10,7 +10,7 @@ from typing import Any
 
 import keras_tuner
 
-from kspike.cost.conventions.base import get as known_convention
+from kspike.cost.conventions.base import charging
 from kspike.space import Genome, SearchSpace
 from kspike.supernet import sampling as sampling_policies
 from kspike.training import records
@@ -93,7 +93,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         verbose: int = 1,
     ) -> None:
         check_name(project_name)
-        known_convention(convention)
+        charging(convention, "a search, which weighs energy,")
         oracle = EvolutionSearchOracle(
             space, objectives.resolve(objective), constraints, generations, population_size, parents,
             mutation, crossover, mutation_share, selection, seed, lease,
@@ -192,10 +192,10 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     ) -> dict[str, Any]:
         """Trains the supernet unless another process has done so meanwhile; returns its record in the journal."""
         validation = None if validation_data is None else project_data.as_data(validation_data, "validation")
-        config = self.space.max_config()
-        project_data.check(data, "train", config)
+        given = self.space.given
+        project_data.check(data, "train", given)
         if validation is not None:
-            project_data.check(validation, "validation", config)
+            project_data.check(validation, "validation", given)
             project_data.halves(validation)  # checked now: the search, which needs it, starts hours later
         with self._held():
             record = self._record("supernet")
@@ -235,9 +235,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         train, validation_data = project_data.arranged(train, y, validation_data)
         train = project_data.as_data(train, "train")
         validation = project_data.as_data(validation_data, "validation")
-        config = self.space.max_config()
+        given = self.space.given
         for data, name in ((train, "train"), (validation, "validation")):
-            project_data.check(data, name, config)
+            project_data.check(data, name, given)
         scoring, picking = project_data.halves(validation)
         with self._held():
             supernet = self._record("supernet")

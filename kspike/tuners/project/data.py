@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kspike._finite import bad_rows, scaled
-from kspike.config import SpikformerConfig
+from kspike.models.image_model import Shaped
 from kspike.training.inputs import Arrays
 
 #: Batches checked for NaN and shape before work starts; a whole ImageNet would take hours.
@@ -113,7 +113,7 @@ def as_data(data: Any, name: str, seed: int | None = None) -> Any:
     return data
 
 
-def check(data: Any, name: str, config: SpikformerConfig) -> None:
+def check(data: Any, name: str, config: Shaped) -> None:
     """Checks the first batches: right shapes, finite numbers.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 from kspike.components.parts import Sum
 from kspike.config import SpikformerConfig
 from kspike.cost.analytic.table import ClosedForm
-from kspike.cost.conventions.base import Convention, get
+from kspike.cost.conventions.base import Convention, charging, get
 from kspike.cost.measured.collect import Statistics, collect
 from kspike.cost.measured.probe import Probe, config_of
 from kspike.cost.measured.recorder import Recorder
@@ -36,6 +36,9 @@ class Energy(Score):
 
     Args:
         convention: how operations are charged (`kspike.cost.conventions()`).
+
+    Raises:
+        ValueError: an unknown convention, or one that counts operations and charges no energy.
     """
 
     name = "energy"
@@ -43,7 +46,7 @@ class Energy(Score):
     source = "ours, after AutoST v1's proposal, whose formula is not public; charged by kspike.cost's conventions"
 
     def __init__(self, convention: str | Convention = "spikformer") -> None:
-        self.convention = get(convention)
+        self.convention = charging(convention, "a score of energy") if self.metric == "energy_mj" else get(convention)
 
     @property
     def metric(self) -> str:

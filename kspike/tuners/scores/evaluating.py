@@ -11,6 +11,7 @@ import numpy as np
 
 from kspike.cost.analytic.table import as_config
 from kspike.models import Spikformer
+from kspike.space import Genome
 from kspike.tuners.engine.checks import whole
 from kspike.tuners.evolution.supernet import seeded
 from kspike.tuners.scores.base import Score
@@ -56,7 +57,7 @@ def evaluate(
     Args:
         network: a `SpikformerConfig` or a genome.
         data: training data: one split of `kspike.data.load(...)`, or `(images, labels)` as arrays; None where all the
-            scores are counted.
+            scores are counted. Of a genome with T over frames, what all networks of its space are given.
         scores: names (`kspike.tuners.scores.names()`) or `Score` objects.
         seeds: how many initialisations.
         images: how many images, all in one batch: normalisation uses their statistics.
@@ -84,7 +85,10 @@ def evaluate(
         return out
     for name, value in (("seeds", seeds), ("images", images)):
         whole(name, value, 1)
-    batch, labels = batch_of(data, config, images)
+    frames = network.space.frames if isinstance(network, Genome) else None
+    batch, labels = batch_of(data, config if frames is None else frames, images)
+    if frames is not None:  # those of all T are given: the network sees its own
+        batch = frames.of(batch, config.timesteps)
     with seeded(first_seed):
         model = Spikformer(config)
     bound = [score.on(model, batch, labels) for score in measured]

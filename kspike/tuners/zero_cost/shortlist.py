@@ -10,7 +10,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from kspike.config import SpikformerConfig
+from kspike.models.image_model import Shaped
 from kspike.space import Genome
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.ranking.scalarization import Scalarization
@@ -40,7 +40,7 @@ class Shortlist:
         """Settings as plain JSON values."""
         return {"shortlist": self.size, "seeds": self.seeds, "images": self.images}
 
-    def open(self, data: Any, config: SpikformerConfig) -> dict[str, Any]:
+    def open(self, data: Any, config: Shaped) -> dict[str, Any]:
         """Reads the batch; returns the number of images (fewer where the data has no more) and a hash of them.
 
         Raises:

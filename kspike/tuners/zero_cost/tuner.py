@@ -161,7 +161,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 "Energy, and every score but flops and params, is measured on real images: call "
                 "search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj."
             )
-        used = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
+        used = {"data": None} if data is None else self._shortlist.open(data, self.space.given)
         with self._held():
             self._use(used)
             with self._at_work():
