@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, overload
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
     from rich.table import Table
 
 
@@ -35,7 +34,7 @@ class NameTable(Sequence):
         """The table as rich prints it."""
         raise NotImplementedError
 
-    def to_pandas(self) -> DataFrame:
+    def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame, a column a key.
 
         Raises:

@@ -202,6 +202,7 @@ def export_(
     file: Annotated[Path, typer.Argument(help="The zip to write, NAME.vN.zip.")],
     directory: Directory = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    modules: Modules = None,
 ) -> None:
     """Write an entry as one zip to be sent, its hashes checked first; say its SHA-256.
 
