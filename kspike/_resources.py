@@ -1,9 +1,14 @@
-"""Finds the published folders (models, search spaces) in a wheel, an editable install or a checkout."""
+"""Finds the published folders (models, search spaces) in a wheel, an editable install or a checkout; and the cache."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from kspike._files import expanded
+
+#: The environment variable that names the folder of what is kept to be used again: decoded images, downloaded entries.
+CACHE = "KSPIKE_CACHE"
 #: What is published, and where a checkout keeps it; a wheel keeps each under kspike/_data/<name> (hatch_build.py).
 PUBLISHED = {"zoo": "zoo", "spaces": "tuners/spaces"}
 
@@ -40,3 +45,9 @@ def published(name: str) -> Path:
         f"The folder of published {name} is neither at {installed} nor at {folder}. "
         "Install kspike again, from a wheel or from a whole checkout."
     )
+
+
+def cache() -> Path | None:
+    """The folder that KSPIKE_CACHE names; None where it names none, and each kind of thing has a place of its own."""
+    chosen = os.environ.get(CACHE)
+    return expanded(chosen) if chosen else None

@@ -34,6 +34,28 @@ class NameTable(Sequence):
         """The table as rich prints it."""
         raise NotImplementedError
 
+    def to_pandas(self) -> Any:
+        """The rows as a pandas DataFrame, a column a key.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] != "pandas":
+                raise  # pandas is there, and what it needs is not
+            raise ImportError(
+                "to_pandas needs pandas, which is not installed: pip install 'kspike[pandas]'. The same rows are in "
+                ".rows, as plain dicts.",
+                name="pandas",
+            ) from None
+        return pandas.DataFrame(list(self.rows), columns=self._columns())
+
+    def _columns(self) -> list[str] | None:
+        """Keys of every row, for a table without one; None where they are not known."""
+        return None
+
     def __str__(self) -> str:
         from rich.console import Console
 

@@ -34,6 +34,7 @@ RANKS = {
     "_start": 0,
     "_tables": 0,
     "_types": 0,
+    "_zip": 0,
     "pages": 0,
     "surrogate": 0,
     "components": 0,
@@ -82,6 +83,7 @@ ONLY_IN = {
     "aedat": ["data/events/formats/*"],
     "moocore": ["tuners/engine/evolution/pareto.py"],
     "jinja2": ["pages/render.py"],
+    "pandas": ["_tables.py"],
     "typer": ["cli.py", "cli/*"],
     "click": ["cli.py", "cli/*"],
     # Never at all: what opens a file by running it, what belongs to development, what Keras does not promise.
@@ -96,14 +98,14 @@ ONLY_IN = {
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
     "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_named", "_names",
-    "_process", "_registry", "_resources", "_stages", "_start", "_tables", "_types",
+    "_process", "_registry", "_resources", "_stages", "_start", "_tables", "_types", "_zip",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
 #: Heavy, or of an extra: allowed only inside the function that needs it.
 LAZY = (
-    "aedat", "array_record", "jinja2", "matplotlib", "nir", "onnx", "onnxruntime", "openvino", "safetensors",
-    "tensorflow_datasets", "torch",
+    "aedat", "array_record", "jinja2", "matplotlib", "nir", "onnx", "onnxruntime", "openvino", "pandas",
+    "safetensors", "tensorflow_datasets", "torch",
 )  # fmt: skip
 
 

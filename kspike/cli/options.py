@@ -115,31 +115,21 @@ def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, di
 
 
 def card_of(text: str, expected: str, directory: Path | None = None) -> dict[str, Any]:
-    """A zoo entry's name or folder -> its card.
+    """A zoo entry's name, folder, zip or address -> its card.
 
     Raises:
         ValueError: a damaged or unknown entry; or a path to something else, with what was `expected` there.
     """
     import kspike
+    from kspike.zoo import naming, sources
 
     path = expanded(text)
-    if directory is None and not _is_name(text) and not _is_entry(path):
+    if directory is None and not naming.is_name(text) and not sources.is_source(text) and not _is_entry(path):
         found = "which is not there"
         if path.exists():
             found = "a folder of something else (images are chosen by --data)" if path.is_dir() else "another file"
         raise ValueError(f"Expected {expected}; received {text!r}, {found}.")
     return kspike.zoo.card(text, directory=directory)
-
-
-def _is_name(text: str) -> bool:
-    """Whether this is a valid entry name; anything else is a path."""
-    from kspike.zoo import naming
-
-    try:
-        naming.split_name(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_entry(path: Path) -> bool:

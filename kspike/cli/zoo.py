@@ -1,9 +1,10 @@
-"""kspike zoo: lists, shows, verifies and publishes entries."""
+"""kspike zoo: lists, shows, verifies, publishes, exports and imports entries."""
 
 from __future__ import annotations
 
 import json
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,17 +14,41 @@ from kspike.cli.importing import Modules
 from kspike.cli.options import AsJson, Data, DataDir, Download, ImageSize, check_match, is_run, open_data, read_json
 from kspike.cli.wording import Command
 
-zoo = typer.Typer(no_args_is_help=True, help="Published models: list, show, verify, publish.", rich_markup_mode="rich")
+zoo = typer.Typer(
+    no_args_is_help=True,
+    help="Published models: list, show, verify, publish, export, import.",
+    rich_markup_mode="rich",
+)
 
-Name = Annotated[str, typer.Argument(help="An entry's name (the newest version), name.vN, or its folder.")]
+Name = Annotated[str, typer.Argument(help="An entry's name (the newest version), name.vN, folder, zip or address.")]
 Directory = Annotated[Path | None, typer.Option(help="A zoo folder instead of the published one.", show_default=False)]
+
+
+class Sort(StrEnum):
+    """What the list is sorted by."""
+
+    name = "name"
+    accuracy = "accuracy"
+    energy_mj = "energy_mj"
+    parameters = "parameters"
+    timesteps = "timesteps"
 
 
 @zoo.command("list", cls=Command)
 def list_(
     pattern: Annotated[str, typer.Argument(help="A glob over names, in quotes.")] = "*",
-    data_set: Annotated[str | None, typer.Option(help="Only those trained on it.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", "--data-set", help="Only those trained on it.", show_default=False)
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="None below this share: 0.9 for 90 %.", show_default=False)
+    ] = None,
+    max_energy_mj: Annotated[
+        float | None, typer.Option(help="None above so many mJ an image.", show_default=False)
+    ] = None,
     max_parameters: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
+    timesteps: Annotated[int | None, typer.Option(help="Only those of this T.", show_default=False)] = None,
+    sort: Annotated[Sort, typer.Option(help="The best first: most accurate, else least.")] = Sort.name,
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Older versions too.")] = False,
     directory: Directory = None,
     as_json: AsJson = False,
@@ -36,20 +61,23 @@ def list_(
         kspike zoo list
 
         kspike zoo list '*digits*' --directory my_zoo
+
+        kspike zoo list --data cifar10 --max-energy-mj 0.01 --sort accuracy
     """
     import kspike
 
     with warnings.catch_warnings():  # said below, without a place in this file
-        warnings.filterwarnings("ignore", message="The entry .* is (damaged|unavailable)", category=UserWarning)
+        warnings.filterwarnings("ignore", message="The entry .* is (damaged|unavailable|hidden)", category=UserWarning)
         table = kspike.zoo.list_models(
-            pattern, data_set, max_parameters, directory=directory, all_versions=all_versions
-        )
+            pattern, data, max_parameters, min_accuracy=min_accuracy, max_energy_mj=max_energy_mj, timesteps=timesteps,
+            sort=sort.value, directory=directory, all_versions=all_versions,
+        )  # fmt: skip
     if as_json:
         print(json.dumps(table.records()))
         return
     _print(table)
     for row in table.damaged:
-        typer.echo(f"{row.get('state', 'damaged')}: {row['name']}: {row['error']}", err=True)
+        typer.echo(f"{row['state']}: {row['name']}: {row['error']}", err=True)
 
 
 @zoo.command(cls=Command, no_args_is_help=True)
@@ -166,6 +194,51 @@ def publish(
         half=half,
     )
     print(f"published: {folder}")
+
+
+@zoo.command("export", cls=Command, no_args_is_help=True)
+def export_(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The zip to write, NAME.vN.zip.")],
+    directory: Directory = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    modules: Modules = None,
+) -> None:
+    """Write an entry as one zip to be sent, its hashes checked first; say its SHA-256.
+
+    [bold]Example[/bold]
+
+        kspike zoo export my_zoo/my_digits my_digits.v1.zip
+    """
+    import kspike
+    from kspike._files import sha256
+
+    path = kspike.zoo.export_zip(name, file, directory=directory, overwrite=overwrite)
+    print(f"written: {path}, {path.stat().st_size:,} bytes, sha256={sha256(path)}")
+
+
+@zoo.command("import", cls=Command, no_args_is_help=True)
+def import_(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A zip, or the address of one: https:// or file://, with #sha256=... where only that file will do.",
+            metavar="FILE|URL",
+        ),
+    ],
+    directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
+    offline: Annotated[bool, typer.Option("--offline", help="Only what was downloaded before.")] = False,
+    modules: Modules = None,
+) -> None:
+    """Put the entry of a zip into a zoo folder. All hashes are checked before anything is written.
+
+    [bold]Example[/bold]
+
+        kspike zoo import my_digits.v1.zip --directory my_zoo
+    """
+    import kspike
+
+    print(f"imported: {kspike.zoo.import_zip(source, directory=directory, offline=offline or None)}")
 
 
 def _card(card: dict[str, Any]) -> Any:

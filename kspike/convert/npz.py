@@ -9,14 +9,8 @@ import zipfile
 import numpy as np
 from numpy.lib import format as npy
 
+from kspike import _zip
 from kspike.convert.stored import cut, first_line
-
-#: The largest published Spikformer has 0.3 GB; a few lines of zip can claim terabytes.
-MAX_BYTES = 8 * 2**30
-#: Largest compression ratio accepted, enough for pruned weights; zeros alone reach about 1000.
-MOST_PACKED = 64
-#: Unpacked size accepted from any file, however small.
-FREE_BYTES = 2**26
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -30,7 +24,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
         try:
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-                claimed, most = sum(member.file_size for member in members), _most(os.fstat(file.fileno()).st_size)
+                claimed, most = sum(member.file_size for member in members), _zip.most(os.fstat(file.fileno()).st_size)
                 if claimed > most:
                     raise ValueError(
                         f"it would unpack to {claimed:,} bytes, at most {most:,} are read of a file so long"
@@ -45,10 +39,6 @@ def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 f"{os.fspath(path)} is not a whole .npz archive of plain arrays: {place}: {first_line(error)}. "
                 "Copy it again, or write it with numpy.savez(path, **arrays)."
             ) from None
-
-
-def _most(size: int) -> int:
-    return min(MAX_BYTES, max(FREE_BYTES, MOST_PACKED * size))
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

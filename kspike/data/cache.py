@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kspike._files import expanded
+from kspike import _resources
 from kspike.data import kept
 from kspike.data.sources import Images
 
@@ -30,8 +30,7 @@ FOLDER = "kspike_cache"
 
 def folder(data_dir: str | os.PathLike[str]) -> Path:
     """Names the folder that holds decoded images for the data sets prepared in `data_dir`."""
-    chosen = os.environ.get("KSPIKE_CACHE")
-    return expanded(chosen) if chosen else Path(data_dir) / FOLDER
+    return _resources.cache() or Path(data_dir) / FOLDER
 
 
 def decoded(root: Path, split: str, fingerprint: str, decode: Callable[[], Images]) -> Images:

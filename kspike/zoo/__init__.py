@@ -1,4 +1,4 @@
-"""Published models: by name or folder, checked by hash, the same on every backend.
+"""Published models: by name, folder, zip or address, checked by hash, the same on every backend.
 
 Names are resolved when first used: listing and showing entries needs no Keras.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kspike.zoo.predicting import Predictor
     from kspike.zoo.preprocessing import decode_predictions, preprocess
     from kspike.zoo.publishing import publish
+    from kspike.zoo.sharing import export_zip, import_zip
     from kspike.zoo.verifying import VerificationReport, verify
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "VerificationReport",
     "card",
     "decode_predictions",
+    "export_zip",
+    "import_zip",
     "list_models",
     "load",
     "preprocess",
@@ -38,6 +41,8 @@ _LAZY = {
     "VerificationReport": "verifying",
     "card": "cards",
     "decode_predictions": "preprocessing",
+    "export_zip": "sharing",
+    "import_zip": "sharing",
     "list_models": "listing",
     "load": "loading",
     "preprocess": "preprocessing",

@@ -1,4 +1,4 @@
-"""Reads the folder of an entry into an `Entry`: checked metadata, checked config, and bytes whose hash is known.
+"""Reads an entry, its folder or its zip, into an `Entry`: checked metadata and config, bytes whose hash is known.
 
     <name>.v<N>/
         config.json         the architecture: SpikformerConfig.to_dict()
@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kspike.components import elsewhere
-from kspike.zoo import bounds, files, naming, schema, sealing, strict_json
+from kspike.zoo import bounds, files, naming, schema, sealing, sources, strict_json
+from kspike.zoo.stores import Folder, Store
+from kspike.zoo.zips import Zip
 
 if TYPE_CHECKING:
     from kspike.config import SpikformerConfig
@@ -31,26 +33,42 @@ MAX_METADATA_BYTES = 8 << 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
-    """One published model on the disk. `folder`: its folder; `metadata`: its checked metadata.json."""
+    """One published model. `store`: where its files lie; `metadata`: its checked metadata.json."""
 
-    folder: Path
+    store: Store
     metadata: dict
-    allow_hard_links: bool = False
 
     @classmethod
-    def open(cls, name_or_folder: str | os.PathLike, directory: str | os.PathLike | None = None) -> Entry:
-        """A name or a folder -> the entry, its metadata read and checked, nothing else opened."""
-        folder = naming.resolve(name_or_folder, directory)
-        return cls.read(folder, allow_hard_links=naming.is_published(folder))
+    def open(
+        cls,
+        name_or_folder: str | os.PathLike,
+        directory: str | os.PathLike | None = None,
+        *,
+        offline: bool | None = None,
+        verbose: int = 1,
+    ) -> Entry:
+        """A name, a folder, a zip or an address -> the entry, its metadata read and checked, nothing else opened.
+
+        What is downloaded for it is read whole once, before it is kept.
+        """
+
+        def check(path: Path) -> None:
+            cls.of(Zip.open(path)).contents()
+
+        return cls.of(sources.find(name_or_folder, directory, check, offline, verbose))
 
     @classmethod
     def read(cls, folder: Path, *, name: str | None = None, allow_hard_links: bool = False) -> Entry:
         """The entry in exactly this folder; `name` is for a folder that does not bear its final name yet."""
-        path = folder / METADATA
-        content = files.read_bounded(path, MAX_METADATA_BYTES, allow_hard_links=allow_hard_links)
-        metadata = strict_json.loads(content, str(path))
-        schema.check(metadata, folder.name if name is None else name, str(path))
-        return cls(folder, schema.with_all_keys(metadata), allow_hard_links)
+        return cls.of(Folder(folder, allow_hard_links), name)
+
+    @classmethod
+    def of(cls, store: Store, name: str | None = None) -> Entry:
+        """The entry whose files these are; `name` is for files that do not bear its final name yet."""
+        what = store.place(METADATA)
+        metadata = strict_json.loads(store.read(METADATA, MAX_METADATA_BYTES), what)
+        schema.check(metadata, store.name if name is None else name, what)
+        return cls(store, schema.with_all_keys(metadata))
 
     @property
     def name(self) -> str:
@@ -62,9 +80,7 @@ class Entry:
         from kspike import cost
         from kspike.config import SpikformerConfig
 
-        what = str(self.folder / CONFIG)
-        raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
-        bounds.check_config(raw, what)
+        raw = self.raw_config()
         weight_bytes = self._check_weight_size()
         elsewhere.check_known(raw, self.name)
         config = SpikformerConfig.from_dict(raw)
@@ -79,15 +95,27 @@ class Entry:
         self._check_against_card(config)
         return config
 
-    def check_components(self) -> None:
-        """Raises ValueError where a component of the config is not registered here; of other faults `config` tells."""
-        what = str(self.folder / CONFIG)
-        try:
-            raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
-            bounds.check_config(raw, what)
-        except (ValueError, OSError):
-            return
-        elsewhere.check_known(raw, self.name)
+    def raw_config(self) -> dict:
+        """The architecture as JSON: hash checked, its numbers bounded; of components that may not be known here."""
+        what = self.store.place(CONFIG)
+        raw = strict_json.loads(self._read(CONFIG, MAX_CONFIG_BYTES), what)
+        bounds.check_config(raw, what)
+        return raw
+
+    def contents(self) -> dict[str, bytes]:
+        """File -> its bytes, all of them; ValueError where one is not what its recorded hash says."""
+        self._check_weight_size()
+        metadata = self.store.read(METADATA, MAX_METADATA_BYTES)
+        what = self.store.place(METADATA)
+        if schema.with_all_keys(strict_json.loads(metadata, what)) != self.metadata:
+            raise ValueError(f"Expected {what} to stay as it is; it changed while the entry was read. Try again.")
+        self.raw_config()
+        found = {METADATA: metadata, CONFIG: self._read(CONFIG, MAX_CONFIG_BYTES), WEIGHTS: self.weights()}
+        if CARD in self.metadata["files"]:
+            found[CARD] = self._read(CARD, MAX_METADATA_BYTES)
+        elif self.store.has(CARD):  # an older entry, whose README no hash covers
+            found[CARD] = self.store.read(CARD, MAX_METADATA_BYTES)
+        return found
 
     def weights(self) -> bytes:
         """The bytes of the weight file, whose size and SHA-256 are the recorded ones."""
@@ -107,21 +135,21 @@ class Entry:
 
     def _check_weight_size(self) -> int:
         expected = self.metadata["files"][WEIGHTS]["bytes"]
-        size = files.measure_file(self.folder / WEIGHTS, allow_hard_links=self.allow_hard_links)
+        size = self.store.size(WEIGHTS)
         if size != expected:
             raise ValueError(
-                f"Expected {self.folder / WEIGHTS} to hold {expected:,} bytes; received {size:,}: it is truncated "
+                f"Expected {self.store.place(WEIGHTS)} to hold {expected:,} bytes; received {size:,}: it is truncated "
                 "or not the "
                 "published file. Restore it from the entry's source."
             )
         return size
 
     def _read(self, file: str, limit: int) -> bytes:
-        path, expected = self.folder / file, self.metadata["files"][file]
-        content = files.read_bounded(path, limit, allow_hard_links=self.allow_hard_links)
+        place, expected = self.store.place(file), self.metadata["files"][file]
+        content = self.store.read(file, limit)
         if len(content) != expected["bytes"] or files.sha256(content) != expected["sha256"]:
             raise ValueError(
-                f"Expected {path} to have the SHA-256 {expected['sha256'][:12]}... of its metadata; received "
+                f"Expected {place} to have the SHA-256 {expected['sha256'][:12]}... of its metadata; received "
                 f"{files.sha256(content)[:12]}...: it was altered. It was not opened; restore it from the entry's "
                 "source."
             )

@@ -6,16 +6,21 @@ descriptor and read into memory; the bytes that are hashed are then the bytes th
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from kspike import _names
 from kspike._files import sync
 
 _CHUNK = 1 << 20
+#: What hidden folders in a zoo are for, as a pattern: an entry that is written there, or the try whether it fits.
+ASIDE = rf"{_names.ENTRY}\.(?:publishing|trying|importing)"
 
 
 def sha256(content: bytes) -> str:
@@ -34,7 +39,20 @@ def measure_file(path: Path, *, allow_hard_links: bool = False) -> int:
 
 
 def read_bounded(path: Path, limit: int, *, allow_hard_links: bool = False) -> bytes:
-    """A path -> the bytes of the plain file there, of which there are at most `limit`.
+    """A path -> the bytes of the plain file there, of which there are at most `limit`; links as in `opened`."""
+    with opened(path, allow_hard_links=allow_hard_links) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise ValueError(f"Expected {path} to hold at most {limit:,} bytes; received {size:,}. It was not read.")
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise ValueError(f"Expected {path} to keep its {size:,} bytes; it changed while it was read. Try again.")
+    return content
+
+
+@contextlib.contextmanager
+def opened(path: Path, *, allow_hard_links: bool = False) -> Iterator[BinaryIO]:
+    """A path -> the plain file there, opened once for reading; ValueError if it is no plain file.
 
     Links of both kinds are refused: a symbolic link can point anywhere, and a hard-linked file can be changed through
     its other name. `allow_hard_links` is for the folder that travels with the package, because installers (uv, conda)
@@ -52,18 +70,8 @@ def read_bounded(path: Path, limit: int, *, allow_hard_links: bool = False) -> b
             raise ValueError(_link_message(path, "a symbolic link")) from None
         raise
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        _check_plain(path, status, allow_hard_links)
-        if status.st_size > limit:
-            raise ValueError(
-                f"Expected {path} to hold at most {limit:,} bytes; received {status.st_size:,}. It was not read."
-            )
-        content = file.read(status.st_size + 1)
-    if len(content) != status.st_size:
-        raise ValueError(
-            f"Expected {path} to keep its {status.st_size:,} bytes; it changed while it was read. Try again."
-        )
-    return content
+        _check_plain(path, os.fstat(file.fileno()), allow_hard_links)
+        yield file
 
 
 def _check_plain(path: Path, status: os.stat_result, allow_hard_links: bool) -> None:

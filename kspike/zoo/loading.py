@@ -27,16 +27,20 @@ def load(
     input_shape: Sequence[int] | None = None,
     dtype: Any = None,
     verbose: int = 1,
+    offline: bool | None = None,
     directory: str | os.PathLike | None = None,
 ) -> Spikformer:
-    """Turns the name or the folder of an entry into its model.
+    """Turns the name, the folder, the zip or the address of an entry into its model.
 
     Nothing from the entry is executed: the architecture is data, the model is `kspike.Spikformer`, the weights are
     arrays. The SHA-256 of the config and of the weights is checked before either is opened.
 
     Args:
         name_or_folder: a name of the published zoo ("auto_spikformer_c10": the newest version;
-            "auto_spikformer_c10.v1": that one), or a folder of your own ("./my_zoo/my_entry", with or without ".vN").
+            "auto_spikformer_c10.v1": that one), then of the folders that the environment variable KSPIKE_ZOO lists; a
+            folder of your own ("./my_zoo/my_entry", with or without ".vN"); a zip ("my_entry.v1.zip"); or an address,
+            "https://..." or "file:///..." of a zip, with "#sha256=<64 digits>" where only that file will do. What is
+            downloaded is kept by its hash, and not asked for again.
         weights: False gives the architecture, freshly initialised.
         num_classes: gives the model a new, untrained head with that many outputs, to fine-tune; None keeps the
             published one.
@@ -47,7 +51,9 @@ def load(
             of the published components depends on height and width.
         dtype: the layers' dtype policy, "mixed_bfloat16"; None follows the session's.
         verbose: 1 prints what was taken over, interpolated and made fresh, where the model is not the published one;
-            `model.transfer` holds it. 0 prints nothing.
+            `model.transfer` holds it; and, before a download, its size. 0 prints nothing.
+        offline: True downloads nothing: what was downloaded before is taken, the rest refused. None does as the
+            environment variable KSPIKE_OFFLINE says.
         directory: a zoo folder in which to look for the name instead of the published one.
 
     Returns:
@@ -56,7 +62,9 @@ def load(
 
     Raises:
         ValueError: unknown entry (the message names the nearest); a file that is missing, truncated, altered, linked or
-            absurdly large; options that contradict each other. Raised before the weights are opened.
+            absurdly large; an address that is refused; options that contradict each other. Raised before the weights
+            are opened.
+        OSError: a download broke off; what came is kept, and the same call goes on from there.
 
     Example:
         >>> import kspike
@@ -74,7 +82,7 @@ def load(
         raise ValueError(f"Expected num_classes to be a whole number above 0, or None; received {num_classes!r}.")
     from kspike.models.transfer import remember, transfer
 
-    entry = Entry.open(name_or_folder, directory)
+    entry = Entry.open(name_or_folder, directory, offline=offline, verbose=verbose)
     config = entry.config()
     name = entry.metadata["name"]
     changed = _changed(config, num_classes, timesteps, input_shape)

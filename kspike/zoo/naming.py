@@ -1,10 +1,16 @@
-"""Resolves an entry's name (with or without version) or folder to the entry's folder."""
+"""Resolves an entry's name (with or without version) or folder to the entry's folder.
+
+A bare name is looked for in the published zoo first, then in the folders that the environment variable KSPIKE_ZOO lists
+(separated as those of PATH), in that order; the first that has it gives it. So a published name means the same
+everywhere.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kspike import _names, _resources
@@ -15,6 +21,8 @@ METADATA = "metadata.json"
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 LAST_VERSION = 999_999
+#: The environment variable that lists zoo folders of one's own.
+OWN = "KSPIKE_ZOO"
 _NAME = re.compile(rf"({_names.ENTRY})(?:\.v([1-9][0-9]{{0,5}}))?")
 
 
@@ -36,9 +44,38 @@ def full_name(name: str, version: int) -> str:
     return f"{name}.v{version}"
 
 
+def is_name(text: str) -> bool:
+    """Whether this is the name of an entry, with or without a version; anything else is a path, or nothing."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_full(name: str) -> bool:
+    """Whether this is a full name, `<name>.v<N>`."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match[2] is not None
+
+
 def zoo_folder(directory: str | os.PathLike | None) -> Path:
     """The folder that entries are looked for in: the user's, or the one published with the package."""
     return Path(_resources.published("zoo")) if directory is None else expanded(directory)
+
+
+def zoo_folders(directory: str | os.PathLike | None = None) -> Iterator[Path]:
+    """The folders in which a bare name is looked for, one after the other: the user's, or the published and KSPIKE_ZOO.
+
+    Raises:
+        ValueError: KSPIKE_ZOO lists what is no folder; when it is that one's turn.
+    """
+    yield zoo_folder(directory)
+    for text in os.environ.get(OWN, "").split(os.pathsep) if directory is None else ():
+        if text:
+            folder = expanded(text)
+            if not folder.is_dir():
+                raise ValueError(
+                    f"Expected {OWN} to list folders, separated by {os.pathsep!r}; received {shown(text)}, which is "
+                    "none. Correct the environment variable."
+                )
+            yield folder
 
 
 def is_published(folder: Path) -> bool:
@@ -108,7 +145,7 @@ def resolve(name_or_folder: str | os.PathLike, directory: str | os.PathLike | No
     """A name or a folder -> the folder `<name>.v<N>` of one entry; a name without version is the newest.
 
     A path object, or a text with a path separator, is a folder; a text without one is a name in `directory` (the
-    published zoo when None).
+    published zoo and those of KSPIKE_ZOO when None).
     """
     text = os.fspath(name_or_folder) if isinstance(name_or_folder, (str, os.PathLike)) else name_or_folder
     if not isinstance(text, str):
@@ -121,33 +158,40 @@ def resolve(name_or_folder: str | os.PathLike, directory: str | os.PathLike | No
             )
         path = expanded(text)
         path = path if path.name and path.name != ".." else path.resolve()
-        return _in_folder(path.parent, path.name, given=text)
-    return _in_folder(zoo_folder(directory), text, given=text)
+        return _in_folders([path.parent], path.name, given=text)
+    return _in_folders(zoo_folders(directory), text, given=text)
 
 
-def _in_folder(parent: Path, text: str, given: str) -> Path:
+def _in_folders(parents: Iterable[Path], text: str, given: str) -> Path:
     name, version = split_name(text)
-    known = versions(parent)
-    numbers = known.get(name, [])
-    if not numbers or version not in (None, *numbers):
+    known: dict[Path, dict[str, list[int]]] = {}
+    for parent in parents:
+        known[parent] = versions(parent)
+        numbers = known[parent].get(name, [])
+        if numbers and version in (None, *numbers):
+            folder = parent / full_name(name, numbers[-1] if version is None else version)
+            if folder.is_symlink() or not folder.is_dir():
+                raise ValueError(f"Expected {folder} to be a folder of its own; received a link. Copy the entry there.")
+            return folder
+    for parent in known:
         for number in [version] if version else incomplete(parent).get(name, [])[-1:]:
             if problem := lacks_metadata(parent / full_name(name, number)):
                 raise ValueError(problem)
-        raise ValueError(_unknown(given, name, version, parent, known))
-    folder = parent / full_name(name, numbers[-1] if version is None else version)
-    if folder.is_symlink() or not folder.is_dir():
-        raise ValueError(f"Expected {folder} to be a folder of its own; received a link. Copy the entry there.")
-    return folder
+    raise ValueError(_unknown(given, name, version, known))
 
 
-def _unknown(text: str, name: str, version: int | None, parent: Path, known: dict[str, list[int]]) -> str:
-    message = f"Expected an entry of the zoo in {parent}; received {text!r}."
+def _unknown(text: str, name: str, version: int | None, found: Mapping[Path, dict[str, list[int]]]) -> str:
+    known: dict[str, list[int]] = {}
+    for names in found.values():
+        for each, numbers in names.items():
+            known[each] = sorted({*known.get(each, ()), *numbers})
+    message = f"Expected an entry of the zoo in {' or '.join(map(str, found))}; received {text!r}."
     if name in known:
         return message + f" Its versions there: {', '.join(f'v{number}' for number in known[name])}."
     if not known:
         message += " That folder holds no entries."
     else:
-        message += f" Known entries: {', '.join(known)}."
+        message += f" Known entries: {', '.join(sorted(known))}."
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if near:
             message += f" Did you mean {near[0]!r}?"

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kspike import _names
 from kspike._files import folder_aside, remove_leftovers, sync
 from kspike.zoo import cards, facts, files, naming, schema, sealing, strict_json
 from kspike.zoo import weights as storage
@@ -142,7 +141,7 @@ def _folder(directory: str | os.PathLike | None, bare: str, version: int | None,
         naming.next_version(parent, bare)  # refused now if no number is left, not after the work
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(parent, rf"{_names.ENTRY}\.(?:publishing|trying)")
+        remove_leftovers(parent, files.ASIDE)
         with folder_aside(parent, f"{bare}.trying") as trial:
             files.reserve(trial / "space", needed + _SPARE_BYTES)
     except OSError as error:

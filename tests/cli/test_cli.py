@@ -67,6 +67,8 @@ def run(tmp_path_factory):
         "zoo show",
         "zoo verify",
         "zoo publish",
+        "zoo export",
+        "zoo import",
     ],  # fmt: skip
 )
 def test_every_command_explains_itself(command):

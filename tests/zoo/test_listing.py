@@ -1,5 +1,7 @@
 import json
 import shutil
+import sys
+import types
 import warnings
 
 import pytest
@@ -35,6 +37,86 @@ def test_it_filters_by_glob_data_set_and_size(zoo, model):
     assert len(kspike.zoo.list_models(max_parameters=parameters, directory=zoo)) == 3
     assert len(kspike.zoo.list_models(max_parameters=parameters - 1, directory=zoo)) == 0
     assert kspike.zoo.list_models("bare*", directory=zoo, all_versions=True) == ["bare.v1", "bare.v2"]
+
+
+@pytest.mark.once
+def test_it_filters_and_sorts_by_what_the_cards_say(zoo, model):
+    card = kspike.zoo.card("tiny_digits", directory=zoo)
+    accuracy, energy = card["accuracy"], card["energy_mj"]
+
+    def names(**asked):
+        return list(kspike.zoo.list_models(directory=zoo, **asked))
+
+    every = ["bare.v2", "nine.v10", "tiny_digits.v1"]
+    assert names(min_accuracy=accuracy) == names(max_energy_mj=energy) == names(data="digits") == ["tiny_digits.v1"]
+    assert names(min_accuracy=accuracy + 1e-9) == names(max_energy_mj=energy * 0.999) == names(timesteps=3) == []
+    assert names(timesteps=model.config.timesteps) == names(data_set=None) == every
+    assert names(sort="accuracy") == names(sort="energy_mj") == ["tiny_digits.v1", "bare.v2", "nine.v10"]
+    assert names(sort="name") == names(sort="parameters") == names(sort="timesteps") == every
+    assert names(all_versions=True) == ["bare.v1", "bare.v2", "nine.v1", "nine.v10", "tiny_digits.v1"]
+    assert {row["timesteps"] for row in kspike.zoo.list_models(directory=zoo).rows} == {model.config.timesteps}
+    every = kspike.zoo.list_models(sort="accuracy", all_versions=True).rows
+    assert [row["accuracy"] for row in every] == sorted((row["accuracy"] for row in every), reverse=True)
+    every = kspike.zoo.list_models(sort="energy_mj", all_versions=True).rows
+    assert [row["energy_mj"] for row in every] == sorted(row["energy_mj"] for row in every)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"min_accuracy": 90}, "as a share, 0.9 for 90 %"),
+        ({"min_accuracy": "0.9"}, "min_accuracy to be a number"),
+        ({"min_accuracy": float("nan")}, "min_accuracy to be a number"),
+        ({"max_energy_mj": -1}, "max_energy_mj to be a number of 0 or more"),
+        ({"timesteps": 4.0}, "timesteps to be a whole number"),
+        ({"max_parameters": True}, "max_parameters to be a whole number"),
+        ({"sort": "acuracy"}, "did you mean 'accuracy'"),
+        ({"sort": None}, "Unknown key to sort by"),
+        ({"data": "digits", "data_set": "cifar10"}, "which mean the same"),
+    ],
+)
+def test_what_cannot_be_asked_is_told(zoo, asked, said):
+    with pytest.raises(ValueError, match=said):
+        kspike.zoo.list_models(directory=zoo, **asked)
+
+
+@pytest.mark.once
+def test_the_command_takes_the_same(zoo, released):
+    def listed(*asked):
+        arguments = ["zoo", "list", "--json", "--directory", str(zoo), *asked]
+        return [row["name"] for row in json.loads(CliRunner().invoke(app, arguments).stdout)]
+
+    energy = repr(kspike.zoo.card(released)["energy_mj"])
+    for asked in (["--min-accuracy", "0"], ["--max-energy-mj", energy], ["--data", "digits"], ["--data-set", "digits"]):
+        assert listed(*asked) == ["tiny_digits.v1"]
+    assert listed("--timesteps", "3") == [] and listed("--sort", "accuracy")[0] == "tiny_digits.v1"
+    refused = CliRunner().invoke(app, ["zoo", "list", "--min-accuracy", "90"])
+    assert refused.exit_code == 2 and "a share" in refused.stderr
+
+
+@pytest.mark.once
+def test_a_table_becomes_a_data_frame_where_pandas_is(zoo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"to_pandas needs pandas.*pip install 'kspike\[pandas\]'"):
+        kspike.zoo.list_models(directory=zoo).to_pandas()
+    stub = types.ModuleType("pandas")
+    stub.DataFrame = lambda rows, columns: (rows, columns)
+    monkeypatch.setitem(sys.modules, "pandas", stub)
+    table = kspike.zoo.list_models(directory=zoo)
+    columns = ["name", "data_set", "timesteps", "accuracy", "energy_mj", "parameters", "license"]
+    assert table.to_pandas() == (list(table.rows), columns) and table.to_pandas()[0][0]["name"] == "bare.v2"
+    assert kspike.zoo.list_models("nothing", directory=zoo).to_pandas() == ([], columns)
+    assert kspike.models.architectures().to_pandas()[0][0]["name"]
+
+
+@pytest.mark.once
+def test_a_changed_config_is_a_damage_that_the_list_shows(zoo, tmp_path):
+    shutil.copytree(zoo / "bare.v1", tmp_path / "bare.v1")
+    path = tmp_path / "bare.v1" / "config.json"
+    path.write_text(path.read_text("utf-8").replace('"timesteps": 2', '"timesteps": 3'))
+    with pytest.warns(UserWarning, match=r"bare\.v1 is damaged.*was altered"):
+        assert len(kspike.zoo.list_models(directory=tmp_path)) == 0
 
 
 def test_it_prints_what_a_person_chooses_by(zoo, released):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 import kspike
@@ -89,7 +91,7 @@ def test_an_unknown_name_is_answered_with_the_known_and_the_nearest(zoo):
 def test_a_folder_given_as_a_name_is_pointed_out(zoo, monkeypatch):
     monkeypatch.chdir(zoo)
     with pytest.raises(ValueError, match=r"write '\./other\.v1'"):
-        naming._in_folder(zoo / "net.v1", "other.v1", given="other.v1")
+        naming.resolve("other.v1", zoo / "net.v1")
 
 
 def test_a_path_and_a_directory_contradict_each_other(zoo):
@@ -101,3 +103,42 @@ def test_a_linked_entry_is_refused(zoo):
     (zoo / "linked.v1").symlink_to(zoo / "other.v1")
     with pytest.raises(ValueError, match="received a link"):
         naming.resolve("linked", zoo)
+
+
+def test_folders_of_ones_own_are_looked_into_after_the_published_zoo(zoo, tmp_path_factory, monkeypatch):
+    later = tmp_path_factory.mktemp("later")
+    for name in ("net.v3", "net.v20", "third.v1", "auto_spikformer_digits.v9"):
+        (later / name).mkdir()
+        (later / name / "metadata.json").touch()
+    monkeypatch.setenv(naming.OWN, os.pathsep.join([str(zoo), "", str(later)]))
+    assert naming.resolve("net") == zoo / "net.v10"  # the first folder that has it, not the newest of all
+    assert naming.resolve("net.v3") == later / "net.v3"
+    assert naming.resolve("third") == later / "third.v1"
+    assert naming.resolve("auto_spikformer_digits").parent == naming.zoo_folder(None)
+    assert naming.resolve("auto_spikformer_digits.v9").parent == later
+    with pytest.raises(ValueError, match=r"Its versions there: v1, v2, v3, v10, v20\."):
+        naming.resolve("net.v4")
+    with pytest.raises(ValueError, match=f"{later}.*Did you mean 'third'"):
+        naming.resolve("thirt")
+    with pytest.raises(ValueError, match=f"entry of the zoo in {zoo}; received"):
+        naming.resolve("third", zoo)
+
+
+def test_a_folder_of_ones_own_that_is_none_is_told_when_it_is_asked(zoo, monkeypatch):
+    monkeypatch.setenv(naming.OWN, f"{zoo}{os.pathsep}{zoo / 'nowhere'}")
+    assert naming.resolve("auto_spikformer_digits") and naming.resolve("net")
+    for ask in (lambda: naming.resolve("third"), kspike.zoo.list_models):
+        with pytest.raises(ValueError, match="Expected KSPIKE_ZOO to list folders.*nowhere"):
+            ask()
+
+
+def test_the_list_has_all_folders_and_says_which_entry_hides_another(tmp_path, monkeypatch):
+    for folder in ("one", "two"):
+        path = kspike.zoo.export_zip("auto_spikformer_digits.v1", tmp_path / f"{folder}.zip")
+        kspike.zoo.import_zip(path, directory=tmp_path / folder)
+    before = list(kspike.zoo.list_models())
+    monkeypatch.setenv(naming.OWN, str(tmp_path / "one"))
+    with pytest.warns(UserWarning, match=r"digits\.v1 is hidden here: .*one comes later"):
+        table = kspike.zoo.list_models()
+    assert list(table) == before and [row["state"] for row in table.damaged] == ["hidden"]
+    assert kspike.zoo.list_models(directory=tmp_path / "two") == ["auto_spikformer_digits.v1"]
