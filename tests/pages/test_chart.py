@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kspike.pages import Point, Series, chart
-from kspike.pages.axis import labels, ticks, whole_ticks
+from kspike.pages.axis import decades, labels, ticks, whole_ticks
 
 pytestmark = pytest.mark.once
 
@@ -62,3 +62,14 @@ def test_no_tick_stands_above_the_most_that_is_possible():
     assert [tick.text for tick in drawn.y_ticks] == ["92", "94", "96", "98", "100"]
     drawn = chart("Accuracy, %", "time steps", [Series("blue", [Point(1, 100.0)])], whole=True, most=100)
     assert drawn.y_ticks[-1].text == "100"
+
+
+def test_a_logarithmic_axis_goes_from_power_of_ten_to_power_of_ten():
+    assert decades(0.00052, 0.42) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
+    assert decades(1.0, 1.0) == [1, 10] and decades(0.01, 0.1) == pytest.approx([0.01, 0.1])
+    points = [Point(0.0, 9.0), Point(0.01, 1.0), Point(0.1, 2.0), Point(1.0, 3.0)]
+    drawn = chart("y", "x", [Series("blue", points)], log=True)
+    assert [tick.text for tick in drawn.x_ticks] == ["0.01", "0.1", "1"]
+    low, middle, high = (dot.x for dot in drawn.series[0].points)  # 0 is nowhere on such an axis
+    assert middle == pytest.approx((low + high) / 2) and low == drawn.x_ticks[0].at
+    assert len(chart("y", "x", [Series("blue", points[:1])], log=True).x_ticks) == 2
