@@ -92,7 +92,7 @@ outside:
 
 docs:
 	@.ci/environment docs
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # Half an hour: SpikingJelly under torch.compile alone compiles for ten minutes on two cores.
 bench:
