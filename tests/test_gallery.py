@@ -67,7 +67,7 @@ def test_pictures_are_of_what_the_card_has(entries):
 def test_an_entry_without_figures_is_listed_without_them(entries):
     bare = copy.deepcopy(entries[0].metadata) | {"accuracy": None, "energy_mj": None, "data": None}
     shown = pages.Shown("bare.v1", bare, entries[0].config, "# bare.v1\n\n## Training\n\nNothing.\n")
-    assert "| [bare.v1](bare.v1.md) | - | - | - |" in pages.index([*entries, shown])
+    assert "| [bare.v1](bare.v1.md) | - | - |" in pages.index([*entries, shown])
     assert "## Training\n\nNothing." in pages.card(shown)
 
 

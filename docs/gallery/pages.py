@@ -83,16 +83,16 @@ def made() -> dict[str, str]:
 def index(found: list[Shown]) -> str:
     """The gallery: a picture of all entries and a table."""
     rows = [
-        "| entry | data | test accuracy | energy, mJ | parameters | time steps | made |",
-        "|---|---|--:|--:|--:|--:|---|",
+        "| entry | test accuracy | energy, mJ | parameters | time steps | data | made |",
+        "|---|--:|--:|--:|--:|---|---|",
     ]
     for shown in found:
         metadata = shown.metadata
         how = "searched" if metadata["search"] else "by hand"
         rows.append(
-            f"| [{shown.name}]({shown.name}.md) | {shown.data or '-'} | {_figure(metadata['accuracy'], '{:.2%}')} | "
+            f"| [{shown.name}]({shown.name}.md) | {_figure(metadata['accuracy'], '{:.2%}')} | "
             f"{_figure(metadata['energy_mj'], '{:.3g}')} | {metadata['parameters']:,} | {shown.config['timesteps']} | "
-            f"{how} |"
+            f"{shown.data or '-'} | {how} |"
         )
     picture = pages.render("figure.html", chart=pictures.front(found))
     return "\n".join([INTRODUCTION, _html(picture), "## All entries", "", *rows, ""])
