@@ -107,12 +107,6 @@ def test_ten_minutes_and_fine_tuning(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_events(tmp_path):
-    assert "(8, 16, 16, 2) 10" in run(ROOT / "docs" / "examples" / "events.py", tmp_path)
-
-
-@pytest.mark.shared
-@pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
     assert (tmp_path / "mine.keras").is_file()

@@ -35,7 +35,7 @@ def labels(values: Sequence[float]) -> list[str]:
     if not step:
         return [f"{value:g}" for value in values]
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    if digits and abs(step * 10**digits - round(step * 10**digits)) > 1e-6:  # 2.5, 0.25
+    if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:  # 2.5, 0.25
         digits += 1
     if digits <= 6:
         return [f"{value:.{digits}f}" for value in values]
