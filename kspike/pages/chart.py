@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kspike.pages.axis import decades, labels, ticks, whole_ticks
 
@@ -141,7 +141,7 @@ def chart(
     up = [y for y in up if y <= most] or up
     left, right = min(across[0], min(xs)), max(across[-1], max(xs))
     names = [f"{x:g}" for x in across] if log else labels(across)
-    scale = math.log10 if log else float
+    scale: Callable[[float], float] = math.log10 if log else float
     low, length = scale(left), scale(right) - scale(left)
 
     def x_of(x: float) -> float:
