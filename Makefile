@@ -92,7 +92,7 @@ outside:
 
 docs:
 	@.ci/environment docs
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 # Spikformer, QKFormer and Max-Former, an hour and a half: SpikingJelly under torch.compile alone compiles each for ten
 # minutes on two cores. ARGS="--models qkformer --precision float32" measures a part.

@@ -162,14 +162,15 @@ def publish(
         kspike zoo publish runs/best my_digits --license apache-2.0 --search runs/digits/search.json --backend jax
     """
     import kspike
+    from kspike.zoo import cards
 
     if not is_run(run):
         raise ValueError(f"Expected the folder of a training run (kspike train), received {run!r}, which is none.")
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
-    seconds = sum(row["seconds"] for row in kspike.training.read_history(run))
+    epochs = kspike.training.read_history(run)
     training = {name: value for name, value in settings.items() if name in ("recipe", "precision", "from")}
-    training |= {"seconds": round(seconds)}
+    training |= {"seconds": round(sum(row["seconds"] for row in epochs)), cards.CURVES: _curves(epochs)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(data, about, data_dir, download, model.config, image_size, batch_size=recipe["batch_size"])
     check_match(model, images, data, about)
@@ -266,6 +267,12 @@ def _card(card: dict[str, Any]) -> Any:
         if value is not None:
             table.add_row(title, Text(str(value)))  # text, not markup: a card must not style or link anything
     return table
+
+
+def _curves(epochs: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Rows of a run's history -> what a card keeps of them: accuracy by epoch, where every epoch has it."""
+    names = ("accuracy", "val_accuracy")
+    return {name: [round(row[name], 6) for row in epochs] for name in names if all(name in row for row in epochs)}
 
 
 def _print(what: Any) -> None:

@@ -23,13 +23,19 @@ def whole_ticks(first: int, last: int, most: int = 8) -> list[float]:
     return [float(n) for n in range(first, last + 1) if n == first or n % every == 0]
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Powers of ten, the first at or below `low` and the last at or above `high`, both above 0; at least two."""
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    return [10.0**n for n in range(first, max(last, first + 1) + 1)]
+
+
 def labels(values: Sequence[float]) -> list[str]:
     """Ticks as texts, with as many digits as tell neighbours apart."""
     step = abs(values[1] - values[0]) if len(values) > 1 else abs(values[0])
     if not step:
         return [f"{value:g}" for value in values]
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    if digits and abs(step * 10**digits - round(step * 10**digits)) > 1e-6:  # 2.5, 0.25
+    if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:  # 2.5, 0.25
         digits += 1
     if digits <= 6:
         return [f"{value:.{digits}f}" for value in values]

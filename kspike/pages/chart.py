@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from kspike.pages.axis import labels, ticks, whole_ticks
+from kspike.pages.axis import decades, labels, ticks, whole_ticks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Point:
     Args:
         x, y: coordinates.
         about: the tooltip.
-        mark: a short text above it.
+        mark: a short text beside it.
         spread: half the length of an error bar along x, such as a standard deviation; 0 for none.
+        side: of the point on which its mark stands: "above", "right" or "left".
     """
 
     x: float
@@ -25,6 +26,7 @@ class Point:
     about: str = ""
     mark: str = ""
     spread: float = 0.0
+    side: str = "above"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Dot:
     about: str
     mark: str
     spread: tuple[float, float] | None
+    side: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Chart:
 
 def chart(
     title: str, x_title: str, series: Sequence[Series], *, label: str = "", size: Size = SMALL, from_zero: str = "",
-    whole: bool = False, most: float = math.inf,
+    whole: bool = False, most: float = math.inf, log: bool = False,
 ) -> Chart:  # fmt: skip
     """Places series between axes at round numbers.
 
@@ -123,18 +126,26 @@ def chart(
         from_zero: the axes that begin at 0: "x", "y", "xy" or none.
         whole: whether x are whole numbers, all of them labelled if they are few.
         most: the largest tick of the vertical axis: 100 for a share in percent.
+        log: whether the horizontal axis is logarithmic, from power of ten to power of ten; x of at most 0 are left out.
     """
-    kept = [[p for p in s.points if math.isfinite(p.x) and math.isfinite(p.y)] for s in series]
-    points = [point for each in kept for point in each] or [Point(0.0, 0.0)]
+    shown = lambda p: math.isfinite(p.x) and math.isfinite(p.y) and (p.x > 0 or not log)
+    kept = [[p for p in s.points if shown(p)] for s in series]
+    points = [point for each in kept for point in each] or [Point(float(log), 0.0)]
     xs, ys = [p.x for p in points], [p.y for p in points]
     first, lowest = (0.0 if name in from_zero else min(values) for name, values in (("x", xs), ("y", ys)))
-    across = whole_ticks(int(first), int(max(xs))) if whole else ticks(first, max(xs), size.steps)
+    if log:
+        across = decades(min(xs), max(xs))
+    else:
+        across = whole_ticks(int(first), int(max(xs))) if whole else ticks(first, max(xs), size.steps)
     up = ticks(lowest, max(ys), size.steps)
     up = [y for y in up if y <= most] or up
     left, right = min(across[0], min(xs)), max(across[-1], max(xs))
+    names = [f"{x:g}" for x in across] if log else labels(across)
+    scale: Callable[[float], float] = math.log10 if log else float
+    low, length = scale(left), scale(right) - scale(left)
 
     def x_of(x: float) -> float:
-        share = (min(max(x, left), right) - left) / ((right - left) or 1.0)
+        share = (scale(min(max(x, left), right)) - low) / (length or 1.0)
         return round(size.left + share * (size.width - size.left - size.right), 1)
 
     def y_of(y: float) -> float:
@@ -143,14 +154,14 @@ def chart(
 
     def dot(p: Point) -> Dot:
         spread = (x_of(p.x - p.spread), x_of(p.x + p.spread)) if p.spread > 0 else None
-        return Dot(x_of(p.x), y_of(p.y), p.about, p.mark, spread)
+        return Dot(x_of(p.x), y_of(p.y), p.about, p.mark, spread, p.side)
 
     return Chart(
         title,
         x_title,
         label or f"{title} against {x_title}",
         size,
-        tuple(Tick(x_of(x), text) for x, text in zip(across, labels(across), strict=True)),
+        tuple(Tick(x_of(x), text) for x, text in zip(across, names, strict=True)),
         tuple(Tick(y_of(y), text) for y, text in zip(up, labels(up), strict=True)),
         tuple(
             DrawnSeries(s.colour, s.line, s.dots, s.radius, tuple(map(dot, each)))

@@ -12,6 +12,9 @@ from kspike.cost.analytic.ann import ann_twin
 from kspike.zoo import naming
 from kspike.zoo.entry import Entry
 
+#: Of a training record, also of an entry's that another started from: accuracy by epoch, numbers for a picture.
+CURVES = "history"
+
 
 def card(name_or_folder: str | os.PathLike, *, directory: str | os.PathLike | None = None) -> dict[str, Any]:
     """The name or folder of an entry -> its metadata: accuracy, energy_mj, parameters, reproduce, and their details.
@@ -193,14 +196,14 @@ def _training(metadata: dict) -> str:
     # A search's own budget is told with the search.
     if budget != (metadata.get("search") or {}).get("budget"):
         shown["budget"] = budget
-    lines = [f"- {key}: {_say(value)}" for key, value in shown.items() if value is not None]
+    lines = [f"- {key}: {_say(value)}" for key, value in shown.items() if value is not None and key != CURVES]
     return "\n".join(["## Training", "", *lines]) if lines else ""
 
 
 def _say(value: Any) -> str:
     """JSON values as a person writes them."""
     if isinstance(value, dict):
-        return "; ".join(f"{key} {_say(item)}" for key, item in value.items())
+        return "; ".join(f"{key} {_say(item)}" for key, item in value.items() if key != CURVES)
     if isinstance(value, list):
         return ", ".join("any" if item is None else _say(item) for item in value)
     if isinstance(value, float) and value.is_integer():

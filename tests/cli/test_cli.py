@@ -111,6 +111,8 @@ def test_train_in_half_precision_says_so_and_publishes_so(run, tmp_path):
     assert card["reproduce"] == "make net"
     assert card["training"]["seconds"] == round(kspike.training.read_history(folder)[0]["seconds"])
     assert card["training"]["precision"] == "mixed_bfloat16" and card["weights_dtype"] == "float16"
+    (epoch,) = kspike.training.read_history(folder)
+    assert card["training"]["history"] == {name: [round(epoch[name], 6)] for name in ("accuracy", "val_accuracy")}
 
 
 def test_evaluate_agrees_with_keras(run):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kspike.pages import Point, Series, chart
-from kspike.pages.axis import labels, ticks, whole_ticks
+from kspike.pages.axis import decades, labels, ticks, whole_ticks
 
 pytestmark = pytest.mark.once
 
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.once
         (0.0, 1.0, ["0.00", "0.25", "0.50", "0.75", "1.00"]),
         (95.5, 98.0, ["95", "96", "97", "98"]),
         (2.003, 3.298, ["2.0", "2.5", "3.0", "3.5"]),
+        (87.0, 96.0, ["85.0", "87.5", "90.0", "92.5", "95.0", "97.5"]),
         (0.0, 9000.0, ["0", "2500", "5000", "7500", "10000"]),
         (1.51e-7, 4.0e-7, ["1e-07", "2e-07", "3e-07", "4e-07"]),
         (8.0000001e-4, 8.0000004e-4, ["0.00080000001", "0.00080000002", "0.00080000003", "0.00080000004"]),
@@ -62,3 +63,14 @@ def test_no_tick_stands_above_the_most_that_is_possible():
     assert [tick.text for tick in drawn.y_ticks] == ["92", "94", "96", "98", "100"]
     drawn = chart("Accuracy, %", "time steps", [Series("blue", [Point(1, 100.0)])], whole=True, most=100)
     assert drawn.y_ticks[-1].text == "100"
+
+
+def test_a_logarithmic_axis_goes_from_power_of_ten_to_power_of_ten():
+    assert decades(0.00052, 0.42) == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
+    assert decades(1.0, 1.0) == [1, 10] and decades(0.01, 0.1) == pytest.approx([0.01, 0.1])
+    points = [Point(0.0, 9.0), Point(0.01, 1.0), Point(0.1, 2.0), Point(1.0, 3.0)]
+    drawn = chart("y", "x", [Series("blue", points)], log=True)
+    assert [tick.text for tick in drawn.x_ticks] == ["0.01", "0.1", "1"]
+    low, middle, high = (dot.x for dot in drawn.series[0].points)  # 0 is nowhere on such an axis
+    assert middle == pytest.approx((low + high) / 2) and low == drawn.x_ticks[0].at
+    assert len(chart("y", "x", [Series("blue", points[:1])], log=True).x_ticks) == 2
