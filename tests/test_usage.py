@@ -14,7 +14,7 @@ from tests.helpers import BACKEND
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 #: Keras' own switches: an epoch is a few steps, so that the whole path is walked at little cost.
 SHORT = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "3"}
@@ -102,6 +102,13 @@ def test_layers(tmp_path):
 def test_firing(tmp_path):
     run(ROOT / "docs" / "examples" / "firing.py", tmp_path)
     assert "firing_rate/stem/neuron_0" in (tmp_path / "firing.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.slow
+def test_spiking_cnn(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "spiking_cnn.py", tmp_path)
+    assert "firing_rate" in shown and "head" in shown and "Reading(step=4" in shown
+    assert (tmp_path / "spiking_cnn.keras").is_file()
 
 
 @pytest.mark.slow
