@@ -32,8 +32,9 @@ class EvolutionSearchOracle(SteadyOracle):
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
         objective: an objective, or the name of a metric that trials report; None is `AEB()`.
-        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" hold before
-            evaluation; candidates outside "energy_mj" or "accuracy" are recorded and ranked behind.
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb"
+            and plain functions of a `SpikformerConfig`, as keys, hold before evaluation; candidates outside
+            "energy_mj", "latency_ms" or "accuracy" are recorded and ranked behind.
         generations: generations after the random one.
         population_size: candidates a generation.
         parents: how many of the best become parents.
@@ -49,7 +50,7 @@ class EvolutionSearchOracle(SteadyOracle):
         self,
         space: Any,
         objective: Any = None,
-        constraints: Mapping[str, Any] | None = None,
+        constraints: Mapping[Any, Any] | None = None,
         generations: int = 20,
         population_size: int = 50,
         parents: int = 10,

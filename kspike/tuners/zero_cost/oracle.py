@@ -29,7 +29,8 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
         score: "flops" (AutoST's) or "params"; the more the better.
-        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps".
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb",
+            and plain functions of a `SpikformerConfig` as keys.
         max_trials: how many networks are proposed.
         tie_break: what ranks networks of equal score: "attention", "params" or "flops" (fewer first), or None.
         objective: what trials report: an objective, or the name of a metric; None is the fitness of `ZeroCostSearch`.
@@ -48,7 +49,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         self,
         space: Any,
         score: str = "flops",
-        constraints: Mapping[str, Any] | Constraints | None = None,
+        constraints: Mapping[Any, Any] | Constraints | None = None,
         max_trials: int = 10,
         tie_break: str | None = "attention",
         objective: Any = None,
