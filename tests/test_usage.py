@@ -92,6 +92,18 @@ def test_code_of_a_page_runs_in_order(page, tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
+def test_pages_on_ones_own_parts(tmp_path):
+    """All in one process: what they register stands side by side."""
+    pages = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("own_*.md"))
+    assert {"own_neuron.md", "own_mixer.md", "own_surrogate.md", "own_convention.md"} <= set(pages)
+    assert {"own_score.md", "own_constraint.md"} <= set(pages)
+    script = tmp_path / "page.py"
+    script.write_text("\n".join("\n".join(blocks(f"how-to/{page}")) for page in pages))
+    run(script, tmp_path)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
     assert (tmp_path / "mine.keras").is_file()

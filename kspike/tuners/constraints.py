@@ -9,7 +9,7 @@ __all__ = ["names", "register"]
 
 
 def register(function: F, *, replace: bool = False) -> F:
-    """Makes a function of a `SpikformerConfig` known by its name, so that `constraints={name: (lower, upper)}` finds it.
+    """Makes a function of a `SpikformerConfig` known by its name: `constraints={name: (lower, upper)}` finds it.
 
     As a decorator, or called. The command line and JSON need a name; in Python the function itself is a key as well.
 

@@ -17,6 +17,10 @@ from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.registry import get
 
 
+#: What is computed where nothing else is asked for.
+OURS = ("params", "flops", "synflow", "naswot", "grad_norm", "synops", "energy")
+
+
 @dataclasses.dataclass(frozen=True)
 class Value:
     """A score over initialisations.
