@@ -66,12 +66,11 @@ class Latency:
         call = jit(lambda x: model(x, training=False), model.variables)
         run = lambda: keras.ops.convert_to_numpy(call(keras.ops.convert_to_tensor(image)))
         times = []
-        for number in range(self.warm + self.calls):
+        for _ in range(self.warm + self.calls):
             start = self.clock()
             run()
-            if number >= self.warm:
-                times.append(self.clock() - start)
-        return 1000.0 * statistics.median(times)
+            times.append(self.clock() - start)
+        return 1000.0 * statistics.median(times[self.warm :])
 
     def describe(self) -> dict[str, Any]:
         """What the numbers were measured with, as plain JSON values: numbers of two machines are never compared."""

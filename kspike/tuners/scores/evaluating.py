@@ -16,7 +16,6 @@ from kspike.tuners.evolution.supernet import seeded
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.registry import get
 
-
 #: What is computed where nothing else is asked for.
 OURS = ("params", "flops", "synflow", "naswot", "grad_norm", "synops", "energy")
 

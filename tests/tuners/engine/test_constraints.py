@@ -14,7 +14,6 @@ from kspike.tuners.engine.of_network import REGISTRY
 from kspike.tuners.engine.ranking import ranking
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.ranking.ranking import Ranking
-
 from tests.tuners.fakes import SPACE
 
 pytestmark = pytest.mark.once
