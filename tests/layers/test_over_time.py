@@ -116,7 +116,7 @@ def test_energy_is_that_of_keras_layers_in_time_distributed(mine):
     other.set_weights(mine.get_weights())
     found, expected = (kspike.cost.measure(m, STILL, progress=False) for m in (mine, other))
     assert [row.name for row in found.rows] == ["first", "second", "hidden", "head"]
-    assert [row.dense for row in found.rows] == [64 * 9 * 4, 3 * 16 * 9 * 4 * 6, 3 * 96 * 5, 50]
+    assert [row.dense for row in found.rows] == [3 * 64 * 9 * 4, 3 * 16 * 9 * 4 * 6, 3 * 96 * 5, 50]
     for row, same in zip(found.rows, expected.rows, strict=True):
         assert (row.name, row.dense) == (same.name, same.dense)
         np.testing.assert_allclose([row.acs, row.macs, row.rate], [same.acs, same.macs, same.rate], rtol=1e-6)
