@@ -116,6 +116,7 @@ def test_firing(tmp_path):
     assert "firing_rate/stem/neuron_0" in (tmp_path / "firing.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_spiking_cnn(tmp_path):
     shown = run(ROOT / "docs" / "examples" / "spiking_cnn.py", tmp_path)

@@ -67,7 +67,8 @@ def summary_lines(
     if not ranking.standings.exact:
         how = "of a random sample"
     elif not record["exact"]:
-        how = "every one of them; what else is asked, of a shortlist alone"
+        asked = "asked of a config" if record["data"] is None else "measured"
+        how = f"every one of them; what is {asked}, on a shortlist alone"
     lines += [f"{inside}, {how}", *standings_lines(ranking, 0.0)[1:]]
     if ranking.constraints.functions:
         named = ", ".join(name for name, _ in ranking.constraints.functions)
