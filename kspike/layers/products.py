@@ -99,7 +99,7 @@ class _FrameByFrame(keras.layers.DepthwiseConv2D):
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class DepthwiseConv2D(OverTime, _FrameByFrame):
+class DepthwiseConv2D(OverTime, _FrameByFrame):  # type: ignore[misc]  # call gives what call of frames gives, over time
     """Convolves every channel by itself, in every time step: Keras' DepthwiseConv2D, padded as `Conv2D` here.
 
     Args:

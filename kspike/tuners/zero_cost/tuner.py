@@ -169,7 +169,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
                 "call search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj and "
                 "latency_ms."
             )
-        used = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
+        used: dict[str, Any] = {"data": None} if data is None else self._shortlist.open(data, self.space.base)
         if self.constraints.bounds_on("latency_ms"):
             self._shortlist.latency = self.latency
             used["latency"] = self.latency.describe()
@@ -187,7 +187,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         return self.scalarization.needs_energy or measured or bounded
 
     @property
-    def _lists(self) -> bool:
+    def lists(self) -> bool:
         """Whether a score is asked of a shortlist, with images or without."""
         return not self._counted or self._second is not None
 
@@ -195,7 +195,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         """Ranks, measures where there are images, orders, and keeps all of it as one record."""
         start = time.perf_counter()
         ranking, measured = self.ranking, used["data"] is not None
-        listed = measured or self._lists
+        listed = measured or self.lists
         genomes = ranking.top(self._shortlist.size if listed else self._oracle.evolution.max_trials)
         standings = ranking.standings
         seconds = time.perf_counter() - start
