@@ -37,7 +37,7 @@ def small(field, word):
     }
     return SpikformerConfig(
         **{
-            "input_shape": (32, 32, 2),
+            "input_shape": (16, 16, 2),
             "num_classes": 5,
             "timesteps": 4,
             "embed_dim": (16, 32),
@@ -58,6 +58,7 @@ def narrow(name):
     shape = (side, side, config.image_shape[2])
     steps = min(config.timesteps, 4)
     return config.replace(
+        depth=(1,) * config.stages if config.stages > 1 else 1,
         embed_dim=widths if config.stages > 1 else 16,
         stem_channels=None, num_heads=2, input_shape=(steps, *shape) if config.has_time else shape, timesteps=steps,
     )  # fmt: skip

@@ -144,6 +144,7 @@ def test_search_and_search_again(fewer, tmp_path):
     assert (tmp_path / "my_zoo" / "my_spikformer_digits.v2").is_dir()
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_supernet(tmp_path):
     run(ROOT / "docs" / "examples" / "supernet.py", tmp_path)
@@ -183,6 +184,7 @@ def test_zoo(tmp_path):
     assert "auto_spikformer_digits" in run(ROOT / "docs" / "examples" / "zoo.py", tmp_path)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_own_data(tmp_path):
     shown = run(ROOT / "docs" / "examples" / "own_data.py", tmp_path)

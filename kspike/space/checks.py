@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from kspike.space.search_space import SearchSpace
 
 
+#: Base and genes of what this process has built already: that of a space over mixers takes half a second.
+_BUILT: set[tuple[SpikformerConfig, tuple[Gene, ...]]] = set()
+
+
 def check(space: SearchSpace) -> None:
     """Raises ValueError where a choice could not be built or could not act."""
     base = space.base
@@ -105,6 +109,8 @@ def _build(space: SearchSpace) -> None:
     """Builds every choice at both extremes, and in these with every other word; the config is the judge."""
     words = [gene for gene in space.genes if gene.word]
     _check_grids(space)
+    if (what := (space.base, space.genes)) in _BUILT:
+        return
     variants: dict[tuple[int, ...], Genome] = {}
     for end in (space.smallest(), space.largest()):
         changed: list[Mapping[str, int]] = [{}]
@@ -124,6 +130,7 @@ def _build(space: SearchSpace) -> None:
                 if found.expressed not in built:
                     built.add(found.expressed)
                     found.to_config()
+    _BUILT.add(what)
 
 
 def _with(genome: Genome, words: Mapping[str, int]) -> Genome:

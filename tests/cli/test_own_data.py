@@ -76,6 +76,7 @@ def test_a_model_gives_pictures_its_size_normalisation_and_classes(place, tmp_pa
     assert list(opened.mean) == about["input"]["mean"] and opened.input_shape == (8, 8, 3)
 
 
+@pytest.mark.shared
 def test_published_and_verified_with_the_users_own_pictures(place, tmp_path):
     zoo = ("--directory", tmp_path / "zoo")
     done("zoo", "publish", place / "run", "mine", "--data", place / "photos", "--license", "cc0-1.0", *zoo)
@@ -87,6 +88,7 @@ def test_published_and_verified_with_the_users_own_pictures(place, tmp_path):
     assert "(3 classes" not in done("evaluate", tmp_path / "zoo" / "mine", "--data", place / "photos")
 
 
+@pytest.mark.shared
 def test_pictures_that_changed_are_noticed(place, tmp_path):
     import shutil
 
@@ -100,6 +102,7 @@ def test_pictures_that_changed_are_noticed(place, tmp_path):
     assert "was trained on other images" in said
 
 
+@pytest.mark.shared
 def test_extended_and_fine_tuned_runs_say_where_they_come_from(place, tmp_path):
     photos = ("--data", place / "photos")
     shown = done(

@@ -400,6 +400,7 @@ SLOW = {evolved, free, trained, measured, extracted, exported}
 ONE_A_CALL = sorted({call: path for path, call in reversed(CALLS.items())}.values())
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "path", [pytest.param(p, marks=pytest.mark.slow) if CALLS[p] in SLOW else p for p in ONE_A_CALL]
 )

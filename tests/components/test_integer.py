@@ -1,5 +1,6 @@
 """The integer neuron: against the official code, unrolled into binary steps, and what it costs."""
 
+import functools
 import json
 
 import keras
@@ -85,15 +86,23 @@ def test_unrolled_by_hand():
         run(neuron, x[:, :6])
 
 
+SHARED = functools.partial(pytest.param, marks=pytest.mark.shared)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"residual": "membrane", "neuron": Integer(levels=2), "pool_after": "norm"},
-        {"input_shape": (2, 8, 8, 2), "mixer": "dwconv3", "neuron": Integer(levels=8)},
-        {"residual": "membrane", "mixer": "max_pool", "mlp": "two_shortcuts", "mlp_ratio": 1.0, "stem": "sdt"},
+        *map(
+            SHARED,
+            [
+                {"residual": "membrane", "neuron": Integer(levels=2), "pool_after": "norm"},
+                {"input_shape": (2, 8, 8, 2), "mixer": "dwconv3", "neuron": Integer(levels=8)},
+                {"residual": "membrane", "mixer": "max_pool", "mlp": "two_shortcuts", "mlp_ratio": 1.0, "stem": "sdt"},
+            ],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_unrolled_network_fires_0_and_1_and_answers_the_same(changes):
     model = network(**changes)
     unrolled = unroll(model)
@@ -113,6 +122,7 @@ def test_the_unrolled_network_fires_0_and_1_and_answers_the_same(changes):
     assert seen == set(range(d + 1))
 
 
+@pytest.mark.shared
 def test_a_component_that_multiplies_two_signals_is_refused_by_name():
     for mixer, residual in (("token_qk", "add"), ("channel_qk", "add"), ("sdsa1", "membrane")):
         with pytest.raises(ValueError, match=f"mixer {mixer}.*no exact unrolling"):
@@ -125,6 +135,7 @@ def test_a_component_that_multiplies_two_signals_is_refused_by_name():
         unroll(keras.Sequential([layers.Neuron("integer")]))
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("convention", ["spikformer", "spikingjelly", "lemaire", "neurobench"])
 def test_a_level_costs_so_many_accumulations(convention):
     model, d = network(), 4
@@ -166,6 +177,7 @@ def test_settings_are_checked_and_kept():
     assert kspike.SpikformerConfig.from_dict(made.to_dict()) == made
 
 
+@pytest.mark.shared
 @pytest.mark.slow  # a supernet under masks is compiled, and the network taken out
 def test_levels_are_genes():
     space = SearchSpace(
@@ -179,6 +191,7 @@ def test_levels_are_genes():
         kspike.Supernet(SearchSpace(config(neuron=Integer(unrolled=True), timesteps=4), embed_dim=(8, 16)))
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_under_masks_it_is_the_plain_network():
     assert components.check(Integer(levels=2)) < 1e-4

@@ -32,7 +32,7 @@ def all_of(neurons):
     return lambda x: keras.ops.stack([neuron(x[i]) for i, neuron in enumerate(neurons)])
 
 
-@pytest.mark.parametrize("tau", [2.0, 1.5, 3.0])
+@pytest.mark.parametrize("tau", [2.0, *(pytest.param(tau, marks=pytest.mark.shared) for tau in (1.5, 3.0))])
 def test_the_step_of_lif_is_the_fused_lif(tau):
     assert not SteppedLIF().one_pass
     x = currents(len(OPTIONS), 3, 6, 20)
@@ -241,6 +241,7 @@ def test_early_exit_goes_on_from_all_states(network):
     assert np.abs(readings[:, 0] - readings[:, -1]).max() > 1e-3
 
 
+@pytest.mark.shared
 def test_anytime_reads_the_shorter_networks(network):
     x = np.random.default_rng(0).normal(0.5, 1.0, (4, 8, 8, 1)).astype("float32")
     found = anytime(network).predict(x, verbose=0)

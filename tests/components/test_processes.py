@@ -175,6 +175,7 @@ def files(module, tmp_path):
     return here
 
 
+@pytest.mark.shared
 def test_a_file_that_needs_a_component_which_is_not_registered_says_so_and_imports_nothing(files):
     mixer = r"mixer 'away_gate'.*is known once its module is imported.*--import MODULE"
     neuron = r"neuron 'away_alif'.*is known once its module is imported.*--import MODULE"
@@ -196,6 +197,7 @@ def test_a_file_that_needs_a_component_which_is_not_registered_says_so_and_impor
     assert "away" not in sys.modules
 
 
+@pytest.mark.shared
 def test_the_list_shows_an_entry_whose_component_is_not_registered_as_unavailable(files):
     with pytest.warns(UserWarning, match="net.v1 is unavailable here.*--import MODULE"):
         table = kspike.zoo.list_models(directory=files / "zoo")
@@ -225,6 +227,7 @@ def test_commands_say_which_component_is_not_registered(files):
     assert not (files / "new").exists() and "away" not in sys.modules
 
 
+@pytest.mark.shared
 def test_a_search_resumes_where_its_components_are_known_and_is_refused_where_not(module, tmp_path):
     space = SearchSpace(
         kspike.SpikformerConfig(**{**FIELDS, "num_classes": 4}), mixer=("ssa", "away_gate"), embed_dim=(8, 16),

@@ -30,6 +30,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("words", WORDS, ids=str)
 def test_closed_forms_count_what_runs(words):
     config = kspike.SpikformerConfig(**FIELDS, **words)

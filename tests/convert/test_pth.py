@@ -31,7 +31,7 @@ def tensors():
     return reference.official(reference.network(3, depth=1))
 
 
-def refused(source, message=""):
+def refused(source, message=None):
     """What a source is refused with, while Python and NumPy take no more memory than any of these files is worth."""
     tracemalloc.start()
     try:

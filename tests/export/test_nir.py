@@ -14,6 +14,7 @@ from tests.export.networks import _NIR, NIR, images, nir_config, nir_network
 pytestmark = NIR
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "name", [name if name in ("add", "if") else pytest.param(name, marks=pytest.mark.slow) for name in _NIR]
 )

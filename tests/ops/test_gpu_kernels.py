@@ -100,7 +100,10 @@ def test_neuron_alone(gpu, case):
     check(gpu, (5, 3, 2, 9), {**NEURON, **CASES[case]}, normalised=False)
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 6, 48), (1, 16, 3, 130), (20, 2, 30, 17), (2, 2, 1, 192)], ids=str)
+LARGE = [pytest.param(shape, marks=pytest.mark.proof) for shape in ((1, 16, 3, 130), (20, 2, 30, 17))]
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 6, 48), *LARGE, (2, 2, 1, 192)], ids=str)
 def test_sizes_that_tiles_do_not_fit(gpu, shape):
     check(gpu, shape, NEURON)
 
@@ -156,7 +159,11 @@ def test_attention(gpu, tokens, heads, head_dim):
     np.testing.assert_allclose(grad.numpy(), wanted_grad.numpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8, 48), (2, 7, 5, 20), (1, 1, 1, 3), (2, 4, 9, 200)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(3, 8, 8, 48), (2, 7, 5, 20), (1, 1, 1, 3), pytest.param((2, 4, 9, 200), marks=pytest.mark.proof)],
+    ids=str,
+)
 @pytest.mark.parametrize("values", ["spikes", "potentials"])
 def test_pool(gpu, shape, values):
     import torch

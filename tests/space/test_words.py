@@ -1,5 +1,6 @@
 """Components as genes: what a network's words have no use for tells no genomes apart, and counts are exact."""
 
+import functools
 import itertools
 import json
 
@@ -16,17 +17,19 @@ ALL = SPACES | {f"stages_{name}": space for name, space in staged.SPACES.items()
 NAMES = sorted(ALL)
 
 
-def everything(space):
-    """All genomes, expressed or not."""
-    return (space.decode(indices) for indices in itertools.product(*(range(n) for n in space.cardinalities)))
+@functools.lru_cache
+def built(name):
+    """(genome, config) of all genomes of a space, expressed or not; of every so manieth of a large one."""
+    space = ALL[name]
+    every = itertools.product(*(range(n) for n in space.cardinalities))
+    taken = itertools.islice(every, 0, None, max(1, space.cardinalities.prod() // 700))
+    return [(genome, genome.to_config()) for genome in map(space.decode, taken)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_genomes_are_one_exactly_where_they_build_one_network(name):
-    space = ALL[name]
     genomes, configs = {}, {}
-    for genome in itertools.islice(everything(space), 0, None, max(1, space.cardinalities.prod() // 700)):
-        config = genome.to_config()
+    for genome, config in built(name):
         assert genomes.setdefault(genome, config) == config
         assert configs.setdefault(config, genome) == genome
         assert configs[config].id == genome.id and hash(configs[config]) == hash(genome)
@@ -38,7 +41,7 @@ def test_size_and_walk_hold_every_network_once(name):
     walked = [genome.to_config() for genome in space.genomes()]
     assert space.size() == len(walked) == len(set(walked))
     if space.cardinalities.prod() <= 1100:
-        assert set(walked) == {genome.to_config() for genome in everything(space)}
+        assert set(walked) == {config for _, config in built(name)}
 
 
 def test_a_large_space_is_counted_by_hand():

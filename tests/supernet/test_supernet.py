@@ -103,6 +103,7 @@ def test_masks_and_slices_compute_the_same(images):
             np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.shared
 def test_every_gene_acts(supernet, images):
     space = supernet.space
     base = {

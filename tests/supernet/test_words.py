@@ -249,9 +249,43 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "role, word", [pytest.param(*each, marks=() if TORCH else pytest.mark.proof) for each in (*OWN, *SETTINGS)]
-)
+def own_of(role):
+    """(base, words): networks for kspike's own components of a role, those together that may be one gene's choices."""
+    found = {}
+    stages = (32, 32) if role == "downsample" else 32
+    for word in [word for each, word in (*OWN, *SETTINGS) if each == role]:
+        residual = getattr(components.get(role, word), "residuals", ("add",))[0]
+        usual = {"stem": "spikingformer" if residual == "membrane" else "sps"}
+        usual |= {"downsample": "strided"} if residual == "membrane" and role == "downsample" else {}
+        base = SpikformerConfig(
+            input_shape=(16, 16, 1), num_classes=3, timesteps=2, num_heads=2, residual=residual,
+            embed_dim=stages, depth=(1, 1) if role == "downsample" else 1, **{**usual, role: word},
+        )  # fmt: skip
+        found.setdefault((residual, base.grids), (base, []))[1].append(word)
+    return found.values()
+
+
+@pytest.mark.skipif(not TORCH, reason="proof checks each of them on every backend")
+@pytest.mark.parametrize("masked", FORMS)
+@pytest.mark.parametrize("role", ["stem", "downsample", "mixer", "mlp", "neuron"])
+def test_components_of_kspike_are_choices_of_one_space(role, masked):
+    """Each of them, under both views, is the network taken out: a supernet a role, where `proof` makes one for each."""
+    for base, words in own_of(role):
+        each = (lambda value: {0: value, 1: value}) if base.stages > 1 else (lambda value: value)
+        genes = {"embed_dim": each((16, 32)), "mlp_ratio": (1, 2), "num_heads": (1, 2)}
+        genes |= {role: tuple(words)} if len(words) > 1 else {}
+        space = SearchSpace(base, name="own", **genes)
+        supernet, (images, _) = proof.awake(space, masked=masked), proof.images_of(space, 16)
+        for word in words:
+            chosen = {role: {1: word} if base.stages > 1 else word} if role in genes else {}
+            genome = space.genome(embed_dim=each(16), mlp_ratio=1, num_heads=1, **chosen)
+            row = proof.compare(supernet, genome, images)
+            assert row["spread"] > 1e-3, word
+            assert row["flipped"] <= (1 if masked else 0), word
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("role, word", [*OWN, *SETTINGS])
 def test_components_of_kspike_are_checked(role, word):
     assert components.check(word, role) < 1e-4
 

@@ -64,6 +64,7 @@ def test_a_step_of_each_layer_is_by_its_own_rate():
         np.testing.assert_allclose(to_numpy(variable), value - decay - 0.1 * factor, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_averaged_weights_end_the_run_and_are_kept(model, digits, tmp_path):
     recipe = Recipe(epochs=2, batch_size=120, learning_rate=1e-2, ema=0.9)
@@ -92,6 +93,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.shared
 @pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_average(digits, tmp_path):
     recipe = Recipe(epochs=2, batch_size=120, learning_rate=1e-2, ema=0.9, layer_decay=0.5)

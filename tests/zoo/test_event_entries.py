@@ -38,6 +38,7 @@ def recordings(split, count):
     return [found[places[name]] for name in split.ids[:count].tolist()]
 
 
+@pytest.mark.shared
 def test_the_card_says_sensor_framing_split_and_counts(published, events):
     stated = kspike.zoo.card(published)["input"]
     assert stated["mean"] is None and stated["std"] is None and stated["range"] is None
@@ -79,6 +80,7 @@ def test_a_predictor_takes_recordings_and_their_files(published, events, tmp_pat
     assert path.name == "broken.npz" and isinstance(error, ValueError)
 
 
+@pytest.mark.shared
 def test_it_verifies_with_the_data_that_its_card_names(published):
     assert kspike.zoo.verify(published).ok
     other = kspike.data.load("digits_events", timesteps=2, image_size=8)

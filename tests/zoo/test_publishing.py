@@ -319,6 +319,7 @@ def test_half_refuses_weights_that_it_cannot_hold(publish, model, config, tmp_pa
     assert not (tmp_path / "zoo" / "net.v1").exists()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "stages",
     [
