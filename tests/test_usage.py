@@ -161,7 +161,7 @@ def test_training_free(fewer, tmp_path):
     assert ("shortlist 4/4" if fewer else "shortlist 20/20") in shown
 
 
-@pytest.mark.slow if BACKEND == "torch" else pytest.mark.proof  # a supernet with words, and each network, is compiled
+@pytest.mark.proof  # the page of components, which shows it, runs in `make test`
 def test_components(tmp_path):
     shown = run(ROOT / "docs" / "examples" / "components.py", tmp_path)
     assert "block_0/attention/gate_neuron" in shown and "block_1/attention/qkv" in shown

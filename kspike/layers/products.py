@@ -9,7 +9,7 @@ from keras import ops
 
 from kspike._types import Array, Frames
 from kspike.layers.frames import OverTime, around, odd_window
-from kspike.ops import convolve, linear
+from kspike.ops import convolve, convolve_inside, depthwise, linear
 
 
 @keras.saving.register_keras_serializable(package="kspike")
@@ -77,8 +77,7 @@ class Conv2D(OverTime, keras.layers.Conv2D):
     ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if pads_around(self):
-            inputs = around(inputs, self.kernel_size)
-            return ops.conv(inputs, kernel, strides=list(self.strides), padding="valid", data_format="channels_last")
+            return convolve_inside(around(inputs, self.kernel_size), kernel, tuple(self.strides))
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         return convolve(inputs, kernel)
@@ -88,12 +87,12 @@ class _FrameByFrame(keras.layers.DepthwiseConv2D):
     """Keras' DepthwiseConv2D of frames, padded as `Conv2D` here."""
 
     def call(self, inputs: Frames, training: bool | None = None) -> Frames:
-        if not pads_around(self):
+        if pads_around(self):
+            y = depthwise(around(inputs, self.kernel_size), self.kernel, tuple(self.strides))
+        elif self.strides == self.dilation_rate == (1, 1) and self.data_format == "channels_last":
+            y = depthwise(inputs, self.kernel, padding=self.padding)
+        else:
             return super().call(inputs)
-        y = ops.depthwise_conv(
-            around(inputs, self.kernel_size), self.kernel, strides=self.strides, padding="valid",
-            data_format="channels_last",
-        )  # fmt: skip
         y = y if self.bias is None else ops.add(y, self.bias)
         return self.activation(y)
 

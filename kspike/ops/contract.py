@@ -48,6 +48,7 @@ class Backend:
         norm_lif: normalisation and neurons in one pass forward and one backward.
         batch_norm: normalisation by the batch's own moments.
         linear, convolve: products, sparse where the input is.
+        convolve_inside: a convolution of any stride without zeros around. depthwise: each channel by itself.
         attend: q k^T v. attend_chosen: the same where the head width is a run-time tensor.
         max_pool: 3x3, stride 2.
         by_parts: a function of images run in chunks of the batch. parts_of: in how many.
@@ -58,6 +59,7 @@ class Backend:
         substituted: (layer) -> variables that torch.func has put other tensors in place of.
         with_shape: (x, shape) -> x with a static shape, where a TensorFlow graph leaves axes open.
         KeepsWeights: a mixin for models, as Keras' loops under jax take the values out of the variables.
+        branch: () -> a context in which a branch of a switch is traced.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Backend:
     batch_norm: Fast[tuple[Signal, PerChannel, PerChannel]] = None
     linear: Fast[Annotated[Array, "... outputs"]] = None
     convolve: Fast[Frames] = None
+    convolve_inside: Fast[Frames] = None
+    depthwise: Fast[Frames] = None
     attend: Fast[Tokens] = None
     attend_chosen: Fast[Tokens] = None
     max_pool: Fast[Frames] = None
@@ -91,6 +95,7 @@ class Backend:
     substituted: Callable[[keras.layers.Layer], list[tuple[keras.Variable, Array]]] | None = None
     with_shape: Callable[[Array, tuple], Annotated[Array, "*shape"]] | None = None
     KeepsWeights: type | None = None
+    branch: Callable[[], AbstractContextManager] | None = None
 
     def lacks(self) -> tuple[str, ...]:
         """The fast forms that it does not have: there the fallback runs."""

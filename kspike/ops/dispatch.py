@@ -330,6 +330,36 @@ def convolve(
     return reference.convolve(x, kernel) if y is None else y
 
 
+def convolve_inside(
+    x: Annotated[Array, "frames height width inputs"],
+    kernel: Annotated[Array, "kernel_height kernel_width inputs outputs"],
+    strides: tuple[int, int] = (1, 1),
+) -> Annotated[Array, "frames out_height out_width outputs"]:
+    """Convolution of any stride without zeros around: where they are wanted, x has them."""
+    fast = _fast("convolve_inside")
+    y = fast(x, kernel, strides) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
+    return reference.convolve_inside(x, kernel, strides) if y is None else y
+
+
+def depthwise(
+    x: Frames,
+    kernel: Annotated[Array, "kernel_height kernel_width channels 1"],
+    strides: tuple[int, int] = (1, 1),
+    padding: str = "valid",
+) -> Frames:
+    """Convolution of each channel by itself: "valid" of any stride, "same" of stride 1."""
+    fast = _fast("depthwise")
+    known = fast is not None and _is_concrete(x) and None not in x.shape[1:]
+    y = fast(x, kernel, strides, padding) if fast is not None and known else None
+    return reference.depthwise(x, kernel, strides, padding) if y is None else y
+
+
+def branch() -> contextlib.AbstractContextManager:
+    """The context in which a branch of a switch is traced: some backends compile what stands in one otherwise."""
+    made = backend.branch
+    return contextlib.nullcontext() if made is None else made()
+
+
 def by_parts(fn: Callable[[Array], Array], x: Images, numbers: int, dtype: str) -> Annotated[Array, "batch outputs"]:
     """fn(x) for a function that treats images independently: in chunks of the batch, where that is faster.
 

@@ -162,6 +162,22 @@ def convolve(
     return ops.reshape(y, (-1, *x.shape[1:3], kernel.shape[-1]))  # TensorFlow gives an empty batch the input's channels
 
 
+def convolve_inside(
+    x: Annotated[Array, "frames height width inputs"],
+    kernel: Annotated[Array, "kernel_height kernel_width inputs outputs"],
+    strides: tuple[int, int],
+) -> Annotated[Array, "frames out_height out_width outputs"]:
+    """Convolution without zeros around."""
+    return ops.conv(x, kernel, strides=list(strides), padding="valid", data_format="channels_last")
+
+
+def depthwise(
+    x: Frames, kernel: Annotated[Array, "kernel_height kernel_width channels 1"], strides: tuple[int, int], padding: str
+) -> Frames:
+    """Convolution of each channel by itself."""
+    return ops.depthwise_conv(x, kernel, strides=strides, padding=padding, data_format="channels_last")
+
+
 def max_pool(x: Frames, stride: int = 2) -> Frames:
     """3x3 max-pool, one pixel of padding on each side: (n, h, w, c) -> (n, ceil(h/stride), ceil(w/stride), c)."""
     drops = keras.backend.backend() == "tensorflow"

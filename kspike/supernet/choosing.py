@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from kspike._types import Array, Scalar, Signal
+from kspike.ops import branch as traced_in_branch
 
 
 def _own(operands: Sequence[Any]) -> Sequence[Any]:
@@ -50,7 +51,8 @@ def choose(
     def scoped(branch: Callable) -> Callable:
         def run(*operands: Any) -> tuple:
             x, genes, *values = _own(operands)
-            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))) as scope:
+            known = list(zip(variables, values, strict=True))
+            with traced_in_branch(), keras.StatelessScope(state_mapping=known) as scope:
                 y = ops.cast(branch(x, genes), dtype)
                 return (y, *(ops.convert_to_tensor(scope.get_current_value(v)) for v in assigned))
 

@@ -14,7 +14,7 @@ from kspike._types import Array, PerChannel, PerStep, Scalar, Signal
 from kspike.layers._parts import conv_initializer, linear_initializer
 from kspike.layers.frames import around
 from kspike.layers.norm import BatchNorm
-from kspike.ops import batch_norm, convolve, linear, norm_lif
+from kspike.ops import batch_norm, convolve, convolve_inside, depthwise, linear, norm_lif
 
 EPSILON = 1e-5
 
@@ -105,8 +105,7 @@ class ElasticConv(keras.layers.Layer):
         if self.stride == 1:
             y = convolve(x, kernel)
         else:
-            x, strides = around(x, (self.side, self.side)), [self.stride, self.stride]
-            y = ops.conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
+            y = convolve_inside(around(x, (self.side, self.side)), kernel, (self.stride, self.stride))
         return y if self.bias is None else y + ops.cast(outputs.take(self.bias, 0), y.dtype)
 
 
@@ -139,11 +138,10 @@ class ElasticDepthwise(keras.layers.Layer):
     ) -> Annotated[Array, "frames height width channels"]:
         kernel = ops.convert_to_tensor(extent.take(self.kernel, 2))
         if self.stride == 1 and self.padded:
-            y = ops.depthwise_conv(x, kernel, padding="same", data_format="channels_last")
+            y = depthwise(x, kernel, padding="same")
         else:
-            strides = (self.stride, self.stride)  # a tuple: TensorFlow puts ones around it
             x = around(x, (self.side, self.side)) if self.padded else x
-            y = ops.depthwise_conv(x, kernel, strides=strides, padding="valid", data_format="channels_last")
+            y = depthwise(x, kernel, (self.stride, self.stride))
         return y if self.bias is None else y + ops.cast(extent.take(self.bias, 0), y.dtype)
 
 

@@ -8,7 +8,7 @@ from kspike.ops import contract, dispatch
 from tests.helpers import BACKEND
 
 LACKS = {
-    "torch": ("attend_chosen",),
+    "torch": ("convolve_inside", "depthwise", "attend_chosen"),
     "jax": (
         "charge",
         "reset",
@@ -27,6 +27,8 @@ LACKS = {
         "level",
         "lif_from",
         "batch_norm",
+        "convolve_inside",
+        "depthwise",
         "by_parts",
         "parts_of",
         "clip_each",

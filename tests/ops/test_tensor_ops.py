@@ -294,3 +294,41 @@ def test_jit_reads_and_assigns_variables_and_compiles_once():
     assert int(to_numpy(count)) == 2
     traced = ops.compilation_counter() - before
     assert traced == (0 if BACKEND == "torch" else 1)
+
+
+@pytest.mark.parametrize("side, strides", [(3, (2, 2)), (7, (4, 4)), (3, (1, 1)), (1, (2, 2))])
+def test_convolutions_without_zeros_around_and_both_their_gradients(side, strides):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 9, 8, 4)).astype("float32"), rng.normal(size=(side, side, 4, 6)).astype("float32")
+    wide = kernel[..., :1]
+    out = [(size - side) // stride + 1 for size, stride in zip((9, 8), strides, strict=True)]
+    for form, weights, channels in ((ops.convolve_inside, kernel, 6), (ops.depthwise, wide, 4)):
+        grad_output = rng.normal(size=(2, *out, channels)).astype("float32")
+        tensor = keras.ops.convert_to_tensor
+        by_x = both_forms(lambda x, f=form, w=weights: f(x, tensor(w), strides), x, grad_output)
+        by_kernel = both_forms(lambda k, f=form: f(tensor(x), k, strides), weights, grad_output)
+        for fast, plain in [*zip(*by_x, strict=True), *zip(*by_kernel, strict=True)]:
+            assert fast.shape == plain.shape
+            np.testing.assert_allclose(fast, plain, rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("side", [2, 3, 5])
+def test_depthwise_convolution_that_keeps_height_and_width(side):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 5, 4, 3)).astype("float32"), rng.normal(size=(side, side, 3, 1)).astype("float32")
+    form = lambda x: ops.depthwise(x, keras.ops.convert_to_tensor(kernel), padding="same")
+    for fast, plain in zip(*both_forms(form, x, rng.normal(size=x.shape).astype("float32")), strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=0, atol=2e-5)
+
+
+def test_a_convolution_in_a_branch_is_that_outside():
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(2, 5, 4, 3)).astype("float32"), rng.normal(size=(3, 3, 3, 6)).astype("float32")
+
+    def inside(x):
+        with ops.branch():
+            return ops.convolve(x, keras.ops.convert_to_tensor(kernel))
+
+    grad_output = rng.normal(size=(2, 5, 4, 6)).astype("float32")
+    for fast, plain in zip(*both_forms(inside, x, grad_output), strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=0, atol=2e-5)

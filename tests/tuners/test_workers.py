@@ -93,7 +93,7 @@ def test_workers_one_of_them_killed_find_what_one_finds(alive, tmp_path):
     assert sorted(results) == list(range(15))
 
 
-@pytest.mark.slow
+@pytest.mark.proof  # workers of one search are in `make test`
 @pytest.mark.once
 def test_a_zero_cost_search_of_a_chief_and_two_workers_finds_what_one_finds(tmp_path, monkeypatch):
     codes, ends = distributed(FREE, tmp_path / "many", ("worker0", "worker1"))

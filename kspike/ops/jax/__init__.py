@@ -4,7 +4,7 @@ from kspike.ops.contract import Backend
 from kspike.ops.jax.attention import attend, attend_chosen
 from kspike.ops.jax.neuron import divide, lif, norm_lif, spike
 from kspike.ops.jax.pool import max_pool
-from kspike.ops.jax.products import convolve, linear
+from kspike.ops.jax.products import branch, convolve, convolve_inside, depthwise, linear
 from kspike.ops.jax.runtime import accelerated, gradients, jit
 from kspike.ops.jax.trainer import KeepsWeights
 from kspike.ops.jax.watching import place, watched
@@ -23,8 +23,11 @@ BACKEND = Backend(
     norm_lif=norm_lif,
     linear=linear,
     convolve=convolve,
+    convolve_inside=convolve_inside,
+    depthwise=depthwise,
     attend=attend,
     attend_chosen=attend_chosen,
     max_pool=max_pool,
     KeepsWeights=KeepsWeights,
+    branch=branch,
 )

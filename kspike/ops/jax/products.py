@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -147,7 +151,69 @@ def convolve(x: Any, kernel: Any) -> Any | None:
     x, kernel = map(jnp.asarray, (x, kernel))
     if (y := product(x, kernel)) is not None:
         return y
-    return _convolve(x, kernel) if jax.default_backend() == "cpu" else None
+    if jax.default_backend() != "cpu":
+        return None
+    return _convolve_inside(_around(x, kernel), kernel, (1, 1)) if _IN_BRANCH.get() else _convolve(x, kernel)
+
+
+_IN_BRANCH = contextvars.ContextVar("in_branch", default=False)
+
+
+@contextlib.contextmanager
+def branch() -> Iterator[None]:
+    """Within it what is traced stands in a branch of a switch: see `convolve_inside`."""
+    token = _IN_BRANCH.set(True)
+    try:
+        yield
+    finally:
+        _IN_BRANCH.reset(token)
+
+
+def _around(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x with the zeros around that keep its height and width."""
+    sides = [((side - 1) // 2, side // 2) for side in kernel.shape[:2]]
+    return jnp.pad(x, ((0, 0), *sides, (0, 0)))
+
+
+def _taps(x: jax.Array, sides: tuple[int, ...], strides: tuple[int, int]) -> Iterator[tuple[int, int, jax.Array]]:
+    """(row, column, what x has there for each output) of every number of a kernel."""
+    ends = [size - side + 1 for size, side in zip(x.shape[1:3], sides, strict=True)]
+    for i, j in itertools.product(*map(range, sides)):
+        yield i, j, x[:, i : i + ends[0] : strides[0], j : j + ends[1] : strides[1]]
+
+
+# What both keep for their way back is x and kernel, and no copies of x.
+@functools.partial(jax.checkpoint, static_argnums=2)
+def _convolve_inside(x: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
+    columns = jnp.concatenate([tap for _, _, tap in _taps(x, kernel.shape[:2], strides)], axis=-1)
+    return columns @ kernel.reshape(-1, kernel.shape[-1])
+
+
+@functools.partial(jax.checkpoint, static_argnums=2)
+def _depthwise(x: jax.Array, kernel: jax.Array, strides: tuple[int, int]) -> jax.Array:
+    wide = kernel[..., 0].astype("float32")
+    return sum(tap * wide[i, j] for i, j, tap in _taps(x, kernel.shape[:2], strides)).astype(x.dtype)
+
+
+def convolve_inside(x: Any, kernel: Any, strides: tuple[int, int]) -> Any | None:
+    """As one product of patches, on a CPU; None on other devices.
+
+    XLA's own convolution takes 1 to 2 times as long there, and inside a branch of a switch, where it is compiled to
+    plain loops, 15 to 50 times.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    return _convolve_inside(jnp.asarray(x), jnp.asarray(kernel), strides) if on_cpu else None
+
+
+def depthwise(x: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any | None:
+    """As a sum of shifted products, on a CPU; None on other devices. XLA's own takes 1 to 5 times as long there.
+
+    See `convolve_inside` on branches.
+    """
+    if jax.default_backend() != "cpu" or kernel.shape[-1] != 1:
+        return None
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    return _depthwise(_around(x, kernel) if padding == "same" else x, kernel, strides)
 
 
 def linear(x: Any, kernel: Any, bias: Any) -> Any | None:
