@@ -77,7 +77,10 @@ class Conv2D(OverTime, keras.layers.Conv2D):
     ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if pads_around(self):
-            return convolve_inside(around(inputs, self.kernel_size), kernel, tuple(self.strides))
+            inputs = around(inputs, self.kernel_size)
+            if self.groups == 1:
+                return convolve_inside(inputs, kernel, tuple(self.strides))
+            return ops.conv(inputs, kernel, strides=list(self.strides), padding="valid", data_format="channels_last")
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         return convolve(inputs, kernel)
@@ -87,9 +90,12 @@ class _FrameByFrame(keras.layers.DepthwiseConv2D):
     """Keras' DepthwiseConv2D of frames, padded as `Conv2D` here."""
 
     def call(self, inputs: Frames, training: bool | None = None) -> Frames:
+        by_itself = self.depth_multiplier == 1  # what `kspike.ops.depthwise` takes
         if pads_around(self):
-            y = depthwise(around(inputs, self.kernel_size), self.kernel, tuple(self.strides))
-        elif self.strides == self.dilation_rate == (1, 1) and self.data_format == "channels_last":
+            inputs, how = around(inputs, self.kernel_size), tuple(self.strides)
+            plain = {"strides": how, "padding": "valid", "data_format": "channels_last"}
+            y = depthwise(inputs, self.kernel, how) if by_itself else ops.depthwise_conv(inputs, self.kernel, **plain)
+        elif by_itself and self.strides == self.dilation_rate == (1, 1) and self.data_format == "channels_last":
             y = depthwise(inputs, self.kernel, padding=self.padding)
         else:
             return super().call(inputs)
