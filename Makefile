@@ -94,10 +94,11 @@ docs:
 	@.ci/environment docs
 	$(RUN) -m mkdocs build --strict
 
-# Half an hour: SpikingJelly under torch.compile alone compiles for ten minutes on two cores.
+# Spikformer, QKFormer and Max-Former, an hour and a half: SpikingJelly under torch.compile alone compiles each for ten
+# minutes on two cores. ARGS="--models qkformer --precision float32" measures a part.
 bench:
 	@.ci/environment bench
-	$(RUN) benchmarks/speed.py --out docs/results/speed.csv
+	$(RUN) benchmarks/speed.py --models spikformer qkformer max_former --out docs/results/speed.csv $(ARGS)
 
 wheel:
 	@.ci/environment test

@@ -24,7 +24,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ SEEDS = (0, 1, 2)
 #: Generations after the first, genomes a generation, parents.
 GENERATIONS, POPULATION, PARENTS = 9, 30, 10
 GROUPS = ("hand-made", "firing penalty", "searched", "random")
+MARKERS = dict(zip(GROUPS, "os^x", strict=True))
 
 
 # -- the search --------------------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ GROUPS = ("hand-made", "firing penalty", "searched", "random")
 
 def search(options: argparse.Namespace) -> None:
     """Evolves on the supernet; every evaluation is a row, and rows that are there are not evaluated again."""
-    space, recipe = SearchSpace.load(SPACE), RECIPE.replace(epochs=options.supernet_epochs)
+    space, recipe = SearchSpace.load(options.space), RECIPE.replace(epochs=options.supernet_epochs)
     supernet, digest = trained_supernet(space, recipe, options)
     evaluate, picking = judge_of(supernet, recipe)
     known = {row["genome"]: row for row in read(options.candidates) if row["supernet"] == digest}
@@ -149,23 +150,48 @@ def config_of(row: dict[str, str], space: SearchSpace) -> SpikformerConfig:
     return Genome.from_dict(json.loads(row["genome"]), space).to_config()
 
 
-def train(options: argparse.Namespace) -> None:
-    recipe = RECIPE.replace(epochs=options.epochs)
-    rows = read(options.out)
-    done = {(r["group"], r["config"], float(r["penalty"]), int(r["seed"]), int(r["epochs"])) for r in rows}
-    plan = [(seed, contestant) for seed in SEEDS for contestant in contestants(options)]
+Run = tuple[int, Contestant]
+
+
+def planned(options: argparse.Namespace, networks: Iterable[Contestant]) -> list[Run]:
+    """Every run, seed by seed: all networks have one before any has two."""
+    networks = list(networks)
+    plan = [(seed, contestant) for seed in SEEDS for contestant in networks]
     if options.shortest_first:
         plan.sort(key=lambda p: (p[0], counted(p[1].config)["flops"]))
-    plan = plan[options.share[0] :: options.share[1]]
-    for seed, c in plan[: options.most]:
-        config = json.dumps(c.config.to_dict())
-        if (c.group, config, c.penalty, seed, recipe.epochs) in done:
+    return plan[options.share[0] :: options.share[1]]
+
+
+def done_of(options: argparse.Namespace, path: Path) -> dict[tuple[Any, ...], dict[str, str]]:
+    """The rows of a table of trained networks that are of these epochs, by what was trained."""
+    return {
+        (r["group"], r["config"], float(r["penalty"]), int(r["seed"])): r
+        for r in read(path)
+        if int(r["epochs"]) == options.epochs
+    }
+
+
+def key_of_run(run: Run) -> tuple[Any, ...]:
+    """What `done_of` knows a run by."""
+    seed, c = run
+    return c.group, json.dumps(c.config.to_dict()), c.penalty, seed
+
+
+def train(options: argparse.Namespace, networks: Iterable[Contestant]) -> None:
+    """Trains what has no row yet; a row is one network with one seed."""
+    recipe = RECIPE.replace(epochs=options.epochs)
+    done = done_of(options, options.out)
+    for run in planned(options, networks)[: options.most]:
+        if key_of_run(run) in done:
             continue
+        seed, c = run
         print(f"{c.group}, {c.name}, seed {seed}", flush=True)
         folder = options.runs / f"dominance_{c.group}_{c.name}_{seed}".replace(" ", "_").replace(",", "")
         penalty = FiringRate(c.penalty) if c.penalty else None
         row = one(c.config, recipe.replace(seed=seed), folder, options.images, penalty, test=True)
-        append(options.out, {"group": c.group, "name": c.name, "penalty": c.penalty, **row, "config": config})
+        append(
+            options.out, {"group": c.group, "name": c.name, "penalty": c.penalty, **row, "config": key_of_run(run)[1]}
+        )
         shutil.rmtree(folder, ignore_errors=True)
         print(f"  accuracy {row['accuracy']:.4f}, {row['energy_mj']:.6f} mJ, {row['seconds']} s", flush=True)
 
@@ -207,11 +233,36 @@ def larger(options: argparse.Namespace) -> None:
 
 def page(options: argparse.Namespace) -> None:
     """Means over seeds; each network against the hand-made front at its own energy; a plot."""
-    networks: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in read(options.out):
-        networks.setdefault((row["group"], row["name"]), []).append(row)
-    if not networks:
+    rows = read(options.out)
+    if not rows:
         raise SystemExit(f"error: {options.out} has no rows; run the step `train` first.")
+    means = means_of(rows)
+    hand = [m for m in means if m["group"] == "hand-made"]
+    fronts = {key: front_of(hand, key) for key in ("accuracy", "test_accuracy")}
+    lines = [
+        "# Searched, random and hand-made networks",
+        "",
+        about(options, means),
+        "",
+        "| network | seeds | parameters | energy, mJ | validation | test | above the hand-made: validation; test |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for mean in sorted(means, key=lambda m: (GROUPS.index(m["group"]), m["energy_mj"])):
+        points = "; ".join(gap(mean, front, key) for key, front in fronts.items())
+        lines.append(f"{line_of(mean)} {points if mean['group'] != 'hand-made' else ''} |")
+    picture = options.out.with_suffix(".png")
+    lines += ["", f"![Test accuracy against energy of an image]({picture.name})"]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    plot(means, {"": fronts["test_accuracy"]}, MARKERS, picture)
+
+
+def means_of(rows: Iterable[dict[str, str]]) -> list[dict[str, Any]]:
+    """Networks with the means and standard deviations over their seeds."""
+    networks: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in rows:
+        networks.setdefault((row["group"], row["name"]), []).append(row)
     means = []
     for (group, name), rows in networks.items():
         mean: dict[str, Any] = {
@@ -225,29 +276,14 @@ def page(options: argparse.Namespace) -> None:
             mean[key] = float(np.mean(values))
             mean[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
         means.append(mean)
-    hand = [m for m in means if m["group"] == "hand-made"]
-    fronts = {key: front_of(hand, key) for key in ("accuracy", "test_accuracy")}
-    lines = [
-        "# Searched, random and hand-made networks",
-        "",
-        about(options, means),
-        "",
-        "| network | seeds | parameters | energy, mJ | validation | test | above the hand-made: validation; test |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for mean in sorted(means, key=lambda m: (GROUPS.index(m["group"]), m["energy_mj"])):
-        above = "; ".join(gap(mean, front, key) for key, front in fronts.items())
-        scores = " | ".join(percent(mean, key) for key in ("accuracy", "test_accuracy"))
-        lines.append(
-            f"| {mean['group']}, {mean['name']} | {mean['seeds']} | {mean['parameters']:,} | {mean['energy_mj']:.5f} | "
-            f"{scores} | {above if mean['group'] != 'hand-made' else ''} |"
-        )
-    picture = options.out.with_suffix(".png")
-    lines += ["", f"![Test accuracy against energy of an image]({picture.name})"]
-    text = "\n".join(lines) + "\n"
-    print(text)
-    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    plot(means, fronts["test_accuracy"], picture)
+    return means
+
+
+def line_of(mean: dict[str, Any]) -> str:
+    """A network as the beginning of a line of a table in Markdown."""
+    scores = " | ".join(percent(mean, key) for key in ("accuracy", "test_accuracy"))
+    sizes = f"{mean['parameters']:,} | {mean['energy_mj']:.5f}"
+    return f"| {mean['group']}, {mean['name']} | {mean['seeds']} | {sizes} | {scores} |"
 
 
 def about(options: argparse.Namespace, means: list[dict[str, Any]]) -> str:
@@ -271,26 +307,41 @@ def percent(mean: dict[str, Any], key: str) -> str:
 
 
 def gap(mean: dict[str, Any], front: list[dict[str, Any]], key: str) -> str:
-    """Points above the hand-made front at the same energy, drawn straight between its networks over log energy."""
-    energies = [math.log(m["energy_mj"]) for m in front]
-    at = math.log(mean["energy_mj"])
+    """Points above a front at the same energy, as text."""
+    points = above(mean, front, key)
+    return "cheaper than all" if points is None else f"{points:+.2f}"
+
+
+def above(network: dict[str, Any], front: list[dict[str, Any]], key: str) -> float | None:
+    """Points above a front at the same energy, drawn straight between its networks over log energy; level beyond the
+    last, None before the first."""
+    at = math.log(float(network["energy_mj"]))
+    energies = [math.log(float(m["energy_mj"])) for m in front]
     if not front or at < energies[0]:
-        return "cheaper than all"
-    return f"{100 * (mean[key] - np.interp(at, energies, [m[key] for m in front])):+.2f}"
+        return None
+    return 100 * (float(network[key]) - float(np.interp(at, energies, [float(m[key]) for m in front])))
 
 
-def plot(means: list[dict[str, Any]], front: list[dict[str, Any]], path: Path) -> None:
+def plot(
+    means: list[dict[str, Any]], fronts: dict[str, list[dict[str, Any]]], markers: dict[str, str], path: Path
+) -> None:
+    """Test accuracy against energy, a marker a group; the fronts as lines, in the colour of the group of their name."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([m["energy_mj"] for m in front], [100 * m["test_accuracy"] for m in front], color="0.7", zorder=1)
-    for group, marker in zip(GROUPS, "os^x", strict=True):
+    colours = {}
+    for group, marker in markers.items():
         inside = [m for m in means if m["group"] == group]
-        if inside:
-            error = [0 if math.isnan(m["test_accuracy_sd"]) else 100 * m["test_accuracy_sd"] for m in inside]
-            x, y = [m["energy_mj"] for m in inside], [100 * m["test_accuracy"] for m in inside]
-            axes.errorbar(x, y, error, fmt=marker, label=group, capsize=2)
+        if not inside:
+            continue
+        error = [0 if math.isnan(m["test_accuracy_sd"]) else 100 * m["test_accuracy_sd"] for m in inside]
+        x, y = [m["energy_mj"] for m in inside], [100 * m["test_accuracy"] for m in inside]
+        drawn = axes.errorbar(x, y, error, fmt=marker, label=group, capsize=2)
+        colours[group] = drawn.lines[0].get_color()
+    for group, front in fronts.items():
+        x, y = [m["energy_mj"] for m in front], [100 * m["test_accuracy"] for m in front]
+        axes.plot(x, y, color=colours.get(group, "0.7"), zorder=1)
     axes.set(
         xscale="log", xlabel="energy, mJ an image", ylabel="test accuracy, %", title="CIFAR-10 at 16x16, ten epochs"
     )
@@ -298,31 +349,47 @@ def plot(means: list[dict[str, Any]], front: list[dict[str, Any]], path: Path) -
     figure.savefig(path, dpi=150)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("search", "train", "page", "larger"))
-    parser.add_argument("--runs", type=Path, help="where table.py kept its supernet, and files go")
-    parser.add_argument("--out", type=Path, default=RESULTS / "dominance_c10_16.csv", help="trained networks")
-    parser.add_argument("--candidates", type=Path, default=RESULTS / "dominance_search_c10_16.csv")
-    parser.add_argument("--inherited", type=Path, default=RESULTS / "inherited_c10_16.csv")
+def arguments(doc: str, steps: tuple[str, ...], name: str, space: str) -> argparse.ArgumentParser:
+    """What the command line takes.
+
+    Args:
+        doc: of the script.
+        steps: what it does.
+        name: of the files in docs/results: `NAME_c10_16.csv` and `NAME_search_c10_16.csv`.
+        space: that is searched.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=steps)
+    parser.add_argument("--runs", type=Path, help="where the supernet is kept, and files go")
+    parser.add_argument("--out", type=Path, default=RESULTS / f"{name}_c10_16.csv", help="trained networks")
+    parser.add_argument("--candidates", type=Path, default=RESULTS / f"{name}_search_c10_16.csv")
     parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     parser.add_argument("--supernet-epochs", type=int, default=SUPERNET_EPOCHS)
     parser.add_argument("--generations", type=int, default=GENERATIONS)
     parser.add_argument("--population", type=int, default=POPULATION)
     parser.add_argument("--images", type=int, help="train on this many images only, to try the script")
     parser.add_argument("--most", type=int, help="stop after this many runs")
-    parser.add_argument("--name", choices=("small", "middle", "large"), help="of `larger`: the network")
     parser.add_argument("--shortest-first", action="store_true", help="within a seed, small networks first")
     parser.add_argument(
         "--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"),
         help="every N-th run from the I-th on, for N processes with a --runs and an --out each",
     )  # fmt: skip
+    parser.set_defaults(space=space)
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__, ("search", "train", "page", "larger"), "dominance", SPACE)
+    parser.add_argument("--inherited", type=Path, default=RESULTS / "inherited_c10_16.csv")
+    parser.add_argument("--name", choices=("small", "middle", "large"), help="of `larger`: the network")
     options = parser.parse_args()
     if options.what != "page" and options.runs is None:
         parser.error("--runs is needed: where table.py keeps its supernet, and files go")
     if options.what == "larger" and options.name is None:
         parser.error("--name is needed: which searched network")
-    {"search": search, "train": train, "page": page, "larger": larger}[options.what](options)
+    if options.what == "train":
+        return train(options, contestants(options))
+    {"search": search, "page": page, "larger": larger}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def score_networks(table: dict[str, dict], path: Path, options: argparse.Namespa
             raise ValueError(
                 f"Network {key} has no scores in {path}, and no config, or genome with --space, to take them of."
             )
-        found = {"width": float(config.embed_dim), "depth": float(config.depth), "timesteps": float(config.timesteps)}
+        # of several stages the last one's width, and the blocks of all
+        found = {"width": config.widths[-1], "depth": sum(config.depths), "timesteps": config.timesteps}
+        found = {name: float(size) for name, size in found.items()}
         for name, value in scores.evaluate(config, data, names, seeds=options.seeds, images=options.images).items():
             found[name] = value.mean
             if len(value.values) > 1:

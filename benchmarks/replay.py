@@ -1,11 +1,17 @@
-"""Replays searches on the table, where a small space has been evaluated whole: `python benchmarks/replay.py`.
+"""Replays searches on tables of networks that have been evaluated: evolution by score, NSGA-II and random search.
 
-Reads the rows "walked" of docs/results/inherited_c10_16.csv (benchmarks/table.py grows them; it must have all of them)
-and runs evolution by score, NSGA-II and random search on them, 100 seeds each, at equal evaluations. Prints, and writes
-as CSV, the mean of the best AEB and of the front's hypervolume, the difference to random search with its 95 % interval
-(bootstrap over seeds), the probability that a search beats a random one, and the p of a two-sided Wilcoxon signed-rank
-test, seeds paired, corrected for the number of comparisons (Holm). Draws both against evaluations. Half a minute of one
-core; no network runs.
+    python benchmarks/replay.py            # the small space that was evaluated whole, with inherited weights
+    python benchmarks/replay.py mixers     # the networks over the mixers that were trained, out of a large space
+
+The first reads the rows "walked" of docs/results/inherited_c10_16.csv, and must have all of them; the second reads
+docs/results/table_mixers_c10_16.csv, as many rows as there are. benchmarks/table.py grows both. Of a large space
+searches can have the networks of the table alone: what an operator makes is replaced by the nearest one that the search
+has not evaluated (benchmarks/listed.py says how near). Every network is judged by its first seed, as a search would.
+
+100 seeds each, at equal evaluations. Prints, and writes as CSV, the mean of the best AEB and of the front's
+hypervolume, the difference to random search with its 95 % interval (bootstrap over seeds), the probability that a
+search beats a random one, and the p of a two-sided Wilcoxon signed-rank test, seeds paired, corrected for the number of
+comparisons (Holm). Draws both against evaluations. A minute of one core; no network runs.
 """
 
 from __future__ import annotations
@@ -14,26 +20,33 @@ import argparse
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from listed import Listed
+from proxies_table import read_table
+from replayed import RANDOM, curves, evolution, holm, rows_of, save, walk
 from rows import read, write
-from scipy import stats
-from table import SPACE, embedded, key_of, subspace
+from table import MIXERS, SPACE, embedded, key_of, subspace
 
 from kspike.space import Genome, SearchSpace
-from kspike.tuners.engine import NSGA2, ByScore, Evolution, Proposal, SearchState
+from kspike.tuners.engine import NSGA2, ByScore
 from kspike.tuners.engine.archive import hypervolume
+from kspike.tuners.engine.constraints import counted
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 BETA = 0.02
-METHODS = ("random", "evolution", "NSGA-II")
+METHODS = {RANDOM: None, "evolution": ByScore(), "NSGA-II": NSGA2((("accuracy", "max"), ("energy_mj", "min")))}
+#: Table -> its file, what is written, and generations after the first: of 640 networks 100 evaluations, of 150 50.
+TABLES = {"walked": ("inherited_c10_16", "replay_c10_16", 9), "mixers": ("table_mixers_c10_16", "replay_mixers", 4)}
+Known = dict[Genome, dict[str, float]]
 
 
-def table_of(path: Path, space: SearchSpace, whole: SearchSpace) -> dict[Genome, dict[str, float]]:
-    """Genome -> accuracy and energy of every network of the space, all of which it must hold."""
+def walked(path: Path) -> tuple[SearchSpace, Known]:
+    """The space that was evaluated whole, and its networks, all of which the table must hold."""
+    whole = SearchSpace.load(SPACE)
+    space = subspace(whole)
     rows = {row["genome"]: row for row in read(path) if row["part"] == "walked"}
-    found = {}
+    found: Known = {}
     for genome in space.genomes():
         row = rows.get(key_of(embedded(genome, whole)))
         if row is not None:
@@ -41,7 +54,21 @@ def table_of(path: Path, space: SearchSpace, whole: SearchSpace) -> dict[Genome,
     if len(found) < space.size():
         have = f"{path} holds {len(found)} of {space.size()} networks"
         raise SystemExit(f"error: {have}; let benchmarks/table.py inherited finish.")
-    return found
+    return space, found
+
+
+def mixers(path: Path) -> tuple[SearchSpace, Known]:
+    """The networks over the mixers that the table holds, and the space cut down to them."""
+    whole = SearchSpace.load(MIXERS)
+    if not path.exists():
+        raise SystemExit(f"error: there is no {path}; benchmarks/table.py mixers grows it.")
+    found: Known = {}
+    for key, entry in read_table(path).items():
+        genome = Genome.from_dict(json.loads(key), whole)
+        metrics = {"accuracy": next(iter(entry["accuracy"].values())), "energy_mj": entry["energy_mj"][0]}
+        found[genome] = metrics | {"parameters": counted(genome.to_config())["parameters"]}
+    space = Listed.of(whole, list(found))
+    return space, dict(zip(space.listed, found.values(), strict=True))
 
 
 def aeb(metrics: Mapping[str, float], reference: float) -> float:
@@ -54,97 +81,51 @@ def run(
     generations: int, population: int, parents: int, largest: Mapping[str, float],
 ) -> tuple[list[float], list[float]]:  # fmt: skip
     """Best AEB, and hypervolume, after each evaluation-equal generation of one search."""
-    total = population * (generations + 1)
-    settings: dict[str, Any] = {"space": space, "parents": parents, "seed": seed}
-    if method == "random":
-        settings |= {"generations": 0, "population_size": total}
-    else:
-        selection = NSGA2((("accuracy", "max"), ("energy_mj", "min"))) if method == "NSGA-II" else ByScore()
-        settings |= {"generations": generations, "population_size": population, "selection": selection}
-    state = SearchState(Evolution(**settings), "aeb", "max")
+    if isinstance(space, Listed):
+        space.taken.clear()
     best, volume, top = [], [], -np.inf
-    while isinstance(proposal := state.ask(), Proposal):
-        metrics = look(proposal.genome)
-        score = aeb(metrics, largest["energy_mj"])
-        state.tell(proposal.number, {**metrics, "aeb": score})
-        top = max(top, score)
+    search = evolution(space, METHODS[method], seed, generations, population, parents)
+    for state, candidate in walk(search, "aeb", look):
+        if isinstance(space, Listed):
+            space.taken.add(space.listed.index(candidate.genome))
+        top = max(top, aeb(look(candidate.genome), largest["energy_mj"]))
         if len(state.archive) % population == 0:
             best.append(top)
             volume.append(hypervolume(list(state.archive), largest["energy_mj"], largest["parameters"]))
     return best, volume
 
 
-def compare(found: np.ndarray, random: np.ndarray) -> dict[str, float]:
-    """How a search does against random search, seeds paired."""
-    difference = found - random
-    rng = np.random.default_rng(0)
-    means = rng.choice(difference, (10_000, len(difference))).mean(1)
-    p = 1.0 if not difference.any() else float(stats.wilcoxon(difference, zero_method="zsplit").pvalue)
-    better = (found[:, None] > random).mean() + 0.5 * (found[:, None] == random).mean()
-    low, high = np.quantile(means, (0.025, 0.975))
-    return {"difference": difference.mean(), "low": low, "high": high, "beats_random": better, "p": p}
-
-
-def holm(rows: list[dict[str, Any]]) -> None:
-    """Replaces p by the value that Holm's step-down correction gives."""
-    running = 0.0
-    order = sorted(rows, key=lambda row: row["p"])
-    for i, row in enumerate(order):
-        running = max(running, min(1.0, (len(order) - i) * row["p"]))
-        row["p"] = running
-
-
-def plot(rows: list[dict[str, Any]], best: float, path: Path) -> None:
-    """Means over seeds with their 95 % intervals, against evaluations."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = zip(figure.subplots(1, 2), ("best AEB", "hypervolume"), strict=True)
-    for axes, name in panels:
-        for method in METHODS:
-            inside = [row for row in rows if row["quantity"] == name and row["method"] == method]
-            x = [row["evaluations"] for row in inside]
-            mean, wide = (np.array([row[key] for row in inside]) for key in ("mean", "half_width"))
-            axes.plot(x, mean, label=method)
-            axes.fill_between(x, mean - wide, mean + wide, alpha=0.2)
-        axes.set(xlabel="evaluations", ylabel=name)
-        if name == "best AEB":
-            axes.axhline(best, color="0.6", linewidth=1, linestyle="--", label="best of the space")
-            axes.legend(fontsize="small", loc="lower right")
-    figure.savefig(path, dpi=120, metadata={"Software": None})
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--table", type=Path, default=RESULTS / "inherited_c10_16.csv")
-    parser.add_argument("--out", type=Path, default=RESULTS / "replay_c10_16.csv")
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=tuple(TABLES), nargs="?", default="walked")
+    parser.add_argument("--table", type=Path, help="CSV file of networks")
+    parser.add_argument("--out", type=Path, help="CSV file to write; the plot beside it")
     parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--generations", type=int, default=9)
+    parser.add_argument("--generations", type=int, help="after the first: 9 of the walked space, 4 of the mixers")
     parser.add_argument("--population", type=int, default=10)
     parser.add_argument("--parents", type=int, default=5)
-    options = parser.parse_args()
-    whole = SearchSpace.load(SPACE)
-    space = subspace(whole)
-    known = table_of(options.table, space, whole)
-    largest = known[space.largest()]
-    budget = (options.generations, options.population, options.parents)
-    results: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    options = parser.parse_args(arguments)
+    table, out, generations = TABLES[options.what]
+    table, out = options.table or RESULTS / f"{table}.csv", options.out or RESULTS / f"{out}.csv"
+    budget = (options.generations or generations, options.population, options.parents)
+    space, known = {"walked": walked, "mixers": mixers}[options.what](table)
+    total = budget[1] * (budget[0] + 1)
+    if total > len(known):
+        raise SystemExit(f"error: {table} holds {len(known)} networks; {total} evaluations need as many or more.")
+    largest = {name: max(metrics[name] for metrics in known.values()) for name in ("energy_mj", "parameters")}
+    if options.what == "walked":
+        largest = known[space.largest()]
+    known = {genome: {**metrics, "aeb": aeb(metrics, largest["energy_mj"])} for genome, metrics in known.items()}
+    results: dict[str, list[np.ndarray]] = {}
     for method in METHODS:
         runs = [run(method, seed, space, known.__getitem__, *budget, largest) for seed in range(options.seeds)]
-        results[method] = tuple(np.array([r[i] for r in runs]) for i in range(2))  # type: ignore[assignment]
-    best = max(aeb(m, largest["energy_mj"]) for m in known.values())
+        results[method] = [np.array([r[i] for r in runs]) for i in range(2)]
+    best = max(metrics["aeb"] for metrics in known.values())
     print(f"{len(known):,} networks; best AEB {best:.4f}; {options.seeds} seeds, settings {json.dumps(budget)}")
-    rows = []
+    steps, rows = range(budget[1], total + 1, budget[1]), []
     for what, name in enumerate(("best AEB", "hypervolume")):
-        random = results["random"][what]
-        for method in METHODS:
-            for step in range(random.shape[1]):
-                found = results[method][what][:, step]
-                row = {"quantity": name, "method": method, "evaluations": (step + 1) * options.population,
-                       "mean": found.mean(), "sd": found.std(ddof=1)}  # fmt: skip
-                row["half_width"] = 1.96 * row["sd"] / len(found) ** 0.5
-                rows.append(row | (compare(found, random[:, step]) if method != "random" else {}))
-    last = [row for row in rows if row["evaluations"] == rows[-1]["evaluations"] and row["method"] != "random"]
+        rows += rows_of(name, {method: found[what] for method, found in results.items()}, steps)
+    last = [row for row in rows if row["evaluations"] == total and row["method"] != RANDOM]
     holm(last)  # the ends of the runs are what is tested; the way there is shown without correction
     for row in last:
         print(
@@ -152,9 +133,9 @@ def main() -> None:
             f"({row['low']:+.4f} to {row['high']:+.4f}), beats it in {100 * row['beats_random']:.0f} % of pairs, "
             f"p {row['p']:.2g}"
         )
-    columns = dict.fromkeys([*rows[0], "difference", "low", "high", "beats_random", "p"], "")
-    write(options.out, [columns | row for row in rows])
-    plot(rows, best, options.out.with_suffix(".png"))
+    write(out, rows)
+    figure, _ = curves(rows, {"best AEB": {f"best of the {'space' if options.what == 'walked' else 'table'}": best}})
+    save(figure, out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Speed and memory of Spikformer 4-384 beside its peers, in one run: `python benchmarks/speed.py`.
+"""Speed and memory of Spikformer 4-384 beside its peers, in one run: `python benchmarks/speed.py`; of QKFormer and
+Max-Former 4-384 with `--models qkformer max_former`.
 
 Every contestant has a process of its own; they take turns, so that a machine that slows down slows all of them.
 A turn begins with a step that is not counted: what a process owns grows cold while others run, and a system that takes
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import platform
 import statistics
@@ -21,6 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("spikingjelly", "spikingjelly-compiled")
+MODELS = ("spikformer", "qkformer", "max_former")
 
 
 class Contestant:
@@ -62,11 +65,15 @@ class Contestant:
         Path(self.errors.name).unlink(missing_ok=True)
 
 
-def measure(labels: list[str], precision: str, rounds: int, steps: int, batch: int, options: list[str]) -> list[dict]:
+def measure(
+    labels: list[str], model: str, precision: str, rounds: int, steps: int, batch: int, options: list[str]
+) -> list[dict]:
     """One row a contestant: images a second in training and inference, and the peak of a training step in MB."""
     contestants, rows = [], {}
     for label in labels:
-        one = Contestant(label, precision, ["--batch", str(batch), *options])
+        if label.startswith("plain") and model != "spikformer":
+            continue  # it is the one network written out
+        one = Contestant(label, precision, ["--model", model, "--batch", str(batch), *options])
         before = one.ask("peak") if one.answer() else None
         warm = None if before is None else one.ask("train 1")
         peak = None if warm is None else one.ask("peak")
@@ -95,7 +102,7 @@ def measure(labels: list[str], precision: str, rounds: int, steps: int, batch: i
         one.end()
     return [
         {
-            "contestant": label, "precision": precision, "batch": batch,
+            "contestant": label, "model": model, "precision": precision, "batch": batch,
             "train_images_s": statistics.median(row["train"]), "train_spread": spread(row["train"]),
             "infer_images_s": statistics.median(row["infer"]), "infer_spread": spread(row["infer"]),
             "peak_mb": row["peak_mb"], "first_step_s": row["first_step_s"],
@@ -126,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     every = ["kspike:torch", "kspike:jax", "kspike:tensorflow", "plain:torch", "plain:jax", "plain:tensorflow", *PEERS]
     parser.add_argument("--contestants", nargs="+", default=every)
+    parser.add_argument("--models", nargs="+", default=MODELS[:1], choices=MODELS)
     parser.add_argument("--precision", nargs="+", default=["bfloat16", "float32"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2)
@@ -134,12 +142,12 @@ def main() -> None:
     options, rest = parser.parse_known_args()
     where = "GPU" if "cuda" in rest else f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     print(f"{where}; the faster of the peers is 1.00")
-    rows = []
-    for precision in options.precision:
-        found = measure(options.contestants, precision, options.rounds, options.steps, options.batch, rest)
+    rows: list[dict] = []
+    for model, precision in itertools.product(options.models, options.precision):
+        found = measure(options.contestants, model, precision, options.rounds, options.steps, options.batch, rest)
         rows += found
-        print(f"\n{precision}, batch {options.batch}, images a second\n{report(found)}\n", flush=True)
-        if options.out:
+        print(f"\n{model}, {precision}, batch {options.batch}, images a second\n{report(found)}\n", flush=True)
+        if options.out and rows:
             with open(options.out, "w", newline="") as file:
                 writer = csv.DictWriter(file, rows[0])
                 writer.writeheader()

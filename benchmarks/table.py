@@ -276,9 +276,11 @@ def judge_of(supernet: Any, recipe: Recipe) -> tuple[Evaluator, Any]:
 
 def trained_supernet(space: SearchSpace, recipe: Recipe, options: argparse.Namespace) -> tuple[Any, str]:
     """The supernet in float32, trained, or loaded if it had been; and a name for its weights."""
-    weights, folder = options.runs / "supernet.weights.h5", options.runs / "supernet"
+    label = "supernet" if space.name == SPACE else f"supernet_{space.name}"
+    weights, folder = options.runs / f"{label}.weights.h5", options.runs / label
     supernet = evolution_supernet.create(space, recipe.seed)
-    if not weights.exists() and TRAINED.exists() and recipe.epochs == SUPERNET_EPOCHS and options.images is None:
+    whole = space.name == SPACE and recipe.epochs == SUPERNET_EPOCHS and options.images is None
+    if not weights.exists() and TRAINED.exists() and whole:
         weights = TRAINED
     if weights.exists():
         supernet.load_weights(weights)

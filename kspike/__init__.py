@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         zoo,
     )
     from kspike.config import SpikformerConfig
+    from kspike.export.quantizing import quantize
     from kspike.models import Spikformer
     from kspike.supernet import Supernet
 
@@ -51,6 +52,7 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "quantize",
     "regularizers",
     "space",
     "supernet",
@@ -61,7 +63,7 @@ __all__ = [
 ]
 
 #: Public names and the module that holds each; "" where the name is a module's own.
-_LAZY = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}
+_LAZY = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet", "quantize": "export.quantizing"}
 #: Why there is no backend, or None. The command line imports one only when a command needs it.
 _problem = None if _start.is_command() else _start.register()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -38,6 +39,19 @@ def batches_of(data: Any, size: int = BATCH) -> Iterable[Any]:
     splits = [name for name in ("train", "validation", "test") if hasattr(data, name)]
     hint = f" It has splits: pass one, such as data.{splits[-1]}." if splits else ""
     raise ValueError(f"Expected images, or batches of (images, labels), received {type(data).__name__}.{hint}")
+
+
+def check_count(batches: Any, name: str = "batches") -> None:
+    """Refuses a number of batches, or of images, that is none: a whole number of at least 1, or None for all.
+
+    Raises:
+        ValueError: another value.
+    """
+    whole = isinstance(batches, numbers.Integral) and not isinstance(batches, bool)
+    if batches is None or (whole and int(batches) >= 1):
+        return
+    what = repr(batches) if isinstance(batches, (bool, int, float, str)) else f"a {type(batches).__name__}"
+    raise ValueError(f"{name} must be at least 1, a whole number, or None for all, got {what}.")
 
 
 def labelled(data: Any, size: int = BATCH) -> Iterator[tuple[Any, Any]]:

@@ -114,6 +114,11 @@ def _positive_int(value: Any, name: str, most: int) -> int:
     return found
 
 
+def stem_channels_of(width: int) -> tuple[int, int, int]:
+    """Channels of the first three convolutions of the stem "sps", unless the config says others."""
+    return width // 8, width // 4, width // 2
+
+
 def _stages_of(embed_dim: Any, depth: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Widths and depths, one a stage, checked."""
     widths, depths = _stages.resolve(
@@ -284,7 +289,12 @@ class SpikformerConfig:
         for field, role in BRANCHES.items():
             chosen = _stages.per_block(getattr(self, field), self.depths, field)
             put(field, tuple(components.get(role, each).word for each in chosen))
+        family = self.downsample is None
         put("downsample", self._between_stages())
+        self.stem_component.check_residual(self.residual)  # first: it brings the downsampling that nobody named
+        brought = f"; the stem {self.stem_component.label} brings it: give downsample" if family else ""
+        for down in self.downsamples:
+            down.check_residual(self.residual, brought)
         for made in {self.head_component, *self.downsamples}:
             made.declared(self.settings_of(made.role))
         for made in {made for branches in self.blocks for made in branches.values()}:
@@ -323,7 +333,7 @@ class SpikformerConfig:
                     f"embed_dim must be a multiple of 8 (the first convolution has an eighth of it), got {width}; "
                     "or give stem_channels."
                 )
-            put("stem_channels", (width // 8, width // 4, width // 2))
+            put("stem_channels", stem_channels_of(width))
         channels = self.stem_channels
         if not isinstance(channels, (list, tuple)) or len(channels) != 3:
             raise ValueError(
@@ -335,12 +345,12 @@ class SpikformerConfig:
         """Settings of "sps" say nothing of another stem: they stay at their defaults, and are refused otherwise."""
         d = self.widths[0]
         usual = {name: components.base.USUAL[name] for name in ("stem_pool", "pool_after")}
-        for name, value in {"stem_channels": (d // 8, d // 4, d // 2), **usual}.items():
+        for name, value in {"stem_channels": stem_channels_of(d), **usual}.items():
             given = getattr(self, name)
             if given is not None and (tuple(given) if isinstance(given, list) else given) != value:
                 raise ValueError(
                     f"{name} is a setting of the stem 'sps': the stem {self.stem_component.label} takes none, got "
-                    f"{given!r}; leave it out."
+                    f"{given!r}; leave it out, or give {name}=None."
                 )
             put(name, value)
         self._check_fractions(self.stem_component, self.stem_parts, {"width": d})
@@ -731,8 +741,9 @@ class SpikformerConfig:
         if depths != self.depths:
             kept = [name for name in PER_BLOCK if name not in changes]
             changes = {name: self._of_every_block(name, depths) for name in kept} | changes
-        if "stem_channels" not in changes and components.get("stem", changes.get("stem", self.stem)).name != "sps":
-            changes["stem_channels"] = None  # of another stem they say nothing, and follow the width
+        if "stem_channels" not in changes and self.stem_channels == stem_channels_of(self.widths[0]):
+            if components.get("stem", changes.get("stem", self.stem)).name != "sps":
+                changes["stem_channels"] = None  # of another stem they say nothing, and follow the width
         own = self.stem_component.downsample
         if "downsample" not in changes and (len(depths) != self.stages or "stem" in changes):
             if all(word == own for word in self.downsample):

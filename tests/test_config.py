@@ -283,6 +283,46 @@ def test_refused(name):
         SpikformerConfig(**arguments)
 
 
+STAGES = {"embed_dim": (16, 32), "depth": 1, "num_heads": 4}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"mixer": {"0": "ssa"}},
+            r"A mixer given as a mapping .*no 'name' among the keys \['0'\]; of several.*a tuple",
+        ),
+        ({"mixer": {}}, r"A mixer given as a mapping .*no 'name' among the keys \[\]"),
+        ({"stem": {"stride": 2}}, r"A stem given as a mapping .*no 'name' among the keys \['stride'\]\.$"),
+        ({"mixer": {"name": "ssa", "fires_last": True}}, "fires_last of the mixer 'ssa' is for residual 'membrane'"),
+        ({"mixer": {"name": "ssa", "fires_last": 1}}, "fires_last of the mixer 'ssa' must be True or False, got 1"),
+        ({"stem": {"name": "peds", "large": True, "events": True}}, "stem 'peds': events and large are forms"),
+        # what the user named, not the downsampling that it brings
+        ({"stem": "peds", "residual": "membrane"}, "stem 'peds' is made for residual 'add', got 'membrane'"),
+        ({"stem": "embed_max"}, "stem 'embed_max' is made for residual 'membrane', got 'add'"),
+        ({"downsample": "embed_max"}, r"downsample 'embed_max' is made for residual 'membrane', got 'add'\.$"),
+    ],
+)
+def test_a_component_that_cannot_stand_there_is_refused_by_what_was_given(given, says):
+    with pytest.raises(ValueError, match=says):
+        SpikformerConfig(**STAGES, **given)
+
+
+@pytest.mark.once
+def test_another_stem_refuses_the_settings_of_sps_that_were_chosen():
+    chosen = SpikformerConfig(**STAGES, stem_channels=(4, 6, 8))
+    with pytest.raises(ValueError, match=r"stem_channels is a setting of the stem 'sps'.*got \(4, 6, 8\).*=None"):
+        chosen.replace(stem="peds")
+    with pytest.raises(ValueError, match="stem_pool is a setting of the stem 'sps'"):
+        SpikformerConfig(**STAGES, stem_pool=(True,) * 4).replace(stem="peds")
+    plain = SpikformerConfig(**STAGES)
+    assert chosen.replace(stem="peds", stem_channels=None) == plain.replace(stem="peds")
+    other = SpikformerConfig(**STAGES, stem="peds").replace(embed_dim=(24, 32), num_heads=2)
+    assert other.stem_channels == (3, 6, 12)
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(AttributeError):
         SpikformerConfig().embed_dim = 64

@@ -1,13 +1,16 @@
 """The benchmark of training-free scores: its statistics on cases worked by hand, and its pages from a small table."""
 
+import argparse
 import csv
+import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from kspike.space import SearchSpace
+from kspike.tuners import scores
+from tests.scripts import benchmark
 
 pytestmark = pytest.mark.once
 
@@ -15,12 +18,7 @@ pytestmark = pytest.mark.once
 @pytest.fixture(scope="module")
 def proxies():
     pytest.importorskip("scipy")
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import proxies
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
-    return proxies
+    return benchmark("proxies")
 
 
 def test_correlations_are_those_worked_by_hand(proxies):
@@ -126,3 +124,25 @@ def test_a_table_without_its_columns_is_refused(proxies, tmp_path):
     (tmp_path / "t.csv").write_text("id,seed,accuracy\na,0,0.5\na,0,0.6\n")
     with pytest.raises(ValueError, match="seed 0 twice"):
         proxies.read_table(tmp_path / "t.csv")
+
+
+def test_scores_are_taken_of_networks_with_stages_too(proxies, tmp_path, monkeypatch):
+    """Of several stages the width is the last one's, the depth that of all."""
+    space = SearchSpace.load("kspike_mixers_c10_16")
+    genomes = [space.sample(seed=seed) for seed in range(3)]
+    table = {
+        json.dumps(genome.to_dict(expressed=True)): {"row": {"genome": json.dumps(genome.to_dict(expressed=True))}}
+        for genome in genomes
+    }
+    monkeypatch.setattr(scores, "names", lambda: ("flops",))
+    monkeypatch.setattr(scores, "evaluate", lambda config, *_, **__: {"flops": scores.Value("flops", (7.0,))})
+    monkeypatch.setattr("kspike.data.load", lambda *_, **__: argparse.Namespace(train=None))
+    options = argparse.Namespace(
+        space=space.name, data="cifar10", data_dir=None, image_size=(16, 16), seeds=1, images=1
+    )
+    found = proxies.score_networks(table, tmp_path / "scores.csv", options)
+    for genome, scored in zip(genomes, found.values(), strict=True):
+        config = genome.to_config()
+        sizes = {"width": config.embed_dim[1], "depth": sum(config.depth), "timesteps": config.timesteps}
+        assert scored == sizes | {"flops": 7.0}
+    assert proxies.score_networks(table, tmp_path / "scores.csv", options) == found  # read back, nothing is measured

@@ -67,7 +67,7 @@ OTHER = {
 #: Arguments inherited from Keras that a layer takes with one value only; refused otherwise.
 FIXED = {("Component", "role")} | {
     (norm, name)
-    for norm in ("BatchNorm", "BorderNorm")
+    for norm in ("BatchNorm", "BorderNorm", "Int8Norm", "Int8BorderNorm")
     for name in ("axis", "center", "scale", "synchronized", "renorm", "renorm_clipping", "renorm_momentum")
 }
 

@@ -213,6 +213,13 @@ def test_export(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
+def test_quantize(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "quantize.py", tmp_path)
+    assert "integers decide every spike" in shown and "Convention 'int8'" in shown
+
+
+@pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(4))
 def test_readme(number, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

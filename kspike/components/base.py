@@ -134,18 +134,21 @@ class _Made(Component):
                 f"timesteps, got timesteps {timesteps}; take another chunk, or a multiple of {self.together} steps."
             )
 
+    def check_residual(self, residual: str, more: str = "") -> None:
+        """Refuses a shortcut that it is not made for, by ValueError; `more` is said last."""
+        if residual not in self.residuals:
+            raise ValueError(
+                f"{self.role} {self.name!r} is made for residual {', '.join(map(repr, self.residuals))}, "
+                f"got {residual!r}{more}."
+            )
+
     def declared(self, network: Mapping[str, Any]) -> dict[str, Part]:
         """`parts()`, told the settings of the network that it names.
 
         Raises:
             ValueError: a shortcut it is not made for.
         """
-        residual = network.get("residual", "add")
-        if residual not in self.residuals:
-            raise ValueError(
-                f"{self.role} {self.name!r} is made for residual {', '.join(map(repr, self.residuals))}, "
-                f"got {residual!r}."
-            )
+        self.check_residual(network.get("residual", "add"))
         return _parts_of(self, tuple(sorted(self.given(network).items())))
 
     def kinds(self, network: Mapping[str, Any]) -> frozenset[str]:

@@ -118,7 +118,13 @@ def get(role: str, value: Any) -> Any:
     settings: dict[str, Any] = {}
     if isinstance(value, Mapping):
         settings = dict(value)
-        value = settings.pop("name", None)
+        if "name" not in settings:
+            several = "" if role in ("stem", "head", "neuron") else "; of several, one a stage or a block, give a tuple"
+            raise ValueError(
+                f"A {role} given as a mapping is its name and settings, {{'name': {names(role)[0]!r}, ...}}; got no "
+                f"'name' among the keys {list(settings)[:8]}{several}."
+            )
+        value = settings.pop("name")
     if not settings and isinstance(value, str) and (role, value) in _DEFAULTS:
         return _DEFAULTS[role, value]
     _load(role)

@@ -12,12 +12,13 @@ import numpy as np
 
 from kspike._registry import unknown
 from kspike._stages import several
+from kspike.components import geometry
 from kspike.components.parts import Conv, Dense, DepthwiseConv, Neuron, Norm, Part
 from kspike.config import SpikformerConfig
 from kspike.convert.architecture import float32
 from kspike.convert.checkpoint import read_checkpoint, some
 from kspike.convert.families import family_of
-from kspike.convert.families.family import Family, Read
+from kspike.convert.families.family import Family, Names, Read
 from kspike.convert.namings import NEURON_TENSOR, NORM_TENSORS
 from kspike.convert.spikformer import from_spikformer
 from kspike.layers.initializers import undrawn
@@ -27,6 +28,13 @@ from kspike.models import Spikformer
 _COUNTERS = r".*\.num_batches_tracked$"
 #: Names of T among the official constructors' arguments.
 _STEPS = ("T", "time_step", "timesteps")
+#: Arguments that tensors tell, in every family.
+_TOLD = ("num_classes", "in_channels", "mlp_ratios", "mlp_ratio")
+#: Arguments of the official constructors that say nothing of what a trained network computes.
+_NOTHING = (
+    "img_size_h", "img_size_w", "patch_size", "sr_ratios", "qkv_bias", "qk_scale", "norm_layer", "drop_rate",
+    "attn_drop_rate", "drop_path_rate", "pretrained", "pretrained_cfg", "init_cfg",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +82,9 @@ def from_checkpoint(
         source: a `.safetensors`, `.npz`, `.pth`, `.pt` or `.pth.tar` file (read without running code from it, and
             without PyTorch), or a mapping from parameter name to array or tensor.
         family: "qkformer", "ms_qkformer", "max_former", "sdt", "sdt_v2", "sdt_v3", "spikingformer" or "spikformer"
-            (with SpikingJelly 2.0's, as `from_spikformer` reads them). None: recognised by the names of the tensors.
+            (with SpikingJelly 2.0's, as `from_spikformer` reads them); "spikingjelly_qkformer",
+            "spikingjelly_max_former" or "spikingjelly_sdt" of SpikingJelly 2.0's own models. None: recognised by the
+            names of the tensors.
         timesteps: T, which no tensor says.
         input_shape: `(height, width, channels)` in pixels, or `(timesteps, height, width, channels)` of frames.
         options: the official constructor's arguments by their official names, for what names and shapes do not tell
@@ -107,8 +117,8 @@ def from_checkpoint(
         return _of_spikformer(checkpoint.tensors, timesteps, input_shape, options)
     found = family_of(checkpoint.tensors, family)
     for name in options:
-        if name not in (*found.options, *_STEPS):
-            raise unknown(f"option of the family {found.name!r}", name, (*found.options, "T"))
+        if name not in (*found.options, *_STEPS, *_TOLD, *_NOTHING):
+            raise unknown(f"option of the family {found.name!r}", name, (*found.options, "T", *_TOLD))
     read = Read(checkpoint.tensors, options, timesteps, tuple(input_shape))
     for name in _STEPS:
         read.told(name, timesteps, "timesteps is")
@@ -130,6 +140,8 @@ def from_checkpoint(
 
 def _spikformer(tensors: Mapping[str, Any]) -> bool:
     """Whether these are the names that `from_spikformer` reads."""
+    if "blocks.0.attn.q_conv.weight" in tensors:  # SpikingJelly's Spike-driven Transformer
+        return False
     if any(name.startswith(("blocks.", "block.0.attn.q_linear.")) for name in tensors):
         return True
     # its event and ImageNet code has names of the Spike-driven Transformer, whose products have two kernel axes
@@ -165,6 +177,16 @@ def _config(family: Family, read: Read) -> SpikformerConfig:
             f"input_shape {shape} ends in {shape[-1]} channels, but the first convolution of these weights takes "
             f"{channels}; channels come last."
         )
+    read.told("num_classes", config.num_classes, "the head has")
+    read.told("in_channels", channels, "the first convolution takes")
+    ratios = tuple(dict.fromkeys(config.mlp_ratio))
+    for name in ("mlp_ratios", "mlp_ratio"):
+        read.told(name, ratios[0] if len(ratios) == 1 else config.mlp_ratio, "the products are of")
+    for name in _NOTHING:
+        if read.options.get(name) is not None:
+            read.said.append(
+                f"option {name}={read.options[name]!r} was not used: it says nothing of a trained network."
+            )
     return config
 
 
@@ -175,6 +197,8 @@ class _Taken:
     path: str
     part: Part
     modules: tuple[str, ...]
+    #: Of a normalisation, the bias before it that the product here has not; "" where there is none.
+    bias: str = ""
 
 
 def _parts(config: SpikformerConfig) -> Iterator[tuple[str, Part]]:
@@ -187,6 +211,7 @@ def _parts(config: SpikformerConfig) -> Iterator[tuple[str, Part]]:
 def _check(family: Family, config: SpikformerConfig, read: Read) -> tuple[list[_Taken], set[str]]:
     """What stands for each part, and the names of all their tensors; missing and unknown ones are refused together."""
     names = family.names(config, read)
+    biases = _folded(family, config, names, read)
     taken = []
     for path, part in _parts(config):
         if not isinstance(part, (Dense, Conv, DepthwiseConv, Norm, Neuron)):
@@ -194,7 +219,8 @@ def _check(family: Family, config: SpikformerConfig, read: Read) -> tuple[list[_
         if path not in names:
             raise ValueError(f"The family {family.name!r} says nothing of {path}, which its network has.")
         modules = names[path]
-        taken.append(_Taken(path, part, (modules,) if isinstance(modules, str) else modules))
+        modules = (modules,) if isinstance(modules, str) else modules
+        taken.append(_Taken(path, part, modules, biases.get(path, "")))
     used = _used(taken, read, config.neuron_component.learns_tau)
     missing = sorted(used - set(read.tensors))
     extra = sorted(n for n in read.tensors if n not in used and not _why(family, n))
@@ -206,6 +232,20 @@ def _check(family: Family, config: SpikformerConfig, read: Read) -> tuple[list[_
         if not np.isfinite(float32(read.tensors[name])).all():
             raise ValueError(f"{name} holds numbers that are not finite; the checkpoint is damaged.")
     return taken, used
+
+
+def _folded(family: Family, config: SpikformerConfig, names: Names, read: Read) -> dict[str, str]:
+    """Path of a normalisation -> the bias of the product before it, which the code has and the part here has not."""
+    found = {}
+    for at in config.standing:
+        for name, part in at.declared.items():
+            product = geometry.source(at.declared, name) if isinstance(part, Norm) else None
+            if product is None or getattr(at.declared[product], "bias", True):
+                continue
+            module = names.get(f"{at.place.path}/{product}")
+            if isinstance(module, str) and family.folded(read, module):
+                found[f"{at.place.path}/{name}"] = f"{module}.bias"
+    return found
 
 
 def _why(family: Family, name: str) -> str:
@@ -220,7 +260,7 @@ def _used(taken: list[_Taken], read: Read, learned: bool) -> set[str]:
     for each in taken:
         for module in each.modules:
             if isinstance(each.part, Norm):
-                found |= {f"{module}.{name}" for name in NORM_TENSORS}
+                found |= {f"{module}.{name}" for name in NORM_TENSORS} | ({each.bias} if each.bias else set())
             elif isinstance(each.part, Neuron):
                 found |= (
                     {f"{module}.{NEURON_TENSOR}"} if learned or f"{module}.{NEURON_TENSOR}" in read.tensors else set()
@@ -249,7 +289,10 @@ def _assign(model: Any, taken: list[_Taken], read: Read) -> None:
                 layer.w.assign(np.resize(np.array(values, "float32"), tuple(layer.w.shape)))
         elif isinstance(each.part, Norm):
             for name, variable in NORM_TENSORS.items():
-                getattr(layer, variable).assign(_joined(read, each, name, float32))
+                found = _joined(read, each, name, float32)
+                if each.bias and name == "running_mean":  # BN(x + bias) is BN(x) of a mean smaller by it
+                    found = found - float32(read.tensors[each.bias])
+                getattr(layer, variable).assign(found)
         else:
             layer.kernel.assign(_joined(read, each, "weight", layout_of(each.part)))
             if getattr(each.part, "bias", False):
@@ -284,6 +327,9 @@ def _check_values(model: Any, taken: list[_Taken], read: Read) -> None:
             )
             if not whole:
                 misshapen += [f"{n} is {shapes[n]}, in our layout {share} is due" for n in ours if ours[n] != share]
+        if each.bias and tuple(read.tensors[each.bias].shape) != tuple(layer.gamma.shape):
+            shape = tuple(read.tensors[each.bias].shape)
+            misshapen.append(f"{each.bias} is {shape}, in our layout {tuple(layer.gamma.shape)} is due")
         if norm:
             variances = [f"{m}.running_var" for m in each.modules]
             negative += [n for n in variances if (float32(read.tensors[n]) < 0).any()]

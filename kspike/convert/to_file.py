@@ -69,6 +69,11 @@ def to_safetensors(
     if not isinstance(model, Spikformer) or not model.include_top:
         what = "one without its head" if isinstance(model, Spikformer) else f"a {type(model).__name__}"
         raise ValueError(f"Expected a kspike.Spikformer with its head; received {what}.")
+    if model.quantized:
+        raise ValueError(
+            f"{model.name} has int8 weights, and the normalisations that these code bases load are taken into them. "
+            "Write the network that it was made of."
+        )
     config = model.config
     table = _naming(naming, config)
     _check(config, table)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from kspike._lazy import attributes
 
 if TYPE_CHECKING:
+    from kspike.export.quantization import Quantization
     from kspike.export.report import Comparison, NeuronDifference, Report
     from kspike.export.saving import save
     from kspike.export.table import formats
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 _LAZY = {
     "Comparison": "report",
     "NeuronDifference": "report",
+    "Quantization": "quantization",
     "Report": "report",
     "formats": "table",
     "save": "saving",
 }
 
-__all__ = ["Comparison", "NeuronDifference", "Report", "formats", "save"]
+__all__ = ["Comparison", "NeuronDifference", "Quantization", "Report", "formats", "save"]
 
 __getattr__, __dir__ = attributes(__name__, _LAZY, __all__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike.components import PATHS
+from kspike.components import PATHS, geometry
 from kspike.components import parts as kinds
 from kspike.convert.nir import STEP
 from kspike.export.nir_values import Graph, Product, Unsayable, Value, diagonal, lif, square
@@ -21,8 +21,13 @@ from kspike.layers.component import ComponentLayer, Parts
 INSTEAD = "token_qk, channel_qk, dwconv3, dwconv5, dwconv7 and identity are mixers that NIR can say"
 
 
-def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
+def graph_of(model: Any, refused: dict[str, str] | None = None) -> tuple[Graph, dict[str, tuple[str, ...]]]:
     """The nodes of a network, and which of them are each neuron layer.
+
+    Args:
+        model: a `Spikformer`.
+        refused: takes path of a component -> why NIR cannot say it, of all of them; nothing is then raised for them,
+            and the graph lacks them.
 
     Raises:
         ValueError: what NIR cannot say, by the layer's name, with what could stand in its place.
@@ -43,10 +48,10 @@ def graph_of(model: Any) -> tuple[Graph, dict[str, tuple[str, ...]]]:
             for name, part, shortcut in zip(PATHS.values(), layer.branches, layer.shortcuts, strict=True):
                 if part is None:
                     continue
-                y = _component(graph, part, x, f"{layer.name}/{name}", neurons)
+                y = _component(graph, part, x, f"{layer.name}/{name}", neurons, refused)
                 x = _said(functools.partial(operator.add, x, y), layer.name) if shortcut else y
         elif isinstance(layer, ComponentLayer):
-            x = _component(graph, layer, x, layer.name, neurons)
+            x = _component(graph, layer, x, layer.name, neurons, refused)
         elif layer.name == "head" and output is None:
             graph.prefix = ""
             weights = (np.asarray(_numpy(layer.kernel)).T, np.asarray(_numpy(layer.bias)))
@@ -89,7 +94,19 @@ def _said(run: Callable[[], Any], layer: str, hint: str = "") -> Any:
         raise ValueError(f"NIR cannot say {layer}: it takes {why}.{hint}") from None
 
 
-def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str, tuple[str, ...]]) -> Value:
+def _component(graph: Graph, layer: Any, x: Value, path: str, neurons: dict, refused: dict[str, str] | None) -> Value:
+    """What a component gives; where it is refused and that is written down, a map of its size and of no node."""
+    try:
+        return _run(graph, layer, x, path, neurons)
+    except ValueError as why:
+        if refused is None:
+            raise
+        refused[path] = str(why)
+        grid = geometry.last(layer.declared, x.shape[1:])
+        return Value((), (getattr(layer, "embed_dim", None) or x.shape[0], *grid), None, graph)
+
+
+def _run(graph: Graph, layer: Any, x: Value, path: str, neurons: dict[str, tuple[str, ...]]) -> Value:
     """Runs a component's `forward` on nodes."""
     if not isinstance(layer, ComponentLayer):
         raise ValueError(f"NIR cannot say {path}: a {type(layer).__name__}, which its writer does not know.")
@@ -156,8 +173,14 @@ def _each(run: Callable[[Any, int], Any], x: Any, copies: int) -> Any:
     return [run(each, i) for i, each in enumerate(x)]
 
 
+def _weights(name: str, layer: Any) -> np.ndarray:
+    if getattr(layer, "rounds", False):
+        raise Unsayable(f"real numbers that {name} rounds to int8; the network of floats it was made of can be said")
+    return _numpy(layer.kernel)
+
+
 def _dense(name: str, x: Value, layer: Any, copies: int) -> Any:
-    kernel = _numpy(layer.kernel)
+    kernel = _weights(name, layer)
     bias = _numpy(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1])
     kernels, biases = np.split(kernel, copies, axis=-1), np.split(bias, copies)
     found = [
@@ -168,7 +191,7 @@ def _dense(name: str, x: Value, layer: Any, copies: int) -> Any:
 
 
 def _conv(name: str, x: Value, layer: Any, part: Any) -> Product:
-    kernel = _numpy(layer.kernel)
+    kernel = _weights(name, layer)
     if isinstance(part, kinds.DepthwiseConv):
         kernel = diagonal(kernel.shape[2], kernel.transpose(2, 3, 0, 1)[:, 0])
     else:
@@ -183,12 +206,8 @@ def _normalised(graph: Graph, name: str, x: Any, norm: Any, copy: int) -> Value:
     if not isinstance(x, Product):
         x = Product(name, x, diagonal(x.shape[0], np.ones((1, 1))), np.zeros(x.shape[0]), 1, (0, 0))
     count = len(x.bias)
-    gamma, beta, mean, variance = (
-        _numpy(v).astype("float64")[copy * count : (copy + 1) * count]
-        for v in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-    )
-    scale = gamma / np.sqrt(variance + norm.epsilon)
-    return x.scaled(scale, beta - mean * scale).made()
+    scale, shift = (each[copy * count : (copy + 1) * count] for each in norm.affine())
+    return x.scaled(scale, shift).made()
 
 
 class _Neurons:

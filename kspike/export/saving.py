@@ -24,6 +24,7 @@ from kspike.export.observing import listening
 from kspike.export.report import Comparison, Report
 from kspike.export.running import pack
 from kspike.export.table import CHECKED, FILE, Format, check_installed, format_of, installed
+from kspike.layers.int8 import Int8Policy
 from kspike.models import Spikformer
 from kspike.models.image_model import as_numbers, check_images
 
@@ -137,7 +138,7 @@ def _check_model(model: Any) -> None:
         what = "; extract a supernet's network first, by extract()" if hasattr(model, "extract") else ""
         raise ValueError(f"Expected a kspike.Spikformer to export; received a {type(model).__name__}{what}.")
     policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
-    if policies - {"float32"}:
+    if policies - {"float32", Int8Policy().name}:
         raise ValueError(
             f"Expected a network of dtype float32 to export; received one with {', '.join(sorted(policies))}. Make it "
             "again with dtype='float32' and give it the weights."

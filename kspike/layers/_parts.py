@@ -168,5 +168,6 @@ def unquantised(name: str) -> str:
     """Why `quantize` is refused."""
     return (
         f"quantize expects layers whose products Keras computes; those of {name} are kspike's own, which Keras leaves "
-        "in float. Keep it as it is, or make it in half precision: dtype='mixed_bfloat16'."
+        "in float. kspike.quantize(model, images) makes a network with int8 weights; dtype='mixed_bfloat16' is half "
+        "precision."
     )

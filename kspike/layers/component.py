@@ -15,13 +15,11 @@ from kspike._types import Array, Heads, Maps, Scalar, Signal, Tokens
 from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
-from kspike.layers import border
+from kspike.components.signals import takes_spikes
 from kspike.layers._parts import SpikingComposite, conv_initializer, linear_initializer
 from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.frames import EachStep, fold_time
-from kspike.layers.norm import BatchNorm
-from kspike.layers.products import Conv2D, DepthwiseConv2D
-from kspike.layers.products import Dense as DenseLayer
+from kspike.layers.int8 import classes, is_int8
 from kspike.ops import attend, max_pool
 
 
@@ -69,14 +67,17 @@ class ComponentLayer(SpikingComposite):
     def make(self, name: str, part: Part, size: Mapping[str, int] | None = None) -> Any:
         """The layer of a part; sizes are needed for a product alone."""
         common = {"dtype": self.dtype_policy, "name": name}
+        of = classes(self.dtype_policy)
         if isinstance(part, Norm):
-            return border.BorderNorm(**common) if isinstance(part, BorderNorm) else BatchNorm(**common)
+            return of.border(**common) if isinstance(part, BorderNorm) else of.norm(**common)
         if isinstance(part, kinds_of_part.Neuron):
             return self.make_neuron(part.kind, name, groups=part.copies)
         number = functools.partial(number_of, size or {})
         if isinstance(part, Dense):
             units = number(part.outputs) * part.copies
-            return DenseLayer(units, use_bias=part.bias, kernel_initializer=linear_initializer(), **common)
+            return self._told(
+                name, of.dense(units, use_bias=part.bias, kernel_initializer=linear_initializer(), **common)
+            )
         assert isinstance(part, (Conv, DepthwiseConv))
         how: dict[str, Any] = {
             "strides": part.stride,
@@ -85,8 +86,17 @@ class ComponentLayer(SpikingComposite):
             "data_format": "channels_last",
         }
         if isinstance(part, Conv):
-            return Conv2D(number(part.outputs), part.kernel, kernel_initializer=conv_initializer(), **how, **common)
-        return DepthwiseConv2D(part.kernel, depthwise_initializer=conv_initializer(), **how, **common)
+            filters = number(part.outputs)
+            made = of.conv(filters, part.kernel, kernel_initializer=conv_initializer(), **how, **common)
+        else:
+            made = of.depthwise(part.kernel, depthwise_initializer=conv_initializer(), **how, **common)
+        return self._told(name, made)
+
+    def _told(self, name: str, product: Any) -> Any:
+        """A product that, where its weights are int8, knows whether real numbers come in, which it then rounds."""
+        if is_int8(self.dtype_policy):
+            product.rounds = not takes_spikes(self.declared, name, self.component.role, self.residual)
+        return product
 
     def made(self, *, products: bool, size: Mapping[str, int] | None = None) -> dict[str, Any]:
         """Name -> new layer, of all products, or of all other parts that are layers."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kspike._types import Array, PerChannel, Signal
@@ -65,6 +66,15 @@ class BatchNorm(keras.layers.BatchNormalization):
                 return neuron.fired(found)
         y = self(inputs, training=training)
         return y if neuron is None else neuron(y)
+
+    def affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """(scale, shift) of what it is at inference, y = x * scale + shift: one number a channel each, in float64."""
+        gamma, beta, mean, variance = (
+            np.asarray(ops.convert_to_numpy(v), "float64")
+            for v in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        scale = gamma / np.sqrt(variance + self.epsilon)
+        return scale, beta - mean * scale
 
     def _remember(self, mean: PerChannel, variance: PerChannel) -> None:
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):

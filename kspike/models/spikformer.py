@@ -15,6 +15,7 @@ from kspike.config import SpikformerConfig
 from kspike.layers import SPS, Component, DirectEncoding, RateDecoding, SpikformerBlock
 from kspike.layers._parts import SpikingComposite, linear_initializer
 from kspike.layers._state import KEY, layer_state, restore
+from kspike.layers.int8 import Int8Dense, is_int8
 from kspike.models.image_model import ImageModel, checked
 from kspike.models.parts import infer, largest
 
@@ -38,6 +39,8 @@ class Spikformer(ImageModel, keras.Model):
         include_top: whether the head is there; without it the model gives features.
         spike_regularizer: activity regulariser of every neuron, as `kspike.regularizers.FiringRate(0.01)`. It belongs
             to training and not to the config; `model.spike_regularizer = ...` sets it later, before `compile`.
+
+    `quantization` says what `kspike.quantize` found, as plain JSON; None of a network of floats.
 
     Input shape: `(batch, height, width, channels)`, or `(batch, time, height, width, channels)` where the config's
     input_shape has time. Output shape: logits `(batch, num_classes)`, or features `(batch, embed_dim)`, of the last
@@ -117,9 +120,8 @@ class Spikformer(ImageModel, keras.Model):
             x = Component(config.head, role="head", name="decoding", **how)(x)
             x = x if config.averages_logits and include_top else average(x)
         if include_top:
-            x = keras.layers.Dense(
-                config.num_classes, kernel_initializer=linear_initializer(), dtype=last, name="head"
-            )(x)
+            dense = Int8Dense if is_int8(policy) else keras.layers.Dense
+            x = dense(config.num_classes, kernel_initializer=linear_initializer(), dtype=last, name="head")(x)
             x = average(x) if config.averages_logits else x
         super().__init__(inputs=inputs, outputs=x, **kwargs)
         self.config = config
@@ -129,6 +131,13 @@ class Spikformer(ImageModel, keras.Model):
         # Layers have theirs; the model's own is what Keras asks for when it scales the loss of mixed_float16.
         self.dtype_policy = policy
         self._spike_regularizer = keras.regularizers.get(spike_regularizer)
+        # past Keras, which would track and wrap a dict
+        self.__dict__["quantization"] = None
+
+    @property
+    def quantized(self) -> bool:
+        """Whether its products have int8 weights (`kspike.quantize`): it is for inference then."""
+        return is_int8(self.policy)
 
     @property
     def policy(self) -> keras.DTypePolicy:
@@ -156,6 +165,11 @@ class Spikformer(ImageModel, keras.Model):
         self, inputs: Images, training: bool | None = None, mask: Array | None = None
     ) -> Annotated[Array, "batch outputs"]:
         inputs = checked(inputs, self.config)
+        if training and self.quantized:
+            raise ValueError(
+                f"{self.name} has int8 weights, which no gradient moves: it is for inference alone. Train the network "
+                "that it was made of, and give that to kspike.quantize again."
+            )
         if substitutes := ops.substituted(self):
             with keras.StatelessScope(state_mapping=substitutes):
                 return super().call(inputs, training=training, mask=mask)
@@ -174,6 +188,7 @@ class Spikformer(ImageModel, keras.Model):
         state = layer_state(self, self._policy_of)
         return {
             **({KEY: state} if state else {}),
+            **({"quantization": self.quantization} if self.quantization is not None else {}),
             "config": self.config.to_dict(),
             "include_top": self.include_top,
             "spike_regularizer": keras.regularizers.serialize(self._spike_regularizer)
@@ -188,12 +203,14 @@ class Spikformer(ImageModel, keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Spikformer:
         config = dict(config)
         trainable, state = config.pop("trainable", True), config.pop(KEY, None)
+        quantization = config.pop("quantization", None)
         dtype = config.pop("dtype", None)
         if isinstance(dtype, dict):
             dtype = keras.dtype_policies.deserialize(dtype)
         model = cls(**config, dtype=dtype)
         model.trainable = trainable
         restore(model, state)
+        model.__dict__["quantization"] = quantization
         return model
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from kspike import _names, _stages, components
 from kspike.components import BRANCHES, geometry
-from kspike.config import SpikformerConfig
+from kspike.config import SpikformerConfig, stem_channels_of
 from kspike.space import parse, storage
 from kspike.space import schema as schema_module
 from kspike.space.checks import check
@@ -134,8 +134,8 @@ class SearchSpace:
     @property
     def stem_follows_width(self) -> bool:
         """Whether the stem of each network is (D/8, D/4, D/2) of its own width (of several stages the first's)."""
-        d = self.base.widths[0]
-        return self.gene("stem_channels", stage=0) is None and self.base.stem_channels == (d // 8, d // 4, d // 2)
+        usual = stem_channels_of(self.base.widths[0])
+        return self.gene("stem_channels", stage=0) is None and self.base.stem_channels == usual
 
     def gene(
         self, field: str, block: int | None = None, stage: int | None = None, kind: str | None = None

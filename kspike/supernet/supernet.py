@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike._batches import batches_of, unaugmented, whole_arrays
+from kspike._batches import batches_of, check_count, unaugmented, whole_arrays
 from kspike._stages import Place
 from kspike._types import Array, Images, Logits, Scalar
 from kspike.components import PATHS
@@ -287,9 +287,13 @@ class Supernet(ImageModel, keras.Model):
             batches: how many batches to use; None for all.
 
         Raises:
-            ValueError: no batch came; images of another shape, integers (raw pixels: nothing here scales them), or
-                images or statistics that are not finite. The statistics are then those of before.
+            ValueError: `batches` is no number (a genome: activate it first); no batch came; images of another shape,
+                integers (raw pixels: nothing here scales them), or images or statistics that are not finite. The
+                statistics are then those of before.
         """
+        if isinstance(batches, Genome):
+            raise ValueError("calibrate takes the active network: activate(genome) first; behind data stands batches.")
+        check_count(batches)
         data = unaugmented(data)
         for images in whole_arrays(data)[:1]:  # the user's own, not slices of them
             read_images("calibration", images, self.space.base)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kspike._batches import labelled, unaugmented
+from kspike._batches import check_count, labelled, unaugmented
 from kspike.models.image_model import read_images
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class SubnetValidation(keras.callbacks.Callback):
         say: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__()
+        check_count(batches)
         self.data = unaugmented(data)
         self.networks, self.batches, self.seed, self.say = networks, batches, seed, say
         parts = list(itertools.islice(labelled(validation), batches))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kspike._batches import batches_of, unaugmented
+from kspike._batches import batches_of, check_count, unaugmented
 from kspike._finite import bad_rows, bad_weights, scaled
 from kspike.ops import jit
 
@@ -41,8 +41,12 @@ def calibrate(model: keras.Model, data: Any, batches: int | None = 16) -> keras.
         >>> model = kspike.zoo.load("auto_spikformer_digits")
         >>> model = kspike.training.calibrate(model, data.train, batches=2)
     """
-    if batches is not None and (isinstance(batches, bool) or not isinstance(batches, int) or batches < 1):
-        raise ValueError(f"batches: expected a whole number of at least 1, or None, received {batches!r}.")
+    check_count(batches)
+    if getattr(model, "quantized", False):
+        raise ValueError(
+            f"{model.name!r} has int8 weights, and its normalisations are taken into them. Calibrate the network that "
+            "it was made of, and give that to kspike.quantize."
+        )
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms:
         raise ValueError(f"{model.name!r} has no batch normalisation: there is nothing to calibrate.")

@@ -34,6 +34,11 @@ def check_model(model: Any) -> SpikformerConfig:
         raise ValueError(
             "Expected a Spikformer with its head; received one made with include_top=False. Publish the whole model."
         )
+    if model.quantized:
+        raise ValueError(
+            "Expected a Spikformer of float32; received one with int8 weights, which an entry does not hold. Publish "
+            "the network that it was made of: kspike.quantize makes this one of it again."
+        )
     raw = strict_json.loads(strict_json.dumps(model.config.to_dict(), "the config"), "the config")
     bounds.check_config(raw, "the config")
     if SpikformerConfig.from_dict(raw) != model.config:

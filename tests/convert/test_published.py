@@ -278,8 +278,13 @@ def test_what_was_read_is_said():
     assert "image to image of a batch" in str(model_of("qkformer_cifar").conversion)
     told = kspike.convert.from_checkpoint(
         tensors("sdt_cifar"), timesteps=2, input_shape=(32, 32, 3),
-        options={"pooling_stat": "0011", "embed_dims": 64, "T": 4},
+        options={
+            "pooling_stat": "0011", "embed_dims": 64, "T": 4, "in_channels": 2, "num_classes": 10, "mlp_ratios": 4,
+            "drop_path_rate": 0.2,
+        },
     )  # fmt: skip
+    said = [note for note in told.conversion.notes if note.startswith("option")]
+    assert [note.split(" ")[1] for note in said] == ["T=4", "embed_dims=64", "in_channels=2", "drop_path_rate=0.2"]
     assert any("embed_dims=64" in note and "32" in note for note in told.conversion.notes)
     assert any("T=4" in note for note in told.conversion.notes) and told.config.timesteps == 2
 
@@ -312,6 +317,51 @@ def test_what_is_no_whole_checkpoint_is_refused(state, given, says):
     arguments = {"timesteps": 2, "input_shape": (32, 32, 3), "options": {"pooling_stat": "0011"}, **given}
     with pytest.raises(ValueError, match=says):
         kspike.convert.from_checkpoint(state(), **arguments)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("name", "lacks", "says"),
+    [
+        # a bias that the published code has is no choice of the checkpoint
+        ("maxformer_events", "stage1.0.mixer.conv.bias", r"missing: stage1\.0\.mixer\.conv\.bias"),
+        (
+            "maxformer_events",
+            "stage2.0.attn.proj_conv.bias",
+            r"missing: stage2\.0\.attn\.proj_conv\.",
+        ),
+        ("qkformer_cifar", "mlp1_conv.bias", r"missing: stage1\.0\.mlp\.mlp1_conv\.bias"),
+        ("sdt_cifar", "proj_conv.bias", r"missing: block\.0\.attn\.proj_conv\.bias"),
+        ("spikingformer_cifar", "mlp2_conv.bias", r"missing: block\.0\.mlp\.mlp2_conv\.bias"),
+        ("sdt_v2", "fc2_conv.bias", r"missing: block3\.0\.mlp\.fc2_conv\.bias"),
+        # a block, what it mixes by, or a whole stage
+        ("sdt_v2", "block4.", r"no block of block4: there is no tensor block4\.0\.\*"),
+        ("sdt_v3", "ConvBlock2_2.", r"no block of ConvBlock2_2"),
+        ("maxformer_cifar", "stage2.", r"no block of stage2"),
+        (
+            "maxformer_cifar",
+            ("stage3.", "patch_embed3."),
+            r"takes 32 channels.*has 16: stage3 is missing",
+        ),
+        ("qkformer_cifar", "stage3.0.", r"the blocks \[1\] of stage3, and lacks \[0\]"),
+        ("maxformer_cifar", "stage2.0.mixer.", r"lacks what mixes the tokens of stage2\.0"),
+        ("maxformer_events", "stage1.0.mixer.", r"lacks what mixes the tokens of stage1\.0"),
+        (
+            "maxformer_cifar",
+            "stage3.1.attn.v_",
+            r"stage3\.1 mixes .*'token_qk', stage3\.0 by 'ssa'",
+        ),
+        ("qkformer_cifar", "stage3.1.ssa.v_", r"missing: .*stage3\.1\.ssa\.v_conv\.weight"),
+        ("maxformer_cifar", "stage2.0.mlp.", r"lacks stage2\.0\.mlp\.fc1_conv\.weight"),
+    ],
+)
+def test_what_the_published_code_has_and_the_checkpoint_lacks_is_refused_by_name(name, lacks, says):
+    weights = without(name, *np.atleast_1d(lacks))
+    assert len(weights) < len(tensors(name))
+    with pytest.raises(ValueError, match=says):
+        kspike.convert.from_checkpoint(
+            weights, timesteps=described(name)["T"] or 1, input_shape=pixels(name).shape[1:], options=options(name)
+        )
 
 
 DAMAGED = {

@@ -300,11 +300,10 @@ def test_jit_reads_and_assigns_variables_and_compiles_once():
 def test_convolutions_without_zeros_around_and_both_their_gradients(side, strides):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(2, 9, 8, 4)).astype("float32"), rng.normal(size=(side, side, 4, 6)).astype("float32")
-    wide = kernel[..., :1]
+    wide, tensor = kernel[..., :1], keras.ops.convert_to_tensor
     out = [(size - side) // stride + 1 for size, stride in zip((9, 8), strides, strict=True)]
     for form, weights, channels in ((ops.convolve_inside, kernel, 6), (ops.depthwise, wide, 4)):
         grad_output = rng.normal(size=(2, *out, channels)).astype("float32")
-        tensor = keras.ops.convert_to_tensor
         by_x = both_forms(lambda x, f=form, w=weights: f(x, tensor(w), strides), x, grad_output)
         by_kernel = both_forms(lambda k, f=form: f(tensor(x), k, strides), weights, grad_output)
         for fast, plain in [*zip(*by_x, strict=True), *zip(*by_kernel, strict=True)]:

@@ -29,8 +29,8 @@ from kspike.tuners.zero_cost.page import as_page as zero_cost_page
 pytestmark = pytest.mark.once
 
 HOSTILE = """a"b'></title></style></svg><script src="http://x">alert(1)</script>{{ 7*7 }}{% raw %}&amp;<!--`c_d/e"""
-#: Breaks a path at the same places, and means nothing in HTML or to Jinja.
-HARMLESS = re.sub(r"[^/_]", "x", HOSTILE)
+#: Breaks at the same places, and means nothing in HTML or to Jinja.
+HARMLESS = re.sub(r"[^/_,|(]", "x", HOSTILE)
 
 
 class Structure(html.parser.HTMLParser):
@@ -45,7 +45,7 @@ class Structure(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append((tag, *(name for name, _ in attributes)))
         self.texts.extend(value for _, value in attributes if value)
-        if tag not in ("wbr", "span"):  # a path is broken into these
+        if tag not in ("wbr", "span"):  # a path is broken into these, and genes
             self.texts.append("")
 
     def handle_endtag(self, tag):

@@ -215,6 +215,10 @@ def test_what_no_mean_can_be_formed_of_calibrates_nothing(supernet, images):
         unchanged(supernet, images.astype(kind), f"calibration images are {kind}")
         unchanged(supernet, [images, images.astype(kind)], f"calibration images are {kind}")
 
+    for count in (0, -1, 2.0, "2", True, [1]):
+        unchanged(supernet, images, "batches must be at least 1, a whole number, or None", count)
+    unchanged(supernet, images, r"activate\(genome\) first", supernet.space.smallest())
+
     def breaks():
         yield images
         raise KeyboardInterrupt

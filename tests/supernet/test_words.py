@@ -246,7 +246,10 @@ SETTINGS = [
     ("stem", {"name": "embed_max", "events": True}),
     ("mixer", {"name": "sdsa1", "events": True}),
     ("mixer", {"name": "ssa", "chunk": 2}),
+    ("downsample", {"name": "peds", "pool_first": True}),
 ]
+#: Stems of a grid of their own, so that each were a space of its own: in `proof` alone.
+LARGE = [("stem", {"name": name, "large": True}) for name in ("peds", "embed_max")]
 
 
 def own_of(role):
@@ -285,7 +288,7 @@ def test_components_of_kspike_are_choices_of_one_space(role, masked):
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("role, word", [*OWN, *SETTINGS])
+@pytest.mark.parametrize("role, word", [*OWN, *SETTINGS, *LARGE])
 def test_components_of_kspike_are_checked(role, word):
     assert components.check(word, role) < 1e-4
 

@@ -164,8 +164,19 @@ def test_choices_that_help_and_harm_are_told_apart():
     assert set(by_choice(candidates(space, lambda genome: 0.1), lambda c: c.accuracy).values()) == {0.0}
     page = as_page("Search", [], some, some[:2], [], some[:2], {})
     assert "Choices that matter" in page and "+1.00" in page
+    assert page.count('<i class="blue minus"') == 2 and page.count('<i class="blue" style="width:50.00%">') >= 1
+    assert page.count('<th scope="row">mixer</th>') == 2  # once in each table, whatever its choices
+    assert "; heads " in page and "num_heads=" not in page.split("Best networks")[1]  # genes in words
     numbers = SearchSpace(BASE, depth=(1, 2))
     assert "Choices that matter" not in as_page("Search", [], candidates(numbers, lambda genome: 0.5), [], [], [], {})
+
+
+def test_a_long_choice_may_break_on_a_page_and_what_rounds_to_nothing_has_no_sign():
+    space = SPACES["mixers"]
+    some = candidates(space, lambda genome: 0.5 + 1e-9 * (genome.to_config().mixer[0] == "ssa"))
+    page = as_page("Search", [], some, some[:2], [], some[:2], {})
+    assert "words_gate(<wbr>bias=False)" in page and "-0.00" not in page
+    assert '<figure class="words"><figcaption>mixer</figcaption>' in page  # with room for its labels
 
 
 def test_csv_holds_labels(tmp_path):

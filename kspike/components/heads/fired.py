@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from kspike.components.base import Head
+from kspike.components.flags import check_flags
 from kspike.components.parts import Neuron
 from kspike.components.registry import register
 
@@ -28,8 +29,7 @@ class Fired(Head):
     residuals = ("add", "membrane")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.time_last, bool):
-            raise ValueError(f"time_last of the head 'neuron' must be True or False, got {self.time_last!r}.")
+        check_flags(self, "time_last")
         if isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 1:
             raise ValueError(f"times of the head 'neuron' must be a whole number of at least 1, got {self.times!r}.")
 

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from kspike.components.base import Mixer
+from kspike.components.flags import check_flags
 from kspike.components.parts import Dense, Neuron, Norm, Part, Pool, Sum
 from kspike.components.registry import register
 
@@ -43,8 +44,7 @@ class SDSA1(Mixer):
     residuals = ("membrane",)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.events, bool):
-            raise ValueError(f"events of the mixer 'sdsa1' must be True or False, got {self.events!r}.")
+        check_flags(self, "events")
 
     def parts(self, *, qkv_bias: bool, proj_bias: bool) -> dict[str, Any]:
         pools: dict[str, Part] = {}

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from kspike.components.base import Stem
+from kspike.components.flags import one_form
 from kspike.components.parts import Conv, Neuron, Norm, Pool, Sum
 from kspike.components.registry import register
 
@@ -24,28 +25,40 @@ class PEDSStem(Stem):
         b = LIF(pool(BN(conv(a))))                             to D/4
         y = LIF(pool(BN(conv(LIF(pool(BN(conv(b)))))))) + LIF(BN(conv1x1(b)))         to D/2, D; the 1x1 of stride 4
 
-    Source: QKFormer (Zhou et al., 2024), its first patch embedding; the event form as in its code. Departure: none.
-    What comes out is 0, 1 or 2.
+    large=True, a quarter of the side:
+
+        a = LIF(pool(BN(conv(x))))                                               to D/2
+        y = LIF(BN(conv(LIF(pool(BN(conv(a))))))) + LIF(BN(conv1x1(a)))          to D, D; the 1x1 of stride 2
+
+    Source: QKFormer (Zhou et al., 2024), its first patch embedding; the event form as in its code, the one for large
+    images as in SpikingJelly 2.0's QKFormer. Departure: none. What comes out is 0, 1 or 2.
 
     Args:
         events: whether it is the event form.
+        large: whether it is the form for large images; not with events.
     """
 
     events: bool = False
+    large: bool = False
     downsample: ClassVar[str] = "peds"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.events, bool):
-            raise ValueError(f"events of the stem 'peds' must be True or False, got {self.events!r}.")
+        one_form(self, "events", "large")
+
+    @property
+    def _form(self) -> tuple[tuple[str, ...], tuple[int, ...], int, int]:
+        """Widths, which convolutions a pool follows, behind which neuron the 1x1 stands, and its stride."""
+        if self.events:
+            return ("width/8", "width/4", "width/2", "width"), (1, 2, 3), 1, 4
+        return (("width/2", "width", "width"), (0, 1), 0, 2) if self.large else (("width/2", "width"), (), 0, 1)
 
     def parts(self) -> dict[str, Any]:
-        widths = ("width/8", "width/4", "width/2", "width") if self.events else ("width/2", "width")
-        branch, stride = (1, 4) if self.events else (0, 1)
+        widths, pooled, branch, stride = self._form
         found: dict[str, Any] = {}
         before = "image"
         for i, after in enumerate(widths):
             found |= {f"conv_{i}": Conv(before, after), f"norm_{i}": Norm(after)}
-            found |= {f"pool_{i}": Pool(after)} if self.events and i else {}
+            found |= {f"pool_{i}": Pool(after)} if i in pooled else {}
             found[f"neuron_{i}"] = Neuron("stem", after)
             before = after
         return {
@@ -57,11 +70,10 @@ class PEDSStem(Stem):
         }
 
     def forward(self, part: Any, x: Any, sizes: Any) -> Any:
-        a = x = part.neuron_0(part.conv_0(x), norm=part.norm_0)
-        if self.events:
-            a = x = part.neuron_1(part.pool_1(part.norm_1(part.conv_1(x))))
-            for i in (2, 3):
-                x = part[f"neuron_{i}"](part[f"pool_{i}"](part[f"norm_{i}"](part[f"conv_{i}"](x))))
-        else:
-            x = part.neuron_1(part.conv_1(x), norm=part.norm_1)
+        widths, pooled, branch, _ = self._form
+        a = x
+        for i in range(len(widths)):
+            x, norm, neuron = part[f"conv_{i}"](x), part[f"norm_{i}"], part[f"neuron_{i}"]
+            x = neuron(part[f"pool_{i}"](norm(x))) if i in pooled else neuron(x, norm=norm)
+            a = x if i == branch else a
         return sizes.to_tokens(x + part.res_neuron(part.res_conv(a), norm=part.res_norm))

@@ -50,15 +50,23 @@ class Read:
         """Output channels of a module."""
         return self.shape(module)[0]
 
-    def count(self, pattern: str) -> int:
-        """How many numbers a pattern with one group has among the names: blocks.0., blocks.1. are 2.
+    def count(self, prefix: str) -> int:
+        """How many numbers follow a prefix among the names: `blocks.0.`, `blocks.1.` are 2 of "blocks.".
 
         Raises:
-            ValueError: one is left out.
+            ValueError: none is there, or one is left out.
         """
-        found = {int(match[1]) for name in self.tensors if (match := re.match(pattern, name))}
-        if found != set(range(len(found))):
-            raise ValueError(f"The checkpoint has {sorted(found)} of {pattern}: one is missing.")
+        found = {
+            int(match[1]) for name in self.tensors if (match := re.match(rf"{re.escape(prefix)}(\d{{1,4}})\.", name))
+        }
+        missing = sorted(set(range(max(found, default=0) + 1)) - found)
+        if not found:
+            raise ValueError(f"The checkpoint has no block of {prefix.rstrip('.')}: there is no tensor {prefix}0.*.")
+        if missing:
+            raise ValueError(
+                f"The checkpoint has the blocks {sorted(found)} of {prefix.rstrip('.')}, and lacks {missing}: there is "
+                f"no tensor {prefix}{missing[0]}.*."
+            )
         return len(found)
 
     def biased(self, module: str) -> bool:
@@ -97,6 +105,8 @@ class Family:
         options: arguments of the official constructor that may be given; others are refused.
         never: pattern of names -> why they are not used.
         notes: what every reader of such a checkpoint should know.
+        folded: whether the code gives a product, by its module's name, a bias that its part here has not: it is taken
+            into the mean of the normalisation behind it, the same function.
     """
 
     name: str
@@ -108,6 +118,7 @@ class Family:
     options: tuple[str, ...]
     never: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    folded: Callable[[Read, str], bool] = lambda read, module: False
 
 
 def has(*modules: str, lacks: Iterable[str] = ()) -> Callable[[Any], bool]:

@@ -12,17 +12,16 @@ def _stem(i: int) -> dict[str, str]:
     return {part: f"patch_embed.proj_{part}{i or ''}" for part in ("conv", "bn", "lif")}
 
 
-def _pools(read: Read) -> tuple[bool, ...]:
-    pools = str(
-        read.given("pooling_stat", "The published ones are '0011' (CIFAR), '0111' (events), '1111' (ImageNet).")
-    )
-    if len(pools) != 4 or set(pools) - {"0", "1"}:
-        raise ValueError(f"pooling_stat must be four of 0 and 1, as '0011', got {pools!r}.")
-    return tuple(p == "1" for p in pools)
+def pools(read: Read) -> tuple[bool, ...]:
+    """Stages of the stem with a pool, by `pooling_stat`."""
+    stat = str(read.given("pooling_stat", "The published ones are '0011' (CIFAR), '0111' (events), '1111' (ImageNet)."))
+    if len(stat) != 4 or set(stat) - {"0", "1"}:
+        raise ValueError(f"pooling_stat must be four of 0 and 1, as '0011', got {stat!r}.")
+    return tuple(p == "1" for p in stat)
 
 
 def _config(read: Read) -> dict[str, Any]:
-    width, depth = read.outputs("patch_embed.proj_conv3"), read.count(r"block\.(\d+)\.")
+    width, depth = read.outputs("patch_embed.proj_conv3"), read.count("block.")
     hidden = [read.outputs(f"block.{i}.mlp.fc1_conv") for i in range(depth)]
     equal = [h == width for h in hidden]
     events = bool(read.options.get("dvs_mode", False))
@@ -34,7 +33,7 @@ def _config(read: Read) -> dict[str, Any]:
         heads = read.told("num_heads", read.outputs(talking), "talking_heads, which never runs, is of")
     return {
         "residual": "membrane",
-        "stem": {"name": "sdt", "pool": _pools(read)},
+        "stem": {"name": "sdt", "pool": pools(read)},
         "embed_dim": read.told("embed_dims", width, "the last convolution of the stem has"),
         "depth": read.told("depths", depth, "the blocks are"),
         "num_heads": heads,
@@ -42,8 +41,6 @@ def _config(read: Read) -> dict[str, Any]:
         "mlp": tuple("two_shortcuts" if same else "spiking" for same in equal),
         "mlp_ratio": tuple(ratio(h, width) for h in hidden),
         "qkv_bias": read.biased("block.0.attn.q_conv"),
-        "proj_bias": read.biased("block.0.attn.proj_conv"),
-        "mlp_bias": read.biased("block.0.mlp.fc1_conv"),
         "head": {"name": "neuron", "time_last": True},
         **(
             {"neuron": "plif"}

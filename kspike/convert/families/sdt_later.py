@@ -23,10 +23,7 @@ LEVELS = 4
 
 def _blocks(read: Read) -> list[list[str]]:
     """Official names of the blocks of every stage."""
-    return [
-        [name.format(i) for name in names for i in range(read.count(name.replace(".{}", r"\.(\d+)\.")))]
-        for names in BLOCKS
-    ]
+    return [[name.format(i) for name in names for i in range(read.count(name.removesuffix("{}")))] for names in BLOCKS]
 
 
 def _common(read: Read) -> dict[str, Any]:
@@ -47,7 +44,6 @@ def _common(read: Read) -> dict[str, Any]:
         "num_heads": read.given("num_heads", "The published models have 8."),
         "mlp_ratio": tuple(hidden),
         "mlp": ("conv",) * CONVOLUTIONS + ("spiking",) * (len(BLOCKS) - CONVOLUTIONS),
-        "mlp_bias": read.biased(f"{blocks[3][0]}.mlp.fc1_conv"),
     }
 
 

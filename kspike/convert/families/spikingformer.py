@@ -22,7 +22,7 @@ def _stem(read: Read) -> list[str]:
 def _config(read: Read) -> dict[str, Any]:
     events = _events(read.tensors)
     last = _stem(read)[4]
-    width, depth = read.outputs(f"{last}_conv"), read.count(r"block\.(\d+)\.")
+    width, depth = read.outputs(f"{last}_conv"), read.count("block.")
     hidden = [read.outputs(f"block.{i}.mlp.mlp1_conv") for i in range(depth)]
     pool = (True,) * 4 if events else (False, False, True, True)
     return {
@@ -33,8 +33,6 @@ def _config(read: Read) -> dict[str, Any]:
         "num_heads": read.given("num_heads", "The published models have 8 or 12 (CIFAR), 16 (events)."),
         "mlp_ratio": tuple(ratio(h, width) for h in hidden),
         "qkv_bias": read.biased("block.0.attn.q_conv"),
-        "proj_bias": read.biased("block.0.attn.proj_conv"),
-        "mlp_bias": read.biased("block.0.mlp.mlp1_conv"),
         **({"tau": dict.fromkeys(("stem", "input", "qkv", "attention", "fc1"), 1.5)} if events else {}),
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from kspike.config import SpikformerConfig
@@ -21,18 +22,27 @@ _MAX_DOWN = {"0": "max_embed1.embed_{}", "1": "embed1.embed_{}", "res": "max_emb
 _MS_DOWN = {"0": "embed1.embed_{}", "1": "max_embed1.embed_{}", "res": "embed2.embed_{}"}
 
 
-def _stages(read: Read) -> int:
-    return sum(any(name.startswith(f"stage{s}.") for name in read.tensors) for s in range(1, 10))
+def depths(read: Read) -> list[int]:
+    """Blocks of every stage; a stage is its embedding or its blocks, so that one without the other is missed."""
+    numbers = [int(m[1]) for name in read.tensors if (m := re.match(r"(?:stage|patch_embed)([1-9])\.", name))]
+    return [read.count(f"stage{stage}.") for stage in range(1, max(numbers) + 1)]
 
 
-def _depths(read: Read) -> list[int]:
-    return [read.count(rf"stage{stage}\.(\d+)\.") for stage in range(1, _stages(read) + 1)]
-
-
-def _blocks(read: Read) -> Iterator[str]:
-    for stage, depth in enumerate(_depths(read), 1):
+def blocks(read: Read) -> Iterator[str]:
+    """Official names of all blocks."""
+    for stage, depth in enumerate(depths(read), 1):
         for i in range(depth):
             yield f"stage{stage}.{i}"
+
+
+def check_last(read: Read, widths: Sequence[int]) -> None:
+    """Refuses a head that takes other channels than the last stage has: the stage before it is not there."""
+    taken = read.shape("head")[1]
+    if taken != widths[-1]:
+        raise ValueError(
+            f"The head takes {taken} channels, the last stage there is, stage{len(widths)}, has {widths[-1]}: "
+            f"stage{len(widths) + 1} is missing."
+        )
 
 
 def _convolution(read: Read, block: str) -> str | None:
@@ -46,48 +56,62 @@ def _attention(read: Read, block: str) -> str | None:
     return next((name for name in names if f"{name}.q_conv" in read), None)
 
 
-def _mixer(read: Read, block: str) -> str:
+def _mixer(read: Read, block: str, bare: bool) -> str:
+    """What mixes a block's tokens; `bare`: whether it may be nothing.
+
+    Raises:
+        ValueError: it is nothing, and may not be.
+    """
     if attention := _attention(read, block):
-        return "ssa" if f"{attention}.v_conv" in read else "token_qk"
+        return "ssa" if f"{attention}.v_conv" in read or attention.endswith(".ssa") else "token_qk"
     if convolution := _convolution(read, block):
         return f"dwconv{read.shape(convolution)[-1]}"
+    if not bare:
+        raise ValueError(f"The checkpoint lacks what mixes the tokens of {block}: no {block}.*.q_conv, no convolution.")
     return "identity"
 
 
-def _mlp(read: Read, block: str) -> tuple[str, int, int]:
-    """Official name of its first product, and its output and input channels."""
-    name = next(n for n in (f"{block}.mlp.mlp1_conv", f"{block}.mlp.fc1_conv") if n in read)
-    outputs, inputs = read.shape(name)[:2]
-    return name, outputs, inputs
+def _mixers(read: Read, bare: bool) -> tuple[str, ...]:
+    """Every block's; `bare`: whether the first stage may have none. A stage of the published codes has one kind."""
+    found = {block: _mixer(read, block, bare and block.startswith("stage1.")) for block in blocks(read)}
+    for block, mixer in found.items():
+        first = f"{block.partition('.')[0]}.0"
+        if mixer != found[first]:
+            raise ValueError(
+                f"{block} mixes its tokens by {mixer!r}, {first} by {found[first]!r}; the published code has one kind "
+                "a stage: a part of a block is missing."
+            )
+    return tuple(found.values())
 
 
-def _config_of(read: Read, stem: str, events: bool, residual: str, head: Any) -> dict[str, Any]:
-    depths, blocks = _depths(read), list(_blocks(read))
-    firsts = [blocks[sum(depths[:s])] for s in range(len(depths))]
-    widths = [_mlp(read, first)[2] for first in firsts]
-    first = next((a for b in blocks if (a := _attention(read, b))), None)
-    convolution = next((c for b in blocks if (c := _convolution(read, b))), None)
-    wide = [_mlp(read, block) for block in blocks]
+def _mlp(read: Read, block: str) -> tuple[int, int]:
+    """Output and input channels of its first product."""
+    product = "mlp1_conv" if any(".mlp.mlp1_conv." in name for name in read.tensors) else "fc1_conv"
+    outputs, inputs = read.shape(f"{block}.mlp.{product}")[:2]
+    return outputs, inputs
+
+
+def _config_of(read: Read, stem: str, events: bool, residual: str, bare: bool = False) -> dict[str, Any]:
+    deep, names = depths(read), list(blocks(read))
+    firsts = [names[sum(deep[:s])] for s in range(len(deep))]
+    widths = [_mlp(read, first)[1] for first in firsts]
+    check_last(read, widths)
+    first = next((a for b in names if (a := _attention(read, b))), None)
+    wide = [_mlp(read, block) for block in names]
     # the code sets its heads itself, whatever is asked for: 8, and 16 for event frames
     heads = read.told("num_heads", 16 if events else 8, "the published code fixes heads at")
-    read.told("depths", sum(depths), "the blocks are")
-    mixers = tuple(
-        {"name": word, "bias": False} if word.startswith("dwconv") and not read.biased(convolution or "") else word
-        for word in (_mixer(read, block) for block in blocks)
-    )
+    read.told("depths", sum(deep), "the blocks are")
     return {
         "residual": residual,
         "stem": {"name": stem, "events": True} if events else stem,
         "embed_dim": tuple(widths),
-        "depth": tuple(depths),
+        "depth": tuple(deep),
         "num_heads": heads,
-        "mixer": mixers,
-        "mlp": tuple("two_shortcuts" if residual == "membrane" and h == w else "spiking" for _, h, w in wide),
-        "mlp_ratio": tuple(ratio(h, w) for _, h, w in wide),
+        "mixer": _mixers(read, bare),
+        "mlp": tuple("two_shortcuts" if residual == "membrane" and h == w else "spiking" for h, w in wide),
+        "mlp_ratio": tuple(ratio(h, w) for h, w in wide),
         "qkv_bias": first is not None and read.biased(f"{first}.q_conv"),
-        "proj_bias": first is None or read.biased(f"{first}.proj_conv"),
-        "mlp_bias": read.biased(wide[0][0]),
-        **({} if head == "mean" else {"head": head}),
+        **({"head": "neuron"} if residual == "membrane" else {}),
     }
 
 
@@ -109,11 +133,11 @@ def _names_of(config: SpikformerConfig, read: Read, stem: dict[str, str], down: 
     for stage in range(1, config.stages):
         found |= _embedding(f"down_{stage}", f"patch_embed{stage + 1}", down)
     first = config.residual == "membrane"
-    for i, theirs in enumerate(_blocks(read)):
+    for i, theirs in enumerate(blocks(read)):
         ours = f"block_{i}"
         attention = _attention(read, theirs)
         if attention:
-            both = "qkv" if f"{attention}.v_conv" in read else "qk"
+            both = "qkv" if config.mixer[i] == "ssa" else "qk"
             found |= beside(attention, f"{ours}/attention/{both}", both)
             found |= {
                 f"{ours}/attention/attention_neuron": f"{attention}.attn_lif",
@@ -156,7 +180,7 @@ QKFORMER = Family(
     source="QKFormer (Zhou et al., 2024), github.com/zhouchenlin2096/QKFormer",
     has="patch_embed1.proj_conv and stage1.0.tssa.q_conv",
     recognised=has("patch_embed1.proj_conv", "stage1.0.tssa.q_conv"),
-    config=lambda read: _config_of(read, "peds", _qk_events(read), "add", "mean"),
+    config=lambda read: _config_of(read, "peds", _qk_events(read), "add"),
     names=lambda config, read: _names_of(
         config,
         read,
@@ -175,9 +199,7 @@ MS_QKFORMER = Family(
     source="MS-QKFormer, of Max-Former (2025), github.com/bic-L/MaxFormer",
     has="patch_embed1.embed1.embed_conv and stage1.0.attn.q_conv",
     recognised=has("patch_embed1.proj_conv", "stage1.0.attn.q_conv"),
-    config=lambda read: (
-        _config_of(read, "embed_max", _max_events(read), "membrane", "neuron") | {"downsample": "embed_1max"}
-    ),
+    config=lambda read: _config_of(read, "embed_max", _max_events(read), "membrane") | {"downsample": "embed_1max"},
     names=lambda config, read: _names_of(config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MS_DOWN),
     options=("num_heads", "embed_dims", "depths"),
 )
@@ -188,7 +210,7 @@ MAX_FORMER = Family(
     recognised=has(
         "patch_embed1.proj_conv", "stage1.0.mlp.fc1_conv", lacks=["stage1.0.attn.q_conv", "stage1.0.tssa.q_conv"]
     ),
-    config=lambda read: _config_of(read, "embed_max", _max_events(read), "membrane", "neuron"),
+    config=lambda read: _config_of(read, "embed_max", _max_events(read), "membrane", not _max_events(read)),
     names=lambda config, read: _names_of(config, read, _MAX_STEM_EVENTS if _max_events(read) else _MAX_STEM, _MAX_DOWN),
     options=("num_heads", "embed_dims", "depths"),
     never={r".*\.embed_lif\.": "a neuron that the code builds and never runs"},

@@ -11,6 +11,7 @@ from kspike.cost.conventions.activity import Activity
 from kspike.cost.conventions.base import Convention, register
 from kspike.cost.conventions.lemaire import Lemaire
 
+INT8 = "0.23 pJ an int8 multiply-accumulate (0.2 + 0.03), 0.03 pJ an addition: 45 nm, Horowitz, ISSCC 2014"
 HOROWITZ = "4.6 pJ a 32-bit multiply-accumulate, 0.9 pJ an addition: 45 nm, Horowitz, ISSCC 2014"
 
 
@@ -137,6 +138,13 @@ CONVENTIONS = (
         "spikformer",
         source="Zhou et al., Spikformer, ICLR 2023, eq. 21-24: multiply-accumulates where the measured input is real "
         f"(the still image T times, the head once), accumulations elsewhere, attention as Q K^T, then A V. {HOROWITZ}",
+    ),
+    Convention(
+        "int8",
+        source="as spikformer, for int8 weights: kspike.quantize makes such networks, and kspike.cost.ann_twin charges "
+        f"the ordinary network by the same figures, sums as cheap as those of two int8. {INT8}",
+        mac_pj=0.23,
+        ac_pj=0.03,
     ),
     KeyValueFirst(
         "spikingformer",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 
+from kspike._batches import check_count
 from kspike._finite import check_weights
 from kspike.cost.analytic.counting import parameters
 from kspike.cost.analytic.table import ClosedForm
@@ -28,7 +29,7 @@ from kspike.ops import compiles
 def measure(
     model: keras.Model,
     data: Any,
-    convention: str | Convention = "spikformer",
+    convention: str | Convention | None = None,
     batches: int | None = None,
     progress: bool = True,
     images: int | None = None,
@@ -48,7 +49,8 @@ def measure(
     Args:
         model: a `Spikformer`, a `Supernet` (its active genome is measured), or any Keras model of one input.
         data: one split of `kspike.data.load(...)`, an array of images, or any iterable of batches `(images, ...)`.
-        convention: how operations are charged; `conventions()` lists the names.
+        convention: how operations are charged; `conventions()` lists the names. None is "spikformer", and "int8" of
+            a network with int8 weights.
         batches: how many batches at most; None for all.
         progress: whether a progress bar is shown.
         images: how many images at most, the first ones; None for all.
@@ -73,7 +75,7 @@ def measure(
 
 
 def with_logits(
-    model: keras.Model, data: Any, convention: str | Convention = "spikformer"
+    model: keras.Model, data: Any, convention: str | Convention | None = None
 ) -> tuple[EnergyReport, Annotated[np.ndarray, "images classes"], Annotated[np.ndarray, "images"]]:
     """`measure` of labelled images, with the logits of the same pass, and the labels.
 
@@ -92,20 +94,19 @@ def with_logits(
 def measured(
     model: keras.Model,
     data: Any,
-    convention: str | Convention,
+    convention: str | Convention | None,
     batches: int | None = None,
     progress: bool = True,
     images: int | None = None,
     given: list | None = None,
 ) -> EnergyReport:
     """`measure`; logits and labels are appended to `given`, batch by batch."""
-    rule = get(convention)
+    usual = "int8" if getattr(model, "quantized", False) else "spikformer"
+    rule = get(usual if convention is None else convention)
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a Keras model, received {type(model).__name__}.")
-    if batches is not None and batches < 1:
-        raise ValueError(f"batches must be at least 1, or None for all, got {batches!r}.")
-    if images is not None and images < 1:
-        raise ValueError(f"images must be at least 1, or None for all, got {images!r}.")
+    check_count(batches)
+    check_count(images, "images")
     shape = _input_shape(model)
     check_weights(model, model.name, "Training diverged: measure an earlier checkpoint.")
     name = model.name

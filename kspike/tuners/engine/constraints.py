@@ -18,6 +18,7 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine.of_network import REGISTRY, OfNetwork, name_of, number
 from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
+from kspike.tuners.engine.runnable import KINDS, narrowed
 
 #: Quantities that follow exactly from the architecture, over any number of networks at once.
 EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
@@ -44,6 +45,8 @@ class Constraints:
             "memory_mb" and functions of a config (exact, network by network), all checked before evaluation;
             "energy_mj", "latency_ms", "accuracy" (known after it).
         functions: quantity -> the function that gives it, of those that are counted network by network.
+        runs: where networks must run: "nir" (what .nir files can say), "integer" (int8 weights, shifts and additions
+            alone). A search narrows its space by them before it starts.
 
     Example:
         >>> Constraints.of({"parameters": (None, 200_000)}).bounds
@@ -51,6 +54,7 @@ class Constraints:
     """
 
     bounds: tuple[tuple[str, tuple[float | None, float | None]], ...] = ()
+    runs: tuple[str, ...] = ()
     functions: tuple[tuple[str, OfNetwork], ...] = ()
 
     @classmethod
@@ -66,8 +70,13 @@ class Constraints:
         if isinstance(spec, Constraints):
             return spec
         named, functions = _named(spec or {})
-        bounds = []
+        bounds, runs = [], []
         for name, pair in sorted(named.items()):
+            if name in KINDS:
+                if not isinstance(pair, bool):
+                    raise ValueError(f"The constraint {name} must be True or False, got {pair!r}.")
+                runs += [name] if pair else []
+                continue
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ValueError(
                     f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."
@@ -88,7 +97,16 @@ class Constraints:
                     f"The constraint on {name} excludes everything: it lies from {least:g} to {most:g}, got {pair!r}."
                 )
             bounds.append((name, (low, high)))
-        return cls(tuple(bounds), tuple(sorted(functions.items())))
+        return cls(tuple(bounds), tuple(runs), tuple(sorted(functions.items())))
+
+    def narrowed(self, space: SearchSpace) -> SearchSpace:
+        """The space of the networks that run where `runs` says: without the choices that do not; the same for none.
+
+        Raises:
+            ValueError: nothing is left of a gene, or the base itself does not run there.
+            ImportError: what says it is not installed.
+        """
+        return narrowed(space, self.runs) if self.runs else space
 
     def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
         """Which genomes, as indices (n, slots), keep the bounds that whole populations are counted by; see `admits`."""
@@ -170,16 +188,17 @@ class Constraints:
         return sum(_excess(metrics[name], *pair) for name, pair in self.bounds if name in metrics)
 
     def __str__(self) -> str:
-        return ", ".join(f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds) or "none"
+        said = [f"{n} from {_open(low)} to {_open(high)}" for n, (low, high) in self.bounds]
+        return ", ".join([*said, *self.runs]) or "none"
 
-    def to_dict(self) -> dict[str, list[float | None]]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, for fingerprints and reports."""
-        return {name: list(pair) for name, pair in self.bounds}
+        return {**{name: list(pair) for name, pair in self.bounds}, **dict.fromkeys(self.runs, True)}
 
 
 def _named(spec: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, OfNetwork]]:
     """(quantity -> its bounds, quantity -> its function where it has one) of a `constraints=` argument."""
-    known, bounds, functions = (*EXACT, *REGISTRY, *MEASURED), {}, {}
+    known, bounds, functions = (*EXACT, *REGISTRY, *MEASURED, *KINDS), {}, {}
     for key, pair in spec.items():
         name = name_of(key, "constraint") if callable(key) else key
         taken = name in bounds or (callable(key) and name in known and REGISTRY.get(name) is not key)

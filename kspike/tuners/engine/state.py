@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike.space import Genome
 from kspike.tuners.engine import records
 from kspike.tuners.engine.archive import Archive, hypervolume
 from kspike.tuners.engine.candidate import Candidate, Proposal
@@ -119,12 +120,20 @@ class SearchState:
         record = {
             "type": "result",
             "number": number,
-            "metrics": {**known, **self.evolution.constraints.of_network(config), **counted(config)},
+            "metrics": {
+                **known,
+                **self.evolution.constraints.of_network(config),
+                **self.sizes(self.proposals[number].genome),
+            },
             "message": message if metrics is not None or message is not None else "no metrics",
             "seconds": round(float(seconds), 3),
         }
         self._write(record)
         return self._result(record)
+
+    def sizes(self, genome: Genome) -> dict[str, int]:
+        """What is counted of a genome rather than measured; it stands in every result."""
+        return counted(genome.to_config())
 
     def hold(self, numbers: Iterable[int]) -> None:
         """Marks genomes as handed out by other means, so that `ask` does not give them too."""

@@ -35,6 +35,8 @@ class EvolutionSearchOracle(SteadyOracle):
         constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb"
             and plain functions of a `SpikformerConfig`, as keys, hold before evaluation; candidates outside
             "energy_mj", "latency_ms" or "accuracy" are recorded and ranked behind.
+            "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
+            int8 weights, additions and shifts.
         generations: generations after the random one.
         population_size: candidates a generation.
         parents: how many of the best become parents.
@@ -65,9 +67,9 @@ class EvolutionSearchOracle(SteadyOracle):
             if selection not in SELECTIONS:
                 raise ValueError(f"selection must be one of {list(SELECTIONS)} or an operator, got {selection!r}.")
             selection = SELECTIONS[selection]()
-        space = SearchSpace.load(space)
+        bounds = Constraints.of(constraints)
         evolution = Evolution(
-            space,
+            bounds.narrowed(SearchSpace.load(space)),
             generations=generations,
             population_size=population_size,
             parents=parents,
@@ -75,7 +77,7 @@ class EvolutionSearchOracle(SteadyOracle):
             mutation=mutation or Mutation(),
             crossover=crossover or Crossover(),
             selection=selection,
-            constraints=Constraints.of(constraints),
+            constraints=bounds,
             seed=seed,
         )
         if objective is None or (isinstance(objective, str) and objective in ("aeb", *objectives.DIRECTIONS)):

@@ -52,6 +52,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         constraints: quantity -> (lower, upper), None for an open side; "parameters", "flops", "timesteps", "memory_mb"
             and plain functions of a `SpikformerConfig`, as keys, hold before evaluation; "energy_mj", "latency_ms"
             (`Latency`, on this machine) and "accuracy" after: candidates outside are recorded and ranked behind.
+            "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
+            int8 weights, additions and shifts.
         generations: generations after the random one.
         population_size: candidates a generation; trials in all are population_size * (generations + 1).
         parents: how many of the best ever seen become parents.

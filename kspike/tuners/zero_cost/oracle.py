@@ -31,6 +31,8 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         score: "flops" (AutoST's) or "params"; the more the better.
         constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb",
             and plain functions of a `SpikformerConfig` as keys.
+            "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
+            int8 weights, additions and shifts.
         max_trials: how many networks are proposed.
         tie_break: what ranks networks of equal score: "attention", "params" or "flops" (fewer first), or None.
         objective: what trials report: an objective, or the name of a metric; None is the fitness of `ZeroCostSearch`.
@@ -58,7 +60,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         lease: float = 3600.0,
     ) -> None:
         bounds = Constraints.of(constraints)
-        ranking = Ranking(SearchSpace.load(space), score, tie_break, bounds, seed, per_cost)
+        ranking = Ranking(bounds.narrowed(SearchSpace.load(space)), score, tie_break, bounds, seed, per_cost)
         if isinstance(objective, str) and objective in objectives.DIRECTIONS:
             objective = objectives.resolve(objective)
         #: Further settings that tell one project from another.

@@ -49,6 +49,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" exactly, of
             the whole space; "memory_mb" and plain functions of a config, as keys, exactly, network by network;
             "energy_mj" and "latency_ms" (`Latency`, on this machine) on the shortlist.
+            "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
+            int8 weights, additions and shifts.
         max_trials: how many networks are handed out; where a shortlist is measured, no more than it leaves.
         energy_weight: weight of the energy against the score, 0 to 1, both normalised over the shortlist. None: the
             score alone ranks where no images are given, and the Pareto front of both where they are.

@@ -17,6 +17,7 @@ from kspike.tuners.engine.report.data import (
     shown,
 )
 from kspike.tuners.engine.report.score_axis import ACCURACY
+from kspike.tuners.engine.report.wording import genes
 
 #: Of the table of generations.
 COLUMNS = ("generation", "evaluations", "failed", "infeasible", "best", "median", "front", "hypervolume", "seconds")
@@ -93,7 +94,7 @@ def _networks(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str,
         lines.append([
             str(c.number), shown(c.score), f"{c.accuracy:.4f}", "" if second is None else f"{second:.4f}",
             f"{c.energy_mj:.6f}", f"{c.parameters:,}", f"{c.flops:,}", str(c.config.timesteps),
-            f"{c.metrics.get('silent_layers', 0):g}", *(shown(c.metrics.get(name)) for name in more), str(c.genome),
+            f"{c.metrics.get('silent_layers', 0):g}", *(shown(c.metrics.get(name)) for name in more), genes(c.genome),
         ])  # fmt: skip
     names = (
         "trial", "score", "accuracy", "picking half", "energy, mJ", "parameters", "operations", "T", "silent layers",
