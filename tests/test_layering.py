@@ -26,6 +26,7 @@ RANKS = {
     "_names": 0,
     "_process": 0,
     "_lock": 0,
+    "_machine": 0,
     "_finite": 0,
     "_lazy": 0,
     "_registry": 0,

@@ -43,6 +43,10 @@ OTHER = {
     "channels": (4, 8, 16),
     "pool": (True, False, False, True),
     "pool_after": "norm",
+    "pool_size": (3, 2),
+    "strides": (1, 2),
+    "padding": "same",
+    "data_format": "channels_first",
     "momentum": 0.5,
     "epsilon": 0.01,
     "name": "another",
@@ -68,11 +72,16 @@ FIXED = {("Component", "role")} | {
 }
 
 
+def has_constructor(cls: type) -> bool:
+    """Whether its arguments are ours: a layer of Keras' that computes otherwise has Keras' arguments and config."""
+    return any("__init__" in vars(base) and base.__module__.startswith("kspike.") for base in cls.__mro__)
+
+
 def found_layers() -> list[type[keras.Layer]]:
     """Every Layer of `kspike.layers`, and every other of the package that says it can be saved.
 
     A base of others counts only where it is public itself. The supernet's elastic layers are parts of one model, made
-    from its plan, and are not registered. A layer of Keras' that computes otherwise has Keras' arguments and config.
+    from its plan, and are not registered.
     """
     classes: set[type] = set()
     for name in PACKAGES:
@@ -87,7 +96,7 @@ def found_layers() -> list[type[keras.Layer]]:
         for c in ours
         if not c.__name__.startswith("_")
         and (c not in bases or c.__name__ in kspike.layers.__all__)
-        and (keras.Layer in c.__bases__ or any("__init__" in vars(base) for base in c.__mro__ if base in ours))
+        and (keras.Layer in c.__bases__ or has_constructor(c))
         and (c.__module__.startswith("kspike.layers.") or keras.saving.get_registered_name(c).startswith("kspike>"))
     }
     return sorted(public, key=lambda c: (c.__module__, c.__name__))
@@ -140,7 +149,7 @@ def through_json(config: object) -> object:
 
 def test_the_layers_are_found():
     names = {cls.__name__ for cls in LAYERS}
-    public = {n for n in kspike.layers.__all__ if issubclass(getattr(kspike.layers, n), keras.Layer)}
+    public = {n for n in kspike.layers.__all__ if has_constructor(getattr(kspike.layers, n))}
     assert public and public <= names
 
 

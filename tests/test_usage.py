@@ -107,6 +107,18 @@ def test_ten_minutes_and_fine_tuning(tmp_path):
 
 @pytest.mark.shared
 @pytest.mark.slow
+def test_pages_on_ones_own_parts(tmp_path):
+    """All in one process: what they register stands side by side."""
+    pages = sorted(path.name for path in (ROOT / "docs" / "how-to").glob("own_*.md"))
+    assert {"own_neuron.md", "own_mixer.md", "own_surrogate.md", "own_convention.md"} <= set(pages)
+    assert {"own_score.md", "own_constraint.md"} <= set(pages)
+    script = tmp_path / "page.py"
+    script.write_text("\n".join("\n".join(blocks(f"how-to/{page}")) for page in pages))
+    run(script, tmp_path)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
 def test_layers(tmp_path):
     run(ROOT / "docs" / "examples" / "layers.py", tmp_path)
     assert (tmp_path / "mine.keras").is_file()
@@ -122,6 +134,14 @@ def test_firing(tmp_path):
 @pytest.mark.proof  # two epochs of training in a process of its own
 def test_events(tmp_path):
     assert "after frame 6: " in run(ROOT / "docs" / "examples" / "events.py", tmp_path)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_spiking_cnn(tmp_path):
+    shown = run(ROOT / "docs" / "examples" / "spiking_cnn.py", tmp_path)
+    assert "firing_rate" in shown and "head" in shown and "Reading(step=4" in shown
+    assert (tmp_path / "spiking_cnn.keras").is_file()
 
 
 @pytest.mark.slow

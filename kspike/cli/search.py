@@ -60,6 +60,12 @@ def search(
     max_parameters: Annotated[int | None, typer.Option(help="No network above this.", show_default=False)] = None,
     max_energy_mj: Annotated[float | None, typer.Option(help="None above this, an image.", show_default=False)] = None,
     max_timesteps: Annotated[int | None, typer.Option(help="None above this.", show_default=False)] = None,
+    max_memory_mb: Annotated[
+        float | None, typer.Option(help="None above this: weights and largest activations.", show_default=False)
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(help="None above this, an image, on this machine.", show_default=False)
+    ] = None,
     batch_size: BatchSize = 64,
     augment: Annotated[str | None, typer.Option(help="Augmentation of training images.", show_default=False)] = None,
     seed: Seed = 0,
@@ -126,6 +132,7 @@ def search(
         "flops": (None, max_flops),
     }
     limits |= {"energy_mj": (None, max_energy_mj), "timesteps": (None, max_timesteps)}
+    limits |= {"memory_mb": (None, max_memory_mb), "latency_ms": (None, max_latency_ms)}
     constraints = {name: pair for name, pair in limits.items() if pair != (None, None)}
     genes = tuners.SearchSpace.load(space)
     recordings = data in event_loading.names()

@@ -58,7 +58,7 @@ def search(
     measured = energy or tuner.needs_data
     if plot and not measured:
         raise ValueError("--plot draws scores against energy, which is not measured here: give --energy with it.")
-    if listed and not measured:
+    if listed and not measured and not tuner.lists:
         raise ValueError("--shortlist says how many networks are measured, and here none is: give --energy with it.")
     tuner.search(train() if measured else None)
     return tuner

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from kspike._lazy import attributes
 from kspike.cost.analytic.ann import AnnTwin, ann_twin
 from kspike.cost.analytic.counting import COUNTINGS, flops, parameters
+from kspike.cost.analytic.memory import memory_mb
 from kspike.cost.analytic.rows import Row
 from kspike.cost.analytic.sizes import Sizes
 from kspike.cost.analytic.table import table
@@ -43,6 +44,7 @@ __all__ = [
     "conventions",
     "flops",
     "measure",
+    "memory_mb",
     "neurobench",
     "parameters",
     "register",

@@ -18,6 +18,7 @@ from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatM
 from kspike.components.signals import takes_spikes
 from kspike.layers._parts import SpikingComposite, conv_initializer, linear_initializer
 from kspike.layers._shapes import Shapes, check_once
+from kspike.layers.frames import EachStep, fold_time
 from kspike.layers.int8 import classes, is_int8
 from kspike.ops import attend, max_pool
 
@@ -142,10 +143,10 @@ class ComponentLayer(SpikingComposite):
             elif isinstance(part, kinds_of_part.Neuron):
                 calls[name] = _Fire(self.part(name), training)
             elif isinstance(part, (Conv, DepthwiseConv)):
-                calls[name] = Frames(self.part(name))
+                calls[name] = EachStep(self.part(name))
             elif isinstance(part, Pool) and not part.heads:
                 pool = self.downsample
-                calls[name] = Frames(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
+                calls[name] = EachStep(pool if part.stride == 2 else functools.partial(pool, stride=part.stride))
                 if self.at_once > 1 and not isinstance(before, kinds_of_part.Neuron):
                     calls[name] = functools.partial(_of_the_mean, calls[name], self.at_once)
             elif isinstance(part, Dense):
@@ -206,27 +207,6 @@ class _Fire:
 
     def __call__(self, x: Signal, norm: Any = None) -> Signal:
         return self.layer(x) if norm is None else norm.layer.then_fire(self.layer, x, self.training)
-
-
-class Frames:
-    """Runs a layer of images, or a function, over `(batch, time, height, width, channels)`."""
-
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer
-
-    def __call__(self, x: Signal) -> Signal:
-        timesteps = x.shape[1] if x.shape[1] is not None else ops.shape(x)[1]
-        return unfold_time(self.layer(fold_time(x)), timesteps)
-
-
-def fold_time(x: Annotated[Array, "batch time ..."]) -> Annotated[Array, "frames ..."]:
-    """(batch, time, ...) -> (batch * time, ...): a reshape, no data moves."""
-    return ops.reshape(x, (-1, *x.shape[2:]))
-
-
-def unfold_time(x: Annotated[Array, "frames ..."], timesteps: int | Scalar) -> Annotated[Array, "batch time ..."]:
-    """(batch * time, ...) -> (batch, time, ...)."""
-    return ops.reshape(x, (-1, timesteps, *x.shape[1:]))
 
 
 def summed(x: Signal, n: int) -> Signal:

@@ -1,4 +1,4 @@
-"""The products inside the composite layers: Keras' layers, computed by kspike.ops."""
+"""The products: Keras' layers over `(batch, time, ..., channels)`, computed by kspike.ops."""
 
 from __future__ import annotations
 
@@ -8,15 +8,30 @@ import keras
 from keras import ops
 
 from kspike._types import Array, Frames
+from kspike.layers.frames import OverTime, around, odd_window
 from kspike.ops import convolve, convolve_inside, depthwise, linear
 
 
 @keras.saving.register_keras_serializable(package="kspike")
 class Dense(keras.layers.Dense):
-    """Keras' Dense, its product and bias by `kspike.ops.linear`: in one pass where the backend has one.
+    """Multiplies the last axis by weights, in every time step: Keras' Dense by `kspike.ops.linear`.
 
-    Weights, arguments and results are those of `keras.layers.Dense`. Input shape: `(..., inputs)`; output shape:
-    `(..., units)`.
+        y = x kernel + bias
+
+    The product and its bias are one pass where the backend has one, and sparse on a CPU where the input is: spikes
+    are. Weights, arguments and results are those of `keras.layers.Dense`.
+
+    Args:
+        units: outputs; the other arguments are those of `keras.layers.Dense`.
+
+    Input shape: `(..., inputs)`: `(batch, time, inputs)`, `(batch, time, tokens, inputs)`, or `(batch, inputs)` behind
+    `RateDecoding`. Output shape: `(..., units)`.
+
+    Example:
+        >>> import numpy as np
+        >>> from kspike import layers
+        >>> tuple(layers.Dense(10)(np.zeros((2, 4, 64), "float32")).shape)
+        (2, 4, 10)
     """
 
     def call(
@@ -28,11 +43,31 @@ class Dense(keras.layers.Dense):
 
 
 @keras.saving.register_keras_serializable(package="kspike")
-class Conv2D(keras.layers.Conv2D):
-    """Keras' Conv2D, by `kspike.ops.convolve` where it is a convolution that keeps height and width.
+class Conv2D(OverTime, keras.layers.Conv2D):
+    """Convolves every image of every time step: Keras' Conv2D, over time, by `kspike.ops.convolve` where it keeps size.
 
-    Weights, arguments and results are those of `keras.layers.Conv2D`, but for strides above 1 with padding="same":
-    (kernel - 1) / 2 zeros stand on each side, as in PyTorch, where Keras may put them on one side alone.
+        y[b, t] = conv(x[b, t], kernel) + bias
+
+    Where it keeps height and width it is sparse on a CPU where the input is: spikes are. Weights, arguments and results
+    are those of `keras.layers.Conv2D`, but for an odd kernel with strides above 1 and padding="same": (kernel - 1) / 2
+    zeros stand on each side, as in PyTorch, where Keras may put them on one side alone.
+
+    Args:
+        filters: output channels.
+        kernel_size: height and width of the window, a number for both; the other arguments are those of
+            `keras.layers.Conv2D`.
+
+    Input shape: `(batch, time, height, width, channels)`; or images without time, `(batch, height, width, channels)`,
+    as before `DirectEncoding`, where the convolution runs once. Output shape: the same axes, `filters` channels.
+
+    Raises:
+        ValueError: an input of other axes, or data_format="channels_first" over time.
+
+    Example:
+        >>> import numpy as np
+        >>> from kspike import layers
+        >>> tuple(layers.Conv2D(16, 3, padding="same")(np.zeros((2, 4, 8, 8, 1), "float32")).shape)
+        (2, 4, 8, 8, 16)
     """
 
     def convolution_op(
@@ -42,20 +77,25 @@ class Conv2D(keras.layers.Conv2D):
     ) -> Annotated[Array, "frames height width filters"]:
         ones = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         if pads_around(self):
-            return convolve_inside(around(inputs, self.kernel_size), kernel, tuple(self.strides))
+            inputs = around(inputs, self.kernel_size)
+            if self.groups == 1:
+                return convolve_inside(inputs, kernel, tuple(self.strides))
+            return ops.conv(inputs, kernel, strides=list(self.strides), padding="valid", data_format="channels_last")
         if not ones or self.padding != "same" or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         return convolve(inputs, kernel)
 
 
-@keras.saving.register_keras_serializable(package="kspike")
-class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras' DepthwiseConv2D, with (kernel - 1) / 2 zeros on each side where it has a stride, as `Conv2D` here."""
+class _FrameByFrame(keras.layers.DepthwiseConv2D):
+    """Keras' DepthwiseConv2D of frames, padded as `Conv2D` here."""
 
     def call(self, inputs: Frames, training: bool | None = None) -> Frames:
+        by_itself = self.depth_multiplier == 1  # what `kspike.ops.depthwise` takes
         if pads_around(self):
-            y = depthwise(around(inputs, self.kernel_size), self.kernel, tuple(self.strides))
-        elif self.strides == self.dilation_rate == (1, 1) and self.data_format == "channels_last":
+            inputs, how = around(inputs, self.kernel_size), tuple(self.strides)
+            plain = {"strides": how, "padding": "valid", "data_format": "channels_last"}
+            y = depthwise(inputs, self.kernel, how) if by_itself else ops.depthwise_conv(inputs, self.kernel, **plain)
+        elif by_itself and self.strides == self.dilation_rate == (1, 1) and self.data_format == "channels_last":
             y = depthwise(inputs, self.kernel, padding=self.padding)
         else:
             return super().call(inputs)
@@ -63,13 +103,22 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         return self.activation(y)
 
 
+@keras.saving.register_keras_serializable(package="kspike")
+class DepthwiseConv2D(OverTime, _FrameByFrame):  # type: ignore[misc]  # call gives what call of frames gives, over time
+    """Convolves every channel by itself, in every time step: Keras' DepthwiseConv2D, padded as `Conv2D` here.
+
+    Args:
+        kernel_size: height and width of the window; the other arguments are those of `keras.layers.DepthwiseConv2D`.
+
+    Input shape: `(batch, time, height, width, channels)`, or images without time, `(batch, height, width, channels)`.
+    Output shape: the same axes, `channels * depth_multiplier` channels.
+
+    Raises:
+        ValueError: an input of other axes, or data_format="channels_first" over time.
+    """
+
+
 def pads_around(layer: keras.layers.Layer) -> bool:
-    """Whether a convolution puts (kernel - 1) / 2 zeros on each side where Keras' might put them on one."""
+    """Whether a convolution puts (kernel - 1) / 2 zeros on each side where Keras might put them on one."""
     ours = isinstance(layer, (Conv2D, DepthwiseConv2D))
-    return ours and layer.padding == "same" and layer.data_format == "channels_last" and max(layer.strides) > 1
-
-
-def around(x: Frames, kernel: tuple[int, ...]) -> Frames:
-    """(kernel - 1) / 2 zeros on each side of `(frames, height, width, channels)`."""
-    sides = [[k // 2, k // 2] for k in kernel]
-    return ops.pad(x, [[0, 0], *sides, [0, 0]])
+    return ours and odd_window(layer.kernel_size, layer.strides, layer.padding, layer.data_format)

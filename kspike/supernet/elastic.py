@@ -12,8 +12,8 @@ from keras import ops
 
 from kspike._types import Array, PerChannel, PerStep, Scalar, Signal
 from kspike.layers._parts import conv_initializer, linear_initializer
+from kspike.layers.frames import around
 from kspike.layers.norm import BatchNorm
-from kspike.layers.products import around
 from kspike.ops import batch_norm, convolve, convolve_inside, depthwise, linear, norm_lif
 
 EPSILON = 1e-5

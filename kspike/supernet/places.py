@@ -17,8 +17,9 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, Norm, Part, Pool, number_of
 from kspike.config import SpikformerConfig
-from kspike.layers.component import Frames, Parts, refused_shape
+from kspike.layers.component import Parts, refused_shape
 from kspike.layers.component import Sizes as PlainSizes
+from kspike.layers.frames import EachStep
 from kspike.layers.neuron import learned_weights
 from kspike.layers.stepping import Membrane, check_step, fire
 from kspike.ops import attend, attend_chosen, lif, max_pool
@@ -209,12 +210,12 @@ class ElasticComponent(keras.layers.Layer):
             elif isinstance(part, Conv):
                 inputs = self.extent(part.inputs, view) if part.inputs != "image" else None
                 call = functools.partial(self.part(name), inputs=inputs, outputs=self.extent(part.outputs, view))
-                calls[name] = self._masked(Frames(call), part, part.outputs, after, view)
+                calls[name] = self._masked(EachStep(call), part, part.outputs, after, view)
             elif isinstance(part, DepthwiseConv):
                 call = functools.partial(self.part(name), extent=self.extent(part.channels, view))
-                calls[name] = self._masked(Frames(call), part, part.channels, after, view)
+                calls[name] = self._masked(EachStep(call), part, part.channels, after, view)
             elif isinstance(part, Pool) and not part.heads:
-                calls[name] = Frames(functools.partial(max_pool, stride=part.stride))
+                calls[name] = EachStep(functools.partial(max_pool, stride=part.stride))
         return calls
 
     def extent(self, size: str, view: View) -> Extent:

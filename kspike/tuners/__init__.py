@@ -9,10 +9,11 @@ from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import NSGA2, ByScore, Candidate, Constraints, Crossover, Evolution, Mutation
 
 if TYPE_CHECKING:
-    from kspike.tuners import scores
+    from kspike.tuners import constraints, scores
     from kspike.tuners.evolution.oracle import EvolutionSearchOracle
     from kspike.tuners.evolution.tuner import EvolutionSearch
     from kspike.tuners.hypermodel import SpikformerHyperModel
+    from kspike.tuners.latency import Latency
     from kspike.tuners.objectives import AEB, FunctionObjective
     from kspike.tuners.zero_cost.oracle import ZeroCostSearchOracle
     from kspike.tuners.zero_cost.tuner import ZeroCostSearch
@@ -26,6 +27,8 @@ _LAZY = {
     "SpikformerHyperModel": "hypermodel",
     "ZeroCostSearch": "zero_cost.tuner",
     "ZeroCostSearchOracle": "zero_cost.oracle",
+    "Latency": "latency",
+    "constraints": "",
     "scores": "",
 }
 
@@ -41,11 +44,13 @@ __all__ = [
     "EvolutionSearchOracle",
     "FunctionObjective",
     "Genome",
+    "Latency",
     "Mutation",
     "SearchSpace",
     "SpikformerHyperModel",
     "ZeroCostSearch",
     "ZeroCostSearchOracle",
+    "constraints",
     "scores",
 ]
 

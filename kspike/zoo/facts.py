@@ -24,9 +24,11 @@ def check_model(model: Any) -> SpikformerConfig:
     from kspike.models import Spikformer
 
     if not isinstance(model, Spikformer):
+        named = f"{model.name!r}, a {type(model).__name__}" if hasattr(model, "name") else f"a {type(model).__name__}"
         raise ValueError(
-            f"Expected a kspike.Spikformer; received a {type(model).__name__}. "
-            "Of a Supernet, publish supernet.extract(genome)."
+            f"Expected a kspike.Spikformer; received {named}: an entry is a Spikformer's config and its weights. "
+            "Of a Supernet, publish supernet.extract(genome). A network of your own, which no config describes, cannot "
+            "be published yet: keep it as a file, model.save('NAME.keras')."
         )
     if not model.include_top:
         raise ValueError(

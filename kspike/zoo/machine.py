@@ -10,6 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from kspike._machine import processor
+
 
 def versions() -> dict[str, str]:
     """Package names -> their versions."""
@@ -57,18 +59,6 @@ def _accelerators() -> list[str]:
         match = re.search(r"^Model:\s*(.+)$", path.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)
         names += [match[1].strip()] if match else []
     return names or [where]
-
-
-def processor() -> str:
-    """The processor's name, as the system has it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        match = re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE)
-        if match:
-            return match[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def command() -> str | None:

@@ -67,6 +67,12 @@ LAYERS = {
     "mlp": (layers.SpikingMLP, {"mlp_ratio": 2.0}, TOKENS, TOKENS, 8, 4),
     "mlp_hidden": (layers.SpikingMLP, {"hidden_dim": 5, "use_bias": False, "neuron": "plif"}, TOKENS, TOKENS, 8, 4),
     "mlp_membrane": (layers.SpikingMLP, {"mlp_ratio": 1.5, "residual": "membrane"}, TOKENS, TOKENS, 8, 4),
+    "conv2d": (layers.Conv2D, {"filters": 3, "kernel_size": 3, "padding": "same"}, FRAMES, (2, 2, 8, 8, 3), 2, 0),
+    "depthwise": (layers.DepthwiseConv2D, {"kernel_size": 3, "strides": 2}, FRAMES, (2, 2, 3, 3, 2), 2, 0),
+    "dense": (layers.Dense, {"units": 3}, (2, 3, 4), (2, 3, 3), 2, 0),
+    "max_pool": (layers.MaxPool2D, {"pool_size": (2, 3)}, FRAMES, (2, 2, 4, 2, 2), 0, 0),
+    "average_pool": (layers.AveragePool2D, {"strides": 3, "padding": "same"}, FRAMES, (2, 2, 3, 3, 2), 0, 0),
+    "global_average_pool": (layers.GlobalAveragePool2D, {"keepdims": True}, FRAMES, (2, 2, 1, 1, 2), 0, 0),
     "block": (layers.SpikformerBlock, SMALL, TOKENS, TOKENS, 16, 8),
     "block_membrane": (
         layers.SpikformerBlock,
@@ -88,6 +94,7 @@ PUBLIC = (
     "rate_decoding",
     "neuron",
     "component",
+    "conv2d",
     "sps",
     "ssa",
     "mlp_hidden",
@@ -95,9 +102,12 @@ PUBLIC = (
 )
 
 
-class KerasLayerTest(testing.TestCase):
-    @parameterized.named_parameters((name, name) for name in PUBLIC)
-    def test_keras_layer_test(self, name):
+#: Keras' own over time, of which "conv2d" above stands for all on every backend.
+OVER_TIME = ("depthwise", "dense", "max_pool", "average_pool", "global_average_pool")
+
+
+class LayerTest(testing.TestCase):
+    def check(self, name):
         layer_cls, arguments, input_shape, output_shape, trainable, non_trainable = LAYERS[name]
         self.run_layer_test(
             layer_cls,
@@ -112,8 +122,21 @@ class KerasLayerTest(testing.TestCase):
         )
 
 
+class KerasLayerTest(LayerTest):
+    @parameterized.named_parameters((name, name) for name in PUBLIC)
+    def test_keras_layer_test(self, name):
+        self.check(name)
+
+
+@pytest.mark.shared
+class KerasLayerTestOverTime(LayerTest):
+    @parameterized.named_parameters((name, name) for name in OVER_TIME)
+    def test_keras_layer_test(self, name):
+        self.check(name)
+
+
 def test_every_public_layer_is_tested():
-    assert {LAYERS[name][0] for name in PUBLIC} == {getattr(layers, name) for name in layers.__all__}
+    assert {LAYERS[name][0] for name in (*PUBLIC, *OVER_TIME)} == {getattr(layers, name) for name in layers.__all__}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -132,7 +155,7 @@ def spread(name: str) -> np.ndarray:
 
 
 #: Each layer class once, with what is special about it: compiling every variant on every backend would take minutes.
-EACH = ("lif", "plif_groups", "batch_norm", "direct_encoding", "rate_decoding", "sps", "block_membrane")
+EACH = ("lif", "plif_groups", "conv2d", "batch_norm", "direct_encoding", "rate_decoding", "sps", "block_membrane")
 SPIKING = ("lif", "plif_groups", "sps", "block")
 POLICIES = ["mixed_bfloat16"]
 if BACKEND != "jax":  # which has no float64 unless it is switched on for the whole process
@@ -184,7 +207,7 @@ def test_no_step_sees_the_future(name):
     assert (before[:, -1] != after[:, -1]).any(), "the changed step changed nothing: this test would show nothing"
 
 
-@pytest.mark.parametrize("name", [*SPIKING, "rate_decoding"])
+@pytest.mark.parametrize("name", [*SPIKING, "conv2d", "rate_decoding"])
 def test_time_and_batch_may_be_unknown_until_it_runs(name):
     layer_cls, arguments, (_, _, *rest), *_ = LAYERS[name]
     inputs = keras.Input((None, *rest))
@@ -196,7 +219,7 @@ def test_time_and_batch_may_be_unknown_until_it_runs(name):
         np.testing.assert_allclose(model.predict(x[:, :steps], verbose=0), run(layer, x[:, :steps]), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*SPIKING, "batch_norm", "direct_encoding", "rate_decoding"])
+@pytest.mark.parametrize("name", [*SPIKING, "conv2d", "max_pool", "batch_norm", "direct_encoding", "rate_decoding"])
 def test_an_empty_batch_gives_an_empty_result(name):
     layer_cls, arguments, (_, *rest), (_, *out), *_ = LAYERS[name]
     assert run(layer_cls(**arguments), np.zeros((0, *rest), "float32")).shape == (0, *out)

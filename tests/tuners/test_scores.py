@@ -10,6 +10,7 @@ from kspike.layers import LIF, PLIF
 from kspike.layers.norm import BatchNorm
 from kspike.ops import jit
 from kspike.tuners import scores
+from kspike.tuners.scores import registry
 from kspike.tuners.scores.base import layers_of
 from kspike.tuners.scores.evaluating import batch_of
 from kspike.tuners.scores.naswot import log_determinant
@@ -177,3 +178,20 @@ def test_a_score_of_ones_own_is_registered_by_name():
         scores.register(Depth())
     with pytest.raises(ValueError, match="a name and a source"):
         scores.register(type("Nameless", (Depth,), {"source": ""})())
+
+
+@pytest.mark.once
+def test_a_plain_function_is_a_score_wherever_one_is_taken(monkeypatch):
+    def tokens_a_head(config):
+        return config.tokens / max(config.num_heads)
+
+    found = scores.evaluate(CONFIG, scores=[tokens_a_head, "params"])
+    assert found["tokens_a_head"].values == (CONFIG.tokens / 2,) and found["params"].mean == cost.parameters(CONFIG)
+    monkeypatch.setattr(registry._REGISTRY, "_things", dict(registry._REGISTRY._things))
+    assert scores.register(tokens_a_head) is tokens_a_head and scores.register(tokens_a_head)
+    assert scores.get("tokens_a_head") == scores.get(tokens_a_head) != scores.FunctionScore(tokens_a_head, "min")
+    for wrong, message in ((3, "Expected a function"), (lambda config: 1, "write it with def")):
+        with pytest.raises(ValueError, match=message):
+            scores.FunctionScore(wrong)
+    with pytest.raises(ValueError, match="direction must be 'max' or 'min', got 'up'"):
+        scores.FunctionScore(tokens_a_head, "up")

@@ -1,5 +1,7 @@
 """A small search with everything real: supernet, calibration, energy, finalists."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -57,6 +59,22 @@ def test_the_best_model_is_an_ordinary_spikformer_that_does_what_was_recorded(se
     found = model.evaluate(images[picking], labels[picking], verbose=0, return_dict=True)
     recorded = tuner._picked()[0]["accuracy"]
     assert abs(found["accuracy"] - recorded) <= 1 / 16 + 1e-6  # at most one spike within rounding of its threshold
+
+
+@pytest.mark.shared
+def test_the_latency_of_a_candidate_is_that_of_its_extracted_network(searched, monkeypatch):
+    tuner, *_ = searched
+    genome, made = tuner.best_candidates(1)[0].genome, []
+    monkeypatch.setattr(tuners.Latency, "_measure", lambda self, model, image: made.append((model, image)) or 2.5)
+    evaluator = dataclasses.replace(tuner._evaluator, latency=tuners.Latency())
+    for _ in range(2):
+        assert evaluator(genome)["latency_ms"] == 2.5
+    ((model, image),) = made  # once for a network
+    assert model.config == genome.to_config() and image.shape == (1, 8, 8, 1)
+    found = model.predict(image, verbose=0)
+    np.testing.assert_allclose(
+        found, tuner._evaluator.extract(genome, tuner._evaluator.scoring)[0].predict(image, verbose=0)
+    )
 
 
 @pytest.mark.shared

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from kspike import cost, tuners
+from kspike.tuners import scores
 from kspike.tuners.engine.ranking import cells
 from kspike.tuners.zero_cost import shortlist
 from tests.tuners.fakes import SPACE, Untrained, arrays, config_sum, energy_of, essence
@@ -112,6 +113,41 @@ def test_a_shortlist_of_one_cost_is_said_to_be_and_may_be_spread(tmp_path, untra
     tuner.results_summary()
     assert says not in " ".join(capsys.readouterr().out.split())
     assert len({c.flops for c in tuner.shortlisted()}) == 3
+
+
+def least_heads(config):
+    """A score of one's own: the fewer heads, the better; more width decides between equal ones."""
+    return config.embed_dim - 100 * sum(config.num_heads)
+
+
+def test_a_plain_function_ranks_the_shortlist_without_images_or_networks(tmp_path, monkeypatch, capsys):
+    tuner = search(tmp_path, score=least_heads, shortlist=30)
+    assert not tuner.needs_data
+    tuner.search()
+    values = [least_heads(g.to_config()) for g in tuner.ranking.top(30)]
+    assert [c.metrics["least_heads"] for c in tuner.best_candidates()] == sorted(values, reverse=True)[:6]
+    tuner.results_summary()
+    said = " ".join(capsys.readouterr().out.split())
+    assert "by their configs, nothing built: the 30 best by flops (a shortlist" in said
+    assert "in order of least_heads" in said and "exact: every network" not in said
+    assert tuner.search_record()["budget"]["networks_built"] == 0
+    assert search(tmp_path, score=scores.FunctionScore(least_heads), shortlist=30).state.done()  # the same project
+    with pytest.raises(ValueError, match="measured_score: 'least_heads' in the project, None now"):
+        search(tmp_path, shortlist=30)
+    fewest = search(tmp_path, score=scores.FunctionScore(least_heads, "min"), shortlist=30, project_name="fewest")
+    fewest.search()
+    assert [c.metrics["least_heads"] for c in fewest.best_candidates()] == sorted(values)[:6]
+    ties = search(tmp_path, tie_break=least_heads, shortlist=30, project_name="ties")
+    ties.search()
+    keys = [(-cost.flops(g), -least_heads(g.to_config())) for g in ties.ranking.top(30)]
+    assert [(-c.flops, -c.metrics["least_heads"]) for c in ties.best_candidates()] == sorted(keys)[:6]
+
+
+def test_a_function_without_a_name_or_a_number_is_refused_before_work_starts(tmp_path):
+    for score, message in ((lambda config: 1, "write it with def"), (print, "print must return a number.*None")):
+        with pytest.raises(ValueError, match=message):
+            search(tmp_path, score=score)
+    assert not (tmp_path / "free").exists()
 
 
 def test_silent_networks_are_rejected_and_it_is_said(tmp_path, monkeypatch, capsys):

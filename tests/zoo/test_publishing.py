@@ -170,8 +170,10 @@ def test_a_licence_is_needed(model, tmp_path):
 
 @pytest.mark.shared
 def test_only_whole_spikformers_are_published(config, publish):
-    with pytest.raises(ValueError, match="Expected a kspike.Spikformer"):
-        publish(model=keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    with pytest.raises(ValueError, match=r"received 'mine', a Sequential.*cannot be published yet.*model\.save"):
+        publish(model=keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="mine"))
+    with pytest.raises(ValueError, match="Expected a kspike.Spikformer; received a str:"):
+        publish(model="mine")
     with pytest.raises(ValueError, match="with its head"):
         publish(model=kspike.Spikformer(config, include_top=False))
 

@@ -15,7 +15,7 @@ from keras import ops
 from kspike.cost.conventions.base import Convention
 from kspike.cost.measured.products import ProductActivity
 from kspike.layers import RateDecoding
-from kspike.layers.component import fold_time, unfold_time
+from kspike.layers.frames import fold_time, unfold_time
 from kspike.models.anytime import running_mean, together
 
 

@@ -15,6 +15,7 @@ from kspike._registry import unknown
 from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
+from kspike.tuners.engine.of_network import REGISTRY, OfNetwork, name_of, number
 from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.runnable import KINDS, narrowed
@@ -26,7 +27,13 @@ EXACT: dict[str, Callable[[Sizes], np.ndarray]] = {
     "timesteps": lambda sizes: sizes.timesteps,
 }
 #: Quantities that only an evaluation gives, and the range of each for any network.
-MEASURED: dict[str, tuple[float, float]] = {"energy_mj": (0.0, math.inf), "accuracy": (0.0, 1.0)}
+MEASURED: dict[str, tuple[float, float]] = {
+    "energy_mj": (0.0, math.inf),
+    "latency_ms": (0.0, math.inf),
+    "accuracy": (0.0, 1.0),
+}
+#: The range of every quantity of ours, for any network.
+RANGES = {**dict.fromkeys((*EXACT, *REGISTRY), (0.0, math.inf)), **MEASURED}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +41,10 @@ class Constraints:
     """Lower and upper bounds of named quantities, both inclusive, None for an open side.
 
     Args:
-        bounds: quantity -> (lower, upper): "parameters", "flops", "timesteps" (exact, checked before evaluation),
-            "energy_mj", "accuracy" (known after it).
+        bounds: quantity -> (lower, upper): "parameters", "flops", "timesteps" (exact, of whole populations at once),
+            "memory_mb" and functions of a config (exact, network by network), all checked before evaluation;
+            "energy_mj", "latency_ms", "accuracy" (known after it).
+        functions: quantity -> the function that gives it, of those that are counted network by network.
         runs: where networks must run: "nir" (what .nir files can say), "integer" (int8 weights, shifts and additions
             alone). A search narrows its space by them before it starts.
 
@@ -46,26 +55,28 @@ class Constraints:
 
     bounds: tuple[tuple[str, tuple[float | None, float | None]], ...] = ()
     runs: tuple[str, ...] = ()
+    functions: tuple[tuple[str, OfNetwork], ...] = ()
 
     @classmethod
     def of(cls, spec: Mapping[str, Any] | Constraints | None) -> Constraints:
         """Reads a `constraints=` argument: a mapping from quantity to (lower, upper).
 
+        A quantity is a name, or a plain function of a `SpikformerConfig`, which goes by its own name.
+
         Raises:
-            ValueError: an unknown quantity, or bounds that are no pair of numbers, or that exclude everything.
+            ValueError: an unknown quantity, a function without a name or with that of another quantity, or bounds that
+                are no pair of numbers, or that exclude everything.
         """
         if isinstance(spec, Constraints):
             return spec
-        known = (*EXACT, *MEASURED, *KINDS)
+        named, functions = _named(spec or {})
         bounds, runs = [], []
-        for name, pair in sorted((spec or {}).items()):
+        for name, pair in sorted(named.items()):
             if name in KINDS:
                 if not isinstance(pair, bool):
                     raise ValueError(f"The constraint {name} must be True or False, got {pair!r}.")
                 runs += [name] if pair else []
                 continue
-            if name not in known:
-                raise unknown("constraint", name, known)
             if not isinstance(pair, (tuple, list)) or len(pair) != 2:
                 raise ValueError(
                     f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."
@@ -80,13 +91,13 @@ class Constraints:
                 raise ValueError(
                     f"The constraint on {name} excludes everything: lower {low:g} is above upper {high:g}."
                 )
-            least, most = MEASURED.get(name, (0.0, math.inf))
+            least, most = RANGES.get(name, (-math.inf, math.inf))
             if (low is not None and low > most) or (high is not None and high < least):
                 raise ValueError(
                     f"The constraint on {name} excludes everything: it lies from {least:g} to {most:g}, got {pair!r}."
                 )
             bounds.append((name, (low, high)))
-        return cls(tuple(bounds), tuple(runs))
+        return cls(tuple(bounds), tuple(runs), tuple(sorted(functions.items())))
 
     def narrowed(self, space: SearchSpace) -> SearchSpace:
         """The space of the networks that run where `runs` says: without the choices that do not; the same for none.
@@ -98,7 +109,7 @@ class Constraints:
         return narrowed(space, self.runs) if self.runs else space
 
     def keep(self, space: SearchSpace, indices: np.ndarray) -> np.ndarray:
-        """Which genomes, as indices (n, slots), keep all bounds that can be checked without evaluating them."""
+        """Which genomes, as indices (n, slots), keep the bounds that whole populations are counted by; see `admits`."""
         bounded = [name for name, _ in self.bounds if name in EXACT]
         if not bounded:
             return np.ones(len(indices), dtype=bool)
@@ -118,14 +129,40 @@ class Constraints:
                 kept &= counts[name] <= (math.inf if high is None else high)
         return kept
 
+    def of_network(self, config: SpikformerConfig) -> dict[str, float]:
+        """What the functions say of one network, by name; nan where that is no finite number."""
+        return {name: number(function, config) for name, function in self.functions}
+
+    def admits(self, network: Any) -> bool:
+        """Whether a network, as a config or a genome, keeps the bounds that functions of its config say."""
+        if not self.functions:
+            return True
+        found = self.of_network(network.to_config() if hasattr(network, "to_config") else network)
+        return all(map(math.isfinite, found.values())) and self.violation(found) == 0
+
+    def bounds_on(self, name: str) -> bool:
+        """Whether there is a bound on that quantity."""
+        return any(bounded == name for bounded, _ in self.bounds)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Bounded quantities that no table of networks has a column for anyway."""
+        latency = ("latency_ms",) if self.bounds_on("latency_ms") else ()
+        return (*latency, *(name for name, _ in self.functions))
+
     def networks(self, space: SearchSpace) -> int | None:
         """How many networks of a space keep the bounds that can be counted; None where it has too many to tell.
+
+        Functions of a config are asked of one network alone, whether they give numbers: networks outside their bounds
+        are among the number.
 
         In a space with too many costs to enumerate, each bound is compared with the space's least and largest value.
 
         Raises:
-            ValueError: no network does.
+            ValueError: no network does, or a function gives no number.
         """
+        if self.functions:
+            self.of_network(space.smallest().to_config())
         bounded = {name: pair for name, pair in self.bounds if name in EXACT}
         if not bounded:
             return space.size()
@@ -159,6 +196,24 @@ class Constraints:
         return {**{name: list(pair) for name, pair in self.bounds}, **dict.fromkeys(self.runs, True)}
 
 
+def _named(spec: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, OfNetwork]]:
+    """(quantity -> its bounds, quantity -> its function where it has one) of a `constraints=` argument."""
+    known, bounds, functions = (*EXACT, *REGISTRY, *MEASURED, *KINDS), {}, {}
+    for key, pair in spec.items():
+        name = name_of(key, "constraint") if callable(key) else key
+        taken = name in bounds or (callable(key) and name in known and REGISTRY.get(name) is not key)
+        if taken:
+            raise ValueError(f"There are two constraints {name!r}: a function of your own needs a name of its own.")
+        if callable(key):
+            functions[name] = key
+        elif name in REGISTRY:
+            functions[name] = REGISTRY[name]
+        elif name not in known:
+            raise unknown("constraint", name, known, "; a function of a config is a key as well")
+        bounds[name] = pair
+    return bounds, functions
+
+
 def _open(bound: float | None) -> str:
     return "anything" if bound is None else f"{bound:,.12g}"
 
@@ -182,7 +237,8 @@ def nothing_inside(space: SearchSpace, constraints: Constraints) -> str:
     """The error message where no network keeps the constraints: names them and the range of the space's sizes."""
     ends = []
     for which, genome in (("smallest", space.smallest()), ("largest", space.largest())):
-        count = counted(genome.to_config())
-        shown = ", ".join(f"{count[n]:,} {n}" for n, _ in constraints.bounds if n in count)
+        config = genome.to_config()
+        count = {**counted(config), **constraints.of_network(config)}
+        shown = ", ".join(f"{count[n]:,.12g} {n}" for n, _ in constraints.bounds if n in count)
         ends.append(f"the {which} network has {shown}")
     return f"No network of space {space.name!r} was found within the constraints ({constraints}): {'; '.join(ends)}."

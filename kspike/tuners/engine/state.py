@@ -116,10 +116,15 @@ class SearchState:
         if message is None and metrics is not None and not math.isfinite(measured.get(self.objective, math.nan)):
             message = f"{self.objective} is {measured.get(self.objective, 'missing')}"
         known = {name: value for name, value in measured.items() if math.isfinite(value)}
+        config = self.proposals[number].genome.to_config()
         record = {
             "type": "result",
             "number": number,
-            "metrics": {**known, **self.sizes(self.proposals[number].genome)},
+            "metrics": {
+                **known,
+                **self.evolution.constraints.of_network(config),
+                **self.sizes(self.proposals[number].genome),
+            },
             "message": message if metrics is not None or message is not None else "no metrics",
             "seconds": round(float(seconds), 3),
         }

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import keras_tuner
+import numpy as np
 
 from kspike import cost
 from kspike.models import Spikformer
@@ -14,6 +15,7 @@ from kspike.space import Genome
 from kspike.supernet import Supernet
 from kspike.supernet.validation import undisturbed
 from kspike.tuners.engine.constraints import counted
+from kspike.tuners.latency import Latency
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Evaluator:
         convention: how energy is charged (`kspike.cost.conventions()`).
         calibration_batches: how many batches calibrate.
         energy_batches: how many batches measure energy.
+        latency: measures how long an image takes through the extracted network; None where it is not asked for.
     """
 
     supernet: Supernet
@@ -35,6 +38,7 @@ class Evaluator:
     convention: str = "spikformer"
     calibration_batches: int | None = None
     energy_batches: int | None = None
+    latency: Latency | None = None
 
     def __call__(self, genome: Genome) -> dict[str, float]:
         """Metrics of a genome.
@@ -48,6 +52,9 @@ class Evaluator:
             report = cost.measure(
                 self.supernet, self.scoring, convention=self.convention, batches=self.energy_batches, progress=False
             )
+            if self.latency is not None:
+                image = np.asarray(self.scoring[0][0])[:1]
+                metrics["latency_ms"] = self.latency(genome.to_config(), lambda: self.supernet.extract(genome), image)
         metrics["energy_mj"] = float(report.energy_mj)
         metrics["silent_layers"] = float(len(report.silent))
         return {**metrics, **counted(genome.to_config())}

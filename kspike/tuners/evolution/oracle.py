@@ -32,8 +32,9 @@ class EvolutionSearchOracle(SteadyOracle):
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
         objective: an objective, or the name of a metric that trials report; None is `AEB()`.
-        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" hold before
-            evaluation; candidates outside "energy_mj" or "accuracy" are recorded and ranked behind.
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb"
+            and plain functions of a `SpikformerConfig`, as keys, hold before evaluation; candidates outside
+            "energy_mj", "latency_ms" or "accuracy" are recorded and ranked behind.
             "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
             int8 weights, additions and shifts.
         generations: generations after the random one.
@@ -51,7 +52,7 @@ class EvolutionSearchOracle(SteadyOracle):
         self,
         space: Any,
         objective: Any = None,
-        constraints: Mapping[str, Any] | None = None,
+        constraints: Mapping[Any, Any] | None = None,
         generations: int = 20,
         population_size: int = 50,
         parents: int = 10,

@@ -13,6 +13,7 @@ from kspike.space import SearchSpace
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.report import export, page
 from kspike.tuners.evolution import supernet
+from kspike.tuners.latency import in_words
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project import text
 from kspike.tuners.project.project import Project
@@ -98,8 +99,13 @@ class EvolutionResults(Project):
         """Prints what was searched, the generations, the front and the best networks, as tables."""
         text.summary(
             self._folder, self._oracle.objective, self.state, self.history(), self.best_candidates(num_trials),
-            {row["number"]: row for row in self._picked()}, num_trials,
+            {row["number"]: row for row in self._picked()}, num_trials, self._measured_with(),
         )  # fmt: skip
+
+    def _measured_with(self) -> list[str]:
+        """What latencies were measured with, as lines of a report."""
+        said = (self._record("used") or {}).get("latency")
+        return [in_words(said)] if said else []
 
     def search_record(self) -> dict[str, Any]:
         """The whole search as plain JSON values, for a model card: space, settings, best genome, every trial."""
@@ -119,8 +125,10 @@ class EvolutionResults(Project):
             f"objective {self._oracle.objective}; constraints {evolution.constraints}; "
             f"seed {evolution.seed}; {evolution.population_size} networks a generation",
             f"space {self.space.name}: {self.space.size():,} networks",
+            *self._measured_with(),
         ]
         return page.as_page(
             f"Search in {self.space.name}", facts, list(self.state.archive), self.pareto_front(), self.history(),
             self.best_candidates(num_trials), {row["number"]: row for row in self._picked()},
+            evolution.constraints.beside,
         )  # fmt: skip

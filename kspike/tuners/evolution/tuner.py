@@ -24,6 +24,7 @@ from kspike.tuners.evolution.evaluator import Evaluator
 from kspike.tuners.evolution.oracle import EvolutionSearchOracle
 from kspike.tuners.evolution.results import EvolutionResults
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
+from kspike.tuners.latency import Latency
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project import text
 from kspike.tuners.project.project import MISTAKES, NAME, check_name
@@ -48,8 +49,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
         objective: `AEB()` where None; a `keras_tuner.Objective`, a `FunctionObjective`, or the name of a metric.
-        constraints: quantity -> (lower, upper), None for an open side; "parameters", "flops", "timesteps" hold before
-            evaluation, "energy_mj" and "accuracy" after: candidates outside are recorded and ranked behind.
+        constraints: quantity -> (lower, upper), None for an open side; "parameters", "flops", "timesteps", "memory_mb"
+            and plain functions of a `SpikformerConfig`, as keys, hold before evaluation; "energy_mj", "latency_ms"
+            (`Latency`, on this machine) and "accuracy" after: candidates outside are recorded and ranked behind.
             "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
             int8 weights, additions and shifts.
         generations: generations after the random one.
@@ -75,7 +77,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
         self,
         space: Any,
         objective: Any = None,
-        constraints: Mapping[str, Any] | None = None,
+        constraints: Mapping[Any, Any] | None = None,
         generations: int = 20,
         population_size: int = 50,
         parents: int = 10,
@@ -99,6 +101,9 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             mutation, crossover, mutation_share, selection, seed, lease,
         )  # fmt: skip
         self.space: SearchSpace = oracle.space
+        self.constraints = oracle.evolution.constraints
+        #: Measures latencies, where they are bounded.
+        self.latency = Latency()
         self.convention = convention
         self.finalists = finalists
         self.report_level = verbose
@@ -247,6 +252,8 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             used["convention"] = self.convention
             if hasattr(train, "hash"):  # which images calibrate; data without a hash would have to be read whole
                 used["training"] = train.hash
+            if self.constraints.bounds_on("latency_ms"):
+                used["latency"] = self.latency.describe()
             self._evaluator = self._make_evaluator(train, scoring)
             if not self._is_worker():
                 with self._at_work():
@@ -267,6 +274,7 @@ class EvolutionSearch(EvolutionResults, keras_tuner.Tuner):
             self.convention,
             max(1, CALIBRATION_IMAGES // len(train[0][1])),
             max(1, ENERGY_IMAGES // len(scoring[0][1])),
+            self.latency if self.constraints.bounds_on("latency_ms") else None,
         )
 
     def _open(self, used: dict[str, Any]) -> None:

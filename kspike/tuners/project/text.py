@@ -36,8 +36,21 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
     return {f"search/{name}": float(row[name]) for name in names if row[name] is not None}
 
 
-def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Table:
-    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, silent layers, genes."""
+def metrics_of(candidate: Candidate, names: Sequence[str]) -> list[str]:
+    """Metrics of a candidate as they are written; "-" for one that it has not."""
+    return [f"{candidate.metrics[name]:.4g}" if name in candidate.metrics else "-" for name in names]
+
+
+def candidates_table(
+    title: str,
+    candidates: Sequence[Candidate],
+    picked: Mapping[int, Mapping[str, float]],
+    more: Sequence[str] = (),
+) -> Table:
+    """Candidates as rows: accuracy on the scoring and the picking half, energy, sizes, silent layers, genes.
+
+    `more` are further metrics, each a column.
+    """
     lines = []
     for c in candidates:
         second = picked.get(c.number, {}).get("accuracy")
@@ -51,10 +64,12 @@ def candidates_table(title: str, candidates: Sequence[Candidate], picked: Mappin
                 f"{c.parameters:,}",
                 str(c.config.timesteps),
                 f"{c.metrics['silent_layers']:g}" if "silent_layers" in c.metrics else "-",
+                *metrics_of(c, more),
                 genes(c.genome),
             ]
         )
-    names = ("trial", "score", "accuracy", "picking half", "energy (mJ)", "parameters", "T", "silent", "genes")
+    sizes = ("energy (mJ)", "parameters", "T", "silent")
+    names = ("trial", "score", "accuracy", "picking half", *sizes, *more, "genes")
     return table(title, names, lines)
 
 
@@ -84,16 +99,19 @@ def print_head(out: Console, what: str, folder: Path) -> None:
 
 def summary(
     folder: Path, objective: Any, state: SearchState, history: Sequence[Mapping[str, Any]],
-    best: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]], most: int,
+    best: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]], most: int, facts: Sequence[str] = (),
 ) -> None:  # fmt: skip
-    """Prints what was searched, the generations, the front and the best networks, as tables."""
+    """Prints what was searched, the generations, the front and the best networks, as tables; facts are lines."""
     out, evolution = console(), state.evolution
+    more = evolution.constraints.beside
     print_head(out, "Search", folder)
     out.print(
         f"space {evolution.space.name}: {evolution.space.size():,} networks; objective {objective}; "
         f"constraints {evolution.constraints}; seed {evolution.seed}",
         markup=False,
     )
+    for line in facts:
+        out.print(line, markup=False)
     out.print(
         f"{len(state.archive)} of {evolution.trials} trials evaluated"
         + ("" if state.done() else f", {state.left()} to come")
@@ -103,8 +121,8 @@ def summary(
     out.print(history_table(history))
     front = state.archive.front()
     title = f"Pareto front: accuracy, energy, parameters ({len(front[:most])} of {len(front)})"
-    out.print(candidates_table(title, front[:most], picked))
-    out.print(candidates_table("Best first", best, picked))
+    out.print(candidates_table(title, front[:most], picked, more))
+    out.print(candidates_table("Best first", best, picked, more))
 
 
 def record(

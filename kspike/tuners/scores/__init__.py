@@ -2,6 +2,7 @@
 
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.evaluating import Value, evaluate
+from kspike.tuners.scores.functions import FunctionScore
 from kspike.tuners.scores.registry import get, names, register
 
-__all__ = ["Score", "Value", "evaluate", "get", "names", "register"]
+__all__ = ["FunctionScore", "Score", "Value", "evaluate", "get", "names", "register"]

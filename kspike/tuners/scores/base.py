@@ -21,7 +21,8 @@ class Score:
     spaces by it, exactly. A *measured* score needs a built network with initial weights, and images: it is taken on a
     shortlist, for several initialisations.
 
-    Your own score is a subclass with a `name` and `on`, registered by `kspike.tuners.scores.register`.
+    Your own score is a plain function of a config, or a subclass with a `name`, a `source` and `of` (counted) or `on`
+    (measured), given as it is or registered by `kspike.tuners.scores.register`.
 
     Attributes:
         name: what users call it; the metric's name.
@@ -40,7 +41,7 @@ class Score:
         """What its value is called among a candidate's metrics."""
         return self.name
 
-    def of(self, config: Any) -> int:
+    def of(self, config: Any) -> float:
         """The value of a counted score.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from kspike.tuners.engine.checks import whole
 from kspike.tuners.evolution.supernet import seeded
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.registry import get
+
+#: What is computed where nothing else is asked for.
+OURS = ("params", "flops", "synflow", "naswot", "grad_norm", "synops", "energy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,15 @@ class Value:
 def evaluate(
     network: Any,
     data: Any = None,
-    scores: Sequence[str | Score] = ("params", "flops", "synflow", "naswot", "grad_norm", "synops", "energy"),
+    scores: Sequence[str | Score | Callable[[Any], float]] = (
+        "params",
+        "flops",
+        "synflow",
+        "naswot",
+        "grad_norm",
+        "synops",
+        "energy",
+    ),
     seeds: int = 3,
     images: int = 64,
     first_seed: int = 0,
@@ -58,7 +69,7 @@ def evaluate(
         network: a `SpikformerConfig` or a genome.
         data: training data: one split of `kspike.data.load(...)`, or `(images, labels)` as arrays; None where all the
             scores are counted. Of a genome with T over frames, what all networks of its space are given.
-        scores: names (`kspike.tuners.scores.names()`) or `Score` objects.
+        scores: names (`kspike.tuners.scores.names()`), `Score` objects, or plain functions of a `SpikformerConfig`.
         seeds: how many initialisations.
         images: how many images, all in one batch: normalisation uses their statistics.
         first_seed: seeds are counted from here.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from kspike._registry import Registry
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.counts import Flops, Params
 from kspike.tuners.scores.energy import Energy, Synops
+from kspike.tuners.scores.functions import FunctionScore
 from kspike.tuners.scores.grad_norm import GradNorm
 from kspike.tuners.scores.naswot import Naswot
 from kspike.tuners.scores.synflow import Synflow
@@ -20,17 +24,23 @@ def _check(score: Score) -> None:
         raise ValueError(f"The direction of {score.name} must be 'max' or 'min', got {score.direction!r}.")
 
 
-_REGISTRY: Registry[Score] = Registry("score", _check)
+_REGISTRY: Registry[Score] = Registry("score", _check, "; kspike.tuners.scores.register adds one")
 
 
-def register(score: Score, *, replace: bool = False) -> None:
-    """Makes a score known by its name.
+def register(score: Score | Callable[[Any], float], *, replace: bool = False) -> Any:
+    """Makes a score known by its name, so that searches, the command line and `evaluate` find it; gives it back.
+
+    A plain function of a `SpikformerConfig` is a score by its own name, the more the better (`FunctionScore` says
+    otherwise); `register` is then a decorator.
 
     Raises:
-        ValueError: it is no `Score`, lacks a name or a source, or its name is taken (`replace=True` gives it).
+        ValueError: it is no `Score` and no function, lacks a name or a source, or its name is taken (`replace=True`
+            gives it).
     """
-    _check(score)
-    _REGISTRY.add(score.name, score, replace=replace)
+    made = get(score) if callable(score) else score
+    _check(made)
+    _REGISTRY.add(made.name, made, replace=replace)
+    return score
 
 
 def names() -> list[str]:
@@ -38,13 +48,15 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def get(score: str | Score) -> Score:
-    """Finds a score by name; a `Score` passes through.
+def get(score: str | Score | Callable[[Any], float]) -> Score:
+    """Finds a score by name; a `Score` passes through, a plain function of a config becomes a `FunctionScore`.
 
     Raises:
-        ValueError: an unknown name; says the known ones and the nearest.
+        ValueError: an unknown name; says the known ones and the nearest. Or a function without a name.
     """
-    return score if isinstance(score, Score) else _REGISTRY.find(score)
+    if isinstance(score, Score):
+        return score
+    return FunctionScore(score) if callable(score) else _REGISTRY.find(score)
 
 
 for _score in (Params(), Flops(), Synflow(), Naswot(), GradNorm(), Synops(), Energy()):

@@ -29,7 +29,8 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
         score: "flops" (AutoST's) or "params"; the more the better.
-        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps".
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps", "memory_mb",
+            and plain functions of a `SpikformerConfig` as keys.
             "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
             int8 weights, additions and shifts.
         max_trials: how many networks are proposed.
@@ -50,7 +51,7 @@ class ZeroCostSearchOracle(EvolutionSearchOracle):
         self,
         space: Any,
         score: str = "flops",
-        constraints: Mapping[str, Any] | Constraints | None = None,
+        constraints: Mapping[Any, Any] | Constraints | None = None,
         max_trials: int = 10,
         tie_break: str | None = "attention",
         objective: Any = None,

@@ -38,25 +38,27 @@ def as_page(
         best: the networks to show, best first.
         rejected: (genome, why).
     """
-    ranked = bool(best or shortlisted)
+    ranked, more = bool(best or shortlisted), ranking.constraints.beside
     return render(
         "zero_cost.html",
         title=f"Search without training in {ranking.space.name}",
         facts=facts,
-        measured=_measured(score, shortlisted, front) if shortlisted else None,
-        best=Rows(*rows_of(best, score)),
+        measured=_measured(score, shortlisted, front, more) if shortlisted else None,
+        best=Rows(*rows_of(best, score, more)),
         costs=_costs(ranking, [*shortlisted, *best]) if ranked else None,
         rejected=[[genes(genome), why] for genome, why in rejected],
     )
 
 
-def _measured(score: Score, shortlisted: Sequence[Candidate], front: Sequence[Candidate]) -> dict[str, Any]:
+def _measured(
+    score: Score, shortlisted: Sequence[Candidate], front: Sequence[Candidate], more: Sequence[str]
+) -> dict[str, Any]:
     axis = score_axis(score)
     return {
         "kept": len(shortlisted),
         "score": axis.name,
         "scores": score_chart(axis, shortlisted, front, "place"),
-        "front": Rows(*rows_of(front, score)),
+        "front": Rows(*rows_of(front, score, more)),
         "importance": gene_importance(axis, shortlisted),
         "by_choice": choice_importance(axis, shortlisted),
         "groups": [("grey", "shortlist"), ("orange", "front")],

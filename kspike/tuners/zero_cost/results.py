@@ -69,7 +69,8 @@ class ZeroCostResults(Project):
         for place, i in enumerate(record["order"]):
             row = record["rows"][i]
             genome = self.space.decode(row["indices"])
-            metrics = {**row["metrics"], **counted(genome.to_config())}
+            config = genome.to_config()
+            metrics = {**row["metrics"], **self.constraints.of_network(config), **counted(config)}
             fitness = metrics["fitness"]
             found.append(Candidate(Proposal(place, 0, genome, "ranking"), metrics, fitness, fitness))
         return found
@@ -107,9 +108,10 @@ class ZeroCostResults(Project):
         if found:
             shown = found[:num_trials]
             title = f"Pareto front of the shortlist: {self.score.name}, expected energy ({len(shown)} of {len(found)})"
-            out.print(text.table(title, *rows_of(shown, self.score)))
+            out.print(text.table(title, *rows_of(shown, self.score, self.constraints.beside)))
         if self.state.archive:
-            out.print(text.table("Best first", *rows_of(self.best_candidates(num_trials), self.score)))
+            best = rows_of(self.best_candidates(num_trials), self.score, self.constraints.beside)
+            out.print(text.table("Best first", *best))
 
     def _lines(self) -> list[str]:
         return summary_lines(

@@ -10,10 +10,15 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from kspike import training
+from kspike.config import SpikformerConfig
+from kspike.models import Spikformer
 from kspike.models.image_model import Shaped
 from kspike.space import Genome
 from kspike.tuners.engine import Constraints
 from kspike.tuners.engine.ranking.scalarization import Scalarization
+from kspike.tuners.evolution.supernet import seeded
+from kspike.tuners.latency import Latency
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import MISTAKES
 from kspike.tuners.project.text import genes
@@ -22,7 +27,7 @@ from kspike.tuners.scores.evaluating import batch_of
 
 
 class Shortlist:
-    """Measures scores of genomes over initialisations, on one batch of images.
+    """Measures scores of genomes over initialisations, on one batch of images; without images, those of the config.
 
     Args:
         scores: what to measure.
@@ -30,11 +35,20 @@ class Shortlist:
         seeds: how many initialisations.
         images: how many images, one batch.
         seed: the first initialisation's.
+
+    Attributes:
+        latency: measures how long an image takes, where that is asked for; None where not.
     """
 
     def __init__(self, scores: list[Score], size: int, seeds: int, images: int, seed: int) -> None:
-        self.scores, self.size, self.seeds, self.images, self.seed = scores, size, seeds, images, seed
+        self._all, self.size, self.seeds, self.images, self.seed = scores, size, seeds, images, seed
+        self.latency: Latency | None = None
         self._batch: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def scores(self) -> list[Score]:
+        """What is measured: without images, what follows from the config."""
+        return self._all if self._batch is not None else [score for score in self._all if score.counted]
 
     def describe(self) -> dict[str, Any]:
         """Settings as plain JSON values."""
@@ -98,6 +112,7 @@ class Shortlist:
             values = evaluate(
                 genome, self._batch, self.scores, seeds=self.seeds, images=self.images, first_seed=self.seed
             )
+            timed = self._timed(genome.to_config())
         except keras_tuner.errors.FatalError:
             raise
         except MISTAKES as error:
@@ -111,7 +126,18 @@ class Shortlist:
         missing = [score.name for score in self.scores if score.name not in values]
         if missing:
             raise keras_tuner.errors.FatalError(f"Scores gave no value under their own names: {', '.join(missing)}.")
-        return row
+        return row | timed
+
+    def _timed(self, config: SpikformerConfig) -> dict[str, float]:
+        """The latency of an untrained network, with the statistics of the batch: with its first ones it is silent."""
+        if self.latency is None or self._batch is None:
+            return {}
+
+        def make() -> Spikformer:
+            with seeded(self.seed):
+                return training.calibrate(Spikformer(config), [self._batch], batches=1)
+
+        return {"latency_ms": self.latency(config, make, self._batch[0][:1])}
 
 
 def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
@@ -150,7 +176,7 @@ def order_rows(
         score: what ranks.
         second: a measured score that ranks rows of equal fitness, or None.
         scalarization: of score and energy.
-        constraints: only the bound on the energy is used.
+        constraints: only the bounds on energy and latency are used.
 
     Raises:
         ValueError: no row is left.
@@ -158,9 +184,9 @@ def order_rows(
     for row in rows:
         if "energy" in row:
             row["energy_mj"], row["energy_mj_std"] = row.pop("energy"), row.pop("energy_std")
-            if "rejected" not in row and constraints.violation({"energy_mj": row["energy_mj"]}) > 0:
-                bound = dict(constraints.bounds)["energy_mj"]
-                row["rejected"] = f"energy_mj is {row['energy_mj']:.4g}, outside {list(bound)}"
+        for name in ("energy_mj", "latency_ms"):
+            if name in row and "rejected" not in row and constraints.violation({name: row[name]}) > 0:
+                row["rejected"] = f"{name} is {row[name]:.4g}, outside {list(dict(constraints.bounds)[name])}"
     kept = [i for i, row in enumerate(rows) if "rejected" not in row]
     if not kept:
         raise ValueError(

@@ -9,7 +9,8 @@ from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
 from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.engine.report.score_axis import ScoreAxis
-from kspike.tuners.project.text import genes
+from kspike.tuners.latency import in_words
+from kspike.tuners.project.text import genes, metrics_of
 from kspike.tuners.scores import Score
 
 #: What the second scores mean, in words.
@@ -65,23 +66,30 @@ def summary_lines(
     how = "exact: every network was ranked"
     if not ranking.standings.exact:
         how = "of a random sample"
-    elif record["data"] is not None:
-        how = "every one of them; what is measured, on a shortlist alone"
+    elif not record["exact"]:
+        asked = "asked of a config" if record["data"] is None else "measured"
+        how = f"every one of them; what is {asked}, on a shortlist alone"
     lines += [f"{inside}, {how}", *standings_lines(ranking, 0.0)[1:]]
-    if record["data"] is None:
+    if ranking.constraints.functions:
+        named = ", ".join(name for name, _ in ranking.constraints.functions)
+        lines.append(f"{named}: asked network by network, best first; the numbers above are those before it")
+    if record["exact"] or (record["data"] is None and score.name == ranking.score and second is None):
         return lines
     rows = [row["metrics"] for row in record["rows"]]
-    lines.append(
-        f"measured untrained, on {record['images']} images and {seeds} initialisations: the {len(rows)} best by "
-        f"{ranking.score} (a shortlist, not the space)"
-    )
+    how = "by their configs, nothing built"
+    if record["data"] is not None:
+        how = f"untrained, on {record['images']} images and {seeds} initialisations"
+    lines.append(f"measured {how}: the {len(rows)} best by {ranking.score} (a shortlist, not the space)")
+    if "latency" in record:
+        lines.append(in_words(record["latency"]))
     reasons = [row["rejected"] for row in rows if "rejected" in row]
     if reasons:
         lines.append(f"{len(reasons)} of the shortlist rejected; the first: {reasons[0]}")
     equal = f", equal ones by {second.name}" if second else ""
-    lines.append(f"in order of {order_in_words(scalarization)}{equal}")
+    order = score.name if record["data"] is None else order_in_words(scalarization)
+    lines.append(f"in order of {order}{equal}")
     costs = [row.get(COUNTED[ranking.score]) for row in rows if "rejected" not in row]
-    if len(costs) > 1 and len(set(costs)) == 1 and score.name == ranking.score:
+    if len(costs) > 1 and len(set(costs)) == 1 and score.name == ranking.score and record["data"] is not None:
         lines.append(
             f"{ranking.score} is the same for all of the shortlist, so that energy alone decides: a longer shortlist, "
             "per_cost=1 or tighter constraints bring in others"
@@ -106,14 +114,19 @@ def score_axis(score: Score) -> ScoreAxis:
     return ScoreAxis(name, lambda c: c.metrics[score.metric] / unit, ".6g")
 
 
-def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], list[list[str]]]:
-    """Candidates as rows, and the names of the columns: the score, expected energy with its spread, sizes, genes."""
+def rows_of(
+    candidates: Sequence[Candidate], score: Score, more: Sequence[str] = ()
+) -> tuple[list[str], list[list[str]]]:
+    """Candidates as rows, and the names of the columns: the score, expected energy with its spread, sizes, genes.
+
+    `more` are further metrics, each a column.
+    """
     measured = any("energy_mj" in c.metrics for c in candidates)
     own = score.metric not in ("parameters", "flops", "energy_mj")  # which have columns anyway
     axis = score_axis(score)
     names = [
         "place", *([axis.name] if own else []), *(["energy (mJ)", "fitness", "silent layers"] if measured else []),
-        "parameters", "FLOPs", "T", "genes",
+        "parameters", "FLOPs", "T", *more, "genes",
     ]  # fmt: skip
     lines = []
     for c in candidates:
@@ -121,5 +134,6 @@ def rows_of(candidates: Sequence[Candidate], score: Score) -> tuple[list[str], l
         if measured:
             spread, silent = c.metrics.get("energy_mj_std", 0.0), c.metrics.get("silent_layers", 0.0)
             cells += [f"{c.energy_mj:.6f} ± {spread:.6f}", f"{c.score:.4f}", f"{silent:.3g}"]
-        lines.append([*cells, f"{c.parameters:,}", f"{c.flops:,}", str(c.config.timesteps), genes(c.genome)])
+        cells += [f"{c.parameters:,}", f"{c.flops:,}", str(c.config.timesteps)]
+        lines.append([*cells, *metrics_of(c, more), genes(c.genome)])
     return names, lines

@@ -17,6 +17,7 @@ from kspike.tuners.engine.evolution.evolution import MOST_GENOMES
 from kspike.tuners.engine.ranking.ranking import COUNTED, TIE_BREAKS
 from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
+from kspike.tuners.latency import Latency
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import NAME, check_name
 from kspike.tuners.scores.energy import Energy
@@ -32,7 +33,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     By "flops" or "params" every network of the space is ranked, exactly and in milliseconds: networks of equal cost
     form cells, and nothing is built before `get_best_models`. Everything else (energy, synflow, naswot, grad_norm)
     needs built networks: it is measured on the `shortlist` best by FLOPs, over several initialisations, on one batch of
-    real images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected.
+    real images, unaugmented, with the statistics of that batch. Networks that do not fire are rejected. A function of
+    the config is asked of the `shortlist` as well, without images and without building anything.
 
     A project is a folder, as of `EvolutionSearch` and by the same code: run again, it goes on; opened with other
     settings, it refuses and names the difference.
@@ -42,9 +44,11 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
 
     Args:
         space: a `SearchSpace`, the name of a published one, or a JSON file.
-        score: "flops", "params" (the more the better), or a measured one: `kspike.tuners.scores.names()`.
-        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" exactly;
-            "energy_mj" on the shortlist.
+        score: "flops", "params" (the more the better), a measured one (`kspike.tuners.scores.names()`), or a plain
+            function of a `SpikformerConfig` (the more the better; `scores.FunctionScore` says otherwise).
+        constraints: quantity -> (lower, upper), None for an open side: "parameters", "flops", "timesteps" exactly, of
+            the whole space; "memory_mb" and plain functions of a config, as keys, exactly, network by network;
+            "energy_mj" and "latency_ms" (`Latency`, on this machine) on the shortlist.
             "nir": True and "integer": True take from the space what .nir files cannot say, and what needs more than
             int8 weights, additions and shifts.
         max_trials: how many networks are handed out; where a shortlist is measured, no more than it leaves.
@@ -74,8 +78,8 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     def __init__(
         self,
         space: Any,
-        score: str = "flops",
-        constraints: Mapping[str, Any] | None = None,
+        score: Any = "flops",
+        constraints: Mapping[Any, Any] | None = None,
         max_trials: int = 10,
         energy_weight: float | None = None,
         shortlist: int = 64,
@@ -102,7 +106,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         self._counted = self.score.name in COUNTED  # what the whole space is ranked by
         self._second = None if tie_break is None or tie_break in TIE_BREAKS else score_names.get(tie_break)
         bounds = Constraints.of(constraints)
-        if any(name == "accuracy" for name, _ in bounds.bounds):
+        if bounds.bounds_on("accuracy"):
             raise ValueError("Nothing is trained, so no accuracy can be constrained; use EvolutionSearch.")
         self.constraints = bounds
         for name, value in (("shortlist", shortlist), ("seeds", seeds), ("images", images)):
@@ -120,7 +124,12 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             "convention": energy.convention.name,
             **self._shortlist.describe(),
         }
+        #: Measures latencies, where they are bounded.
+        self.latency = Latency()
         self.space: SearchSpace = oracle.space
+        for each in (self.score, self._second):
+            if each is not None and each.counted:
+                each.of(self.space.smallest())  # a function that gives no number is found before work starts
         self.report_level = verbose
         self._oracle = oracle  # on a worker, self.oracle is KerasTuner's client of the chief's
         self._rows: dict[Any, dict[str, float]] = {}
@@ -158,10 +167,14 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
             return
         if data is None and self.needs_data:
             raise ValueError(
-                "Energy, and every score but flops and params, is measured on real images: call "
-                "search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj."
+                "Energy, latency, and every score that does not follow from the config, are measured on real images: "
+                "call search(data.train), or leave out energy_weight, measured scores and bounds on energy_mj and "
+                "latency_ms."
             )
-        used = {"data": None} if data is None else self._shortlist.open(data, self.space.given)
+        used: dict[str, Any] = {"data": None} if data is None else self._shortlist.open(data, self.space.given)
+        if self.constraints.bounds_on("latency_ms"):
+            self._shortlist.latency = self.latency
+            used["latency"] = self.latency.describe()
         with self._held():
             self._use(used)
             with self._at_work():
@@ -171,20 +184,27 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
     @property
     def needs_data(self) -> bool:
         """Whether something is to be measured on images."""
-        bounded = any(name == "energy_mj" for name, _ in self.constraints.bounds)
-        return self.scalarization.needs_energy or not self._counted or self._second is not None or bounded
+        measured = any(not score.counted for score in (self.score, self._second) if score is not None)
+        bounded = any(map(self.constraints.bounds_on, ("energy_mj", "latency_ms")))
+        return self.scalarization.needs_energy or measured or bounded
+
+    @property
+    def lists(self) -> bool:
+        """Whether a score is asked of a shortlist, with images or without."""
+        return not self._counted or self._second is not None
 
     def _rank(self, used: dict[str, Any]) -> dict[str, Any]:
         """Ranks, measures where there are images, orders, and keeps all of it as one record."""
         start = time.perf_counter()
         ranking, measured = self.ranking, used["data"] is not None
-        genomes = ranking.top(self._shortlist.size if measured else self._oracle.evolution.max_trials)
+        listed = measured or self.lists
+        genomes = ranking.top(self._shortlist.size if listed else self._oracle.evolution.max_trials)
         standings = ranking.standings
         seconds = time.perf_counter() - start
         for line in standings_lines(ranking, seconds):
             self._say(line)
         rows: list[dict[str, Any]] = [{} for _ in genomes]
-        if measured:
+        if listed:
             rows, spent = self._shortlist.measure(genomes, self._records(), self._write, self._say)
             seconds += spent
         if self._counted:
@@ -194,7 +214,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         record = {
             "type": "ranking",
             **used,
-            "exact": standings.exact and not measured,
+            "exact": standings.exact and not listed,
             "networks": standings.networks,
             "seconds": round(seconds, 3),
             "order": order,

@@ -7,11 +7,39 @@ import pytest
 
 from kspike import cost
 from kspike.space import SearchSpace
-from kspike.tuners.engine import Constraints
+from kspike.tuners import constraints as own
+from kspike.tuners.engine import Constraints, Evolution, Proposal, SearchState
 from kspike.tuners.engine.constraints import EXACT, counted
+from kspike.tuners.engine.of_network import REGISTRY
+from kspike.tuners.engine.ranking import ranking
 from kspike.tuners.engine.ranking.cells import CostCells
+from kspike.tuners.engine.ranking.ranking import Ranking
+from tests.tuners.fakes import SPACE
 
 pytestmark = pytest.mark.once
+
+
+def widest_hidden(config):
+    """A quantity that no registry knows."""
+    return max(config.hidden_dims)
+
+
+def parameters(config):
+    """Has a name that is taken."""
+    return 1
+
+
+def without_a_number(config):
+    """Forgets to return."""
+
+
+def two_of_them():
+    """Two functions of one name, as bounds."""
+
+    def widest_hidden(config):
+        return 1
+
+    return {widest_hidden: (None, 2), globals()["widest_hidden"]: (None, 2)}
 
 
 def test_what_is_kept_before_evaluation_is_exactly_inside():
@@ -58,6 +86,12 @@ def test_violation_is_relative_and_summed():
         ({"parameters": (None, -1)}, "excludes everything"),
         ({"accuracy": (75, None)}, "excludes everything: it lies from 0 to 1"),
         ({"energy_mj": (None, -0.5)}, "excludes everything"),
+        ({"latency_ms": (None, -1)}, "excludes everything"),
+        ({"memory_mb": (None, -1)}, "excludes everything"),
+        ({"memory": (None, 1)}, "Unknown constraint 'memory'.*did you mean 'memory_mb'.*a function of a config"),
+        ({lambda config: 1: (None, 1)}, "goes by its name.*write it with def"),
+        ({parameters: (None, 1)}, "two constraints 'parameters'"),
+        (two_of_them(), "two constraints 'widest_hidden'"),
     ],
 )
 def test_bad_constraints_say_what_is_wrong(spec, message):
@@ -91,3 +125,64 @@ def test_counts_are_held_to_their_bounds_and_to_no_others():
     counts = {"parameters": np.array([1, 2, 3, 3]), "flops": np.array([5, 10, 10, 11])}
     assert bounds.inside(counts).tolist() == [False, True, True, False]
     assert bounds.inside({"timesteps": np.array([1, 2])}).tolist() == [True, True]
+
+
+BOUNDS = {widest_hidden: (20, 40), "memory_mb": (None, 0.05), "timesteps": (None, 1)}
+
+
+def allowed(config):
+    return 20 <= max(config.hidden_dims) <= 40 and cost.memory_mb(config) <= 0.05 and config.timesteps == 1
+
+
+def test_functions_bound_what_an_evolution_proposes_and_are_among_its_metrics():
+    bounds = Constraints.of(BOUNDS)
+    assert bounds.to_dict() == {"memory_mb": [None, 0.05], "timesteps": [None, 1.0], "widest_hidden": [20.0, 40.0]}
+    state = SearchState(Evolution(SPACE, 2, 6, 3, constraints=bounds), "accuracy", "max")
+    while isinstance(proposal := state.ask(), Proposal):
+        assert allowed(proposal.genome.to_config())
+        state.tell(proposal.number, {"accuracy": 0.5})
+    assert len(state.archive) > 6
+    for c in state.archive:
+        assert c.feasible and c.metrics["widest_hidden"] == widest_hidden(c.config)
+        assert c.metrics["memory_mb"] == cost.memory_mb(c.config)
+
+
+def test_functions_bound_a_ranking_which_keeps_its_order(monkeypatch):
+    everything = list(Ranking(SPACE).genomes())
+    found = list(Ranking(SPACE, constraints=Constraints.of(BOUNDS)).genomes())
+    assert found == [g for g in everything if allowed(g.to_config())] and found
+    spread = list(Ranking(SPACE, constraints=Constraints.of(BOUNDS), per_cost=1).genomes())
+    costs = [(cost.parameters(g), cost.flops(g)) for g in found]
+    assert [(cost.parameters(g), cost.flops(g)) for g in spread] == list(dict.fromkeys(costs))
+    monkeypatch.setattr(ranking, "LOOKED_AT", 3)
+    nowhere = Constraints.of({widest_hidden: (1000, None)})
+    with pytest.raises(ValueError, match="No network.*smallest network has 8 widest_hidden"):
+        Ranking(SPACE, constraints=nowhere).top(1)
+
+
+def test_a_function_that_gives_no_number_is_refused_before_work_starts():
+    for make in (
+        lambda bounds: Ranking(SPACE, constraints=bounds),
+        lambda bounds: Evolution(SPACE, constraints=bounds),
+    ):
+        with pytest.raises(ValueError, match="without_a_number must return a number.*returned None"):
+            make(Constraints.of({without_a_number: (None, 1)}))
+
+
+def test_what_is_not_finite_is_outside_whatever_the_bounds():
+    def endless(config):
+        return math.inf if config.depth == 1 else 1.0
+
+    bounds = Constraints.of({endless: (None, None)})
+    assert [bounds.admits(g) for g in (SPACE.smallest(), SPACE.largest())] == [False, True]
+
+
+def test_a_registered_function_is_found_by_its_name(monkeypatch):
+    monkeypatch.setattr(REGISTRY, "_things", dict(REGISTRY._things))
+    assert own.register(widest_hidden) is widest_hidden and "widest_hidden" in own.names()
+    by_name, itself = Constraints.of({"widest_hidden": (None, 3)}), Constraints.of({widest_hidden: (None, 3)})
+    assert by_name == itself
+    with pytest.raises(ValueError, match="'parameters' exists"):
+        own.register(parameters)
+    with pytest.raises(ValueError, match="is a function of a SpikformerConfig, got 3"):
+        own.register(3)

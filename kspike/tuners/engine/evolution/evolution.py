@@ -48,7 +48,7 @@ class Evolution:
         mutation: the mutation operator.
         crossover: the crossover operator.
         selection: how candidates are ranked: `ByScore()` or `NSGA2()`.
-        constraints: bounds; what can be counted is checked before a genome is proposed.
+        constraints: bounds; what can be counted, or a function says, is checked before a genome is proposed.
         seed: any whole number, 0 included.
 
     Raises:
@@ -101,6 +101,8 @@ class Evolution:
             for origin in itertools.compress(origins, inside):
                 if origin[0] not in seen and len(made) - before < wanted:
                     seen.add(origin[0])
+                    if not self.constraints.admits(origin[0]):
+                        continue
                     made.append(origin)
             return len(made) - before
 

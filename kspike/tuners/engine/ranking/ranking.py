@@ -20,6 +20,8 @@ from kspike.tuners.engine.ranking.sample import Sample
 
 #: Scores that follow from the architecture -> the quantity of it; more is better, as in AutoST's search.
 COUNTED = {"flops": "flops", "params": "parameters"}
+#: Networks in a row outside the bounds of functions of a config before a ranking gives up looking for more.
+LOOKED_AT = 20_000
 #: Second scores that follow from the architecture; less is better.
 TIE_BREAKS = {"attention": "attention", "params": "parameters", "flops": "flops"}
 
@@ -60,7 +62,8 @@ class Ranking:
         score: "flops" (AutoST's) or "params"; the more the better.
         tie_break: what ranks networks of equal score: "attention" (fewer operations of attention as K^T V, then
             Q (K^T V), that is more heads), "params" or "flops" (fewer), or None for the order of the genes alone.
-        constraints: bounds; those on measured quantities are not looked at here.
+        constraints: bounds; those on measured quantities are not looked at here, those that a function of a config says
+            as networks are made: `standings` counts before them.
         seed: of the sample, where one is taken.
         per_cost: at most so many networks of the same parameters, FLOPs and time steps; None for all of them. The first
             of each cost come, by the second score.
@@ -141,17 +144,35 @@ class Ranking:
     def genomes(self) -> Iterator[Genome]:
         """Networks inside the constraints, best first, lazily, each once.
 
+        Where functions of a config bound them, it ends after `LOOKED_AT` networks in a row that are outside.
+
         Raises:
             ValueError: no network keeps the constraints.
         """
         found, _, places = self._ranked
         given: collections.Counter[tuple[int, ...]] = collections.Counter()
+        outside = [0]  # networks in a row
         for place in places:
             spent = tuple(int(found.values[name][place]) for name in EXACT)
             left = None if self.per_cost is None else self.per_cost - given[spent]
-            for genome in itertools.islice(found.genomes(int(place)), left):
+            for genome in itertools.islice(self._admitted(found.genomes(int(place)), outside), left):
                 given[spent] += 1
                 yield genome
+            if outside[0] >= LOOKED_AT:
+                break
+        if not given:
+            raise ValueError(nothing_inside(self.space, self.constraints))
+
+    def _admitted(self, genomes: Iterator[Genome], outside: list[int]) -> Iterator[Genome]:
+        """Those of the genomes that functions of their config admit; counts those in a row that they do not."""
+        for genome in genomes:
+            if self.constraints.admits(genome):
+                outside[0] = 0
+                yield genome
+                continue
+            outside[0] += 1
+            if outside[0] >= LOOKED_AT:
+                return
 
     def top(self, n: int) -> list[Genome]:
         """The n best networks, or all where there are fewer."""

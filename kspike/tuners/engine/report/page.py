@@ -31,6 +31,7 @@ def as_page(
     history: Sequence[Mapping[str, Any]],
     best: Sequence[Candidate],
     picked: Mapping[int, Mapping[str, float]],
+    more: Sequence[str] = (),
 ) -> str:
     """The whole page as text; nothing in it is loaded from anywhere.
 
@@ -42,6 +43,7 @@ def as_page(
         history: one row a finished generation.
         best: the networks to show, best first.
         picked: candidate number -> what the picking half of the validation data said.
+        more: further metrics, each a column of the tables of networks.
     """
     inside = [c for c in candidates if c.completed]
     if not inside:
@@ -65,8 +67,8 @@ def as_page(
         by_choice=choice_importance(ACCURACY, inside),
         groups=[(colour, name) for colour, name, _ in groups],
         chosen=chosen_values(inside[0].genome.space, [members for _, _, members in groups]),
-        best=_networks(best, picked),
-        front=_networks(front, picked),
+        best=_networks(best, picked, more),
+        front=_networks(front, picked, more),
     )
 
 
@@ -85,17 +87,17 @@ def _hypervolume(history: Sequence[Mapping[str, Any]]) -> Chart | None:
     )
 
 
-def _networks(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]]) -> Rows:
+def _networks(candidates: Sequence[Candidate], picked: Mapping[int, Mapping[str, float]], more: Sequence[str]) -> Rows:
     lines = []
     for c in candidates:
         second = picked.get(c.number, {}).get("accuracy")
         lines.append([
             str(c.number), shown(c.score), f"{c.accuracy:.4f}", "" if second is None else f"{second:.4f}",
             f"{c.energy_mj:.6f}", f"{c.parameters:,}", f"{c.flops:,}", str(c.config.timesteps),
-            f"{c.metrics.get('silent_layers', 0):g}", genes(c.genome),
+            f"{c.metrics.get('silent_layers', 0):g}", *(shown(c.metrics.get(name)) for name in more), genes(c.genome),
         ])  # fmt: skip
     names = (
         "trial", "score", "accuracy", "picking half", "energy, mJ", "parameters", "operations", "T", "silent layers",
-        "genes",
+        *more, "genes",
     )  # fmt: skip
     return Rows(names, lines)
