@@ -26,6 +26,7 @@ SAME = 2 * 9 * (9 * 2) * 2  # 2 steps, 9 places, a window of 9 over 2 polarities
 #: without padding the pixel in the middle meets 9 and the corner 4 of each filter, 26 pairs.
 COUNTS = {
     "spikformer": (90, 0),
+    "int8": (90, 0),
     "spikingformer": (0, SAME),
     "spikingformer_counts": (90, 0),
     "syops": (0, SAME),
