@@ -16,24 +16,25 @@ from kspike._finite import bad_rows, bad_weights, scaled
 from kspike.ops import jit
 
 
-def calibrate(model: keras.Model, data: Any, batches: int | None = 16) -> keras.Model:
+def calibrate(model: keras.Model, data: Any, batches: int | None = 16, *, frozen: bool = True) -> keras.Model:
     """Sets the mean and variance of every batch normalisation to their means over batches of training images.
 
-    For a model whose statistics are another network's: of another T or size of image, or of averaged weights. Frozen
-    layers are calibrated too: what is frozen is what training changes.
+    For a model whose statistics are another network's: of another T or size of image, or of averaged weights.
 
     Args:
         model: built.
         data: training images, never those that score: a data set's training split (read unaugmented and in fixed
             order), arrays, or batches.
         batches: how many batches are read; None for all.
+        frozen: whether normalisations of frozen layers are calibrated too. They are where T or the size changed;
+            behind training they are not, which ran with the statistics that they have.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: no normalisation, no batch, integers, or images or statistics that are not finite. The statistics
-            are then those of before.
+        ValueError: no normalisation to calibrate, no batch, integers, or images or statistics that are not finite. The
+            statistics are then those of before.
 
     Example:
         >>> import kspike
@@ -48,8 +49,10 @@ def calibrate(model: keras.Model, data: Any, batches: int | None = 16) -> keras.
             "it was made of, and give that to kspike.quantize."
         )
     norms = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [layer for layer in norms if frozen or layer.trainable]
     if not norms:
-        raise ValueError(f"{model.name!r} has no batch normalisation: there is nothing to calibrate.")
+        which = "" if frozen else " that is not frozen"
+        raise ValueError(f"{model.name!r} has no batch normalisation{which}: there is nothing to calibrate.")
     data = getattr(data, "train", data)
     statistics = [variable for layer in norms for variable in (layer.moving_mean, layer.moving_variance)]
     before = [ops.convert_to_numpy(variable).copy() for variable in model.non_trainable_variables]

@@ -223,8 +223,9 @@ class _Epochs(keras.callbacks.Callback):
         Before the last epoch is kept, so that a finished run is kept with them.
         """
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in self.model._flatten_layers()):
-            calibrate(self.model, inputs.unchanged(self.data))
+        norms = keras.layers.BatchNormalization
+        if any(isinstance(layer, norms) and layer.trainable for layer in self.model._flatten_layers()):
+            calibrate(self.model, inputs.unchanged(self.data), frozen=False)
         if self.validation is None:
             return {}
         found = self.model.evaluate(self.validation, verbose=0, return_dict=True)

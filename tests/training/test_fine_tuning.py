@@ -87,6 +87,19 @@ def test_averaged_weights_end_the_run_and_are_kept(model, digits, tmp_path):
     assert read_history(tmp_path / "run")[-1]["val_accuracy"] == pytest.approx(reached["accuracy"], abs=1e-6)
 
 
+@pytest.mark.shared
+def test_what_is_frozen_keeps_its_statistics_when_weights_are_averaged(model, digits):
+    """Training ran with them: others, behind it, would be another network's."""
+    model.get_layer("stem").trainable = False
+    kept = [to_numpy(v) for v in model.get_layer("stem").variables]
+    moved = [to_numpy(v) for v in model.get_layer("block_0").non_trainable_variables]
+    train(model, digits, Recipe(epochs=1, batch_size=600, learning_rate=1e-2, ema=0.9), verbose=0)
+    for before, after in zip(kept, model.get_layer("stem").variables, strict=True):
+        np.testing.assert_array_equal(before, to_numpy(after))
+    after = [to_numpy(v) for v in model.get_layer("block_0").non_trainable_variables]
+    assert any((one != other).any() for one, other in zip(moved, after, strict=True))
+
+
 class Stop(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 1:
