@@ -25,8 +25,8 @@ NAMES = [name for name in SearchSpace.names() if not name.startswith(ELSEWHERE)]
 #: Between them: both shortcuts and neurons, genes of width, stem, depth, T, heads, ratio, tau and threshold by kind.
 FEW = ("autost_tiny", "kspike_c10_16")
 #: Spaces whose genes are tried one by one in `make test`.
-TRIED = ("auto_spikformer", "auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
-GENES = [pytest.param(name, marks=() if name in TRIED else pytest.mark.proof) for name in NAMES]
+TRIED = ("auto_spikformer_more_layer_1", "autost_tiny") if TORCH else ()
+GENES = [pytest.param(name, marks=pytest.mark.slow if name in TRIED else pytest.mark.proof) for name in NAMES]
 #: (name, masked): slices cost least, masks are what the other backends have, and compile.
 EACH = [
     pytest.param(name, False, id=f"False-{name}", marks=() if name in FEW else pytest.mark.slow)
@@ -36,7 +36,7 @@ EACH = [
 MASKED = True if TORCH else None
 UNMARKED = FEW if TORCH else ()
 EACH += [
-    pytest.param(name, MASKED, id=f"{MASKED}-{name}", marks=() if name in UNMARKED else pytest.mark.proof)
+    pytest.param(name, MASKED, id=f"{MASKED}-{name}", marks=pytest.mark.slow if name in UNMARKED else pytest.mark.proof)
     for name in NAMES
 ]
 SPACES = [pytest.param(name, marks=() if name == FEW[0] else pytest.mark.shared) for name in NAMES]

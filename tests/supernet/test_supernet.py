@@ -8,10 +8,9 @@ from kspike.config import SpikformerConfig
 from kspike.ops import compilation_counter
 from kspike.space import SearchSpace
 from kspike.supernet import SubnetValidation, Supernet
+from tests.supernet.proof import FORMS
 
 TORCH = keras.backend.backend() == "torch"
-#: On torch both forms exist and must agree; elsewhere the masked one alone.
-FORMS = [False, True] if TORCH else [None]
 
 
 def make_space(**base):

@@ -18,9 +18,9 @@ from kspike.supernet.elastic import Statistics
 from tests.components.written import ALIF, Gate, WrongGate
 from tests.helpers import BACKEND, to_numpy, weight_gradients
 from tests.supernet import proof
+from tests.supernet.proof import FORMS
 
 TORCH = BACKEND == "torch"
-FORMS = [False, True] if TORCH else [None]
 BASE = SpikformerConfig(input_shape=(16, 16, 1), num_classes=3, timesteps=2)
 NUMBERS = {"embed_dim": (16, 32), "depth": (1, 2), "timesteps": (1, 2), "num_heads": (1, 2), "mlp_ratio": (1, 2)}
 PATCH = {"name": "single_conv", "stride": 4}
