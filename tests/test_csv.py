@@ -37,7 +37,7 @@ def test_in_every_table(formula, tmp_path, monkeypatch):
     row = types.SimpleNamespace(rates=(0.5, -0.5))
     for field in dataclasses.fields(kspike.cost.EnergyRow):
         setattr(row, field.name, getattr(row, field.name, formula if field.name == "layer" else -1.0))
-    report = types.SimpleNamespace(rows=[row], model=formula)
+    report = types.SimpleNamespace(rows=[row], model=formula, convention=types.SimpleNamespace(free=False))
     EnergyReport.to_csv(report, tmp_path / "energy.csv", report)
     genes = (types.SimpleNamespace(name="neuron", scope="network", word=True),)
     said = lambda gene, *_: formula

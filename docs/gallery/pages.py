@@ -63,7 +63,7 @@ def entries(folder: Path = ZOO) -> list[Shown]:
     found = []
     for name in zoo.list_models(directory=folder, all_versions=True):
         entry = Entry.open(name, folder)
-        card = (entry.folder / "README.md").read_text(encoding="utf-8")
+        card = entry.store.read("README.md", 2**20).decode("utf-8")
         found.append(Shown(name, entry.metadata, entry.config().to_dict(), card))
     return sorted(found, key=lambda shown: (shown.data, -(shown.metadata["accuracy"] or 0)))
 

@@ -4,7 +4,7 @@ import pytest
 
 import kspike
 from kspike.cost.analytic.built import check_built
-from kspike.layers import component
+from kspike.layers import int8
 from kspike.space import SearchSpace
 from kspike.supernet import places
 
@@ -34,7 +34,7 @@ def test_what_agrees_is_published_frozen_or_not(fields, tmp_path):
 
 def test_publish_refuses_a_network_that_the_closed_form_miscounts(monkeypatch, tmp_path):
     config = kspike.SpikformerConfig(**FIELDS, mixer=("identity", "token_qk"))
-    monkeypatch.setattr(component, "DenseLayer", without_bias(component.DenseLayer))
+    monkeypatch.setattr(int8, "_FLOAT", int8._FLOAT._replace(dense=without_bias(int8._FLOAT.dense)))
     model = kspike.Spikformer(config)
     # two products, 64 and 16 biases
     match = "in block_0/mlp .mlp spiking, neuron lif., the network that is built has 2,"

@@ -129,6 +129,7 @@ def counted(w):
         score = scores.get(name)
         if score.counted:
             assert score.of(w.config) > 0 and score.of(w.genome) > 0
+    assert scores.FunctionScore(lambda config: config.embed_dim, name="own").of(w.config) == w.config.embed_dim
 
 
 def measured(w):
@@ -213,7 +214,9 @@ def hypermodel(w):
     made = tuners.SpikformerHyperModel(w.space)
     made.declare_hyperparameters(hp)
     hp.values = tuners.EvolutionSearchOracle(w.space).hyperparameters_of(w.genome).values
-    assert made.build(hp).config == w.genome.to_config()
+    model = made.build(hp)
+    assert model.config == w.genome.to_config()
+    assert made.fit(hp, model, *w.data, epochs=1, batch_size=32, verbose=0).history["loss"]
 
 
 def evolution(w):
@@ -232,6 +235,18 @@ def kept(w):
         cost.parameters(w.genome) <= cost.parameters(w.other), True,
     ]  # fmt: skip
     assert 0 < tuners.Constraints().networks(w.space) == w.space.size()
+    assert tuners.Constraints().narrowed(w.space) == w.space
+    small = tuners.Constraints.of({"memory_mb": (None, 1.0)})
+    assert small.of_network(w.config) == {"memory_mb": cost.memory_mb(w.config)} and small.admits(w.genome)
+
+
+def timed(w):
+    assert tuners.Latency(calls=1, warm=0)(w.config, lambda: w.model, w.images[:1]) > 0
+
+
+def quantized(w):
+    small = kspike.quantize(w.model, w.images)
+    assert small.config == w.config and np.isfinite(logits(small, w)).all()
 
 
 def proposed(w):
@@ -296,6 +311,7 @@ CALLS = {
         sum(row.flops("full") for row in cost.table(w.config)), cost.flops(w.config, counting="full")
     ),
     "kspike.cost.measure": energy,
+    "kspike.cost.memory_mb": lambda w: equal(True, cost.memory_mb(w.config) > 0),
     "kspike.cost.neurobench": lambda w: equal(True, len(cost.neurobench(w.model, w.data)) > 0),
     "kspike.cost.parameters": lambda w: equal(trainable(w.model), cost.parameters(w.config)),
     "kspike.cost.table": rows,
@@ -308,6 +324,7 @@ CALLS = {
     "kspike.models.Stream": streamed,
     "kspike.models.stream": streamed,
     "kspike.models.unroll": no_levels,
+    "kspike.quantize": quantized,
     "kspike.space.Genome": written,
     "kspike.space.Genome.from_dict": written,
     "kspike.space.SearchSpace": lambda w: equal(w.config, SearchSpace(w.config, mlp_ratio=(1, 2)).base),
@@ -318,7 +335,7 @@ CALLS = {
     "kspike.training.calibrate": calibrated,
     "kspike.training.make_optimizer": trained,
     "kspike.training.train": trained,
-    "kspike.tuners.Constraints.keep": kept,
+    **{f"kspike.tuners.Constraints.{name}": kept for name in ("admits", "keep", "narrowed", "of_network")},
     "kspike.tuners.Constraints.networks": kept,
     "kspike.tuners.Crossover.__call__": operators,
     "kspike.tuners.Mutation.__call__": operators,
@@ -326,9 +343,13 @@ CALLS = {
     "kspike.tuners.EvolutionSearch": evolved,
     "kspike.tuners.EvolutionSearchOracle": hypermodel,
     "kspike.tuners.EvolutionSearchOracle.hyperparameters_of": hypermodel,
+    "kspike.tuners.Latency.__call__": timed,
     "kspike.tuners.SpikformerHyperModel": hypermodel,
+    "kspike.tuners.SpikformerHyperModel.fit": hypermodel,
     "kspike.tuners.ZeroCostSearch": free,
     "kspike.tuners.ZeroCostSearchOracle": free,
+    "kspike.tuners.engine.SearchState.sizes": evolved,
+    "kspike.tuners.scores.FunctionScore.of": counted,
     "kspike.tuners.scores.Score.of": counted,
     "kspike.tuners.scores.Score.on": measured,
     "kspike.tuners.scores.evaluate": free,
