@@ -26,7 +26,6 @@ from kspike.cli.options import (
 from kspike.cli.results import write_results
 
 if TYPE_CHECKING:
-    from kspike.data import Dataset
     from kspike.space import SearchSpace
 
 METHODS = ("evolution", "zero-cost")
@@ -148,7 +147,7 @@ def search(
 
     if own:  # the space is searched for the classes and the channels of these images, or the frames of recordings
         images = load()
-        genes = _made_for(genes, images, timesteps)
+        genes = genes.for_data(images, timesteps)
     if method == "zero-cost":
         train = (lambda: images.train) if own else (lambda: load().train)
         tuner = zero_cost.search(
@@ -182,20 +181,3 @@ def _timesteps(space: SearchSpace) -> int | tuple[int, ...]:
         return space.frames.timesteps
     choices = space.choices("timesteps")
     return choices if len(choices) > 1 else choices[0]
-
-
-def _made_for(space: SearchSpace, images: Dataset, timesteps: int | None) -> SearchSpace:
-    """The same space for images of this shape and these classes; for recordings at one T, where it is given."""
-    from kspike.space import SearchSpace
-
-    made, shape = space.to_dict(), images.input_shape
-    if images.events is not None:
-        several = "timesteps" in made["genes"]
-        if several and timesteps is not None:  # T is no longer to be found
-            del made["genes"]["timesteps"]
-            made.pop("frames_from", None)
-        elif several:
-            made.setdefault("frames_from", "recordings")
-            shape = (max(space.choices("timesteps")), *shape[1:])
-    base = space.base.replace(input_shape=shape, num_classes=images.num_classes)
-    return SearchSpace.from_dict({**made, "base": base.to_dict()})

@@ -306,6 +306,37 @@ class SearchSpace:
         """The network that gene values express (block values beyond `depth` are ignored)."""
         return express(self, values)
 
+    def for_data(self, data: Any, timesteps: int | None = None) -> SearchSpace:
+        """The same genes for the images of a data set: its shape and its classes.
+
+        For recordings of event cameras T stays a gene, each T framed anew from the recordings unless the space says
+        otherwise; `timesteps` fixes it.
+
+        Args:
+            data: a `kspike.data` data set.
+            timesteps: the one T of recordings.
+
+        Raises:
+            ValueError: no network of the space takes such images.
+
+        Example:
+            >>> import kspike
+            >>> from kspike.space import SearchSpace
+            >>> SearchSpace.load("kspike_c10_16").for_data(kspike.data.load("digits")).base.input_shape
+            (8, 8, 1)
+        """
+        made, shape = self.to_dict(), tuple(data.input_shape)
+        if getattr(data, "events", None) is not None:
+            several = "timesteps" in made["genes"]
+            if several and timesteps is not None:  # T is no longer to be found
+                del made["genes"]["timesteps"]
+                made.pop("frames_from", None)
+            elif several:
+                made.setdefault("frames_from", "recordings")
+                shape = (max(self.choices("timesteps")), *shape[1:])
+        base = self.base.replace(input_shape=shape, num_classes=data.num_classes)
+        return SearchSpace.from_dict({**made, "base": base.to_dict()})
+
     # -- as data ------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
