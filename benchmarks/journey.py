@@ -4,8 +4,8 @@
 
 Two fresh environments, one with torch and one with jax, hold the wheel and nothing of the checkout. The pictures are
 those that docs/ten_minutes.md draws. By command line: train, search, train what was found, energy page, publish, zip;
-on the other backend: verify, predict. Then the same by Python. Every command, its seconds, and the end of what it printed
-go to docs/results/journey.md; a command that fails ends the run.
+on the other backend: verify, predict. Then the same by Python. Every command, its seconds, and the end of what it
+printed go to docs/results/journey.md; a command that fails ends the run.
 """
 
 from __future__ import annotations

@@ -97,13 +97,13 @@ def test_an_evolution_over_t_leaves_what_the_next_command_takes(place, tmp_path)
 
 @pytest.mark.once
 def test_a_space_of_still_images_is_made_for_recordings():
-    from kspike.cli.search import _made_for, _timesteps
+    from kspike.cli.search import _timesteps
     from kspike.space import SearchSpace
 
     space = SearchSpace(CONFIG.replace(input_shape=(8, 8, 1), timesteps=4), timesteps=(1, 4))
     assert _timesteps(space) == (1, 4)
     data = kspike.data.load("digits_events", timesteps=_timesteps(space))
-    made = _made_for(space, data, None)
+    made = space.for_data(data)
     assert made.frames is not None and made.given.input_shape == data.input_shape == (5, 16, 16, 2)
-    one = _made_for(space, kspike.data.load("digits_events", timesteps=3), 3)
+    one = space.for_data(kspike.data.load("digits_events", timesteps=3), 3)
     assert one.frames is None and one.given.input_shape == (3, 16, 16, 2)

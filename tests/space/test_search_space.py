@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import kspike
 from kspike.config import SpikformerConfig
 from kspike.space import Genome, SearchSpace
 
@@ -216,3 +217,14 @@ def test_a_broken_file_says_what_is_wrong(tmp_path, text, message):
         SearchSpace.load(path)
     with pytest.raises(ValueError, match="No file"):
         SearchSpace.load(tmp_path / "absent.json")
+
+
+@pytest.mark.once
+def test_a_space_is_made_for_the_images_and_classes_of_a_data_set():
+    data = kspike.data.from_arrays(
+        np.random.default_rng(0).random((30, 16, 16, 3)).astype("float32"), np.arange(30) % 3, input_range=(0, 1)
+    )
+    space = SearchSpace.load("digits")
+    made = space.for_data(data)
+    assert (made.base.input_shape, made.base.num_classes) == ((16, 16, 3), 3)
+    assert made.genes == space.genes and made.fingerprint() != space.fingerprint()
