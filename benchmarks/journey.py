@@ -78,7 +78,7 @@ for classes in predict({PICTURES}, top=2):
 
 def environment(folder: Path, wheel: Path, backend: str) -> Path:
     """A fresh environment with the wheel and one backend; its bin folder."""
-    where = folder / backend
+    where = folder / f"environment-{backend}"  # by the bare name it would be imported
     subprocess.run([sys.executable, "-m", "venv", where], check=True)
     pinned = re.findall(r"^torch==\S+", (ROOT / "constraints.txt").read_text(), re.M) if backend == "torch" else []
     pip = [where / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[{backend}]", *pinned]
