@@ -93,7 +93,7 @@ def test_what_is_frozen_keeps_its_statistics_when_weights_are_averaged(model, di
     model.get_layer("stem").trainable = False
     kept = [to_numpy(v) for v in model.get_layer("stem").variables]
     moved = [to_numpy(v) for v in model.get_layer("block_0").non_trainable_variables]
-    train(model, digits, Recipe(epochs=1, batch_size=600, learning_rate=1e-2, ema=0.9), verbose=0)
+    train(model, digits, Recipe(epochs=1, batch_size=120, learning_rate=1e-2, ema=0.9), verbose=0)
     for before, after in zip(kept, model.get_layer("stem").variables, strict=True):
         np.testing.assert_array_equal(before, to_numpy(after))
     after = [to_numpy(v) for v in model.get_layer("block_0").non_trainable_variables]
