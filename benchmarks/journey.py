@@ -131,7 +131,7 @@ def main() -> None:
     head = (
         "# From photographs to an answer on another backend\n\n"
         f"`python benchmarks/journey.py {given.wheel.name}`: {__doc__.split(chr(10), 4)[-1].strip()}\n\n"
-        f"{platform.python_version()} on {os.cpu_count()} cores, other work beside. Two environments took "
+        f"Python {platform.python_version()} on {os.cpu_count()} cores, other work beside. Two environments took "
         f"{installed:.0f} s to install, the commands below {total:.0f} s. Of long outputs the last {LINES} lines.\n"
     )
     PAGE.write_text("\n".join((head, "## By command line\n", *by_line, "## By Python\n", *by_python)), "utf-8")
