@@ -27,7 +27,8 @@ def test_measured_costs_see_what_goes_into_it(fields, pools):
         input_shape=(8, 8, 1), num_classes=3, timesteps=2, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1,
         residual="membrane", stem_pool=(False, False, False, True), **fields,
     )  # fmt: skip
-    signals, _ = probe_of(kspike.Spikformer(config)).run(np.zeros((2, 8, 8, 1), "float32"))
+    model = kspike.Spikformer(config)  # a probe does not keep it
+    signals, _ = probe_of(model).run(np.zeros((2, 8, 8, 1), "float32"))
     pooled = [s for s in signals if s.role == "pool" and s.tap.startswith("block_0/attention/pool")]
     assert [signal.steps for signal in pooled] == [2] * pools
     closed = sum(
