@@ -49,7 +49,9 @@ def test_build_gives_the_compiled_network_of_the_values():
 
 
 #: One shows that a backend trains what the hypermodel builds; the others, that it builds what other tuners ask for.
-OTHERS = [pytest.param(each, marks=pytest.mark.once) for each in ("BayesianOptimization", "Hyperband")]
+OTHERS = [
+    pytest.param(each, marks=[pytest.mark.once, pytest.mark.proof]) for each in ("BayesianOptimization", "Hyperband")
+]
 
 
 @pytest.mark.slow
