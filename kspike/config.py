@@ -114,8 +114,8 @@ def _positive_int(value: Any, name: str, most: int) -> int:
     return found
 
 
-def stem_channels_of(width: int) -> tuple[int, int, int]:
-    """Channels of the first three convolutions of the stem "sps", unless the config says others."""
+def stem_channels_of(width: Any) -> tuple[Any, Any, Any]:
+    """Channels of the first three convolutions of the stem "sps", unless the config says others; of arrays, too."""
     return width // 8, width // 4, width // 2
 
 

@@ -16,6 +16,7 @@ from kspike.components import geometry
 from kspike.components import parts as kinds_of_part
 from kspike.components.parts import BorderNorm, Conv, Dense, DepthwiseConv, MatMul, Norm, Part, Pool, number_of
 from kspike.components.signals import takes_spikes
+from kspike.config import stem_channels_of
 from kspike.layers._parts import SpikingComposite, conv_initializer, linear_initializer
 from kspike.layers._shapes import Shapes, check_once
 from kspike.layers.frames import EachStep, fold_time
@@ -388,7 +389,8 @@ class Component(ComponentLayer):
     def sizes(self, input_shape: tuple) -> dict[str, int]:
         if self.role == "stem":
             d = int(self.embed_dim or 0)
-            return {"image": input_shape[-1], "width": d, "stem_0": d // 8, "stem_1": d // 4, "stem_2": d // 2}
+            stem = {f"stem_{i}": channels for i, channels in enumerate(stem_channels_of(d))}
+            return {"image": input_shape[-1], "width": d, **stem}
         if self.role == "downsample":
             return {"before": input_shape[-1], "width": int(self.embed_dim or 0)}
         width = input_shape[-1]

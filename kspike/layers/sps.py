@@ -8,6 +8,7 @@ import keras
 
 from kspike._types import Frames, Maps, Tokens
 from kspike.components.stems import sps
+from kspike.config import stem_channels_of
 from kspike.layers._parts import known_sizes
 from kspike.layers.component import ComponentLayer, Sizes
 from kspike.ops import max_pool
@@ -71,7 +72,7 @@ class SPS(ComponentLayer):
 
     def sizes(self, input_shape: tuple) -> dict[str, int]:
         d = self.embed_dim
-        widths = self.channels or (d // 8, d // 4, d // 2)
+        widths = self.channels or stem_channels_of(d)
         return {"image": input_shape[-1], "width": d, **{f"stem_{i}": n for i, n in enumerate(widths)}}
 
     def build(self, input_shape: tuple) -> None:

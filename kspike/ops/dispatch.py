@@ -267,6 +267,11 @@ def _is_concrete(x: Any) -> bool:
     return not isinstance(x, keras.KerasTensor)
 
 
+def _has_sizes(x: Any) -> bool:
+    """Whether x is a tensor of which all sizes but that of the batch are known."""
+    return _is_concrete(x) and None not in x.shape[1:]
+
+
 def linear(
     x: Annotated[Array, "... inputs"],
     kernel: Annotated[Array, "inputs outputs"],
@@ -316,7 +321,7 @@ def max_pool(x: Frames, stride: int = 2) -> Frames:
     Backends have a form of their own for stride 2.
     """
     fast = _fast("max_pool") if stride == 2 else None
-    y = fast(x) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
+    y = fast(x) if fast is not None and _has_sizes(x) else None
     return reference.max_pool(x, stride) if y is None else y
 
 
@@ -326,7 +331,7 @@ def convolve(
 ) -> Annotated[Array, "frames height width outputs"]:
     """Convolution of stride 1 that keeps height and width: (n, h, w, c) and (a, b, c, d) -> (n, h, w, d)."""
     fast = _fast("convolve")
-    y = fast(x, kernel) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
+    y = fast(x, kernel) if fast is not None and _has_sizes(x) else None
     return reference.convolve(x, kernel) if y is None else y
 
 
@@ -337,7 +342,7 @@ def convolve_inside(
 ) -> Annotated[Array, "frames out_height out_width outputs"]:
     """Convolution of any stride without zeros around: where they are wanted, x has them."""
     fast = _fast("convolve_inside")
-    y = fast(x, kernel, strides) if fast is not None and _is_concrete(x) and None not in x.shape[1:] else None
+    y = fast(x, kernel, strides) if fast is not None and _has_sizes(x) else None
     return reference.convolve_inside(x, kernel, strides) if y is None else y
 
 
@@ -349,8 +354,7 @@ def depthwise(
 ) -> Frames:
     """Convolution of each channel by itself: "valid" of any stride, "same" of stride 1."""
     fast = _fast("depthwise")
-    known = fast is not None and _is_concrete(x) and None not in x.shape[1:]
-    y = fast(x, kernel, strides, padding) if fast is not None and known else None
+    y = fast(x, kernel, strides, padding) if fast is not None and _has_sizes(x) else None
     return reference.depthwise(x, kernel, strides, padding) if y is None else y
 
 

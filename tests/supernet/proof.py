@@ -23,8 +23,9 @@ from kspike.supernet.places import options_of
 from kspike.supernet.view import word_choices
 from tests.helpers import BACKEND, to_numpy, traced
 
-#: Whether a supernet is masked, as tests are told: under torch both ways, masks not while one works (`make fast`).
-FORMS = [False, pytest.param(True, marks=pytest.mark.slow)] if BACKEND == "torch" else [None]
+#: Whether a supernet is masked: under torch both ways. FORMS as tests are told, where masks are not for `make fast`.
+VIEWS = (False, True) if BACKEND == "torch" else (None,)
+FORMS = [pytest.param(view, marks=pytest.mark.slow if view else ()) for view in VIEWS]
 #: How near its threshold a potential must be for the order of a sum to decide whether the neuron fires.
 ROUNDING = 1e-5
 #: Share of images on which a spike may flip; and of the neurons' updates, which decides in networks of millions: sums

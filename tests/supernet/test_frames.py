@@ -16,7 +16,6 @@ BASE = kspike.SpikformerConfig(
     input_shape=(4, 8, 8, 2), num_classes=3, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1.0,
     stem_pool=(False, False, True, True),
 )  # fmt: skip
-FORMS = [False, True] if BACKEND == "torch" else [None]
 
 
 def made(way):
@@ -32,7 +31,7 @@ def counts(space, n=6):
 EACH = [
     pytest.param(way, masked, marks=[] if masked is False or (masked and way == "windows") else [pytest.mark.proof])
     for way in ("recordings", "windows")
-    for masked in FORMS
+    for masked in proof.VIEWS
 ]
 
 

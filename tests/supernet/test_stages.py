@@ -13,7 +13,6 @@ from tests.supernet import proof
 from tests.supernet.test_words import taken_out, training
 
 TORCH = BACKEND == "torch"
-FORMS = [False, True] if TORCH else [None]
 SPACE = SearchSpace(
     SpikformerConfig(
         input_shape=(16, 16, 3), num_classes=3, timesteps=2, residual="membrane", stem="embed_max",
@@ -37,12 +36,12 @@ WORDS = [
 PUBLISHED = [
     pytest.param(name, masked, marks=pytest.mark.slow if TORCH and not masked else pytest.mark.proof)
     for name in ("kspike_mixers_c10_16", "kspike_mixers_c10", "kspike_mixers_dvs")
-    for masked in FORMS
+    for masked in proof.VIEWS
 ]
 PUBLISHED += [
     pytest.param(name, masked, marks=pytest.mark.proof)
     for name in ("kspike_nmnist", "kspike_gesture")
-    for masked in FORMS
+    for masked in proof.VIEWS
 ]
 
 

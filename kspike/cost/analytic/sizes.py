@@ -13,7 +13,7 @@ import numpy as np
 from kspike import components
 from kspike._stages import Place
 from kspike.components import BRANCHES, PATHS
-from kspike.config import SpikformerConfig
+from kspike.config import SpikformerConfig, stem_channels_of
 from kspike.cost.analytic.declared import Declarations, Declared
 from kspike.space.gene import stem_settings
 
@@ -210,7 +210,7 @@ class Sizes:
 
         width = np.stack([read.column("embed_dim", int, stage=stage) for stage in range(space.stages)], axis=1)
         if space.stem_follows_width:
-            stem_channels = [width[:, 0] // 8, width[:, 0] // 4, width[:, 0] // 2]
+            stem_channels = list(stem_channels_of(width[:, 0]))
         else:
             stem_channels = [read.column("stem_channels", int, stage=i) for i in range(3)]
         depths = np.stack([read.column("depth", int, stage=stage) for stage in range(space.stages)], axis=1)
