@@ -79,6 +79,7 @@ def blocks(page: str) -> list[str]:
     "page",
     [
         "layers.md",
+        "how-to/teacher.md",
         pytest.param("neuron.md", marks=pytest.mark.skipif(BACKEND != "torch", reason="shows torch.func")),
         # elsewhere each components.check compiles several networks
         pytest.param("components.md", marks=[] if BACKEND == "torch" else [pytest.mark.proof]),
