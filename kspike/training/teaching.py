@@ -65,7 +65,7 @@ def teacher_logits(
     check_weights(model, "the teacher", "Training diverged: take an earlier checkpoint.")
     augmentation, names = as_augmentation(split.augmentation), split.class_names
     shape = (int(views), split.num_examples, split.num_classes)
-    said = {
+    said: dict[str, Any] = {
         "images": split.hash, "class_names": names, "flip": augmentation.flip, "shift": augmentation.shift,
         "fill": augmentation.fill, "seed": seed, "teacher": dict(teacher or {}),
     }  # fmt: skip
