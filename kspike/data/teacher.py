@@ -34,7 +34,7 @@ class TeacherLogits:
     Made by `kspike.training.teacher_logits`.
 
     Args:
-        logits: (views, images, classes), the images in the order of `split.images`.
+        logits: (views, images, classes), the images in the order of `split.images`; rounded to float16.
         images: hash of the training split, `split.hash`.
         class_names: the classes, in the order of the logits.
         flip, shift, fill: as of `Augmentation`; of the views.
@@ -55,7 +55,8 @@ class TeacherLogits:
     teacher: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        logits = np.asarray(self.logits, np.float32)
+        with np.errstate(over="ignore"):  # beyond float16 it is infinite, and refused
+            logits = np.asarray(self.logits).astype(np.float16).astype(np.float32)  # as a file keeps them
         names = tuple(str(name) for name in self.class_names)
         if logits.ndim != 3 or not logits.size or logits.shape[2] != len(names):
             raise ValueError(
@@ -102,10 +103,7 @@ class TeacherLogits:
     # Files.
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes an .npz file, with the logits in float16; it is whole or not there.
-
-        The hash is that of what is read again.
-        """
+        """Writes an .npz file; it is whole or not there."""
         kept = io.BytesIO()
         np.savez(kept, facts=np.asarray(json.dumps(self._said())), logits=self.logits.astype(np.float16))
         where = expanded(path)

@@ -78,5 +78,4 @@ def teacher_logits(
             done += len(images)
             if progress is not None:
                 progress(done, shape[0] * shape[1])
-    # as a file keeps them, so that a run with the file is one with these
-    return TeacherLogits(logits.astype(np.float16), **said)
+    return TeacherLogits(logits, **said)
