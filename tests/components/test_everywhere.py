@@ -190,6 +190,17 @@ def trained(w):
     assert kspike.training.load(w.folder / "run").config == w.config
 
 
+def asked(w):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, *w.config.input_shape[-3:]), dtype="uint8")
+    data = kspike.data.from_arrays(pixels, np.arange(60) % w.config.num_classes)
+    found = kspike.training.teacher_logits(w.model, data, views=1)
+    order = {i: k for k, i in enumerate(data.train.ids.tolist())}
+    images, _ = data.train.without_augmentation().rebatch(20)[0]
+    ids = data.train.without_augmentation().ids.tolist()[:20]
+    said = keras.ops.convert_to_numpy(w.model(images))
+    np.testing.assert_allclose(found.logits[0, [order[i] for i in ids]], said, rtol=1e-3, atol=1e-3)
+
+
 def evolved(w):
     tuner = tuners.EvolutionSearch(
         w.space, generations=1, population_size=3, parents=2, finalists=1, directory=w.folder, project_name="evolved",
@@ -334,6 +345,7 @@ CALLS = {
     **{f"kspike.supernet.{name}": drawn for name in ("SinglePath.first", "SinglePath.others")},
     "kspike.training.calibrate": calibrated,
     "kspike.training.make_optimizer": trained,
+    "kspike.training.teacher_logits": asked,
     "kspike.training.train": trained,
     **{f"kspike.tuners.Constraints.{name}": kept for name in ("admits", "keep", "narrowed", "of_network")},
     "kspike.tuners.Constraints.networks": kept,
