@@ -85,6 +85,7 @@ def test_type_checkers_see_every_public_name():
     assert seen | {"__version__"} == set(kspike.__all__)
 
 
+@pytest.mark.slow
 def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
     path = tmp_path / "model.keras"
     inputs = keras.Input((8, 8, 1))

@@ -36,6 +36,7 @@ def test_correlations_are_those_worked_by_hand(proxies):
     assert low < value < high and 0 < low
 
 
+@pytest.mark.slow
 def test_intervals_at_their_edges(proxies):
     interval, inconclusive, LEAST = proxies.interval, sys.modules["correlations"].inconclusive, proxies.LEAST
     x = np.arange(8.0)
@@ -86,6 +87,7 @@ def fewer_draws(proxies, monkeypatch):
     monkeypatch.setattr(sys.modules["correlations"], "RESAMPLED", 100)
 
 
+@pytest.mark.slow
 def test_a_table_becomes_a_page_a_picture_and_data(proxies, table, fewer_draws, capsys):
     proxies.main([str(table / "table.csv"), "--out", str(table / "proxies"), "--window", "8000", "14000"])
     page = (table / "proxies.md").read_text()

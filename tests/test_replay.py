@@ -116,6 +116,7 @@ def cells(tmp_path_factory):
     return write(tmp_path_factory.mktemp("referee") / "cells.csv", rows)
 
 
+@pytest.mark.slow
 def test_searches_pick_by_validation_and_are_judged_by_test(cells, tmp_path, capsys):
     referee = benchmark("referee")
     out = tmp_path / "referee.csv"

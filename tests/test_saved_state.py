@@ -229,6 +229,7 @@ def test_quantize_is_refused_and_changes_nothing():
     model.fit(np.zeros((2, *CONFIG.input_shape), "float32"), np.zeros((2, 3), "float32"), verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_a_head_quantised_through_another_model_is_saved_and_loaded(tmp_path):
     model = spikformer()

@@ -297,6 +297,7 @@ def test_an_interrupt_exits_with_130(run, monkeypatch):
     assert result.exit_code == 130 and "goes on where this stopped" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

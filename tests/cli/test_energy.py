@@ -26,6 +26,7 @@ def test_a_report_of_an_entry_in_every_form(tmp_path):
     assert NAME in page.read_text()
 
 
+@pytest.mark.slow
 def test_two_models_side_by_side(tmp_path):
     page, lines = tmp_path / "energy.html", tmp_path / "energy.csv"
     both = ("energy", NAME, NAME, "--limit", 20, "--batch-size", 20)

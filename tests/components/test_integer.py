@@ -122,6 +122,7 @@ def test_the_unrolled_network_fires_0_and_1_and_answers_the_same(changes):
     assert seen == set(range(d + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_component_that_multiplies_two_signals_is_refused_by_name():
     for mixer, residual in (("token_qk", "add"), ("channel_qk", "add"), ("sdsa1", "membrane")):
@@ -135,6 +136,7 @@ def test_a_component_that_multiplies_two_signals_is_refused_by_name():
         unroll(keras.Sequential([layers.Neuron("integer")]))
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("convention", ["spikformer", "spikingjelly", "lemaire", "neurobench"])
 def test_a_level_costs_so_many_accumulations(convention):

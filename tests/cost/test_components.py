@@ -35,6 +35,7 @@ def numbers(row):
     return {k: v for k, v in dataclasses.asdict(row).items() if v and k not in ("name", "steps", "kind")}
 
 
+@pytest.mark.slow
 def test_every_number_of_old_networks_is_what_it_was():
     written = json.loads(FILE.read_text())
     configs = [drawn(seed) for seed in range(NUMBER)]

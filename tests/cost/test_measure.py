@@ -200,6 +200,7 @@ def test_listeners_are_taken_away_when_the_forward_pass_fails():
     assert "call" not in vars(dense)
 
 
+@pytest.mark.slow
 def test_no_measured_model_is_kept_alive():
     inputs = keras.Input((2, 3))
     model = keras.Model(inputs, keras.layers.Dense(2)(inputs))

@@ -30,6 +30,7 @@ def test_a_still_image_passes_once_and_frames_one_by_one():
     assert cost.ann_twin(frames).macs - head == 4 * (cost.ann_twin(still).macs - head)
 
 
+@pytest.mark.slow
 def test_a_report_has_the_twin_of_its_model():
     for seed in range({"torch": 4, "tensorflow": 1, "jax": 1}[BACKEND]):
         config = random_config(seed)

@@ -61,6 +61,7 @@ def test_batches_read_in_any_order_are_the_same():
         train[18]
 
 
+@pytest.mark.slow
 def test_fit_counts_epochs_once_each_and_goes_on_where_it_stopped():
     dataset, model, seen = data.load("digits", seed=1), classifier(), []
 
@@ -79,6 +80,7 @@ def test_fit_counts_epochs_once_each_and_goes_on_where_it_stopped():
     assert seen == [7] * 18 + [8] * 18
 
 
+@pytest.mark.slow
 def test_fit_learns_and_a_resumed_run_ends_where_an_unbroken_one_does():
     dataset = data.load("digits", augment="shift", batch_size=128)
     whole = classifier()

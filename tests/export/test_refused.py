@@ -137,6 +137,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     assert len(list(place.rglob("*"))) == 5
 
 
+@pytest.mark.slow
 @ONNX
 @pytest.mark.skipif(BACKEND != "torch", reason="shows nothing of the backend")
 def test_without_its_runtime_a_file_is_written_and_the_report_says_what_was_skipped(model, tmp_path, monkeypatch):

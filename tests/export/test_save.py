@@ -42,6 +42,7 @@ def checked(report, model, count):
         assert written.difference <= 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, kind, time", list(cases()))
 def test_the_runtime_gives_the_spikes_of_the_backend_that_wrote_the_file(name, kind, time, tmp_path):
     model = network(name)
@@ -68,6 +69,7 @@ def test_raw_pixels_are_scaled_in_the_file_as_kspike_scales_them(path, tmp_path)
     assert report.own.spikes_differing <= 2
 
 
+@pytest.mark.slow
 @ONNX
 @pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
 def test_the_file_says_what_it_is_and_takes_any_batch(tmp_path):
@@ -88,6 +90,7 @@ def test_the_file_says_what_it_is_and_takes_any_batch(tmp_path):
     assert dims[0].dim_param == "batch" and [each.dim_value for each in dims[1:]] == [3, 8, 8, 2]
 
 
+@pytest.mark.slow
 @ONNX
 @pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
 def test_a_batch_may_be_fixed(tmp_path):
@@ -97,6 +100,7 @@ def test_a_batch_may_be_fixed(tmp_path):
     assert report.batch == 2 and "batch fixed at 2" in str(report)
 
 
+@pytest.mark.slow
 @ONNX
 @pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
 def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(tmp_path, monkeypatch):

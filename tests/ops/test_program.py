@@ -92,6 +92,7 @@ def test_learned_weights_and_a_reset_with_a_gradient_are_no_program():
     assert membrane(ALIF(), detach_reset=False).program is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("neuron", "options"),
     [

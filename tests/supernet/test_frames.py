@@ -35,6 +35,7 @@ EACH = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("way", "masked"), EACH)
 def test_a_network_of_each_t_runs_on_its_own_frames(way, masked, monkeypatch):
     space = made(way)

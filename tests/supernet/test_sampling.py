@@ -67,6 +67,7 @@ def step(sampling, data, epochs=1, optimizer=None):
 COMPILED = () if BACKEND == "torch" else pytest.mark.proof
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("networks", [pytest.param((LARGE, SMALL), marks=COMPILED)])
 def test_the_gradients_of_several_networks_are_averaged(networks, data):
     large, small = networks
@@ -90,6 +91,7 @@ def test_students_learn_the_teachers_answers_and_the_teacher_learns_nothing_from
     np.testing.assert_allclose(gradient, 0.5 * (q - p) / 2, atol=1e-6)  # by the student's way alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampling",
     [
@@ -103,6 +105,7 @@ def test_policies_train_by_plain_fit(sampling, data):
     assert np.isfinite(losses).all() and np.mean(losses[-3:]) < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="elsewhere a weight out of use has a gradient of zero, not none")
 def test_accumulated_gradients_of_a_deep_network_survive_a_shallow_one(data):
     class Alternating(Fixed):
@@ -160,6 +163,7 @@ def test_what_is_no_policy_is_refused(make, message):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_validation_looks_at_the_same_networks_each_epoch_and_disturbs_nothing(data):
     images, labels = data

@@ -70,6 +70,7 @@ def prove(supernet, images, genomes):
 SUBNETS = [pytest.param(None, 1, marks=pytest.mark.slow), pytest.param(None, 2, marks=pytest.mark.proof)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "masked, count", [pytest.param(*form.values, None, marks=form.marks) for form in proof.FORMS] if TORCH else SUBNETS
 )

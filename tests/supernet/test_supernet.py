@@ -64,6 +64,7 @@ def same_images(a, b):
     return np.isclose(a, b, rtol=0, atol=1e-5).all(axis=1).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "base",
     [pytest.param({}, marks=pytest.mark.shared), {"residual": "membrane", "neuron": "plif"}],
@@ -85,6 +86,7 @@ def test_the_extracted_network_computes_what_the_subnet_did(base, masked, images
     assert len(seen) == networks
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TORCH, reason="only torch computes on slices")
 def test_masks_and_slices_compute_the_same(images):
     space = make_space()
@@ -102,6 +104,7 @@ def test_masks_and_slices_compute_the_same(images):
             np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_every_gene_acts(supernet, images):
     space = supernet.space

@@ -110,6 +110,7 @@ def taken_out(supernet):
     return {key: np.isin(values, found) for key, values in numbers.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize("masked", FORMS)
 def test_a_subnet_is_the_network_taken_out(name, masked):
@@ -268,6 +269,7 @@ def own_of(role):
     return found.values()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TORCH, reason="proof checks each of them on every backend")
 @pytest.mark.parametrize("masked", FORMS)
 @pytest.mark.parametrize("role", ["stem", "downsample", "mixer", "mlp", "neuron"])
@@ -293,12 +295,14 @@ def test_components_of_kspike_are_checked(role, word):
     assert components.check(word, role) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TORCH, reason="proof checks kspike's own, and the space above holds these")
 @pytest.mark.parametrize("component", [Gate(), Gate(bias=False), ALIF()], ids=lambda c: c.label)
 def test_components_of_ones_own_are_checked(component):
     assert components.check(component) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TORCH, reason="the same words on every backend, after a minute of compiling")
 @pytest.mark.parametrize("how", ["channels", "time", "one minus", "heads"])
 def test_a_component_that_is_wrong_under_masks_is_refused_by_name(how):

@@ -123,6 +123,7 @@ def test_every_neuron_layer_of_a_model_is_penalised(residual, digits):
     assert model.get_layer("block_0").mlp.spike_regularizer.lower == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_training_with_the_penalty_fires_less_and_both_are_seen(digits, tmp_path):
     """One fit with everything, held to the same fit without the penalty."""

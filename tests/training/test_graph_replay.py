@@ -37,6 +37,7 @@ def recorder(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_same_weights(recorder):
     recorded = train(fresh(), RECIPE.load_data("digits"), RECIPE, verbose=0)
     assert recorder and {shape[1:] for shape in recorder} == {(8, 8, 1)}

@@ -70,6 +70,7 @@ def test_views_are_those_of_the_file_and_the_seed(data, logits, tmp_path):
     np.testing.assert_array_equal(data.train.taught(again, 0.5)[2][0], data.train.taught(logits, 0.5)[2][0])
 
 
+@pytest.mark.slow
 def test_a_run_says_who_taught_it_and_takes_no_other(data, logits, tmp_path):
     file = logits.save(tmp_path / "teacher.npz")
     first = train(student(), data, RECIPE, directory=tmp_path / "run", teacher=file, verbose=0)

@@ -32,6 +32,7 @@ def weights(model):
     return [np.asarray(w) for w in model.get_weights()]
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_writes_it_down(model, tmp_path):
     trained = train(model, RECIPE.load_data("digits"), RECIPE, directory=tmp_path, verbose=0)
     assert trained is model
@@ -61,6 +62,7 @@ def fresh():
     return kspike.Spikformer(CONFIG)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_an_interrupted_run_ends_with_the_same_weights(model, tmp_path):
     whole = weights(train(model, RECIPE.load_data("digits"), RECIPE, directory=tmp_path / "whole", verbose=0))
@@ -111,6 +113,7 @@ def test_a_killed_process_goes_on(model, tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 def test_other_settings_and_damaged_files_are_refused(model, tmp_path, capsys):
     recipe = RECIPE.replace(epochs=1, warmup_epochs=0)
@@ -128,6 +131,7 @@ def test_other_settings_and_damaged_files_are_refused(model, tmp_path, capsys):
     assert len(read_history(tmp_path)) == 1 and (tmp_path / "mine.txt").read_text() == "kept"
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_loss_that_is_no_number_stops_with_the_reason(model, tmp_path):
     recipe = RECIPE.replace(clip_norm=None, epochs=2)

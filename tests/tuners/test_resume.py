@@ -302,6 +302,7 @@ def killed_at(moment):
     Path.write_text = counting(Path.write_text)
 
 
+@pytest.mark.slow
 @pytest.mark.once
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed in a copy of this one")
 @pytest.mark.skipif(BACKEND == "jax", reason="a copy of a process lacks the threads jax waits for")

@@ -114,6 +114,7 @@ def test_altered_weights_are_refused(searched, tmp_path):
         _ = tuner.supernet
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_retraining_improves_and_is_kept(searched):
     tuner, *_ = searched
@@ -140,6 +141,7 @@ class Cut(Batches):
         return super().__getitem__(index)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "torch", reason="elsewhere the same code, compiled anew for a minute")
 def test_a_supernet_depends_on_its_seed_and_data_alone(tmp_path):
     """Not on an interruption, nor on images that look at it meanwhile: Auto-Spikformer's keeps its luckiest epoch."""

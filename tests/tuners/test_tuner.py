@@ -17,6 +17,7 @@ from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, arrays, essence, me
 pytestmark = pytest.mark.shared
 
 
+@pytest.mark.slow
 def test_a_search_gives_candidates_front_models_and_hyperparameters(tmp_path):
     tuner = FakeSearch(tmp_path, finalists=2).run()
     assert len(tuner.state.archive) == 15 == tuner.oracle.max_trials

@@ -85,6 +85,7 @@ def files(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_while_one_searches_another_is_refused_before_it_writes_and_may_read(tmp_path):
     seen = []
 
@@ -112,6 +113,7 @@ def test_a_zero_cost_search_is_held_too(tmp_path):
     zero_cost_search(tmp_path).search()
 
 
+@pytest.mark.slow
 def test_an_object_kept_alive_goes_on_from_what_another_has_found_since(tmp_path):
     def stop():
         raise KeyboardInterrupt

@@ -88,6 +88,7 @@ class Search:
         return {"space": self.space.to_dict(), "genome": best.to_dict(), "trials": trials, "seed": 0}
 
 
+@pytest.mark.slow
 def test_the_genome_is_that_of_the_published_network(tmp_path):
     genome = Search.space.genome(embed_dim=16, depth=1)
     one = kspike.Spikformer(genome.to_config())

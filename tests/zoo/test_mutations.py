@@ -120,6 +120,7 @@ def test_of_an_entry_from_before_metadata_had_a_hash_weights_and_config_are_cove
     assert 0.5 * count < refused < count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", COUNTS)
 def test_whatever_a_card_says_every_reader_says_so_or_why_not(old_attack, count):
     """A hostile author writes hashes that fit: without any, all of the card is theirs."""

@@ -292,6 +292,7 @@ def test_the_zoo_inside_an_installed_package_is_not_published_into(model, tmp_pa
         kspike.zoo.publish(model, "net", license="cc0-1.0")
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_half_stores_kernels_in_half_the_bytes_and_measures_what_it_stores(publish, model, digits, released):
     entry = publish(half=True, data=digits)

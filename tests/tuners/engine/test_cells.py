@@ -25,6 +25,7 @@ def attention(config):
     return config.timesteps * sum(h * per_head(h) for h in config.num_heads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("names", [("parameters", "flops"), ALL], ids=["two", "all"])
 def test_cells_hold_every_network_once_under_its_own_cost(name, names):

@@ -76,6 +76,7 @@ def test_evolution_improves_on_its_start():
     assert max(c.fitness for c in made[20:]) > max(c.fitness for c in made[:20])
 
 
+@pytest.mark.slow
 def test_a_small_space_is_exhausted_to_the_last_network():
     space = SearchSpace(depth=(1, 2), mlp_ratio=(1, 2, 3))
     evolution = Evolution(space, population_size=8)

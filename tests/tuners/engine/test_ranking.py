@@ -39,6 +39,7 @@ ORDERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, score, tie_break", ORDERS)
 def test_the_order_is_that_of_sorting_every_network(name, score, tie_break):
     space = SPACES[name]
@@ -95,6 +96,7 @@ def test_a_space_too_rich_is_sampled_and_says_so(monkeypatch):
     assert found == Ranking(space, constraints=ranking.constraints).top(20)  # by its seed
 
 
+@pytest.mark.slow
 def test_a_cost_may_be_held_to_a_few_networks():
     space = SPACES["neurons"]
     whole = list(Ranking(space).genomes())

@@ -32,6 +32,7 @@ def networks(name):
     return genomes, known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENUMERATED)
 @pytest.mark.parametrize("names", [("parameters", "flops"), ("parameters", "flops", "timesteps", "attention")])
 def test_cells_hold_every_network_once_under_its_own_cost(name, names):
@@ -71,6 +72,7 @@ def test_blocks_that_differ_in_the_base_are_sampled_and_it_says_why():
     assert len({genome.to_config() for genome in ranking.genomes()}) == space.size()
 
 
+@pytest.mark.slow
 def test_a_sample_holds_each_network_once():
     for space in (*SPACES.values(), staged.SPACES["local"]):
         sample = Sample(space, ("parameters",), seed=0)
