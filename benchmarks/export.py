@@ -63,7 +63,7 @@ def images_of(entry: str, count: int | None, whole: bool = False) -> Any:
         return np.random.default_rng(0).normal(0.0, 1.0, (count or 1000, *shown["shape"])).astype("float32")
 
 
-def here(entries: list[str], count: int | None, only: list[str], out: Path, whole: bool) -> None:
+def here(entries: list[str], count: int | None, only: list[str], times: list[str], out: Path, whole: bool) -> None:
     """Runs on this process's backend, and adds rows to the table."""
     import keras
 
@@ -75,7 +75,7 @@ def here(entries: list[str], count: int | None, only: list[str], out: Path, whol
         for file, way in FILES:
             form = next(f for f in kspike.export.formats() if f.suffix == Path(file).suffix)
             key = {"entry": entry, "format": form.name, "time": way} | ({} if whole else {"backend": backend})
-            if (only and form.name not in only) or (whole and way == "step"):
+            if (only and form.name not in only) or way not in times or (whole and way == "step"):
                 continue
             if any(all(row[name] == value for name, value in key.items()) for row in read(out)):
                 continue
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--entries", nargs="+", default=["auto_spikformer_digits"])
     parser.add_argument("--backends", nargs="+", default=["torch", "jax", "tensorflow"])
     parser.add_argument("--formats", nargs="*", default=[], help="names as kspike.export.formats() has them")
+    parser.add_argument("--times", nargs="+", default=["unrolled", "scan", "step"], help="ways of writing time")
     parser.add_argument("--images", type=int, default=None, help="so many of the test images; all by default")
     parser.add_argument("--whole", action="store_true", help="the shipped file on every test image")
     parser.add_argument("--out", type=Path, default=None)
@@ -165,10 +166,11 @@ def main() -> None:
     given = parser.parse_args()
     out = given.out or Path("docs/results/export_whole.csv" if given.whole else "docs/results/export.csv")
     if given.here:
-        here(given.entries, given.images, given.formats, out, given.whole)
+        here(given.entries, given.images, given.formats, given.times, out, given.whole)
         return
     for backend in given.backends:
         command = [sys.executable, __file__, "--here", "--entries", *given.entries, "--out", str(out)]
+        command += ["--times", *given.times]
         command += [] if given.images is None else ["--images", str(given.images)]
         command += ["--formats", *given.formats] if given.formats else []
         command += ["--whole"] if given.whole else []
