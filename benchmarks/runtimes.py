@@ -41,7 +41,6 @@ class Runtime:
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-        self.said = b""
         self.process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(file), runtime, str(batch)],
             env={**os.environ, **threads, **quiet, "KERAS_BACKEND": backend, "PYTHONPATH": path},
