@@ -3,18 +3,18 @@
     python benchmarks/int8.py --entries auto_spikformer_digits --static
 
 --static also has ONNX Runtime make int8 of every operation of the exported network, by its own static quantisation.
-Entries whose data set is not there are left out, and named.
+Entries whose data set is not there are left out, and named; rows that the table has are not measured again.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import append, read
 
 FIELDS = (
     "entry", "network", "backend", "images", "right", "accuracy", "energy_mj", "convention", "bytes",
@@ -87,31 +87,36 @@ def main() -> None:
 
     import kspike
 
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        out = csv.DictWriter(file, FIELDS)
-        out.writeheader()
-        for entry in given.entries:
-            try:
-                data = data_of(entry, given.batch_size)
-                test = data.test if given.images is None else data.test.subset(given.images)
-            except (ValueError, OSError, ImportError) as error:
-                print(f"{entry}: left out, {error}")
-                continue
-            model = kspike.zoo.load(entry)
+    for entry in given.entries:
+        try:
+            data = data_of(entry, given.batch_size)
+            test = data.test if given.images is None else data.test.subset(given.images)
+        except (ValueError, OSError, ImportError) as error:
+            print(f"{entry}: left out, {error}")
+            continue
+        there = {
+            row["network"] for row in read(given.out)
+            if row["entry"] == entry and row["images"] == str(test.num_examples)
+        }  # fmt: skip
+        same = {**dict.fromkeys(FIELDS, ""), "entry": entry, "backend": keras.backend.backend()}
+        model = kspike.zoo.load(entry)
+        if not {"float32", "int8"} <= there:
             small = kspike.quantize(model, data.train, batches=given.batches)
             found = kspike.export.Quantization.from_dict(small.quantization)
-            print(found)
-            same = {"entry": entry, "backend": keras.backend.backend()}
+            print(found, flush=True)
             changed = {
                 "bytes": found.bytes, "calibration_images": found.images, "spikes_compared": found.spikes_compared,
                 "spikes_changed": found.spikes_changed, "classes_changed": found.classes_changed,
                 "inexact_neurons": len(found.inexact),
             }  # fmt: skip
-            out.writerow({**same, "network": "float32", "bytes": found.bytes_before, **measured(model, test)})
-            out.writerow({**same, "network": "int8", **changed, **measured(small, test)})
-            if given.static:
-                out.writerow({**same, "network": "ONNX Runtime, static", **static(model, data.train, test)})
-            file.flush()
+            if "float32" not in there:
+                before = {"network": "float32", "bytes": found.bytes_before}
+                append(given.out, {**same, **before, **measured(model, test)})
+            if "int8" not in there:
+                append(given.out, {**same, "network": "int8", **changed, **measured(small, test)})
+        if given.static and "ONNX Runtime, static" not in there:
+            network = {"network": "ONNX Runtime, static"}
+            append(given.out, {**same, **network, **static(model, data.train, test)})
 
 
 if __name__ == "__main__":

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 
 from kspike._files import expanded
-from kspike.layers import LIF, Neuron
-from kspike.layers.products import Conv2D, Dense
+from kspike._messages import shown
+from kspike.convert.nir_nodes import Nodes
 
 #: Seconds of a time step: what SpikingJelly, snnTorch, norse and others take by default.
 STEP = 1e-4
+#: Bytes of numbers that a byte of a file holds at most: what deflate reaches, and something for names.
+MOST = 1100
 
 
 def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) -> keras.Model:
@@ -33,7 +36,8 @@ def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) 
 
     Returns:
         A functional model: frames `(batch, T, height, width, channels)`, channels last, or `(batch, T, features)`, to
-        what the last node gives at each step. Layers have the nodes' names, with "_" for "/" and ".".
+        what the last node gives at each step. Layers have the nodes' names, with "_" for whatever else than letters,
+        digits and "_".
 
     Raises:
         FileNotFoundError: no such file.
@@ -46,6 +50,8 @@ def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) 
     """
     if isinstance(timesteps, bool) or not isinstance(timesteps, int) or timesteps < 1:
         raise ValueError(f"Expected timesteps to be a whole number above 0; received {timesteps!r}.")
+    if isinstance(dt, bool) or not isinstance(dt, (int, float)) or not 0 < dt < float("inf"):
+        raise ValueError(f"Expected dt, the seconds of a time step, as a number above 0; received {shown(dt)}.")
     file = expanded(path)
     if not file.is_file():
         raise FileNotFoundError(f"No .nir file at {os.fspath(file)!r}.")
@@ -56,6 +62,7 @@ def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) 
             "Reading .nir takes nir, not installed here: pip install 'kspike[nir]'.", name="nir"
         ) from error
     try:
+        _check_sizes(file)
         graph = nir.read(str(file))
         order = list(TopologicalSorter(_sources(graph)).static_order())
     except CycleError:
@@ -66,6 +73,31 @@ def from_nir(path: str | os.PathLike[str], timesteps: int, *, dt: float = STEP) 
     return _Reader(graph, timesteps, dt).model(order)
 
 
+def _check_sizes(file: Path) -> None:
+    """Refuses a file that says more numbers than it can hold, or whose numbers lie in other files, before any is read.
+
+    A stored number that was never written costs a file nothing, and the reader all its memory.
+    """
+    import h5py
+
+    sizes: list[int] = []
+
+    def see(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            if found.is_virtual or found.external:
+                raise ValueError(f"the numbers of {name} lie in another file")
+            sizes.append(int(found.size or 0) * found.dtype.itemsize)
+        elif any(isinstance(found.get(each, getlink=True), h5py.ExternalLink) for each in found):
+            raise ValueError(f"something in {name or 'it'} lies in another file")
+
+    with h5py.File(file, "r") as opened:
+        see("", opened)
+        opened.visititems(see)
+    largest = MOST * file.stat().st_size
+    if sum(sizes) > largest:
+        raise ValueError(f"it says that it holds {sum(sizes):,} bytes of numbers, more than its size allows")
+
+
 def _sources(graph: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
@@ -73,28 +105,42 @@ def _sources(graph: Any) -> dict[str, list[str]]:
     return found
 
 
-class _Reader:
-    """Turns nodes into layers, in the order in which they run."""
+@contextlib.contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Errors of Keras and of layers say which node they are about."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"The node {name} has no layer here: {error}") from None
+
+
+class _Reader(Nodes):
+    """Turns a graph into a model, its nodes in the order in which they run."""
 
     def __init__(self, graph: Any, timesteps: int, dt: float) -> None:
-        self.graph, self.timesteps, self.dt = graph, timesteps, dt
+        super().__init__(timesteps, dt)
+        self.graph = graph
         self.sources = _sources(graph)
         self.values: dict[str, Any] = {}
-        self.filled: list[tuple[Any, list[Any]]] = []
 
     def model(self, order: list[str]) -> keras.Model:
         """The whole graph."""
         inputs = outputs = None
         for name in order:
-            node = self.graph.nodes[name]
-            kind = type(node).__name__
+            node, kind = self.graph.nodes[name], type(self.graph.nodes[name]).__name__
             if kind == "Input":
                 if inputs is not None:
                     raise ValueError(f"Expected one input; {name} is a second one.")
-                inputs = self.values[name] = self._input(name, node)
+                with _about(name):
+                    inputs = self.values[name] = self._input(self.free(name), node)
                 continue
             if not self.sources[name]:
                 raise ValueError(f"The node {name} has no input.")
+            if kind == "Output" and outputs is not None:
+                raise ValueError(f"Expected one output; {name} is a second one.")
+            for each in self.sources[name]:
+                if each not in self.values:
+                    raise ValueError(f"The node {name} takes what {each} gives, an output, which gives nothing.")
             taken = [self.values[each] for each in self.sources[name]]
             x = taken[0] if len(taken) == 1 else keras.layers.Add()(taken)
             if kind == "Output":
@@ -103,113 +149,12 @@ class _Reader:
             read = getattr(self, f"_{kind.lower()}", None)
             if read is None:
                 raise ValueError(f"The node {name} is a {kind}, which has no layer here.")
-            # Keras takes no "/" in a name, and torch no "."
-            self.values[name] = read(name.replace("/", "_").replace(".", "_"), node, x)
+            with _about(name):
+                self.values[name] = read(self.free(name), node, x)
         if inputs is None or outputs is None:
             raise ValueError("Expected a node Input and a node Output; the graph lacks one.")
         made = keras.Model(inputs, outputs, name="nir")
-        for layer, weights in self.filled:
-            layer.set_weights(weights)
+        for name, layer, weights in self.filled:
+            with _about(name):
+                layer.set_weights(weights)
         return made
-
-    def _input(self, name: str, node: Any) -> Any:
-        return keras.Input((self.timesteps, *self._last(node.input_type["input"])), name=name)
-
-    @staticmethod
-    def _last(shape: Any) -> tuple[int, ...]:
-        """Channels first -> channels last."""
-        sizes = tuple(int(n) for n in np.ravel(shape))
-        return (*sizes[1:], sizes[0])
-
-    def _framed(self, x: Any, *layers: Any) -> Any:
-        """Layers of frames over (batch, time, ...)."""
-        y = ops.reshape(x, (-1, *x.shape[2:]))
-        for layer in layers:
-            y = layer(y)
-        return ops.reshape(y, (-1, self.timesteps, *y.shape[1:]))
-
-    # -- nodes ------------------------------------------------------------------------------------------------------
-
-    def _conv2d(self, name: str, node: Any, x: Any) -> Any:
-        self._only(name, dilation=(node.dilation, 1))
-        weight = np.asarray(node.weight)
-        if isinstance(node.padding, str):
-            raise ValueError(f"The padding of {name} is {node.padding!r}; numbers are read alone.")
-        layer = Conv2D(
-            len(weight),
-            weight.shape[2:],
-            strides=_pair(node.stride),
-            padding="valid",
-            groups=int(node.groups),
-            name=name,
-        )
-        self.filled.append((layer, [weight.transpose(2, 3, 1, 0), np.asarray(node.bias)]))
-        return self._framed(x, *self._padding(name, node.padding), layer)
-
-    def _padding(self, name: str, padding: Any) -> list[Any]:
-        sides = _pair(padding)
-        return [keras.layers.ZeroPadding2D(sides, name=f"{name}_padding")] if any(sides) else []
-
-    def _avgpool2d(self, name: str, node: Any, x: Any) -> Any:
-        pool = keras.layers.AveragePooling2D(_pair(node.kernel_size), _pair(node.stride), name=name)
-        return self._framed(x, *self._padding(name, node.padding), pool)
-
-    def _sumpool2d(self, name: str, node: Any, x: Any) -> Any:
-        return self._avgpool2d(name, node, x) * float(np.prod(_pair(node.kernel_size)))
-
-    def _flatten(self, name: str, node: Any, x: Any) -> Any:
-        if len(x.shape) == 5:  # NIR's order: channels first
-            x = ops.transpose(x, (0, 1, 4, 2, 3))
-        return ops.reshape(x, (-1, self.timesteps, int(np.prod(x.shape[2:]))))
-
-    def _affine(self, name: str, node: Any, x: Any) -> Any:
-        return self._product(name, np.asarray(node.weight), np.asarray(node.bias), x)
-
-    def _linear(self, name: str, node: Any, x: Any) -> Any:
-        return self._product(name, np.asarray(node.weight), None, x)
-
-    def _product(self, name: str, weight: np.ndarray, bias: np.ndarray | None, x: Any) -> Any:
-        if weight.ndim != 2 or x.shape[-1] != weight.shape[1]:
-            raise ValueError(f"The product {name} takes {weight.shape[-1]} numbers; it is given {tuple(x.shape[2:])}.")
-        layer = Dense(len(weight), use_bias=bias is not None, name=name)
-        self.filled.append((layer, [weight.T, *([] if bias is None else [bias])]))
-        return layer(x)
-
-    def _lif(self, name: str, node: Any, x: Any) -> Any:
-        tau = self._one(name, "tau", node.tau) / self.dt
-        tau = round(tau, 9) if abs(tau - round(tau, 9)) < 1e-9 * tau else tau  # 2, and not 2.0000000000000004
-        r = self._one(name, "r", node.r)
-        reset = self._one(name, "v_reset", node.v_reset)
-        self._only(name, v_leak=(node.v_leak, reset))
-        if not np.isclose(r, 1.0, rtol=1e-6) and not np.isclose(r, tau, rtol=1e-6):
-            raise ValueError(f"r of {name} is {r:g}; 1 and tau / dt, {tau:g}, have a layer here.")
-        decay = bool(np.isclose(r, 1.0, rtol=1e-6))
-        threshold = self._one(name, "v_threshold", node.v_threshold)
-        return LIF(tau=tau, decay_input=decay, v_threshold=threshold, v_reset=reset, name=name)(x)
-
-    def _if(self, name: str, node: Any, x: Any) -> Any:
-        self._only(name, r=(np.asarray(node.r) * self.dt, 1.0))
-        reset = self._one(name, "v_reset", node.v_reset)
-        return Neuron("if", v_threshold=self._one(name, "v_threshold", node.v_threshold), v_reset=reset, name=name)(x)
-
-    def _threshold(self, name: str, node: Any, x: Any) -> Any:
-        return ops.cast(x >= self._one(name, "threshold", node.threshold), "float32")
-
-    # -- settings ---------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _one(name: str, setting: str, values: Any) -> float:
-        found = np.unique(np.asarray(values, "float64"))
-        if len(found) != 1 or not np.isfinite(found[0]):
-            raise ValueError(f"{setting} of {name} has {len(found):,} values; one number for all has a layer here.")
-        return float(found[0])
-
-    def _only(self, name: str, **settings: tuple[Any, float]) -> None:
-        for setting, (values, known) in settings.items():
-            if not np.allclose(np.asarray(values, "float64"), known, rtol=1e-6, atol=0.0):
-                raise ValueError(f"{setting} of {name} is {np.unique(values)[:4]}; {known:g} has a layer here.")
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    found = [int(n) for n in np.ravel(value)]
-    return (found[0], found[-1])

@@ -101,7 +101,11 @@ def _outer(graph: Any) -> set[str]:
 
 
 def write(model: Any, path: Path, notes: Mapping[str, str]) -> None:
-    """Checks a model and writes it, with notes as its metadata."""
+    """Checks a model and writes it, with notes as its metadata.
+
+    Raises:
+        RuntimeError: onnx's own check refuses it.
+    """
     import onnx
 
     del model.metadata_props[:]
@@ -109,7 +113,10 @@ def write(model: Any, path: Path, notes: Mapping[str, str]) -> None:
         entry = model.metadata_props.add()
         entry.key, entry.value = f"kspike.{name}", text
     model.producer_name = "kspike"
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise RuntimeError(f"The graph that was written is no ONNX: {error}") from error
     onnx.save(model, str(path))
 
 

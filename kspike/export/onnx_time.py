@@ -63,7 +63,12 @@ def looped(step: Any, states: list[State], neurons: list[str], timesteps: int, f
         return name
 
     # what the loop starts from: each state's number, spread over the batch of this call
-    nodes.append(helper.make_node("Shape", ["images"], ["images.shape"], start=0, end=1))
+    if opset >= 15:
+        nodes.append(helper.make_node("Shape", ["images"], ["images.shape"], start=0, end=1))
+    else:  # Shape gives all sizes there
+        first_size = constant("images.first", np.array([0], "int64"))
+        nodes.append(helper.make_node("Shape", ["images"], ["images.sizes"]))
+        nodes.append(helper.make_node("Gather", ["images.sizes", first_size], ["images.shape"], axis=0))
     first = []
     # the step's number is what is looped over
     numbers = constant("steps.count", np.arange(timesteps, dtype="float32").reshape(-1, 1))

@@ -38,19 +38,24 @@ def unpack(stored: Mapping[str, np.ndarray], i: int) -> np.ndarray:
     return np.unpackbits(stored[f"{i}.bits"], count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
-def _onnxruntime(file: str) -> tuple[Run, str]:
+def _onnxruntime(file: str, threads: int) -> tuple[Run, str]:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
     return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True))), onnxruntime.__version__
 
 
-def _openvino(file: str) -> tuple[Run, str]:
+def _openvino(file: str, threads: int) -> tuple[Run, str]:
     import openvino
 
     # its default on processors with bfloat16 is bfloat16, in which a spike of a hundred changes
-    program = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    program = openvino.Core().compile_model(file, "CPU", options)
 
     def run(*inputs: np.ndarray) -> list[np.ndarray]:
         found = program(list(inputs))
@@ -59,9 +64,11 @@ def _openvino(file: str) -> tuple[Run, str]:
     return run, openvino.__version__.split("-")[0]
 
 
-def _torch(file: str) -> tuple[Run, str]:
+def _torch(file: str, threads: int) -> tuple[Run, str]:
     import torch
 
+    if threads:
+        torch.set_num_threads(threads)
     program = torch.export.load(file).module()
 
     def run(*inputs: np.ndarray) -> list[np.ndarray]:
@@ -72,9 +79,11 @@ def _torch(file: str) -> tuple[Run, str]:
     return run, torch.__version__
 
 
-def _tensorflow(file: str) -> tuple[Run, str]:
+def _tensorflow(file: str, threads: int) -> tuple[Run, str]:
     import tensorflow
 
+    if threads:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
     loaded = tensorflow.saved_model.load(file)
     program = loaded.signatures["serving_default"]
     (name,) = program.structured_input_signature[1]
@@ -87,12 +96,12 @@ def _tensorflow(file: str) -> tuple[Run, str]:
     return run, tensorflow.__version__
 
 
-def _litert(file: str) -> tuple[Run, str]:
+def _litert(file: str, threads: int) -> tuple[Run, str]:
     from importlib import metadata
 
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(file)
+    interpreter = Interpreter(file, num_threads=threads or None)
     runner = interpreter.get_signature_runner()
     (name,) = runner.get_input_details()
 
@@ -104,7 +113,8 @@ def _litert(file: str) -> tuple[Run, str]:
     return run, metadata.version("ai-edge-litert")
 
 
-RUNTIMES: dict[str, Callable[[str], tuple[Run, str]]] = {
+#: Name -> what loads a file, with so many threads (0: the runtime's own choice), and gives (run, version).
+RUNTIMES: dict[str, Callable[[str, int], tuple[Run, str]]] = {
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
     "torch": _torch,
@@ -144,8 +154,8 @@ def main(job_file: str) -> None:
     """Runs the job that a JSON file describes."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     through = stepped if job.get("states") else whole
-    shipped, version = RUNTIMES[job["runtime"]](job["file"])
-    checked, _ = RUNTIMES[job["runtime"]](job["checked"])
+    shipped, version = RUNTIMES[job["runtime"]](job["file"], 0)
+    checked, _ = RUNTIMES[job["runtime"]](job["checked"], 0)
     found = Path(job["found"])
     for number in range(job["batches"]):
         images = np.load(Path(job["images"]) / f"{number}.npy")

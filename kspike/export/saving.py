@@ -11,29 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 
-import kspike._finite as finite
 from kspike import ops
-from kspike._batches import batches_of
 from kspike._files import expanded, private_folder
-from kspike._messages import shown
 from kspike.config import SpikformerConfig
 from kspike.data.normalization import normalize
-from kspike.export import placing, writing
+from kspike.export import checking, placing, writing
 from kspike.export.comparing import compare
 from kspike.export.observing import listening
 from kspike.export.report import Comparison, Report
 from kspike.export.running import pack
 from kspike.export.table import CHECKED, FILE, Format, check_installed, format_of, installed
-from kspike.layers.int8 import Int8Policy
 from kspike.models import Spikformer
-from kspike.models.image_model import as_numbers, check_images
 
-#: Images at a time.
-BATCH = 32
-#: Versions of ONNX' operators that the exporter writes.
-OPSETS = range(13, 21)
-#: What may be let pass by name.
-ALLOWED = ("spikes",)
 _OWN, _FOUND = "own", "found"
 #: What runs a .nir file here.
 _READ = "kspike.convert.from_nir, its layers"
@@ -93,13 +82,13 @@ def save(
     """
     target = expanded(path)
     form = format_of(target)
-    _check_model(model)
+    checking.check_model(model)
     placing.check_place(target, form, overwrite)
-    _check_options(form, batch, time, opset, allow)
-    stated = _pixels(pixels, model.config)
-    notes = _notes(model, time, stated, class_names, card)
+    checking.check_options(form, batch, time, opset, pixels, allow)
+    stated = checking.pixels_of(pixels, model.config)
+    notes = checking.notes_of(model, time, stated, class_names, card)
     check_installed(form)
-    given = _images(images, model.config, stated)
+    given = checking.images_of(images, model.config, stated)
     with private_folder() as folder:
         for name in (writing.IMAGES, writing.EXPECTED, _OWN, _FOUND):
             (folder / name).mkdir()
@@ -128,104 +117,6 @@ def save(
         path=target, format=form.name, bytes=size, writer=f"{facts['backend']} {facts['version']}", runtime=runtime,
         opset=facts.get("opset"), batch=facts["batch"], time=time, written=written, own=own, skipped=tuple(skipped),
     )  # fmt: skip
-
-
-# -- what is refused --------------------------------------------------------------------------------------------------
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, Spikformer):
-        what = "; extract a supernet's network first, by extract()" if hasattr(model, "extract") else ""
-        raise ValueError(f"Expected a kspike.Spikformer to export; received a {type(model).__name__}{what}.")
-    policies = {layer.dtype_policy.name for layer in model._flatten_layers()}
-    if policies - {"float32", Int8Policy().name}:
-        raise ValueError(
-            f"Expected a network of dtype float32 to export; received one with {', '.join(sorted(policies))}. Make it "
-            "again with dtype='float32' and give it the weights."
-        )
-    finite.check_weights(model, "the network to export", "Training diverged: export an earlier checkpoint.")
-
-
-def _check_options(form: Format, batch: Any, time: str, opset: Any, allow: Sequence[str]) -> None:
-    if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-        raise ValueError(f"Expected batch to be a whole number above 0, or None to leave it free; received {batch!r}.")
-    if time not in ("unrolled", "scan", "step"):
-        raise ValueError(f"Expected time to be 'unrolled', 'scan' or 'step'; received {time!r}.")
-    if time not in form.times:
-        raise ValueError(f"Expected time='unrolled' for {form.name}; {time!r} is known of .onnx and .xml alone.")
-    if isinstance(opset, bool) or opset not in OPSETS:
-        raise ValueError(f"Expected opset from {OPSETS[0]} to {OPSETS[-1]}; received {opset!r}.")
-    if isinstance(allow, str) or set(allow) - set(ALLOWED):
-        raise ValueError(f"Expected allow out of {ALLOWED}; received {allow!r}.")
-
-
-def _pixels(pixels: Any, config: SpikformerConfig) -> dict[str, Any] | None:
-    if pixels is None:
-        return None
-    missing = [name for name in ("range", "mean", "std") if not isinstance(pixels, Mapping) or not pixels.get(name)]
-    if missing:
-        raise ValueError(
-            f"Expected pixels with range, mean and std, as a card's 'input' has them; {', '.join(missing)} missing."
-        )
-    found = {name: [float(each) for each in pixels[name]] for name in ("range", "mean", "std")}
-    channels = config.input_shape[-1]
-    if len(found["range"]) != 2 or {len(found["mean"]), len(found["std"])} != {channels} or 0 in found["std"]:
-        raise ValueError(
-            f"Expected pixels with a range of two numbers, and {channels} numbers in mean and in std, one a channel, "
-            f"none of std 0; received {found}."
-        )
-    low, high = found["range"]
-    if not 0 <= low < high <= 255:
-        raise ValueError(f"Expected a range inside 0 to 255, which uint8 holds; received {low:g} to {high:g}.")
-    return found
-
-
-def _notes(
-    model: Spikformer, time: str, pixels: Any, class_names: Sequence[str] | None, card: str | None
-) -> dict[str, str]:
-    """What the file says about itself."""
-    from kspike import __version__
-
-    notes = {"version": __version__, "config": json.dumps(model.config.to_dict()), "time": time}
-    if pixels is not None:
-        notes["pixels"] = json.dumps(pixels)
-    if class_names is not None:
-        classes = [str(each) for each in class_names]
-        if isinstance(class_names, str) or len(classes) != model.config.num_classes:
-            raise ValueError(f"Expected {model.config.num_classes} class names; received {shown(class_names)}.")
-        notes["classes"] = json.dumps(classes)
-    if card is not None:
-        if not isinstance(card, str):
-            raise ValueError(f"Expected the card as text; received {shown(card)}.")
-        notes["card"] = card
-    return notes
-
-
-def _images(images: Any, config: SpikformerConfig, pixels: Any) -> list[np.ndarray]:
-    """What is compared, batch by batch, as the file takes it."""
-    if images is None:
-        return []
-    found = []
-    if pixels is not None and hasattr(images, "images"):  # a split of kspike.data: its raw ones
-        images = images.images
-    for each in batches_of(images, BATCH):
-        batch = as_numbers("given", each[0] if isinstance(each, (tuple, list)) else each)
-        check_images(batch, config)
-        if pixels is None:
-            finite.scaled("given", batch)
-            if (bad := finite.bad_rows(batch)) is not None:
-                raise ValueError(f"Expected finite images to compare; {bad}. Clean them first.")
-            batch = batch.astype("float32", copy=False)
-        elif batch.dtype != np.uint8:
-            raise ValueError(
-                f"Expected raw uint8 images where pixels= puts their scaling into the file; received {batch.dtype}. "
-                "Give the images as they were stored, not normalised."
-            )
-        if len(batch):
-            found.append(batch)
-    if not found:
-        raise ValueError("Expected images to compare; received none. Give some, or images=None to compare nothing.")
-    return found
 
 
 # -- what is compared -------------------------------------------------------------------------------------------------

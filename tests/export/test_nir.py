@@ -1,5 +1,7 @@
 """NIR out and in: what it can say gives the same spikes again, and what it cannot is refused by the layer's name."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -125,3 +127,89 @@ def test_files_of_others(tmp_path):
     refused(nir.LIF(**{**good, "v_leak": one(0.1)}), "v_leak of odd")
     refused(nir.LIF(**{**good, "r": one(7.0)}), "r of odd is 7")
     refused(nir.Scale(scale=one(2.0)), "The node odd is a Scale, which has no layer here")
+    refused(nir.LIF(**{**good, "tau": one(np.inf)}), "odd .*tau of odd is inf")
+    refused(nir.LIF(**{**good, "v_threshold": one(-1.0)}), "The node odd .*v_threshold must be")
+    refused(nir.Affine(weight=np.full((2, 2), np.nan), bias=np.zeros(2)), "The node odd .*not finite and real")
+    refused(nir.Affine(weight=np.ones((2, 2)) * 1j, bias=np.zeros(2)), "The node odd .*not finite and real")
+    refused(nir.Affine(weight=np.ones((2, 2)), bias=np.zeros(3)), "The node odd .*shape")
+    for dt in (0, float("nan"), True, "1"):
+        with pytest.raises(ValueError, match="Expected dt"):
+            from_nir(tmp_path / "odd.nir", timesteps=2, dt=dt)
+
+
+def chain(*nodes):
+    """Nodes one behind the other."""
+    import nir
+
+    names = [f"node {i}" for i in range(len(nodes))]
+    return nir.NIRGraph(dict(zip(names, nodes, strict=True)), list(itertools.pairwise(names)), type_check=False)
+
+
+@pytest.mark.once
+def test_graphs_that_are_no_single_chain_of_layers_are_refused_not_cut_down(tmp_path):
+    """A second output, which nir itself adds behind a node that leads nowhere, was taken for the only one."""
+    import nir
+
+    given, gives = nir.Input({"input": np.array([2])}), nir.Output({"output": np.array([2])})
+    half, double = (nir.Affine(weight=np.eye(2) * by, bias=np.zeros(2)) for by in (0.5, 2.0))
+    nodes = {"in": given, "half": half, "double": double, "out": gives}
+    path = tmp_path / "net.nir"
+    for edges, said in (
+        ([("in", "half"), ("half", "out"), ("in", "double")], "Expected one output"),
+        ([("in", "half"), ("half", "out"), ("out", "double")], "double takes what out gives|Expected one output"),
+        ([("in", "half"), ("half", "double"), ("double", "half"), ("half", "out")], "circle"),
+    ):
+        nir.write(str(path), nir.NIRGraph(dict(nodes), edges, type_check=False))
+        with pytest.raises(ValueError, match=said):
+            from_nir(path, timesteps=1)
+    flat = nir.Flatten({"input": np.array([2, 3, 3])}, 1, -1)
+    nir.write(str(path), chain(nir.Input({"input": np.array([2, 3, 3])}), flat, nir.Output({"output": [2, 9]})))
+    with pytest.raises(ValueError, match=r"node 1 .*flattens to \[2, 9\]"):
+        from_nir(path, timesteps=1)
+
+
+@pytest.mark.once
+def test_a_file_that_says_more_numbers_than_it_holds_is_refused_unread(tmp_path):
+    """Numbers that were never written cost a file nothing, and its reader all its memory."""
+    import h5py
+    import nir
+
+    path = tmp_path / "net.nir"
+    nir.write(str(path), chain(nir.Input({"input": np.array([2])}), nir.Output({"output": np.array([2])})))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("node/nodes/weight", shape=(10**5, 10**5), dtype="float64")
+    with pytest.raises(ValueError, match="bytes of numbers, more than its size allows"):
+        from_nir(path, timesteps=1)
+    with h5py.File(path, "a") as file:
+        del file["node/nodes/weight"]
+        file["node/nodes/weight"] = h5py.ExternalLink("other.h5", "/weight")
+    with pytest.raises(ValueError, match="in another file"):
+        from_nir(path, timesteps=1)
+
+
+@pytest.mark.shared
+def test_sums_are_whole_and_flattened_channels_come_first(tmp_path):
+    """Names of nodes may be anything; no two layers have one name."""
+    import nir
+
+    rng = np.random.default_rng(0)
+    spikes = rng.integers(0, 2, (3, 2, 6, 6, 2)).astype("float32")
+    sides = np.array([3, 3])
+    nodes = [
+        nir.Input({"input": np.array([2, 6, 6])}), nir.SumPool2d(sides, sides, np.array([0, 0])),
+        nir.Flatten({"input": np.array([2, 2, 2])}, 0, -1), nir.Output({"output": np.array([8])}),
+    ]  # fmt: skip
+    nir.write(str(tmp_path / "sum.nir"), chain(*nodes))
+    found = keras.ops.convert_to_numpy(from_nir(tmp_path / "sum.nir", timesteps=2)(spikes))
+    sums = spikes.reshape(3, 2, 2, 3, 2, 3, 2).sum(axis=(3, 5))
+    np.testing.assert_array_equal(found, sums.transpose(0, 1, 4, 2, 3).reshape(3, 2, 8))
+    names = ["in", "a.b", "a_b", "Größe 1", "out"]
+    eye = lambda: nir.Affine(weight=np.eye(2), bias=np.zeros(2))
+    ends = nir.Input({"input": np.array([2])}), nir.Output({"output": np.array([2])})
+    graph = nir.NIRGraph(
+        dict(zip(names, [ends[0], eye(), eye(), eye(), ends[1]], strict=True)), list(itertools.pairwise(names))
+    )
+    nir.write(str(tmp_path / "names.nir"), graph)
+    model = from_nir(tmp_path / "names.nir", timesteps=1)
+    assert [layer.name for layer in model.layers] == ["in", "a_b", "a_b_2", "Gr__e_1"]
+    assert keras.ops.convert_to_numpy(model(np.ones((1, 1, 2), "float32"))).tolist() == [[[1.0, 1.0]]]

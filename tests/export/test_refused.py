@@ -44,6 +44,22 @@ def no_work(monkeypatch):
         ("net.onnx", {"pixels": {"range": [0, 255]}}, "mean, std missing"),
         ("net.onnx", {"pixels": {**CARD, "mean": [0.1, 0.2]}}, "one a channel"),
         ("net.onnx", {"pixels": {**CARD, "range": [0, 1000]}}, "uint8 holds"),
+        ("net.onnx", {"opset": 17.0}, "opset from 13 to 20; received 17.0"),
+        ("net.onnx", {"allow": None}, "allow out of"),
+        ("net.onnx", {"allow": [["spikes"]]}, "allow out of"),
+        ("net.onnx", {"pixels": {**CARD, "mean": [float("nan")]}}, "finite and each std above 0"),
+        ("net.onnx", {"pixels": {**CARD, "std": [None]}}, "finite and each std above 0"),
+        ("net.onnx", {"pixels": {**CARD, "std": 0.5}}, "finite and each std above 0"),
+        ("net.nir", {"pixels": CARD}, "pixels=None for NIR"),
+        ("net.nir", {"batch": 2}, "batch=None for NIR"),
+        ("net.onnx", {"card": "\ud800"}, "UTF-8 can say"),
+        ("net.onnx", {"card": "a\0"}, "without NUL"),
+        ("net.onnx", {"class_names": 4}, "4 class names"),
+        ("net.onnx", {"class_names": "abcd"}, "4 class names"),
+        ("n" * 300 + ".onnx", {}, "name that a file here can have"),
+        ("n" * 240 + ".onnx", {}, "name that a file here can have"),
+        ("a\0.onnx", {}, "name that a file here can have"),
+        ("..", {}, "the name of a file"),
         ("net.onnx", {"class_names": ["a"]}, "4 class names"),
         ("net.onnx", {"card": 3}, "card as text"),
         ("net.onnx", {"images": np.zeros((2, 9, 8, 1), "float32")}, "images of shape"),
@@ -77,7 +93,7 @@ SMALLEST = {"input_shape": (8, 8, 1), "embed_dim": 16, "depth": 1, "num_heads": 
 
 
 @pytest.mark.shared
-def test_places(model, tmp_path):
+def test_places(model, tmp_path, monkeypatch):
     (tmp_path / "there.onnx").write_text("mine")
     with pytest.raises(ValueError, match="overwrite=False"):
         kspike.export.save(model, tmp_path / "there.onnx", overwrite=False)
@@ -88,6 +104,17 @@ def test_places(model, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds something else"):
         kspike.export.save(model, tmp_path / "mine")
+    for name in ("there.bin", "folder.bin"):  # OpenVINO's weights lie in a second file
+        (tmp_path / name).mkdir() if name == "folder.bin" else (tmp_path / name).write_text("mine")
+        said = "folder.bin is a folder" if name == "folder.bin" else "there.bin exists, and overwrite=False"
+        with pytest.raises(ValueError, match=said):
+            kspike.export.save(model, tmp_path / name.replace(".bin", ".xml"), overwrite=name == "folder.bin")
+    monkeypatch.chdir(tmp_path / "folder.bin")
+    with pytest.raises(ValueError, match="the name of a file"):
+        kspike.export.save(model, "")
+    monkeypatch.setattr("os.access", lambda *args: False)
+    with pytest.raises(PermissionError, match="Nothing may be written"):
+        kspike.export.save(model, tmp_path / "net.onnx")
     with pytest.raises(FileNotFoundError, match="no folder"):
         kspike.export.save(model, tmp_path / "nowhere" / "net.onnx")
     assert (tmp_path / "there.onnx").read_text() == (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
@@ -135,6 +162,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         placing.place(source, kinds[suffix], place / f"a{suffix}")
     assert {each.read_text() for each in place.rglob("*") if each.is_file()} == {"new"}
     assert len(list(place.rglob("*"))) == 5
+    (place / "link").symlink_to(place / "a", target_is_directory=True)
+    placing.place(source, kinds[""], place / "link")
+    names = ["a", "a.bin", "a.onnx", "a.xml", "link"]
+    assert sorted(each.name for each in place.iterdir()) == names and not (place / "link").is_symlink()
 
 
 @pytest.mark.slow

@@ -93,6 +93,17 @@ def test_the_file_says_what_it_is_and_takes_any_batch(tmp_path):
 @pytest.mark.slow
 @ONNX
 @pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
+def test_a_loop_over_time_is_onnx_of_the_opset_that_was_asked_for(tmp_path):
+    """onnx's own check refused opsets 13 and 14, in which Shape gives all sizes alone."""
+    import onnx
+
+    kspike.export.save(network("events"), tmp_path / "net.onnx", time="scan", opset=13)
+    file = onnx.load(str(tmp_path / "net.onnx"))
+    assert file.opset_import[0].version == 13 and any(node.op_type == "Scan" for node in file.graph.node)
+
+
+@ONNX
+@pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
 def test_a_batch_may_be_fixed(tmp_path):
     model = network("events")
     report = kspike.export.save(model, tmp_path / "net.onnx", images=images(model, 5), batch=2)
