@@ -47,8 +47,8 @@ def decode(path: Path, size: tuple[int, int] | None, fit: str) -> Array:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ValueError("is a folder, a pipe or a device; expected a file") from None
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path} ").rstrip(".")) from None
     if len(content) > MOST_BYTES:
         raise ValueError(f"holds more than {MOST_BYTES:,} bytes: make it smaller first")
     if not content:

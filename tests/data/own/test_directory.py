@@ -216,8 +216,8 @@ DAMAGE = {
         "has pixels of mode .*not 8 bits a channel",
     ),
     "gone": (lambda path: (path.unlink(), path.symlink_to(path.parent / "nowhere")), "cannot be read"),
-    "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "is a folder, a pipe or a device"),  # would be waited for
-    "endless": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "is a folder, a pipe or a device"),
+    "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "is a pipe or a device"),  # would be waited for
+    "endless": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "is a pipe or a device"),
 }
 
 
