@@ -22,6 +22,7 @@ from kspike.cli.events import events
 from kspike.cli.export import export
 from kspike.cli.predict import predict
 from kspike.cli.search import search
+from kspike.cli.teach import teach
 from kspike.cli.train import train
 from kspike.cli.wording import Command, command_of, in_options
 from kspike.cli.zoo import zoo
@@ -96,7 +97,7 @@ def kspike_command(
     """
 
 
-for command in (search, train, evaluate, energy, predict, export):
+for command in (search, teach, train, evaluate, energy, predict, export):
     app.command(cls=Command, no_args_is_help=True)(command)
 app.command(cls=Command)(doctor)
 app.add_typer(events, name="events")

@@ -102,8 +102,12 @@ def is_run(text: str) -> bool:
     return (expanded(text) / "settings.json").is_file()
 
 
-def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, dict[str, Any] | None]:
+def open_model(
+    text: str, directory: Path | None = None, any_classifier: bool = False
+) -> tuple[Any, dict[str, Any] | None]:
     """The folder of a run, a .keras file, or a zoo entry's name or folder -> its model, and its card if it has one.
+
+    The model is a Spikformer, unless `any_classifier`: then of a .keras file any keras.Model.
 
     Of a run on a data set that is what it knows of its images, in the keys of a card: input and class_names.
 
@@ -115,7 +119,7 @@ def open_model(text: str, directory: Path | None = None) -> tuple[Spikformer, di
     if is_run(text):
         return kspike.training.load(text), kspike.training.read_data(text)
     if text.endswith(".keras"):
-        return _from_file(text), None
+        return _from_file(text, any_classifier), None
     card = card_of(text, "the folder of a run (kspike train), a .keras file, or an entry of the zoo", directory)
     return kspike.zoo.load(text, directory=directory), card
 
@@ -146,7 +150,7 @@ def _is_entry(path: Path) -> bool:
     return path.name in found or path.name.rpartition(".v")[0] in found
 
 
-def _from_file(text: str) -> Spikformer:
+def _from_file(text: str, any_classifier: bool = False) -> Any:
     import keras
 
     import kspike
@@ -160,7 +164,7 @@ def _from_file(text: str) -> Spikformer:
     except Exception as error:  # Keras raises errors of any type for a damaged or foreign file
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{text!r} is no model that Keras can read here: {first}") from None
-    if not isinstance(model, kspike.Spikformer):
+    if not isinstance(model, kspike.Spikformer) and not any_classifier:
         raise ValueError(
             f"{text!r} holds a {type(model).__name__}; expected a kspike.Spikformer with its head. Of a supernet, save "
             "what extract() gives; another model is evaluated by Keras' own evaluate."

@@ -76,12 +76,13 @@ class Start:
         if self.source is None or not is_run(self.source):
             return said
         from kspike.training import checkpoints, read_history
+        from kspike.training.records import SAID
 
         folder = expanded(self.source)
         newest = checkpoints.epochs(folder)[-1]
         rows = read_history(folder)
         before = read_json(folder / "settings.json")
-        training: dict[str, Any] = {name: before[name] for name in ("recipe", "precision", "from") if name in before}
+        training: dict[str, Any] = {name: before[name] for name in SAID if name in before}
         training |= {"epochs": len(rows), "seconds": round(sum(row["seconds"] for row in rows))}
         return {**said, "weights_sha256": sha256(newest / checkpoints.WEIGHTS), "training": training}
 

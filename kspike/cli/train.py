@@ -51,6 +51,11 @@ def train(
         float | None, typer.Option(help="Factor of the rate from each layer to the one before it (1).")
     ] = None,
     ema: Annotated[float | None, typer.Option(help="Momentum of averaged weights, as 0.999 (none).")] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Logits of a teacher, as kspike teach writes them.", show_default=False)
+    ] = None,
+    teacher_share: Annotated[float | None, typer.Option(help="Share of a label that is the teacher's (0).")] = None,
+    teacher_temperature: Annotated[float | None, typer.Option(help="Softens what it says, above 1 (1).")] = None,
     seed: Annotated[int | None, typer.Option(help="Of first weights, order and augmentation (0).")] = None,
     precision: Annotated[
         Literal["float32", "mixed_bfloat16", "mixed_float16"],
@@ -103,6 +108,8 @@ def train(
 
         kspike train spikformer_4_384_c10 --data cifar10 --recipe recipe.json --precision mixed_bfloat16
 
+        kspike train auto_spikformer_c10 --data cifar10 --augment flip_shift --teacher teacher.npz --teacher-share 0.9
+
         kspike train events.json --data nmnist --data-dir recordings --timesteps 8 --augment standard
     """
     import keras
@@ -115,6 +122,7 @@ def train(
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "warmup_epochs": warmup_epochs,
         "min_learning_rate": min_learning_rate, "weight_decay": weight_decay, "label_smoothing": label_smoothing,
         "augment": augment, "layer_decay": layer_decay, "ema": ema, "seed": seed,
+        "teacher_share": teacher_share, "teacher_temperature": teacher_temperature,
     }  # fmt: skip
     plan = _plan(start, recipe, extend, {name: value for name, value in changes.items() if value is not None})
     if extend is not None and not given(context, "data"):
@@ -140,7 +148,9 @@ def train(
     made = f"{in_words(model.config.depth, model.config.embed_dim)}, {counted(model.config.timesteps, 'time step')}"
     size = f"{kspike.cost.parameters(model.config):,} parameters"
     print(f"{made}, {size}; {counted(plan.epochs, 'epoch')} into {folder}")
-    kspike.training.train(model, images, plan, directory=folder, resume=not restart, verbose=2 if bar else 1)
+    kspike.training.train(
+        model, images, plan, directory=folder, resume=not restart, teacher=teacher, verbose=2 if bar else 1
+    )
     print(f"done: {folder}; measure it by: {shlex.join(['kspike', 'evaluate', str(folder), '--data', data])}")
 
 

@@ -175,6 +175,7 @@ def publish(
         kspike zoo publish runs/best my_digits --license apache-2.0 --search runs/digits/search.json --backend jax
     """
     import kspike
+    from kspike.training.records import SAID
     from kspike.zoo import cards
 
     if not is_run(run):
@@ -182,7 +183,7 @@ def publish(
     settings = read_json(Path(run) / "settings.json")
     recipe = settings["recipe"]
     epochs = kspike.training.read_history(run)
-    training = {name: value for name, value in settings.items() if name in ("recipe", "precision", "from")}
+    training = {name: value for name, value in settings.items() if name in SAID}
     training |= {"seconds": round(sum(row["seconds"] for row in epochs)), cards.CURVES: _curves(epochs)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(

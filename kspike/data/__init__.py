@@ -12,11 +12,13 @@ from kspike.data.own.directory import from_directory
 from kspike.data.own.items import from_dataset
 from kspike.data.own.opening import is_own, open_data
 from kspike.data.split import Split
+from kspike.data.teacher import TeacherLogits
 
 __all__ = [
     "Augmentation",
     "Dataset",
     "Split",
+    "TeacherLogits",
     "augmentations",
     "events",
     "from_arrays",

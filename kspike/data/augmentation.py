@@ -31,8 +31,11 @@ class Augmentation:
         erase_aspect: smallest ratio of its height to its width; the largest is the inverse.
         mixup: alpha of mixup's Beta distribution; labels are then one-hot float32, (batch, classes), which wants
             `CategoricalCrossentropy` and `validation.one_hot()`.
-        mixup_until: epoch from which images are no longer mixed (labels stay one-hot); None for never.
+        mixup_until: epoch from which images are no longer mixed or cut into each other (labels stay one-hot); None for
+            never.
         fill: "black" or "mean", the colour that fills in at the edges.
+        cutmix: alpha of CutMix's Beta distribution: a rectangle of another image, and as much of its label. With mixup
+            too, each batch has one of them, by chance.
     """
 
     flip: float = 0.0
@@ -47,6 +50,7 @@ class Augmentation:
     mixup: float = 0.0
     mixup_until: int | None = None
     fill: str = "black"
+    cutmix: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(self.operations))
@@ -60,14 +64,17 @@ class Augmentation:
         low_to_high = len(self.erase_area) == 2 and 0 < self.erase_area[0] <= self.erase_area[1] <= 1
         _check(low_to_high, "erase_area", "two shares, 0 < low <= high <= 1", self.erase_area)
         _check(0 < self.erase_aspect <= 1, "erase_aspect", "a ratio in 0..1", self.erase_aspect)
-        _check(self.mixup >= 0, "mixup", "alpha >= 0", self.mixup)
+        for name in ("mixup", "cutmix"):
+            _check(getattr(self, name) >= 0, name, "alpha >= 0", getattr(self, name))
         until = self.mixup_until
         _check(until is None or until >= 0, "mixup_until", "an epoch or None", until)
         _check(self.fill in ("black", "mean"), "fill", "'black' or 'mean'", self.fill)
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the arguments as plain JSON values."""
+        """Gives the arguments as plain JSON values; `cutmix`, which came later, only where it is on."""
         values = dataclasses.asdict(self)
+        if not self.cutmix:
+            del values["cutmix"]
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
@@ -75,6 +82,15 @@ class Augmentation:
         """Reads what `to_dict` gave; absent keys take their defaults, unknown ones are refused."""
         check_keys("Augmentation", values, (f.name for f in dataclasses.fields(cls)))
         return cls(**values)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it blends labels, so that they have to be shares of classes."""
+        return self.mixup > 0 or self.cutmix > 0
+
+    def without_mixing(self) -> "Augmentation":
+        """The same for labels that are whole numbers."""
+        return dataclasses.replace(self, mixup=0.0, cutmix=0.0)
 
     def change_raw(
         self, images: Array, mean: Array, top: Array | float, rng: np.random.Generator, black: Array | None = None
@@ -95,11 +111,13 @@ class Augmentation:
     def change_normalized(
         self, images: Array, labels: Array, epoch: int, rng: np.random.Generator, mean: Array | float = 0.0
     ) -> tuple[Array, Array]:
-        """Erases and mixes float32 images of this mean, and mixes their labels, one-hot where mixup is on."""
+        """Erases and mixes float32 images of this mean, and mixes their labels, one-hot where it `mixes`."""
         if self.erase:
             images = transforms.erase(images, self.erase, self.erase_area, self.erase_aspect, rng, mean)
-        if self.mixup and (self.mixup_until is None or epoch < self.mixup_until):
-            images, labels = transforms.mix(images, labels, self.mixup, rng)
+        if self.mixes and (self.mixup_until is None or epoch < self.mixup_until):
+            if not self.cutmix or (self.mixup and rng.random() < 0.5):
+                return transforms.mix(images, labels, self.mixup, rng)
+            return transforms.cut_and_mix(images, labels, self.cutmix, rng)
         return images, labels
 
 

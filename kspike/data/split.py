@@ -1,5 +1,6 @@
 """Feeds one split of a data set to Keras: normalised batches, in an order fixed by the seed and the epoch alone."""
 
+import dataclasses
 import hashlib
 import inspect
 from collections.abc import Sequence
@@ -9,17 +10,35 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike.data import partition
+from kspike.data import partition, transforms
 from kspike.data.arguments import whole
 from kspike.data.augmentation import Augmentation
 from kspike.data.events.augmentation import UNCHANGED as UNCHANGED_EVENTS
 from kspike.data.events.augmentation import EventAugmentation
 from kspike.data.normalization import normalize
 from kspike.data.sources import Array, Images, Source
+from kspike.data.teacher import TeacherLogits
 
 # First words of the seeds of the two streams, so that order and augmentation are independent.
 ORDER, CHANGES = 0, 1
 UNCHANGED = Augmentation()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Teaching:
+    """A teacher's logits, the row of each position of the pool in them, and how much of a label they make up."""
+
+    teacher: TeacherLogits
+    rows: Array
+    share: float
+    temperature: float
+
+    def moves(self, chosen: Array, epoch: int, size: tuple[int, int]) -> transforms.Moves:
+        return self.teacher.moves(epoch % self.teacher.views, size).of(self.rows[chosen])
+
+    def labels(self, one_hot: Array, chosen: Array, epoch: int) -> Array:
+        said = self.teacher.shares(epoch % self.teacher.views, self.rows[chosen], self.temperature)
+        return np.float32(1.0 - self.share) * one_hot + np.float32(self.share) * said
 
 
 class Split(keras.utils.PyDataset):
@@ -54,6 +73,7 @@ class Split(keras.utils.PyDataset):
         drop_remainder: bool = False,
         augmentation: Augmentation | EventAugmentation = UNCHANGED,
         soft_labels: bool = False,
+        teaching: "_Teaching | None" = None,
     ) -> None:
         # One worker: with more, Keras 3.15 leaves the first batch out and hands on stale ones after a reset, which
         # would break the order; and a batch takes less time here than it would to hand over.
@@ -69,6 +89,7 @@ class Split(keras.utils.PyDataset):
             "drop_remainder": drop_remainder,
             "augmentation": augmentation,
             "soft_labels": soft_labels,
+            "teaching": teaching,
         }
         self.name, self.batch_size, self.seed = name, self._options["batch_size"], self._options["seed"]
         self.augmentation = augmentation
@@ -81,7 +102,7 @@ class Split(keras.utils.PyDataset):
             whole_numbers = pool.images.dtype == np.uint8
             self._fill = np.rint(fill).astype(np.uint8) if whole_numbers else fill.astype(np.float32)
             self._black = black.astype(self._fill.dtype)
-        self._soft = soft_labels or augmentation.mixup > 0
+        self._soft = soft_labels or augmentation.mixes
         self._epoch = 0
         self._ordered: tuple[int, Array] = (-1, positions)
 
@@ -96,6 +117,11 @@ class Split(keras.utils.PyDataset):
     def num_classes(self) -> int:
         """Number of classes of the data set."""
         return len(self._source.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of the data set, by their numbers."""
+        return tuple(self._source.class_names)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -134,6 +160,12 @@ class Split(keras.utils.PyDataset):
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
+    def teacher(self) -> dict[str, Any] | None:
+        """What is known of the teacher that makes up a part of the labels; None where there is none."""
+        teaching = self._options["teaching"]
+        return None if teaching is None else teaching.teacher.facts()
+
+    @property
     def is_own(self) -> bool:
         """Whether these are a user's own images, which may change under the same names."""
         return self._source.own is not None
@@ -161,12 +193,14 @@ class Split(keras.utils.PyDataset):
         epoch = self._epoch
         chosen = self._order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         labels, rng = self._pool.labels[chosen], np.random.default_rng([CHANGES, self.seed, epoch, index])
-        images, changed = self._changed(chosen, rng), self.augmentation not in (UNCHANGED, UNCHANGED_EVENTS)
+        images, changed = self._changed(chosen, rng, epoch), self.augmentation not in (UNCHANGED, UNCHANGED_EVENTS)
         if self._soft:
             labels = np.eye(self.num_classes, dtype=np.float32)[labels]
+        if (teaching := self._options["teaching"]) is not None:
+            labels = teaching.labels(labels, chosen, epoch)
         return self.augmentation.change_normalized(images, labels, epoch, rng) if changed else (images, labels)
 
-    def _changed(self, chosen: Array, rng: np.random.Generator) -> Array:
+    def _changed(self, chosen: Array, rng: np.random.Generator, epoch: int) -> Array:
         """Images at some positions, augmented and normalised, or the frames of events, augmented: float32."""
         augmentation, pool = self.augmentation, self._pool.images
         if isinstance(augmentation, EventAugmentation) and augmentation.before_framing:
@@ -174,12 +208,22 @@ class Split(keras.utils.PyDataset):
             frames: Array = pool.changed(chosen, changed)
             return frames
         raw = pool[chosen]
-        if isinstance(augmentation, EventAugmentation):
+        if (teaching := self._options["teaching"]) is not None:
+            raw = transforms.move(raw, teaching.moves(chosen, epoch, raw.shape[1:3]), self._edge())
+        elif isinstance(augmentation, EventAugmentation):
             if augmentation != UNCHANGED_EVENTS:
                 steps = getattr(pool, "steps", None)
                 raw = augmentation.change_raw(raw, self._fill, self._top, rng, steps=steps)
         elif augmentation != UNCHANGED:
             raw = augmentation.change_raw(raw, self._fill, self._top, rng, self._black)
+        return self._normalized(raw)
+
+    def _edge(self) -> Array:
+        """The colour that fills in at the edges of what is moved."""
+        fill: Array = self._fill if getattr(self.augmentation, "fill", "") == "mean" else self._black
+        return fill
+
+    def _normalized(self, raw: Array) -> Array:
         if self._source.input_range is None:
             return raw.astype(np.float32, copy=False)
         return normalize(raw, self._options["mean"], self._options["std"], self._source.input_range)
@@ -212,7 +256,7 @@ class Split(keras.utils.PyDataset):
         """
         order = partition.fixed_order(self.ids, self.labels, f"{self._source.name}/subset")
         none = UNCHANGED if self._source.events is None else UNCHANGED_EVENTS
-        plain: dict[str, Any] = {"augmentation": none, "soft_labels": False, "shuffle": False}
+        plain: dict[str, Any] = {"augmentation": none, "soft_labels": False, "shuffle": False, "teaching": None}
         return self._view(self._positions[order], name=f"{self.name}, unaugmented", drop_remainder=True, **plain)
 
     def halves(self) -> tuple["Split", "Split"]:
@@ -239,6 +283,52 @@ class Split(keras.utils.PyDataset):
     def one_hot(self) -> "Split":
         """Gives the same images with one-hot labels, float32 (batch, classes), as mixup's are."""
         return self._view(self._positions, soft_labels=True)
+
+    def taught(self, teacher: TeacherLogits, share: float, temperature: float = 1.0) -> "Split":
+        """Gives the same images with labels that a teacher makes up in part, in the views that it has seen.
+
+        In epoch e every image is mirrored and moved as in view e mod views, and its label, float32 (classes,), is
+        (1 - share) one-hot + share softmax(logits / temperature). What else the augmentation does comes after.
+
+        Args:
+            teacher: logits of these very images.
+            share: of the label that is the teacher's, above 0 and at most 1.
+            temperature: above 1 it softens what the teacher says.
+
+        Raises:
+            ValueError: logits of other images or classes, another mirror and shift than this split's augmentation, or
+                an augmentation that distorts, which the teacher has not seen; recordings.
+        """
+        if isinstance(self.augmentation, EventAugmentation):
+            raise ValueError("A teacher's views are of images; these are recordings of an event camera.")
+        if teacher.images != self.hash:
+            raise ValueError(
+                f"The teacher's logits are of other images (hash {teacher.images[:12]}) than {self.name!r} of "
+                f"{self._source.name!r} (hash {self.hash[:12]}): make them of these, by kspike.training.teacher_logits."
+            )
+        if teacher.class_names != self.class_names:
+            raise ValueError(
+                f"The teacher knows the classes {', '.join(teacher.class_names)}; {self._source.name!r} has "
+                f"{', '.join(self.class_names)}, in this order."
+            )
+        mine, its = ((each.flip, each.shift, each.fill) for each in (self.augmentation, teacher))
+        if mine != its or self.augmentation.distort:
+            raise ValueError(
+                f"The teacher has seen views with flip={its[0]:g}, shift={its[1]:g}, fill={its[2]!r} and no distortion;"
+                f" the augmentation says {self.augmentation}: let it agree, or make the logits by it."
+            )
+        rows = np.full(len(self._pool.labels), -1)
+        rows[self._positions] = np.arange(len(self._positions))
+        return self._view(self._positions, teaching=_Teaching(teacher, rows, share, temperature), soft_labels=True)
+
+    def view(self, teacher: TeacherLogits, number: int, first: int, last: int) -> Array:
+        """Gives images `first` to `last` in the order of `images`, in one view of a teacher, normalised: what it sees.
+
+        float32, (last - first, height, width, channels).
+        """
+        rows = np.arange(first, min(last, len(self._positions)))
+        raw = self._pool.images[self._positions[rows]]
+        return self._normalized(transforms.move(raw, teacher.moves(number, raw.shape[1:3]).of(rows), self._edge()))
 
     def _view(self, positions: Array, **changes: Any) -> "Split":
         view = Split(self._source, self._pool, positions, **{**self._options, **changes})

@@ -1,8 +1,32 @@
 """Shifts, mirrors, erases and mixes a batch of images at once; each function takes its `rng` and changes no input."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kspike.data.sources import Array
+
+
+class Moves(NamedTuple):
+    """Where each image of a batch goes: `mirrored` (n,), and `dy`, `dx` (n,) pixels out of 0 to 2 `up`, 2 `left`."""
+
+    dy: Array
+    dx: Array
+    mirrored: Array
+    up: int
+    left: int
+
+    def of(self, rows: Array) -> "Moves":
+        """Those of some images."""
+        return Moves(self.dy[rows], self.dx[rows], self.mirrored[rows], self.up, self.left)
+
+
+def draw_moves(batch: int, size: tuple[int, int], flip: float, shift: float, rng: np.random.Generator) -> Moves:
+    """Draws for each image a mirror, with probability `flip`, and a shift, by up to `shift` of height and width."""
+    up, left = (round(shift * side) for side in size)
+    dy = rng.integers(0, 2 * up + 1, batch)
+    dx = rng.integers(0, 2 * left + 1, batch)
+    return Moves(dy, dx, rng.random((batch,)) < flip, up, left)
 
 
 def flip_and_shift(images: Array, flip: float, shift: float, fill: Array, rng: np.random.Generator) -> Array:
@@ -16,11 +40,13 @@ def flip_and_shift(images: Array, flip: float, shift: float, fill: Array, rng: n
         shift: largest move, as a share of height and of width.
         fill: (channels,), the colour that fills in at the edges.
     """
+    return move(images, draw_moves(len(images), images.shape[1:3], flip, shift, rng), fill)
+
+
+def move(images: Array, moves: Moves, fill: Array) -> Array:
+    """Mirrors and moves images (batch, height, width, channels) as `moves` says; `fill` (channels,) at the edges."""
     batch, height, width, channels = images.shape
-    up, left = round(shift * height), round(shift * width)
-    dy = rng.integers(0, 2 * up + 1, batch)
-    dx = rng.integers(0, 2 * left + 1, batch)
-    mirrored = rng.random((batch,)) < flip
+    dy, dx, mirrored, up, left = moves
     canvas = np.zeros((batch, height + 2 * up, width + 2 * left, channels), images.dtype)
     if fill.any():
         canvas[:] = fill
@@ -75,3 +101,23 @@ def mix(images: Array, labels: Array, alpha: float, rng: np.random.Generator) ->
     share = np.float32(rng.beta(alpha, alpha))
     rest = np.float32(1.0) - share
     return images * share + images[::-1] * rest, labels * share + labels[::-1] * rest
+
+
+def cut_and_mix(images: Array, labels: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Puts one rectangle of another image of the batch into each, and blends the one-hot labels by its area.
+
+    CutMix (Yun et al., 2019), batch mode of timm: one rectangle for all, of 1 - Beta(alpha, alpha) of the area before
+    it is cut off at the edges, its centre anywhere; the partner is the batch in reverse order.
+
+    Args:
+        images: float32, (batch, height, width, channels). labels: float32, (batch, classes).
+    """
+    _, height, width, _ = images.shape
+    side = np.sqrt(1.0 - rng.beta(alpha, alpha))
+    y, x = rng.integers(height), rng.integers(width)
+    tall, wide = int(height * side) // 2, int(width * side) // 2
+    rows, columns = slice(max(y - tall, 0), y + tall), slice(max(x - wide, 0), x + wide)
+    out = images.copy()
+    out[:, rows, columns] = images[::-1, rows, columns]
+    other = np.float32(out[0, rows, columns, 0].size / (height * width))
+    return out, labels * (1 - other) + labels[::-1] * other

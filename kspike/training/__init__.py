@@ -7,5 +7,16 @@ from kspike.training.loop import train
 from kspike.training.optimizer import make_optimizer
 from kspike.training.recipe import Recipe
 from kspike.training.records import read_data, read_history
+from kspike.training.teaching import teacher_logits
 
-__all__ = ["FiringRates", "Recipe", "calibrate", "load", "make_optimizer", "read_data", "read_history", "train"]
+__all__ = [
+    "FiringRates",
+    "Recipe",
+    "calibrate",
+    "load",
+    "make_optimizer",
+    "read_data",
+    "read_history",
+    "teacher_logits",
+    "train",
+]

@@ -18,6 +18,7 @@ from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import as_event_augmentation
 from kspike.data.named_augmentations import as_augmentation, augmentations
 from kspike.data.split import ORDER, UNCHANGED
+from kspike.data.teacher import TeacherLogits
 from kspike.training.recipe import Recipe
 from kspike.training.streams import Stream, changed, check_numbers
 
@@ -107,10 +108,35 @@ def read(data: Any, validation: Any, recipe: Recipe) -> tuple[Any, Any]:
     return train, None if validation is None else _as_batches(validation, "validation", recipe, None)
 
 
+def taught(train: Any, recipe: Recipe, teacher: TeacherLogits | str | os.PathLike[str] | None) -> Any:
+    """The training batches with the teacher's shares of classes in their labels, as the recipe says.
+
+    Raises:
+        ValueError: a teacher without a recipe for it, or the reverse; another's images; data that cannot show views.
+    """
+    if teacher is None:
+        if recipe.teacher_share:
+            raise ValueError(
+                f"The recipe says teacher_share={recipe.teacher_share:g}: give the teacher's logits, "
+                "train(..., teacher=FILE), or use recipe.replace(teacher_share=0.0)."
+            )
+        return train
+    if not recipe.teacher_share:
+        raise ValueError("A teacher was given, and the recipe has none: say how much of a label it makes up, as by "
+                         "recipe.replace(teacher_share=0.9).")  # fmt: skip
+    logits = teacher if isinstance(teacher, TeacherLogits) else TeacherLogits.load(teacher)
+    if not isinstance(train, Split):
+        raise ValueError(
+            f"A teacher's logits are of the images of a data set (kspike.data.load, from_directory and the like), in "
+            f"fixed views of them; the training data is {type(train).__name__}."
+        )
+    return train.taught(logits, recipe.teacher_share, recipe.teacher_temperature)
+
+
 def soften(train: Any, validation: Any, recipe: Recipe, classes: int) -> tuple[Any, Any, bool]:
     """Gives both with class probabilities as labels if the recipe needs them, and whether they are so."""
     labels = [np.asarray(data[0][1]) for data in (train, validation) if data is not None]
-    mixed = isinstance(train, (Arrays, Stream)) and bool(train.changes.mixup)
+    mixed = isinstance(train, (Arrays, Stream)) and train.changes.mixes
     if not recipe.label_smoothing and not mixed and all(label.ndim == 1 for label in labels):
         return train, validation, False
     return _one_hot(train, classes), None if validation is None else _one_hot(validation, classes), True

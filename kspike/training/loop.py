@@ -16,6 +16,7 @@ from kspike import _lock
 from kspike._files import expanded
 from kspike._finite import bad_weights
 from kspike.data import Dataset
+from kspike.data.teacher import TeacherLogits
 from kspike.ops import accelerated
 from kspike.training import checkpoints, inputs, records
 from kspike.training.calibrating import calibrate
@@ -36,6 +37,7 @@ def train(
     directory: str | os.PathLike[str] | None = None,
     resume: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    teacher: TeacherLogits | str | os.PathLike[str] | None = None,
     verbose: int = 1,
 ) -> keras.Model:
     """Trains a classifier that gives logits, and returns it, with the weights of the last epoch.
@@ -63,6 +65,7 @@ def train(
         directory: where the run is kept; None keeps nothing.
         resume: False starts anew, removing the run that is in the directory.
         callbacks: Keras callbacks. A callback's own state is not restored when a run resumes.
+        teacher: logits that `kspike.training.teacher_logits` gave, or their file, for a recipe with `teacher_share`.
         verbose: 0 for silence, 1 for a line an epoch, 2 for Keras' progress bar as well.
 
     Raises:
@@ -84,6 +87,7 @@ def train(
     for batches, name in ((training, "training"), (validation, "validation")):
         if batches is not None and len(batches):
             inputs.check_first(batches, name, model)
+    training = inputs.taught(training, recipe, teacher)
     training, validation, soft = inputs.soften(training, validation, recipe, int(model.output_shape[-1]))
     folder = None if directory is None else expanded(directory)
     with contextlib.nullcontext() if folder is None else _hold(folder):
@@ -170,6 +174,7 @@ def _settings(model: keras.Model, training: Any, validation: Any, recipe: Recipe
         "model": config.to_dict() if config is not None and hasattr(config, "to_dict") else type(model).__name__,
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "images": getattr(training, "hash", None),
+        **({"teacher": teacher} if (teacher := getattr(training, "teacher", None)) else {}),
         **({"from": origin} if (origin := getattr(model, "origin", None)) else {}),
         **({"validation_images": validation.hash} if getattr(validation, "is_own", False) else {}),
         **({} if policy == "float32" else {"precision": policy}),

@@ -19,7 +19,7 @@ from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import from_dict
 
 #: Fields that came after the first runs were kept, with their defaults: a run without them is one of the same settings.
-LATER = {"layer_decay": 1.0, "layer_rates": None, "ema": None}
+LATER = {"layer_decay": 1.0, "layer_rates": None, "ema": None, "teacher_share": 0.0, "teacher_temperature": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +48,9 @@ class Recipe:
         layer_rates: factors of single layers by name, or pattern: {"stem": 0.1, "block_*": 0.5}; times the former.
         ema: momentum of a moving average of the weights, as 0.999; the last epoch ends with the averaged weights and
             statistics of normalisation measured for them, on training images, and is evaluated so. None for none.
+        teacher_share: share of each label that a teacher makes up (distillation, Hinton et al., 2015), whose logits
+            `train(..., teacher=)` is given; 0 for no teacher. The images then come in the views that it has seen.
+        teacher_temperature: the teacher's logits are divided by it; above 1 softens them. The student's are not.
 
     Example:
         >>> from kspike.training import Recipe
@@ -69,6 +72,8 @@ class Recipe:
     layer_decay: float = 1.0
     layer_rates: Mapping[str, float] | None = None
     ema: float | None = None
+    teacher_share: float = 0.0
+    teacher_temperature: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
@@ -83,6 +88,12 @@ class Recipe:
         low = f"at most learning_rate={self.learning_rate:g}"
         _check(self.min_learning_rate <= self.learning_rate, "min_learning_rate", low, self.min_learning_rate)
         _check(self.warmup_epochs < self.epochs, "warmup_epochs", f"less than epochs={self.epochs}", self.warmup_epochs)
+        for name in ("teacher_share", "teacher_temperature"):
+            value = getattr(self, name)
+            _check(_is_number(value) and value >= 0, name, "a number of at least 0", value)
+            object.__setattr__(self, name, float(value))
+        _check(self.teacher_share <= 1, "teacher_share", "a share in 0..1", self.teacher_share)
+        _check(self.teacher_temperature > 0, "teacher_temperature", "a number above 0", self.teacher_temperature)
         _check(self.label_smoothing < 1, "label_smoothing", "a share in 0..1", self.label_smoothing)
         if self.clip_norm is not None:
             _check(_is_number(self.clip_norm) and self.clip_norm > 0, "clip_norm", "above 0, or None", self.clip_norm)

@@ -25,6 +25,8 @@ from kspike.training.checkpoints import HISTORY, ROWS, SETTINGS, STATE, WEIGHTS
 DATA = "data.json"
 #: Frozen layers, and others that are not as the architecture makes them.
 LAYERS = "layers.json"
+#: Of the settings of a run, what its card says.
+SAID = ("recipe", "precision", "teacher", "from")
 
 
 def read_history(directory: str | os.PathLike[str]) -> list[dict[str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,7 +160,7 @@ def changed(
     images = changes.change_raw(images.astype("float32"), mean, white, rng, black)
     # images are mixed together with their labels, so only once these are probabilities (`inputs.soften`)
     if labels.ndim == 1:
-        changes = dataclasses.replace(changes, mixup=0.0)
+        changes = changes.without_mixing()
     return changes.change_normalized(images, labels, draw[1], rng, mean)
 
 

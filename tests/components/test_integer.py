@@ -92,10 +92,11 @@ SHARED = functools.partial(pytest.param, marks=pytest.mark.shared)
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
+        {"neuron": Integer(levels=2)},
         *map(
             SHARED,
             [
+                {},
                 {"residual": "membrane", "neuron": Integer(levels=2), "pool_after": "norm"},
                 {"input_shape": (2, 8, 8, 2), "mixer": "dwconv3", "neuron": Integer(levels=8)},
                 {"residual": "membrane", "mixer": "max_pool", "mlp": "two_shortcuts", "mlp_ratio": 1.0, "stem": "sdt"},

@@ -27,13 +27,18 @@ FAMILIES = {
     "qkformer_cifar": "qkformer", "qkformer_events": "qkformer", "ms_qkformer_cifar": "ms_qkformer",
     "maxformer_cifar": "max_former", "maxformer_events": "max_former",
 }  # fmt: skip
-# Compiled, each is two or three programs of half a minute.
-OFTEN = ("maxformer_cifar", "sdt_v3")
-NAMES = [
-    pytest.param(name, marks=() if BACKEND == "torch" else pytest.mark.slow if name in OFTEN else pytest.mark.proof)
-    for name in FAMILIES
-]
-each = pytest.mark.parametrize("name", NAMES)
+
+
+def named(often):
+    """The networks as tests are told: compiled, each is a program of half a minute, and those not `often` are proof."""
+    marks = lambda name: () if BACKEND == "torch" else pytest.mark.slow if name in often else pytest.mark.proof
+    return [pytest.param(name, marks=marks(name)) for name in FAMILIES]
+
+
+each = pytest.mark.parametrize("name", named(("maxformer_cifar", "sdt_v3")))
+#: Of training, where the program of V3's blocks of three branches takes a minute.
+TRAINED = named(("maxformer_cifar",))
+each_trained = pytest.mark.parametrize("name", TRAINED)
 
 
 def golden(name):
@@ -126,7 +131,7 @@ def test_spikes_are_those_of_the_official_code(name):
     assert sum(fired.mean() > 0.02 for fired in found.values()) >= 0.9 * len(found)  # they do fire
 
 
-@each
+@each_trained
 def test_spikes_in_training_are_those_of_the_official_code(name):
     _, found = spikes(name, True)
     leaking = (described(name)["split"] or {"neurons": {}})[
@@ -186,7 +191,7 @@ def in_our_layout(name, path, key):
                 yield ours, i, len(modules), layout(array)
 
 
-@each
+@each_trained
 def test_gradients_are_those_of_the_official_code(name):
     model, x = model_of(name), pixels(name)
     _, found = weight_gradients(model, x, loss_of(name))
@@ -220,7 +225,7 @@ def test_the_gradient_of_images_is_that_of_the_official_code(name):
     assert close(found, expected, "images") or np.abs(expected).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if not n.values[0].startswith("qkformer")])  # those it has, leak
+@pytest.mark.parametrize("name", [n for n in TRAINED if not n.values[0].startswith("qkformer")])  # those it has, leak
 def test_running_statistics_are_those_of_the_official_code(name):
     """kspike's variance is the biased one, as Keras'; the golden one is unbiased."""
     model, x = model_of(name), pixels(name)

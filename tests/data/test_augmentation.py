@@ -76,6 +76,32 @@ def test_mix_blends_images_and_labels_by_the_same_share():
     assert 0 < soft[0, 0] < 1 and soft[0, 3] == pytest.approx(1 - soft[0, 0])
 
 
+def test_cut_and_mix_blends_labels_by_the_area_that_was_put_in():
+    images = np.stack([np.full((8, 8, 1), value, np.float32) for value in (1, 2, 3, 4)])
+    seen = set()
+    for seed in range(20):
+        mixed, soft = transforms.cut_and_mix(images, np.eye(4, dtype=np.float32), 1.0, np.random.default_rng(seed))
+        other = (mixed[0] == 4).mean()
+        assert set(np.unique(mixed[0])) <= {1.0, 4.0} and set(np.unique(mixed[1])) <= {2.0, 3.0}
+        np.testing.assert_allclose(soft[0], [1 - other, 0, 0, other], atol=1e-6)
+        inside = np.argwhere(mixed[0, ..., 0] == 4)
+        assert not len(inside) or len(inside) == np.prod(np.ptp(inside, axis=0) + 1)  # one rectangle
+        seen.add(float(other))
+    assert len(seen) > 5 and (images[0] == 1).all()
+
+
+def test_a_batch_is_mixed_in_one_of_two_ways():
+    train = data.load("digits", augment=data.Augmentation(mixup=0.5, cutmix=1.0, mixup_until=3)).train
+    plain = data.load("digits", augment=None).train
+    known = {images.tobytes() for i in range(len(plain)) for images in plain[i][0][:, :1]}  # first rows of images
+    whole = [np.mean([row.tobytes() in known for row in train[i][0][:, :1]]) for i in range(len(train))]
+    assert max(whole) > 0.9 > 0.5 > min(whole)  # cut batches leave some rows as they were, blended ones none
+    assert train[0][1].dtype == np.float32
+    assert "cutmix" not in data.Augmentation(mixup=0.5).to_dict()
+    both = data.Augmentation(mixup=0.5, cutmix=1.0)
+    assert data.Augmentation.from_dict(both.to_dict()) == both
+
+
 def test_equalize_is_pillows():
     pillow = pytest.importorskip("PIL.Image")
     from PIL import ImageOps
@@ -173,6 +199,7 @@ def test_digits_are_never_mirrored_by_name():
         {"operations": ()},
         {"magnitude": 11},
         {"mixup": -1.0},
+        {"cutmix": -1.0},
         {"mixup_until": -1},
         {"fill": "white"},
     ],

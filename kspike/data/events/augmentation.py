@@ -62,7 +62,7 @@ class EventAugmentation:
     before_framing: bool = False
 
     #: As of kspike.data.Augmentation, which blends images: frames are never mixed.
-    mixup = 0.0
+    mixes = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutout_area", tuple(float(a) for a in self.cutout_area))

@@ -1,0 +1,82 @@
+"""Asks a teacher: its logits for every training image, in a few fixed views, for students to train with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from kspike._finite import check_weights
+from kspike.data import Dataset, Split
+from kspike.data.events.augmentation import EventAugmentation
+from kspike.data.named_augmentations import as_augmentation
+from kspike.data.teacher import TeacherLogits
+
+
+def teacher_logits(
+    model: keras.Model,
+    data: Dataset | Split,
+    *,
+    views: int = 8,
+    seed: int = 0,
+    batch_size: int = 256,
+    teacher: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TeacherLogits:
+    """Asks a trained classifier for its logits of every training image, in views that its students see again.
+
+    A view mirrors and moves each image as the data's augmentation does (flip, shift and fill; nothing else of it). A
+    student trains with them by a recipe of `teacher_share` and `train(..., teacher=)`: a teacher costs `views` passes
+    over the images once, in place of one in each epoch of each student (a fixed number of views in place of fresh ones;
+    Beyer et al., 2022, find that teacher and student must see the same view).
+
+    Args:
+        model: built; gives logits, one a class of the data. Any keras.Model, an ANN as a rule.
+        data: a data set of `kspike.data.load`, `from_directory` and the like, or its training split.
+        views: how many.
+        seed: of the views.
+        batch_size: images a call.
+        teacher: what is said of the teacher in runs and cards, as JSON: {"name": ..., "accuracy": ...}.
+        progress: called with images done and images in all.
+
+    Raises:
+        ValueError: a model of other classes or another input, or that is not built or holds NaN; recordings of events.
+    """
+    split = data.train if isinstance(data, Dataset) else data
+    if not isinstance(split, Split):
+        raise ValueError(
+            "A teacher is asked for the images of a data set of kspike.data.load, from_directory and the like, or of "
+            f"its training split; received {type(split).__name__}."
+        )
+    if isinstance(split.augmentation, EventAugmentation):
+        raise ValueError("A teacher's views are of images; these are recordings of an event camera.")
+    for name, value in (("views", views), ("batch_size", batch_size)):
+        if not hasattr(value, "__index__") or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} expected a whole number of at least 1, received {value!r}.")
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError("Expected a teacher that is a built keras.Model.")
+    if tuple(model.input_shape[1:]) != split.input_shape or model.output_shape[-1] != split.num_classes:
+        raise ValueError(
+            f"The teacher takes {tuple(model.input_shape[1:])} and gives {model.output_shape[-1]} classes; the images "
+            f"are {split.input_shape}, of {split.num_classes} classes."
+        )
+    check_weights(model, "the teacher", "Training diverged: take an earlier checkpoint.")
+    augmentation, names = as_augmentation(split.augmentation), split.class_names
+    shape = (int(views), split.num_examples, split.num_classes)
+    said: dict[str, Any] = {
+        "images": split.hash, "class_names": names, "flip": augmentation.flip, "shift": augmentation.shift,
+        "fill": augmentation.fill, "seed": seed, "teacher": dict(teacher or {}),
+    }  # fmt: skip
+    asked = TeacherLogits(np.zeros(shape, np.float32), **said)
+    logits, done = np.empty(shape, np.float32), 0
+    for view in range(int(views)):
+        for first in range(0, split.num_examples, batch_size):
+            images = split.view(asked, view, first, first + batch_size)
+            logits[view, first : first + len(images)] = model.predict_on_batch(images)
+            done += len(images)
+            if progress is not None:
+                progress(done, shape[0] * shape[1])
+    # as a file keeps them, so that a run with the file is one with these
+    return TeacherLogits(logits.astype(np.float16), **said)
