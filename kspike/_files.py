@@ -8,10 +8,12 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from kspike import _process
 from kspike._messages import shown
@@ -39,6 +41,21 @@ def expanded(path: str | os.PathLike[str]) -> Path:
             f"Expected a path; received {shown(os.fspath(path))}, the home folder of a user whom this machine does not "
             f"know. A file or folder of that name is written './{os.fspath(path)[:40]}'."
         ) from None
+
+
+def opened_plain(path: str | os.PathLike[str]) -> BinaryIO:
+    """A path -> the file there, opened for reading; links are followed.
+
+    Raises:
+        ValueError: a folder, or a pipe or device, which would be waited for, or would never end.
+        OSError: no such file, or no permission.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    what = "a folder" if os.path.isdir(path) else "a pipe or a device"
+    raise ValueError(f"{os.fspath(path)} is {what}; expected a file.")
 
 
 @contextlib.contextmanager

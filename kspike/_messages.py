@@ -31,6 +31,11 @@ def shown(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def counted(n: int, what: str) -> str:
+    """A number and what is counted, as it is said: "1 epoch", "2,000 epochs"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def warn(text: str, kind: type[Warning] = UserWarning) -> None:
     """Warns at the first line outside kspike that led here, however deep inside it is: that of the user's call."""
     frame, level = sys._getframe(1), 2

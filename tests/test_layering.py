@@ -35,6 +35,7 @@ RANKS = {
     "_start": 0,
     "_tables": 0,
     "_types": 0,
+    "_npz": 0,
     "_zip": 0,
     "pages": 0,
     "surrogate": 0,
@@ -99,7 +100,7 @@ ONLY_IN = {
 #: Not even inside a function: these parts are plain Python.
 WITHOUT_KERAS = (
     "config", "pages", "space", "_csv", "_files", "_json", "_lazy", "_lock", "_messages", "_named", "_names",
-    "_process", "_registry", "_resources", "_stages", "_start", "_tables", "_types", "_zip",
+    "_process", "_registry", "_resources", "_stages", "_start", "_tables", "_types", "_npz", "_zip",
 )  # fmt: skip
 #: Public classes at the top of the package, and the part each comes from.
 CLASSES = {"Spikformer": "models", "SpikformerConfig": "config", "Supernet": "supernet"}

@@ -18,6 +18,7 @@ from kspike.cli.options import (
     Download,
     Frames,
     ImageSize,
+    SkipUnreadable,
     Timesteps,
     WindowUs,
     check_match,
@@ -40,6 +41,7 @@ def evaluate(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = False,
     timesteps: Timesteps = None,
     frames: Frames = None,
     window_us: WindowUs = None,
@@ -76,7 +78,7 @@ def evaluate(
 
     network, card = open_model(model, directory)
     images = open_data(
-        data, card, data_dir, download, network.config, image_size, batch_size=batch_size,
+        data, card, data_dir, download, network.config, image_size, skip_unreadable, batch_size=batch_size,
         timesteps=timesteps, frames=frames, window_us=window_us,
     )  # fmt: skip
     check_match(network, images, data, card)

@@ -11,7 +11,7 @@ import typer
 
 from kspike.cli.evaluate import SplitName
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, Data, DataDir, Download, check_match, open_data, open_model
+from kspike.cli.options import AsJson, Data, DataDir, Download, SkipUnreadable, check_match, open_data, open_model
 
 
 class Time(StrEnum):
@@ -30,6 +30,7 @@ def export(
     data: Data = "digits",
     data_dir: DataDir = None,
     download: Download = False,
+    skip_unreadable: SkipUnreadable = False,
     split: Annotated[SplitName, typer.Option(help="Images that are compared.")] = SplitName.validation,
     compare: Annotated[bool, typer.Option(help="Run the file, and compare every spike.")] = True,
     raw: Annotated[
@@ -67,7 +68,7 @@ def export(
         )
     images = None
     if compare:
-        opened = open_data(data, card, data_dir, download, batch_size=32)
+        opened = open_data(data, card, data_dir, download, network.config, None, skip_unreadable, batch_size=32)
         check_match(network, opened, data)
         chosen = getattr(opened, split)
         chosen = chosen.without_augmentation() if split is SplitName.train else chosen

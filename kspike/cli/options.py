@@ -32,6 +32,12 @@ ImageSize = Annotated[
         show_default=False,
     ),
 ]
+SkipUnreadable = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unreadable", help="Of a folder of pictures: leave out files that cannot be read, and say which."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -173,6 +179,7 @@ def open_data(
     download: bool = False,
     network: SpikformerConfig | None = None,
     image_size: str | None = None,
+    skip_unreadable: bool = False,
     **options: Any,
 ) -> Dataset:
     """Opens a data set; for an entry of the zoo, sized and normalised as its card says, and its classes in its order.
@@ -190,6 +197,10 @@ def open_data(
     options = _framed(name, card, network, options)
     options |= {"data_dir": existing(data_dir), "download": download, "image_size": size_of(image_size)}
     own = kspike.data.is_own(name)
+    if skip_unreadable:
+        if not own or not expanded(name).is_dir():
+            raise ValueError(f"--skip-unreadable is for folders of pictures; {name!r} is none.")
+        options["unreadable"] = "skip"
     if own and network is not None:
         options["image_size"] = options["image_size"] or network.image_shape[:2]
     if own and card is not None and card["input"]["shape"][-1] in (1, 3):

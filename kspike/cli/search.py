@@ -18,6 +18,7 @@ from kspike.cli.options import (
     Frames,
     ImageSize,
     Seed,
+    SkipUnreadable,
     Timesteps,
     WindowUs,
     given,
@@ -45,6 +46,7 @@ def search(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = False,
     timesteps: Timesteps = None,
     frames: Frames = None,
     window_us: WindowUs = None,
@@ -143,7 +145,7 @@ def search(
         if recordings and timesteps is None:
             options["timesteps"] = _timesteps(genes)
         size = image_size or ("x".join(map(str, genes.base.image_shape[:2])) if own and not recordings else None)
-        return open_data(data, None, data_dir, download, image_size=size, **options)
+        return open_data(data, None, data_dir, download, None, size, skip_unreadable, **options)
 
     if own:  # the space is searched for the classes and the channels of these images, or the frames of recordings
         images = load()

@@ -37,6 +37,16 @@ class Start:
     extended: str | None = None
     about: dict[str, Any] | None = None
 
+    def with_timesteps(self, timesteps: int) -> Start:
+        """The same with another T.
+
+        Raises:
+            ValueError: the architecture takes recordings, whose frames its data says.
+        """
+        if self.config.has_time:
+            raise ValueError("--timesteps: the architecture takes recordings; give recordings as --data.")
+        return dataclasses.replace(self, config=self.config.replace(timesteps=timesteps))
+
     def model(self, images: Dataset) -> Spikformer:
         """The model, made for the data; says what became of the weights."""
         import kspike
@@ -52,7 +62,11 @@ class Start:
         )
         report = transfer(given, model, self.source, fresh=("head",) if other else ())
         if not report.taken:
-            raise ValueError(f"No weight of {self.source} fits the architecture: expected one of the same widths.")
+            raise ValueError(
+                f"No weight of {self.source} fits the architecture: expected one of the same widths, embed_dim="
+                f"{given.config.embed_dim}; received {model.config.embed_dim}. To train the architecture that "
+                f"{self.source} has, give it in place of CONFIG, with --weights if it is an entry."
+            )
         remember(model, self._origin(given, report), report)
         print(report)
         return model

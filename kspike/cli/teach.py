@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import BatchSize, Data, DataDir, Download, ImageSize, open_data, open_model
+from kspike.cli.options import BatchSize, Data, DataDir, Download, ImageSize, SkipUnreadable, open_data, open_model
 
 
 def teach(
@@ -19,6 +19,7 @@ def teach(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = False,
     views: Annotated[int, typer.Option(help="How often each image is seen, mirrored and moved otherwise.")] = 8,
     augment: Annotated[str | None, typer.Option(help="That of the student's recipe: its mirror and shift.")] = None,
     seed: Annotated[int, typer.Option(help="Of the views.")] = 0,
@@ -42,7 +43,8 @@ def teach(
         raise ValueError(f"{str(file)!r} exists already: choose another name, or --overwrite it.")
     network, card = open_model(model, any_classifier=True)
     shape = network.input_shape[1:]
-    images = open_data(data, card, data_dir, download, None, image_size or f"{shape[0]}x{shape[1]}", augment=augment)
+    size = image_size or f"{shape[0]}x{shape[1]}"
+    images = open_data(data, card, data_dir, download, None, size, skip_unreadable, augment=augment)
     said = {"name": Path(model).name, "parameters": network.count_params()}
     show = _bar if sys.stderr.isatty() else None
     logits = kspike.training.teacher_logits(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kspike import _names
+from kspike._messages import counted
 from kspike._stages import in_words
 from kspike.cli import starting
 from kspike.cli.importing import Modules
-from kspike.cli.options import Data, DataDir, Download, Frames, ImageSize, Timesteps, WindowUs, given, open_data
+from kspike.cli.options import Data, DataDir, Download, Frames, ImageSize, SkipUnreadable, WindowUs, given, open_data
 
 if TYPE_CHECKING:
     from kspike.training import Recipe
@@ -26,7 +28,11 @@ def train(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
-    timesteps: Timesteps = None,
+    skip_unreadable: SkipUnreadable = False,
+    timesteps: Annotated[
+        int | None,
+        typer.Option(help="T, if not the file's; recordings are cut into as many frames.", show_default=False),
+    ] = None,
     frames: Frames = None,
     window_us: WindowUs = None,
     directory: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/NAME by default.")] = None,
@@ -83,7 +89,7 @@ def train(
 
     The number of classes and the size of the images are the data set's, whatever the file says. Pictures of your own,
     a folder, are made to fit the size that the file says, unless --image-size is given. Recordings of event cameras are
-    cut into as many frames as the file has time steps, unless --timesteps is given.
+    cut into as many frames as the file has time steps. --timesteps gives the network another T, for images too.
 
     --from takes the weights that fit from another run or entry, and says what was interpolated or made fresh. --extend
     goes on from a finished run by its recipe, which the options change, in a folder of its own.
@@ -109,6 +115,7 @@ def train(
     import keras
 
     import kspike
+    from kspike.data import event_loading
 
     start = starting.read(config, from_, weights, extend)
     changes = {
@@ -121,9 +128,13 @@ def train(
     if extend is not None and not given(context, "data"):
         data = start.data_name()
     options: dict[str, Any] = {"batch_size": plan.batch_size, "seed": plan.seed, "augment": plan.augment}
-    options |= {"timesteps": timesteps, "frames": frames, "window_us": window_us}
+    if timesteps is not None and data not in event_loading.names():
+        start = start.with_timesteps(timesteps)
+    else:
+        options["timesteps"] = timesteps
+    options |= {"frames": frames, "window_us": window_us}
     about = start.about if extend is not None else None
-    images = open_data(data, about, data_dir, download, start.config, image_size, **options)
+    images = open_data(data, about, data_dir, download, start.config, image_size, skip_unreadable, **options)
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -134,12 +145,13 @@ def train(
     starting.freeze(model, freeze or ())
     named = f"{Path(config).name}_extended" if extend is not None else f"{Path(config).stem}_{images.name}"
     folder = directory or Path("runs") / _names.made_from(named)
-    print(f"{in_words(model.config.depth, model.config.embed_dim)}, {model.config.timesteps} time steps, "
-          f"{kspike.cost.parameters(model.config):,} parameters; {plan.epochs} epochs into {folder}")  # fmt: skip
+    made = f"{in_words(model.config.depth, model.config.embed_dim)}, {counted(model.config.timesteps, 'time step')}"
+    size = f"{kspike.cost.parameters(model.config):,} parameters"
+    print(f"{made}, {size}; {counted(plan.epochs, 'epoch')} into {folder}")
     kspike.training.train(
         model, images, plan, directory=folder, resume=not restart, teacher=teacher, verbose=2 if bar else 1
     )
-    print(f"done: {folder}; measure it by: kspike evaluate {folder} --data {data}")
+    print(f"done: {folder}; measure it by: {shlex.join(['kspike', 'evaluate', str(folder), '--data', data])}")
 
 
 def _plan(start: starting.Start, recipe: Path | None, extend: int | None, changes: dict[str, Any]) -> Recipe:

@@ -19,6 +19,7 @@ OPTIONS = {
     "resume=False": "--restart",
     "overwrite=True": "an empty folder",
     "download=True": "--download",
+    "unreadable='skip'": "--skip-unreadable",
     "project_name": "--project",
     "population_size": "--population",
     "max_trials": "--trials",

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, Data, DataDir, Download, ImageSize, check_match, is_run, open_data, read_json
+from kspike.cli.options import (
+    AsJson,
+    Data,
+    DataDir,
+    Download,
+    ImageSize,
+    SkipUnreadable,
+    check_match,
+    is_run,
+    open_data,
+    read_json,
+)
 from kspike.cli.wording import Command
 
 zoo = typer.Typer(
@@ -106,6 +117,7 @@ def verify(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = False,
     directory: Directory = None,
     modules: Modules = None,
 ) -> None:
@@ -118,10 +130,10 @@ def verify(
     import kspike
 
     images = None
-    if data is not None or data_dir is not None or download:
+    if data is not None or data_dir is not None or download or image_size is not None or skip_unreadable:
         card = kspike.zoo.card(name, directory=directory)
         named = data or (card["data"] or {}).get("name") or "digits"
-        images = open_data(named, card, data_dir, download, image_size=image_size)
+        images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable)
     report = kspike.zoo.verify(name, images, directory=directory)
     _print(report)
     if not report.ok:
@@ -137,6 +149,7 @@ def publish(
     data_dir: DataDir = None,
     download: Download = False,
     image_size: ImageSize = None,
+    skip_unreadable: SkipUnreadable = False,
     directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
     search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default=False)] = None,
     notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default=False)] = None,
@@ -173,7 +186,9 @@ def publish(
     training = {name: value for name, value in settings.items() if name in SAID}
     training |= {"seconds": round(sum(row["seconds"] for row in epochs)), cards.CURVES: _curves(epochs)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
-    images = open_data(data, about, data_dir, download, model.config, image_size, batch_size=recipe["batch_size"])
+    images = open_data(
+        data, about, data_dir, download, model.config, image_size, skip_unreadable, batch_size=recipe["batch_size"]
+    )
     check_match(model, images, data, about)
     if about is not None and images.is_own and images.train.hash != settings["images"]:
         raise ValueError(

@@ -14,6 +14,7 @@ import struct
 import zipfile
 from typing import Any, Literal
 
+from kspike._files import opened_plain
 from kspike.convert import pickles
 from kspike.convert.pth_tensors import Storage, TorchResolver, itemsize
 from kspike.convert.stored import cut, first_line
@@ -28,7 +29,7 @@ def read_pth(path: str | os.PathLike) -> Any:
         ValueError: the file is cut short, or would need other classes.
     """
     name = os.fspath(path)
-    with open(path, "rb") as file:
+    with opened_plain(path) as file:
         empty = os.fstat(file.fileno()).st_size == 0
         content = None if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:

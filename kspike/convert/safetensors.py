@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._files import opened_plain
 from kspike.convert.stored import widened
 
 _DTYPES = {
@@ -25,7 +26,7 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, deserialize
 
     name = os.fspath(path)
-    with open(path, "rb") as file:
+    with opened_plain(path) as file:
         content = file.read()
     try:
         # not safetensors.numpy: whether it reads bfloat16 depends on its release and on another package

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from kspike.data.named_augmentations import as_augmentation, augmentations
 from kspike.data.split import ORDER, UNCHANGED
 from kspike.data.teacher import TeacherLogits
 from kspike.training.recipe import Recipe
-from kspike.training.streams import Stream, changed
+from kspike.training.streams import Stream, changed, check_numbers
 
 
 class Arrays(keras.utils.PyDataset):
@@ -190,28 +191,34 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
         if len(data) != 2 or len(data[0]) != len(data[1]) or not len(data[0]):
             raise ValueError(f"{name} data as arrays must be (images, labels), as many of each, at least one.")
         scaled(name, np.asarray(data[0]))
+        check_numbers(name, data[1])
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        if (
-            hasattr(data, "__iter__")
-            and not hasattr(data, "__next__")
-            and not isinstance(data, (str, bytes, dict, set))
-        ):
+    none = isinstance(data, (str, bytes, os.PathLike, Mapping, set))  # can be read by number or name, but no batches
+    if none or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        if not none and hasattr(data, "__iter__") and not hasattr(data, "__next__"):
             return Stream(data, name, seed, changes)
+        path = ": open a folder or a file by kspike.data.open_data" if isinstance(data, (str, os.PathLike)) else ""
         raise ValueError(
             f"{name} data must be a data set of kspike.data.load(...), a split of it, a keras.utils.PyDataset, a "
             "tf.data.Dataset or DataLoader of batches, or (images, labels), received "
-            f"{type(data).__name__}{once(data)}."
+            f"{type(data).__name__}{once(data)}{path}."
+        )
+    if isinstance(data, (Split, Arrays)) or not len(data):
+        return data
+    first = data[0]
+    if isinstance(first, Mapping):
+        raise ValueError(
+            f"{name} data gives dictionaries, a {type(data).__name__}; expected batches (images, labels). "
+            "kspike.data.from_dataset reads dictionaries."
         )
     if not isinstance(data, keras.utils.PyDataset):
-        first = data[0] if len(data) else None
         if isinstance(first, (tuple, list)) and len(first) == 2 and np.ndim(first[1]) == 0:
             raise ValueError(
                 f"{name} data gives single images, a {type(data).__name__}: make batches of it, by "
                 "torch.utils.data.DataLoader(..., batch_size=recipe.batch_size), or kspike.data.from_dataset."
             )
-    if not isinstance(data, (Split, Arrays)) and len(data):
-        scaled(name, np.asarray(data[0][0]))
+    scaled(name, np.asarray(first[0]))
+    check_numbers(name, first[1])
     return data
 
 

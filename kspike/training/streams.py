@@ -89,6 +89,7 @@ class Stream(keras.utils.PyDataset):
                     ".batch(recipe.batch_size), or batch_size= of a DataLoader."
                 )
             scaled(self.name, images)
+            check_numbers(self.name, labels)
             if labels.ndim == 2 and labels.shape[1] == 1:
                 labels = labels[:, 0]
             yield images, labels.astype("int64") if labels.ndim == 1 else labels
@@ -121,6 +122,20 @@ class Stream(keras.utils.PyDataset):
             self._black, self._white = np.min(least, 0), np.max(most, 0)
             self._mean = (total / pixels).astype("float32")
         return batches
+
+
+def check_numbers(name: str, labels: Any) -> None:
+    """Checks that labels are numbers.
+
+    Raises:
+        ValueError: words, or objects.
+    """
+    kind = np.asarray(labels).dtype
+    if kind.kind not in "iufb":
+        raise ValueError(
+            f"The {name} labels are {kind}; expected whole numbers from 0, or one-hot rows. kspike.data.from_arrays "
+            "and from_dataset read words."
+        )
 
 
 def changed(

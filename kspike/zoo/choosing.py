@@ -28,6 +28,9 @@ def filter_of(
     """
     if data is not None and data_set not in (None, data):
         raise ValueError(f"Expected data= or data_set=, which mean the same; received {data!r} and {data_set!r}.")
+    for name, value in (("data", data), ("data_set", data_set)):
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"Expected {name} to be the name of a data set, or None; received {shown(value)}.")
     limits = {"max_parameters": max_parameters, "timesteps": timesteps}
     for name, value in {**limits, "min_accuracy": min_accuracy, "max_energy_mj": max_energy_mj}.items():
         kinds = int if name in limits else (int, float)

@@ -101,9 +101,9 @@ class Predictor:
             return frames_of(images, self._stated, self.name)
         if isinstance(images, (str, os.PathLike)):
             images = [images]
+        if not (len(images) if hasattr(images, "__len__") else np.size(images)):
+            raise ValueError("Expected at least one image, received none.")
         if isinstance(images, (list, tuple)):
-            if not images:
-                raise ValueError("Expected at least one image, received none.")
             raw = np.stack([self._one(image, i) for i, image in enumerate(images)])
         else:
             raw = self._batch(images)

@@ -36,7 +36,8 @@ def place(tmp_path_factory):
     for i in range(60):
         path = place / "photos" / CLASSES[i % 3] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(i)).save(path)
+        image = Image.fromarray(picture(i))
+        (image.convert("L") if i % 10 == 4 else image).save(path)  # some are grey
     (place / "net.json").write_text(json.dumps(CONFIG.to_dict()))
     shown = done(
         "train", place / "net.json", "--data", place / "photos", "--epochs", 2, "--batch-size", 14,
@@ -118,12 +119,18 @@ def test_extended_and_fine_tuned_runs_say_where_they_come_from(place, tmp_path):
     training = kspike.zoo.card(tmp_path / "zoo" / "mine")["training"]
     assert training["recipe"]["learning_rate"] == 1e-4  # both recipes are on the card
     assert training["from"]["training"]["recipe"]["learning_rate"] == 1e-3
-    (tmp_path / "wide.json").write_text(json.dumps(CONFIG.replace(timesteps=2, input_shape=(16, 16, 3)).to_dict()))
+    (tmp_path / "wide.json").write_text(json.dumps(CONFIG.replace(input_shape=(16, 16, 3)).to_dict()))
     shown = done(
         "train", tmp_path / "wide.json", "--from", place / "run", *photos, "--freeze", "stem", "--layer-decay", 0.8,
-        "--ema", 0.9, "--epochs", 1, "--batch-size", 14, "--directory", tmp_path / "wide",
+        "--ema", 0.9, "--timesteps", 2, "--epochs", 1, "--batch-size", 14, "--directory", tmp_path / "wide",
     )  # fmt: skip
-    assert "taken over" in shown and "T 1 -> 2" in shown and "(8, 8, 3) -> (16, 16, 3)" in shown
+    assert (
+        "taken over" in shown
+        and "T 1 -> 2" in shown
+        and "2 time steps" in shown
+        and "1 epoch into" in shown
+        and "(8, 8, 3) -> (16, 16, 3)" in shown
+    )
     assert not kspike.training.load(tmp_path / "wide").get_layer("stem").trainable
     settings = json.loads((tmp_path / "wide" / "settings.json").read_text())
     assert settings["recipe"]["ema"] == 0.9 and settings["from"]["name"] == str(place / "run")
@@ -145,6 +152,20 @@ def test_starts_that_make_no_sense_are_refused(place, tmp_path):
     (unfinished / "settings.json").write_text(json.dumps(settings | {"recipe": settings["recipe"] | {"epochs": 9}}))
     (unfinished / "history.csv").write_text("epoch\n1\n")
     assert "is at epoch 1 of 9" in fails("train", unfinished, "--extend", 2, *photos)
+
+
+@pytest.mark.shared
+def test_files_that_cannot_be_read_are_left_out_on_request(place, tmp_path):
+    import shutil
+
+    shutil.copytree(place / "photos", tmp_path / "photos")
+    (tmp_path / "photos" / "ant" / "notes.txt").write_text("no picture")
+    arguments = ("evaluate", place / "run", "--data", tmp_path / "photos", "--json")
+    assert "or pass --skip-unreadable" in fails(*arguments)
+    with pytest.warns(UserWarning, match="notes.txt is no PNG.* left out"):
+        shown = done(*arguments, "--skip-unreadable")
+    assert json.loads(shown)["images"] == 12
+    assert "is for folders of pictures" in fails("evaluate", "auto_spikformer_digits", "--skip-unreadable")
 
 
 @pytest.mark.shared

@@ -95,6 +95,11 @@ class Own(keras.utils.PyDataset):
         return self.x[i * self.size : (i + 1) * self.size], self.y[i * self.size : (i + 1) * self.size]
 
 
+class Named(Own):
+    def __getitem__(self, i):
+        return dict(zip("xy", super().__getitem__(i), strict=True))
+
+
 X, Y = np.random.default_rng(0).random((24, 8, 8, 1), "float32"), np.arange(24) % 10
 HOT = np.eye(10, dtype="float32")[Y]
 RECIPE = Recipe(epochs=1, batch_size=8)
@@ -122,6 +127,13 @@ def small():
         (Own(X, Y, 8, seed=3), None, RECIPE, "seed=0, the data was loaded with 3"),
         (Own(X, Y, 8), None, RECIPE.replace(label_smoothing=0.1), "give the data one-hot labels"),
         (Own(X, Y, 8), (X, HOT), RECIPE, "give the data one-hot labels"),
+        ((X, Y.astype(str)), None, RECIPE, "training labels are <U.*from_arrays"),
+        (Own(X, Y.astype(str), 8), None, RECIPE, "training labels are <U"),
+        ((X, Y), (X, Y.astype(object)), RECIPE, "validation labels are object"),
+        ("photos", None, RECIPE, "received str: open a folder or a file by kspike.data.open_data"),
+        ({"x": X, "y": Y}, None, RECIPE, "received dict"),
+        ([{"x": X, "y": Y}] * 3, None, RECIPE, "as arrays must be"),
+        (Named(X, Y, 8), None, RECIPE, "gives dictionaries, a Named; .*from_dataset"),
     ],
 )
 def test_what_would_do_nothing_is_refused_before_work_starts(data, validation, recipe, message):

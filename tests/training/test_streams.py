@@ -104,6 +104,7 @@ BAD = {
     "NaN": (lambda: Batches(np.where(IMAGES > 3, np.nan, IMAGES)), r"finite training images; in batch \d"),
     "another size": (lambda: Batches(size=5), "batch_size=8, the data was loaded with 5"),
     "no labels": (lambda: iter_again([IMAGES[:8]]), r"batches \(images, labels\)"),
+    "words": (lambda: iter_again([(IMAGES[:8], np.array(["ant"] * 8))]), "labels are <U3; expected whole numbers"),
     "nothing": (lambda: iter_again([]), "gives no batch"),
     "classes": (lambda: Batches(labels=LABELS + 5), "has 3 classes, the training labels reach"),
     "a shape": (lambda: Batches(IMAGES[:, :4]), "takes images of shape"),

@@ -73,6 +73,7 @@ def test_it_filters_and_sorts_by_what_the_cards_say(zoo, model):
         ({"max_parameters": True}, "max_parameters to be a whole number"),
         ({"sort": "acuracy"}, "did you mean 'accuracy'"),
         ({"sort": None}, "Unknown key to sort by"),
+        ({"data": 3}, "data to be the name of a data set"),
         ({"data": "digits", "data_set": "cifar10"}, "which mean the same"),
     ],
 )

@@ -106,6 +106,8 @@ def test_what_is_no_image_of_the_model_is_refused(predictor, own, tmp_path):
 
     refused("top", np.zeros((1, 8, 8, 1), "uint8"), top=0)
     refused("at least one image", [])
+    refused("at least one image", np.zeros((0, 8, 8, 1), "uint8"))
+    refused("is a folder; expected a file", tmp_path)
     refused(r"Expected images of shape \(n, 8, 8, 1\)", np.zeros((1, 8, 8, 3), "uint8"))
     refused("Expected raw pixel values from 0 to 16", np.full((1, 8, 8, 1), 200, "uint8"))
     refused("look scaled already", np.full((1, 8, 8, 3), 0.5), of=Predictor(own[0]))

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kspike._files import expanded
+from kspike._files import expanded, opened_plain
 from kspike._messages import warn
 from kspike.data.events import mending
 from kspike.data.events.formats import FORMATS, Format
@@ -99,7 +99,7 @@ def read_quietly(
 def _start(path: Path) -> bytes:
     """The first bytes of a file: all of a small one, so that it is opened once."""
     try:
-        with open(path, "rb") as file:
+        with opened_plain(path) as file:
             start = file.read(START)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}.") from None

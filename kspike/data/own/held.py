@@ -21,7 +21,13 @@ THREADS = min(8, os.cpu_count() or 1)
 
 
 def digest(image: Array) -> bytes:
-    """32 letters that tell one image from another, by its pixels: the same in every format that loses nothing."""
+    """32 letters that tell one image from another, by its pixels: the same in every format that loses nothing.
+
+    An image of three equal channels is the grey one that they repeat: whether a folder's grey pictures were made
+    colour or not, and how a copy is stored, is nothing of the image.
+    """
+    if image.shape[2:] == (3,) and (image[..., 1:] == image[..., :1]).all():
+        image = image[..., :1]
     head = f"{image.shape}{image.dtype.str}".encode()
     return hashlib.sha256(head + np.ascontiguousarray(image).tobytes()).hexdigest()[:32].encode()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,7 +154,7 @@ class _Reader:
         images: list[Array] = []
         classes: list[Any] = []
         held_bytes = 0
-        for item in _items(name, data):
+        for item in _items(name, data, self._pair):
             image, label = self._pair(item)
             image = pixels.to_numpy(image)
             single = np.ndim(image) - (self.channels_first or np.ndim(image) == 3) < 3 and np.ndim(label) == 0
@@ -181,8 +181,13 @@ class _Reader:
     def _pair(self, item: Any) -> tuple[Any, Any]:
         if isinstance(item, Mapping):
             return _field(item, self.image_key, IMAGES, "image_key"), _field(item, self.label_key, LABELS, "label_key")
-        if isinstance(item, (tuple, list)) and len(item) >= 2:
+        if isinstance(item, (tuple, list)) and len(item) == 2:
             return item[0], item[1]
+        if isinstance(item, (tuple, list)) and len(item) > 2:
+            raise ValueError(
+                f"Expected (image, label) pairs, received {len(item)} things: weights of images, and what else stands "
+                "behind the label, are not read; give dictionaries, or leave them out."
+            )
         raise ValueError(f"Expected (image, label) pairs or dictionaries of them, received {shown(item)}.")
 
     def _single(self, image: Any, what: str) -> Array:
@@ -216,11 +221,12 @@ def _by_number(data: Any) -> bool:
     return isinstance(label, (str, bytes)) or np.ndim(pixels.to_numpy(label)) == 0
 
 
-def _items(name: str, data: Any) -> Iterator[Any]:
+def _items(name: str, data: Any, pair: Callable[[Any], tuple[Any, Any]]) -> Iterator[Any]:
     import keras
 
     if isinstance(data, keras.utils.PyDataset):
-        if len(data) and not np.array_equal(np.asarray(data[0][0]), np.asarray(data[0][0])):
+        first, again = (np.asarray(pixels.to_numpy(pair(data[0])[0])) for _ in range(2)) if len(data) else (0, 0)
+        if not np.array_equal(first, again):
             raise ValueError(
                 f"{name}: its first batch is another one when it is read again: take shuffling and random changes out; "
                 "augment= makes them."

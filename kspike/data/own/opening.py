@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kspike._files import expanded
+from kspike import _npz
+from kspike._files import expanded, opened_plain
 from kspike.data import event_loading, loading, tfds_errors
 from kspike.data.dataset import Dataset
 from kspike.data.own import labels as naming
@@ -71,9 +71,9 @@ def is_own(text: str | os.PathLike[str]) -> bool:
 
 def _from_file(path: Path, options: dict[str, Any]) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        with opened_plain(path) as file:
+            arrays = _npz.read(file)
+    except Exception as error:  # damaged archives end in nearly every class of error there is
         raise ValueError(f"{path} cannot be read as NumPy arrays without objects: {error}.") from None
     parts = {part: _pair(arrays, part, path) for part in ("train", "validation", "test")}
     pairs = {part: pair for part, pair in parts.items() if pair is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._files import opened_plain
 from kspike.data.resizing import center_box
 from kspike.data.sources import Array
 
@@ -16,6 +17,8 @@ from kspike.data.sources import Array
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 NAMES = "PNG, JPEG, WebP or BMP"
 FITS = ("crop", "resize")
+#: Of a file: more than as many pixels as Pillow decodes have in any of the formats.
+MOST_BYTES = 2**29
 _GREY, _COLOUR = ("1", "L"), ("RGB", "P", "CMYK", "YCbCr", "LAB", "HSV", "RGBX")
 _ALPHA = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 
@@ -40,9 +43,14 @@ def decode(path: Path, size: tuple[int, int] | None, fit: str) -> Array:
         ValueError: no still picture of 8 bits a channel that can be read to its end; says why.
     """
     try:
-        content = path.read_bytes()
+        with opened_plain(path) as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path} ").rstrip(".")) from None
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"holds more than {MOST_BYTES:,} bytes: make it smaller first")
     if not content:
         raise ValueError("is empty")
     from PIL import Image, ImageOps

@@ -1,5 +1,6 @@
 """Every format: files of known events as others wrote them, cut files, damaged files, wrong names."""
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from kspike import _zip
 from kspike.data import events
 from kspike.data.events import reading
 
@@ -365,6 +367,21 @@ def test_hdf5_adds_the_offset_of_dsec_and_refuses_two_streams(tmp_path, truth):
             file[f"right/{name}"] = truth[name]
     with pytest.raises(ValueError, match="/events, /right"):
         read(tmp_path / "a.h5")
+
+
+def test_files_that_claim_more_than_they_hold_take_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(_zip, "FREE_BYTES", 1000)  # else it takes 64 MB of them
+    np.savez_compressed(tmp_path / "a.npz", **{name: np.zeros(10**5) for name in "txyp"})
+    with pytest.raises(ValueError, match="would unpack to"):
+        read(tmp_path / "a.npz")
+    np.save(tmp_path / "a.npy", np.array([[10, 9, 3, 1], [20, 5, 7, 0], [30, 8, 2, 1]]))
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(3, 4), }".ljust(24), b"(2000000000000000, 4), }"))
+    recording = read(tmp_path / "a.npy")
+    assert len(recording.t) == 3 and "3 of 2,000,000,000,000,000 events were read" in recording.notes[0]
+    os.mkfifo(tmp_path / "b.npy")
+    with pytest.raises(ValueError, match="is a pipe or a device"):
+        read(tmp_path / "b.npy")
 
 
 def test_objects_in_npy_files_are_never_loaded(tmp_path):

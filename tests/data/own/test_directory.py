@@ -123,6 +123,11 @@ def test_grey_and_colour(tmp_path):
             assert (image == image[..., :1]).all()
     grey = data.from_directory(tmp_path / "both", channels=1)
     assert grey.input_shape == (8, 8, 1)
+    # whoever opens the folder for a model of three channels has the same images
+    assert data.from_directory(tmp_path / "both", channels=3).train.hash == both.train.hash
+    save(tmp_path / "grey" / "ant" / "copy.png", np.repeat(picture(0, channels=1), 3, axis=2))
+    with pytest.warns(UserWarning, match="1 images are copies of others"):
+        data.from_directory(tmp_path / "grey")
 
 
 def decoded(image, size=None, fit="crop", **options):
@@ -211,6 +216,8 @@ DAMAGE = {
         "has pixels of mode .*not 8 bits a channel",
     ),
     "gone": (lambda path: (path.unlink(), path.symlink_to(path.parent / "nowhere")), "cannot be read"),
+    "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "is a pipe or a device"),  # would be waited for
+    "endless": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "is a pipe or a device"),
 }
 
 
@@ -230,6 +237,13 @@ def test_a_bomb_of_pixels_is_refused(photos, monkeypatch):
     save(photos / "ant" / "bomb.png", np.zeros((11, 11, 3), "uint8"))
     with pytest.raises(ValueError, match="bomb.png holds more than 100 pixels"):
         data.from_directory(photos, image_size=8)
+
+
+def test_a_file_larger_than_any_picture_is_not_read(photos, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_BYTES", 1000)
+    (photos / "ant" / "0.png").write_bytes(bytes(1001))
+    with pytest.raises(ValueError, match=r"ant/0.png holds more than 1,000 bytes"):
+        data.from_directory(photos)
 
 
 def test_what_systems_leave_beside_pictures_is_none(photos):

@@ -123,11 +123,21 @@ def broken(image):
     raise OSError("disk gone")
 
 
+class NamedBatches(Batches):
+    def __getitem__(self, i):
+        return dict(zip(("image", "label"), super().__getitem__(i), strict=True))
+
+
+def test_batches_by_name_are_those_by_place():
+    same(data.from_dataset(NamedBatches()), data.from_dataset(Batches()))
+
+
 BAD = {
     "a number": (3, "expected a tf.data.Dataset"),
     "nothing": (Pairs(pixels()[:0], LABELS[:0]), "of none"),
     "a path": ("photos", "from_directory"),
     "no labels": (iter([pixels()]), r"\(image, label\) pairs"),
+    "weights": (iter([(pixels(), LABELS, np.ones(30))]), "received 3 things: weights"),
     "an empty stream": (iter([]), "that gives none"),
     "another part": ({"train": Batches(), "extra": Batches()}, "Expected the parts train, validation, test"),
     "broken": (Pairs(pixels(), LABELS, broken), "30 of 30 cannot be read; train image 0: .*OSError: disk gone"),

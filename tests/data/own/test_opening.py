@@ -2,12 +2,13 @@
 
 import os
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kspike import data
+from kspike import _zip, data
 from kspike.training import Recipe
 
 pytestmark = pytest.mark.once
@@ -92,6 +93,18 @@ def test_bad_files_are_refused(tmp_path, arrays, said):
     np.savez(tmp_path / "mine.npz", **arrays)
     with pytest.raises(ValueError, match=said):
         data.open_data(tmp_path / "mine.npz")
+
+
+def test_a_file_that_claims_more_than_it_holds_is_refused_before_memory_is_spent(tmp_path, monkeypatch):
+    monkeypatch.setattr(_zip, "FREE_BYTES", 1000)  # else it takes 64 MB of them
+    np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((500, 8, 8, 3)), y=np.zeros(500))
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000, 8, 8, 3), }"
+    with zipfile.ZipFile(tmp_path / "claims.npz", "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(192))
+    os.mkfifo(tmp_path / "pipe.npz")
+    for name, said in (("bomb", "would unpack to"), ("claims", "claims shape"), ("pipe", "is a pipe or a device")):
+        with pytest.raises(ValueError, match=f"{name}.npz.*{said}"):
+            data.open_data(tmp_path / f"{name}.npz")
 
 
 def test_what_is_no_data_is_refused(tmp_path):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 
+from kspike import _npz
+from kspike._files import opened_plain
 from kspike.data.events.mending import Raw, fields
 from kspike.data.sources import Array
 
@@ -19,21 +21,25 @@ _SIZES = ("sensor_size", "resolution")
 def read_npy(path: Path, time_unit: str | None = None, order: str | None = None) -> Raw:
     """A .npy file -> its events: a structured array, (n, 4) or (4, n); a cut one is read to its last whole event."""
     notes: tuple[str, ...] = ()
-    try:
-        with open(path, "rb") as file:  # np.load leaves a damaged file of its own opening open
-            array = np.load(file, allow_pickle=False)
-    except ValueError:
-        array, notes = _cut(path)
+    with opened_plain(path) as file:
+        try:
+            array = _npz.read_npy(file, os.fstat(file.fileno()).st_size, exact=False)
+        except ValueError:
+            file.seek(0)
+            array, notes = _cut(file)
     return _events(array, time_unit, order)._replace(notes=notes)
 
 
 def read_npz(path: Path, time_unit: str | None = None, order: str | None = None) -> Raw:
     """A .npz file -> its events: arrays named t, x, y and p (or as is usual elsewhere), or one array of all."""
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return named({name: file[name] for name in file.files}, time_unit, order)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        with opened_plain(path) as file:
+            arrays = _npz.read(file)
+    except ValueError as error:
+        raise ValueError(f"the archive is damaged or holds what is not read ({error})") from None
+    except Exception as error:  # damaged archives end in nearly every class of error there is
         raise ValueError(f"the archive is damaged or cut ({error}); copy it again") from None
+    return named(arrays, time_unit, order)
 
 
 def named(arrays: dict[str, Array], time_unit: str | None, order: str | None) -> Raw:
@@ -86,20 +92,14 @@ def _order(columns: Array) -> tuple[int, int, int, int]:
     return rising[0], x, y, binary[0]
 
 
-def _cut(path: Path) -> tuple[Array, tuple[str, ...]]:
+def _cut(file: IO[bytes]) -> tuple[Array, tuple[str, ...]]:
     """A .npy file that ends early -> its whole events; ValueError where that is not what is wrong with it."""
-    with open(path, "rb") as file:
-        version = np.lib.format.read_magic(file)
-        header: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
-            version
-        )
-        if header is None:
-            raise ValueError(f"it is of version {version} of its format")
-        shape, fortran, dtype = header(file)
-        rest = file.read()
-    row = dtype.itemsize * int(np.prod(shape[1:]))
-    if dtype.hasobject or not shape or fortran or row == 0 or len(rest) >= row * shape[0] or shape[0] == 4:
+    shape, fortran, dtype = _npz.read_header(file)
+    rest = file.read()
+    side = math.prod(shape[1:])
+    row = dtype.itemsize * side
+    if dtype.hasobject or not shape or fortran or row <= 0 or len(rest) >= row * shape[0] or shape[0] == 4:
         raise ValueError("it is damaged, or holds Python objects, which are never loaded")
     whole = len(rest) // row
-    array = np.frombuffer(rest, dtype, whole * int(np.prod(shape[1:]))).reshape(whole, *shape[1:])
+    array = np.frombuffer(rest, dtype, whole * side).reshape(whole, *shape[1:])
     return array, (f"the file is cut: {whole:,} of {shape[0]:,} events were read",)
