@@ -16,7 +16,7 @@ PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS)
 # What is tested: all, or what PART names, as in `make test PART=tests/layers`.
 PART ?=
 
-.PHONY: help demo test fast lint types both unit slow proof outside docs bench wheel clean
+.PHONY: help demo test fast lint types all unit slow proof outside docs bench wheel clean
 .NOTPARALLEL:
 
 help:
@@ -34,7 +34,7 @@ demo:
 # Every part runs to its end, so that one failure does not hide another; any failure fails the whole.
 test:
 	@.ci/environment test
-	@failed=; for part in lint types both; do \
+	@failed=; for part in lint types all; do \
 		$(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; fi; echo "make test: all passed"
@@ -50,15 +50,15 @@ types:
 
 # WHICH on the first backend, OTHERS on the rest. `shared` is of one code path on all backends: `make test` runs it on
 # the first alone, `make proof` on the others too. `once` shows nothing of the backend, and runs on the first alone.
-# `both` in one run, for a start of pytest takes as long as many a part.
-both: WHICH := not proof
+# `all` in one run, for a start of pytest takes as long as many a part.
+all: WHICH := not proof
 unit: WHICH := not slow and not proof
 slow: WHICH := slow and not proof
-both unit slow: OTHERS = $(WHICH) and not shared and not once
+all unit slow: OTHERS = $(WHICH) and not shared and not once
 proof: WHICH := proof
 proof: OTHERS := (proof or shared) and not once
 # A file's small tests share what its first has made; large ones go wherever a process is free.
-both unit: DIST := loadfile
+all unit: DIST := loadfile
 slow proof: DIST := worksteal
 
 # Where numbers are compared, XLA compiles as it does for users; elsewhere in half the time, which is most of a test's.
@@ -66,10 +66,10 @@ slow proof: DIST := worksteal
 NUMBERS := tests/ops tests/layers tests/models/test_golden.py tests/convert
 # None of what is slow compares numbers: one run less, which takes as long to start as some parts to run.
 slow: APART :=
-both unit proof: APART := $(NUMBERS)
+all unit proof: APART := $(NUMBERS)
 QUICKLY := XLA_FLAGS=--xla_backend_optimization_level=1
 
-both unit slow proof:
+all unit slow proof:
 	@.ci/environment test
 	@failed=; for backend in $(BACKENDS); do \
 		echo "== $@ tests on $$backend"; \
