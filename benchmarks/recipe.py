@@ -17,13 +17,13 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import keras
+import table
 from rows import append, read
 
 import kspike
+from kspike._messages import counted
 from kspike.data import Augmentation
-from kspike.training import Recipe, read_history, train
-from kspike.zoo.machine import versions
+from kspike.training import Recipe
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "results" / "recipe.csv"
 ENTRY = "auto_spikformer_c10"
@@ -66,38 +66,24 @@ def main() -> None:
         return
     for seed in options.seeds:
         for part in options.parts:
-            row = {"part": part, "seed": str(seed), "epochs": str(options.epochs)}
-            if any(row.items() <= old.items() for old in read(options.out)):
+            key = {"part": part, "seed": str(seed), "epochs": str(options.epochs)}
+            if any(key.items() <= old.items() for old in read(options.out)):
                 continue
-            append(options.out, {**row, **one(part, PLAIN.replace(seed=seed, epochs=options.epochs), options)})
-            print({**row, **read(options.out)[-1]}, flush=True)
+            row = {"part": part, **one(part, PLAIN.replace(seed=seed, epochs=options.epochs), options)}
+            append(options.out, row)
+            print(row, flush=True)
 
 
 def one(part: str, plain: Recipe, options: argparse.Namespace) -> dict[str, Any]:
     """Trains one network by the changed recipe, goes on if it had begun, and judges it in float32."""
-    recipe = Recipe(**{**_values(plain), **PARTS[part]})
-    data = recipe.load_data("cifar10")
-    config = kspike.zoo.load(ENTRY).config
-    keras.utils.set_random_seed(recipe.seed)
-    model = kspike.Spikformer(config, dtype="mixed_bfloat16")
+    recipe = plain.replace(**PARTS[part])
     folder = options.runs / f"{part.replace(' ', '_').replace(',', '')}_{recipe.seed}_{recipe.epochs}"
-    train(model, data, recipe, directory=folder, teacher=options.teacher if recipe.teacher_share else None, verbose=0)
-    judged = kspike.Spikformer(config)
-    judged.set_weights(model.get_weights())
-    judged.compile(metrics=["accuracy"])
-    validation = data.validation.rebatch(500)
-    report = kspike.cost.measure(judged, validation, batches=2, progress=False)
-    found = judged.evaluate(validation, verbose=0, return_dict=True)
-    seconds = round(sum(row["seconds"] for row in read_history(folder)))
+    row = table.one(
+        kspike.zoo.load(ENTRY).config, recipe, folder,
+        data=recipe.load_data("cifar10"), teacher=options.teacher if recipe.teacher_share else None,
+    )  # fmt: skip
     shutil.rmtree(folder)
-    return {
-        "accuracy": round(float(found["accuracy"]), 5), "energy_mj": f"{report.energy_mj:.6f}", "seconds": seconds,
-        "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
-    }  # fmt: skip
-
-
-def _values(recipe: Recipe) -> dict[str, Any]:
-    return {name: getattr(recipe, name) for name in recipe.__dataclass_fields__}
+    return row
 
 
 def page(rows: list[dict[str, str]]) -> str:
@@ -115,8 +101,8 @@ def page(rows: list[dict[str, str]]) -> str:
             energy = statistics.mean(float(row["energy_mj"]) for row in mine.values())
             said = " ".join(f"{gain:+.2f}" for gain in gains) if part != "plain" else ""
             mean = f"{statistics.mean(gains):+.2f} ({said})" if said else ""
-            accuracy = 100 * statistics.mean(accuracies.values())
-            lines.append(f"| {part}, {epochs} epochs | {len(mine)} | {accuracy:.2f} | {mean} | {energy:.5f} |")
+            accuracy, named = 100 * statistics.mean(accuracies.values()), f"{part}, {counted(int(epochs), 'epoch')}"
+            lines.append(f"| {named} | {len(mine)} | {accuracy:.2f} | {mean} | {energy:.5f} |")
     return "\n".join(lines)
 
 

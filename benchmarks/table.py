@@ -195,15 +195,15 @@ def mixers(options: argparse.Namespace) -> None:
 
 def one(
     config: SpikformerConfig, recipe: Recipe, folder: Path, images: int | None = None,
-    spike_regularizer: Any = None, test: bool = False, rates: bool = False,
+    spike_regularizer: Any = None, test: bool = False, rates: bool = False, data: Any = None, teacher: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains a network from fresh weights, goes on if it had begun, and looks at it in float32."""
-    data = load(recipe)
+    data = load(recipe) if data is None else data
     training = data.train if images is None else data.train.subset(images)
     validation = data.validation.rebatch(500)
     keras.utils.set_random_seed(recipe.seed)
     model = kspike.Spikformer(config, dtype=PRECISION, spike_regularizer=spike_regularizer)
-    train(model, training, recipe, directory=folder)
+    train(model, training, recipe, directory=folder, teacher=teacher)
     judged = kspike.Spikformer(config)
     judged.set_weights(model.get_weights())
     evolution_supernet.compile_for(judged)

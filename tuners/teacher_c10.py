@@ -67,11 +67,10 @@ def main(given: argparse.Namespace) -> None:
     accuracy = read_history(run)[-1]["val_accuracy"]
     model.save(given.directory / f"{name}.keras")
     said = {"name": name, "parameters": model.count_params(), "val_accuracy": round(accuracy, 4)}
-    show = lambda done, of: print(f"\r{done:,} of {of:,} images", end="", flush=True)
-    logits = teacher_logits(model, data, views=given.views, seed=given.seed, teacher=said, progress=show)
+    logits = teacher_logits(model, data, views=given.views, seed=given.seed, teacher=said)
     file = logits.save(given.directory / f"{name}.npz")
     right = (logits.logits.argmax(-1) == data.train.labels).mean()
-    print(f"\n{file}: {logits.views} views, {100 * right:.2f} % named right; of validation {100 * accuracy:.2f} %")
+    print(f"{file}: {logits.views} views, {100 * right:.2f} % named right; of validation {100 * accuracy:.2f} %")
 
 
 if __name__ == "__main__":

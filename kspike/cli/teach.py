@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,16 +45,9 @@ def teach(
     size = image_size or f"{shape[0]}x{shape[1]}"
     images = open_data(data, card, data_dir, download, None, size, skip_unreadable, augment=augment)
     said = {"name": Path(model).name, "parameters": network.count_params()}
-    show = _bar if sys.stderr.isatty() else None
     logits = kspike.training.teacher_logits(
-        network, images, views=views, seed=seed, batch_size=batch_size, teacher=said, progress=show
+        network, images, views=views, seed=seed, batch_size=batch_size, teacher=said
     )
-    if show:
-        typer.echo(err=True)
     logits.save(file)
     right = (logits.logits.argmax(-1) == images.train.labels).mean()
     print(f"{file}: {logits.views} views of {images.train.num_examples:,} images, {100 * right:.2f} % named right")
-
-
-def _bar(done: int, of: int) -> None:
-    typer.echo(f"\r{done:,} of {of:,} images", err=True, nl=False)

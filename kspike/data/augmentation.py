@@ -92,6 +92,10 @@ class Augmentation:
         """The same for labels that are whole numbers."""
         return dataclasses.replace(self, mixup=0.0, cutmix=0.0)
 
+    def edge(self, mean: Array, black: Array) -> Array:
+        """Of two colours (channels,) the one that fills in at the edges."""
+        return mean if self.fill == "mean" else black
+
     def change_raw(
         self, images: Array, mean: Array, top: Array | float, rng: np.random.Generator, black: Array | None = None
     ) -> Array:
@@ -100,7 +104,7 @@ class Augmentation:
         `mean` (channels,) and `top` are in the values of the images; so is `black` (channels,), which of uint8 is 0.
         """
         black = np.zeros_like(mean) if black is None else black
-        fill = mean if self.fill == "mean" else black
+        fill = self.edge(mean, black)
         if self.flip or self.shift:
             images = transforms.flip_and_shift(images, self.flip, self.shift, fill, rng)
         if self.distort:

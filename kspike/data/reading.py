@@ -39,9 +39,9 @@ def collect(
     return in_order_of_ids(images, labels, np.array(ids))
 
 
-def progress(examples: Iterable[Any], count: int, what: str) -> Iterator[Any]:
-    """Passes examples on, and shows how far it is on a terminal where there are many."""
-    if count < LONG:
+def progress(examples: Iterable[Any], count: int, what: str, least: int = LONG) -> Iterator[Any]:
+    """Passes examples on, and shows how far it is on a terminal where there are many: at least as many as `least`."""
+    if count < least:
         yield from examples
         return
     from rich.console import Console

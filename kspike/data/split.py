@@ -207,10 +207,10 @@ class Split(keras.utils.PyDataset):
             changed = partial(augmentation.of_events, rng=rng)
             frames: Array = pool.changed(chosen, changed)
             return frames
-        raw = pool[chosen]
         if (teaching := self._options["teaching"]) is not None:
-            raw = transforms.move(raw, teaching.moves(chosen, epoch, raw.shape[1:3]), self._edge())
-        elif isinstance(augmentation, EventAugmentation):
+            return self._moved(chosen, teaching.moves(chosen, epoch, self.input_shape[:2]))
+        raw = pool[chosen]
+        if isinstance(augmentation, EventAugmentation):
             if augmentation != UNCHANGED_EVENTS:
                 steps = getattr(pool, "steps", None)
                 raw = augmentation.change_raw(raw, self._fill, self._top, rng, steps=steps)
@@ -218,10 +218,9 @@ class Split(keras.utils.PyDataset):
             raw = augmentation.change_raw(raw, self._fill, self._top, rng, self._black)
         return self._normalized(raw)
 
-    def _edge(self) -> Array:
-        """The colour that fills in at the edges of what is moved."""
-        fill: Array = self._fill if getattr(self.augmentation, "fill", "") == "mean" else self._black
-        return fill
+    def _moved(self, positions: Array, moves: transforms.Moves) -> Array:
+        edge = self.of_images().edge(self._fill, self._black)
+        return self._normalized(transforms.move(self._pool.images[positions], moves, edge))
 
     def _normalized(self, raw: Array) -> Array:
         if self._source.input_range is None:
@@ -299,8 +298,7 @@ class Split(keras.utils.PyDataset):
             ValueError: logits of other images or classes, another mirror and shift than this split's augmentation, or
                 an augmentation that distorts, which the teacher has not seen; recordings.
         """
-        if isinstance(self.augmentation, EventAugmentation):
-            raise ValueError("A teacher's views are of images; these are recordings of an event camera.")
+        augmentation = self.of_images()
         if teacher.images != self.hash:
             raise ValueError(
                 f"The teacher's logits are of other images (hash {teacher.images[:12]}) than {self.name!r} of "
@@ -311,24 +309,29 @@ class Split(keras.utils.PyDataset):
                 f"The teacher knows the classes {', '.join(teacher.class_names)}; {self._source.name!r} has "
                 f"{', '.join(self.class_names)}, in this order."
             )
-        mine, its = ((each.flip, each.shift, each.fill) for each in (self.augmentation, teacher))
-        if mine != its or self.augmentation.distort:
+        mine, its = ((each.flip, each.shift, each.fill) for each in (augmentation, teacher))
+        if mine != its or augmentation.distort:
             raise ValueError(
                 f"The teacher has seen views with flip={its[0]:g}, shift={its[1]:g}, fill={its[2]!r} and no distortion;"
-                f" the augmentation says {self.augmentation}: let it agree, or make the logits by it."
+                f" the augmentation says {augmentation}: let it agree, or make the logits by it."
             )
         rows = np.full(len(self._pool.labels), -1)
         rows[self._positions] = np.arange(len(self._positions))
         return self._view(self._positions, teaching=_Teaching(teacher, rows, share, temperature), soft_labels=True)
 
-    def view(self, teacher: TeacherLogits, number: int, first: int, last: int) -> Array:
-        """Gives images `first` to `last` in the order of `images`, in one view of a teacher, normalised: what it sees.
+    def of_images(self) -> Augmentation:
+        """The augmentation, of images, of which alone a teacher has views.
 
-        float32, (last - first, height, width, channels).
+        Raises:
+            ValueError: recordings.
         """
-        rows = np.arange(first, min(last, len(self._positions)))
-        raw = self._pool.images[self._positions[rows]]
-        return self._normalized(transforms.move(raw, teacher.moves(number, raw.shape[1:3]).of(rows), self._edge()))
+        if isinstance(self.augmentation, EventAugmentation):
+            raise ValueError("A teacher's views are of images; these are recordings of an event camera.")
+        return self.augmentation
+
+    def moved(self, rows: Array, moves: transforms.Moves) -> Array:
+        """Gives some images, by their rows in `images`, mirrored and moved so and normalised: float32, (rows, ...)."""
+        return self._moved(self._positions[rows], moves)
 
     def _view(self, positions: Array, **changes: Any) -> "Split":
         view = Split(self._source, self._pool, positions, **{**self._options, **changes})

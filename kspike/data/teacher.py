@@ -91,7 +91,7 @@ class TeacherLogits:
 
     def moves(self, view: int, size: tuple[int, int]) -> transforms.Moves:
         """The mirror and shift of every image in a view, the images being of this height and width."""
-        return _moves(self.logits.shape[1], size, self.flip, self.shift, self.seed, view)
+        return moves_of_view(self.logits.shape[1], size, self.flip, self.shift, self.seed, view)
 
     def shares(self, view: int, rows: Array, temperature: float) -> Array:
         """Softmax of logits / temperature: float32, (rows, classes)."""
@@ -133,5 +133,8 @@ class TeacherLogits:
 
 
 @functools.lru_cache(maxsize=8)  # a batch asks for those of all images
-def _moves(count: int, size: tuple[int, int], flip: float, shift: float, seed: int, view: int) -> transforms.Moves:
+def moves_of_view(
+    count: int, size: tuple[int, int], flip: float, shift: float, seed: int, view: int
+) -> transforms.Moves:
+    """The mirror and shift of each of `count` images of a height and width, in one view of a seed."""
     return transforms.draw_moves(count, size, flip, shift, np.random.default_rng([VIEWS, seed, view]))

@@ -22,6 +22,9 @@ from kspike.data.teacher import TeacherLogits
 from kspike.training.recipe import Recipe
 from kspike.training.streams import Stream, changed, check_numbers
 
+#: What can be read by number, by name or in some order, but holds no batches.
+NO_BATCHES = (str, bytes, os.PathLike, Mapping, set)
+
 
 class Arrays(keras.utils.PyDataset):
     """Yields batches of (images, labels) held in memory, in an order that the seed and the epoch alone decide.
@@ -193,10 +196,9 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
         scaled(name, np.asarray(data[0]))
         check_numbers(name, data[1])
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
-    none = isinstance(data, (str, bytes, os.PathLike, Mapping, set))  # can be read by number or name, but no batches
-    if none or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        if not none and hasattr(data, "__iter__") and not hasattr(data, "__next__"):
-            return Stream(data, name, seed, changes)
+    if _is_stream(data):
+        return Stream(data, name, seed, changes)
+    if isinstance(data, NO_BATCHES) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         path = ": open a folder or a file by kspike.data.open_data" if isinstance(data, (str, os.PathLike)) else ""
         raise ValueError(
             f"{name} data must be a data set of kspike.data.load(...), a split of it, a keras.utils.PyDataset, a "
@@ -275,7 +277,7 @@ def _is_stream(data: Any) -> bool:
         not (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
         and hasattr(data, "__iter__")
         and not hasattr(data, "__next__")
-        and not isinstance(data, (str, bytes, dict, set))
+        and not isinstance(data, NO_BATCHES)
     )
 
 

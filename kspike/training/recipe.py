@@ -80,7 +80,8 @@ class Recipe:
             value = getattr(self, name)
             _check(_is_whole(value) and value >= least, name, f"a whole number of at least {least}", value)
             object.__setattr__(self, name, int(value))
-        for name in ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing"):
+        numbers = ("learning_rate", "min_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing")
+        for name in (*numbers, "teacher_share", "teacher_temperature"):
             value = getattr(self, name)
             _check(_is_number(value) and value >= 0, name, "a number of at least 0", value)
             object.__setattr__(self, name, float(value))
@@ -88,10 +89,6 @@ class Recipe:
         low = f"at most learning_rate={self.learning_rate:g}"
         _check(self.min_learning_rate <= self.learning_rate, "min_learning_rate", low, self.min_learning_rate)
         _check(self.warmup_epochs < self.epochs, "warmup_epochs", f"less than epochs={self.epochs}", self.warmup_epochs)
-        for name in ("teacher_share", "teacher_temperature"):
-            value = getattr(self, name)
-            _check(_is_number(value) and value >= 0, name, "a number of at least 0", value)
-            object.__setattr__(self, name, float(value))
         _check(self.teacher_share <= 1, "teacher_share", "a share in 0..1", self.teacher_share)
         _check(self.teacher_temperature > 0, "teacher_temperature", "a number above 0", self.teacher_temperature)
         _check(self.label_smoothing < 1, "label_smoothing", "a share in 0..1", self.label_smoothing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,9 +10,8 @@ import numpy as np
 
 from kspike._finite import check_weights
 from kspike.data import Dataset, Split
-from kspike.data.events.augmentation import EventAugmentation
-from kspike.data.named_augmentations import as_augmentation
-from kspike.data.teacher import TeacherLogits
+from kspike.data.reading import LONG, progress
+from kspike.data.teacher import TeacherLogits, moves_of_view
 
 
 def teacher_logits(
@@ -23,9 +22,10 @@ def teacher_logits(
     seed: int = 0,
     batch_size: int = 256,
     teacher: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> TeacherLogits:
     """Asks a trained classifier for its logits of every training image, in views that its students see again.
+
+    Shows how far it is on a terminal.
 
     A view mirrors and moves each image as the data's augmentation does (flip, shift and fill; nothing else of it). A
     student trains with them by a recipe of `teacher_share` and `train(..., teacher=)`: a teacher costs `views` passes
@@ -39,7 +39,6 @@ def teacher_logits(
         seed: of the views.
         batch_size: images a call.
         teacher: what is said of the teacher in runs and cards, as JSON: {"name": ..., "accuracy": ...}.
-        progress: called with images done and images in all.
 
     Raises:
         ValueError: a model of other classes or another input, or that is not built or holds NaN; recordings of events.
@@ -50,8 +49,7 @@ def teacher_logits(
             "A teacher is asked for the images of a data set of kspike.data.load, from_directory and the like, or of "
             f"its training split; received {type(split).__name__}."
         )
-    if isinstance(split.augmentation, EventAugmentation):
-        raise ValueError("A teacher's views are of images; these are recordings of an event camera.")
+    augmentation = split.of_images()
     for name, value in (("views", views), ("batch_size", batch_size)):
         if not hasattr(value, "__index__") or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} expected a whole number of at least 1, received {value!r}.")
@@ -63,19 +61,14 @@ def teacher_logits(
             f"are {split.input_shape}, of {split.num_classes} classes."
         )
     check_weights(model, "the teacher", "Training diverged: take an earlier checkpoint.")
-    augmentation, names = as_augmentation(split.augmentation), split.class_names
-    shape = (int(views), split.num_examples, split.num_classes)
-    said: dict[str, Any] = {
-        "images": split.hash, "class_names": names, "flip": augmentation.flip, "shift": augmentation.shift,
-        "fill": augmentation.fill, "seed": seed, "teacher": dict(teacher or {}),
-    }  # fmt: skip
-    asked = TeacherLogits(np.zeros(shape, np.float32), **said)
-    logits, done = np.empty(shape, np.float32), 0
-    for view in range(int(views)):
-        for first in range(0, split.num_examples, batch_size):
-            images = split.view(asked, view, first, first + batch_size)
-            logits[view, first : first + len(images)] = model.predict_on_batch(images)
-            done += len(images)
-            if progress is not None:
-                progress(done, shape[0] * shape[1])
-    return TeacherLogits(logits, **said)
+    count, size = split.num_examples, split.input_shape[:2]
+    logits = np.empty((int(views), count, split.num_classes), np.float32)
+    batches = [(view, first) for view in range(int(views)) for first in range(0, count, batch_size)]
+    for view, first in progress(batches, len(batches), "Asking the teacher", least=LONG // batch_size):
+        moves = moves_of_view(count, size, augmentation.flip, augmentation.shift, seed, view)
+        rows = np.arange(first, min(first + batch_size, count))
+        logits[view, rows] = model.predict_on_batch(split.moved(rows, moves.of(rows)))
+    return TeacherLogits(
+        logits, split.hash, split.class_names, augmentation.flip, augmentation.shift, augmentation.fill, seed,
+        dict(teacher or {}),
+    )  # fmt: skip
