@@ -57,17 +57,20 @@ slow: WHICH := slow and not proof
 all unit slow: OTHERS = $(WHICH) and not shared and not once
 proof: WHICH := proof
 proof: OTHERS := (proof or shared) and not once
-# A file's small tests share what its first has made; large ones go wherever a process is free.
-all unit: DIST := loadfile
+# A file's small tests share what its first has made, heavy files first (tests/conftest.py); large ones go wherever a
+# process is free.
+all unit: DIST := loadfile --no-loadscope-reorder
 slow proof: DIST := worksteal
 
-# Where numbers are compared, XLA compiles as it does for users; elsewhere in half the time, which is most of a test's.
+# Where numbers are compared, XLA compiles as it does for users; elsewhere in a third of the time, which is most of a
+# test's.
 # torch has no XLA: all its tests are one run, so that no process waits for the longest of a part.
-NUMBERS := tests/ops tests/layers tests/models/test_golden.py tests/convert
+NUMBERS := tests/ops tests/convert tests/models/test_golden.py \
+	$(addprefix tests/layers/test_, composites.py neurons.py over_time.py)
 # None of what is slow compares numbers: one run less, which takes as long to start as some parts to run.
 slow: APART :=
 all unit proof: APART := $(NUMBERS)
-QUICKLY := XLA_FLAGS=--xla_backend_optimization_level=1
+QUICKLY := XLA_FLAGS=--xla_backend_optimization_level=0
 
 all unit slow proof:
 	@.ci/environment test
@@ -85,7 +88,7 @@ all unit slow proof:
 
 fast:
 	@.ci/environment test
-	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST) --dist loadfile -x -m "not slow and not proof" $(PART)
+	KERAS_BACKEND=$(firstword $(BACKENDS)) $(PYTEST) --dist loadfile --no-loadscope-reorder -x -m "not slow and not proof" $(PART)
 
 # -rP shows the two sides' numbers. Both count torch modules, so that one backend says all.
 outside:

@@ -5,7 +5,10 @@ import importlib.util
 import os
 import pathlib
 import platform
+from collections import Counter
 from typing import Any
+
+import pytest
 
 if "KERAS_BACKEND" not in os.environ:
     for _name in ("torch", "jax", "tensorflow"):
@@ -32,8 +35,18 @@ def pytest_report_header() -> str:
     return f"keras backend: {os.environ.get('KERAS_BACKEND')}"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: Any, items: list) -> None:
-    """Comparisons with packages that only `make outside` installs: deselected unless asked for by name."""
+    """Comparisons with packages that only `make outside` installs: deselected unless asked for by name.
+
+    In the processes of `-n`, which take file after file, heavy files stand first: begun last, one leaves the others
+    idle.
+    """
+    if hasattr(config, "workerinput"):
+        weight: Counter = Counter()
+        for item in items:
+            weight[item.path] += 1 if item.get_closest_marker("slow") is None else 40
+        items.sort(key=lambda item: -weight[item.path])
     if "outside" in config.option.markexpr:
         return
     kept = [item for item in items if item.get_closest_marker("outside") is None]

@@ -1,14 +1,12 @@
 """Runs the scripts that the documentation shows, as a user would: each as it stands, in an empty folder."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests import processes
 from tests.convert import reference
 from tests.helpers import BACKEND
 
@@ -16,20 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
-#: Keras' own switches: an epoch is a few steps, so that the whole path is walked at little cost.
-SHORT = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "3"}
-
 
 def run(script: Path, folder: Path, *arguments: str) -> str:
-    """Runs a script in a folder; returns what it printed, or fails with it."""
-    done = subprocess.run(
-        [sys.executable, str(script), *arguments],
-        cwd=folder,
-        env={**os.environ, **SHORT, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    """Runs a script in a folder, its epochs of a few steps; returns what it printed, or fails with it."""
+    done = processes.start(script, *arguments, folder=folder, short=True).ended()
     assert done.returncode == 0, f"{script.name}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests import helpers
 from tests.golden import networks, parts
 from tests.helpers import to_numpy, traced, weight_gradients
 
@@ -94,7 +95,7 @@ def test_running_statistics(name):
     """kspike's variance is the biased one, as Keras'; the golden one is unbiased."""
     layer, x = parts.layer_of(name), parts.inputs(name)
     before = parts.values(layer, name)
-    layer(keras.ops.convert_to_tensor(x), training=True)
+    helpers.run(layer, x, training=True)
     for golden, (variable, after) in parts.values(layer, name, "after/").items():
         if golden.endswith("running_var"):
             n = parts.count(layer, name, golden)

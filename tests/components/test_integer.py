@@ -15,7 +15,7 @@ from kspike.models import unroll
 from kspike.space import SearchSpace
 from kspike.tuners import scores
 from tests.golden import networks
-from tests.helpers import input_gradient, run, wake
+from tests.helpers import BACKEND, input_gradient, run, wake
 
 FIELDS = {
     "input_shape": (8, 8, 1), "num_classes": 5, "timesteps": 2, "embed_dim": 16, "depth": 1, "num_heads": 2,
@@ -43,13 +43,19 @@ def images(model, count=6):
 
 
 def fired(model, x):
-    """Logits, and neuron -> what it fired."""
-    spikes = {}
+    """Logits, and neuron -> what it fired; on jax as one program, for each eager operation is one for each shape."""
+    seen = {}
+
+    def called(x):
+        logits = model(x)
+        return logits, dict(seen)
+
     neurons = [layer for layer in model._flatten_layers() if isinstance(layer, SpikingNeuron)]
     for layer in neurons:
-        layer.listener = lambda s, path=layer.path: spikes.update({path: s})
+        layer.listener = lambda s, path=layer.path: seen.update({path: s})
     try:
-        logits = model(keras.ops.convert_to_tensor(x))
+        call = ops.jit(called, model.variables) if BACKEND == "jax" else called
+        logits, spikes = call(keras.ops.convert_to_tensor(x))
     finally:
         for layer in neurons:
             layer.listener = None

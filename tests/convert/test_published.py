@@ -17,7 +17,7 @@ from kspike.convert import families, published
 from kspike.convert.families.family import Read
 from tests.convert import reference
 from tests.golden import networks
-from tests.helpers import BACKEND, input_gradient, to_numpy, traced, weight_gradients
+from tests.helpers import BACKEND, input_gradient, run, to_numpy, traced, weight_gradients
 
 #: Constructor's arguments that no tensor says; the others are read off.
 TOLD = ("num_heads", "pooling_stat", "dvs_mode")
@@ -238,7 +238,7 @@ def test_running_statistics_are_those_of_the_official_code(name):
     sizes = {path: x.size // x.shape[-1] for path, x in taken.items()}
     compared = 0
     try:
-        model(keras.ops.convert_to_tensor(x), training=True)
+        run(model, x, training=True)
         for path, norm in norms.items():
             for attribute, i, of, expected in in_our_layout(name, path, "after/"):
                 if not attribute.startswith("moving"):

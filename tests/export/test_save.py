@@ -24,7 +24,7 @@ def cases():
         here = WRITES[kind] == BACKEND
         quick = here and kind == "onnx" and (name, time) in (("events", "unrolled"), ("sps membrane", "scan"))
         # from another backend each starts two processes more, and all take the same way
-        first = (name, kind, time) == ("events", "onnx", "unrolled")
+        first = BACKEND == "jax" and (name, kind, time) == ("events", "onnx", "unrolled")
         marks = [MARKS[kind], *([] if quick else [pytest.mark.slow if here or first else pytest.mark.proof])]
         yield pytest.param(name, kind, time, marks=marks, id=f"{name}-{kind}-{time}")
 

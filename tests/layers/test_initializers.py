@@ -102,6 +102,7 @@ def test_what_a_user_gives_stays_keras_own(tmp_path):
     assert type(again.kernel_initializer) is TruncatedNormal and again.kernel_initializer.stddev == 0.02
 
 
+@pytest.mark.shared
 def test_nothing_is_drawn_where_weights_are_loaded(tmp_path, monkeypatch):
     config = CONFIG.replace(num_classes=10)
     model = kspike.Spikformer(config)

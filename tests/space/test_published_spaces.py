@@ -54,15 +54,6 @@ def test_autost_has_the_fixed_parts_of_its_code():
     assert config.input_shape == (32, 32, 3) and config.stem_channels == (32, 64, 128)
 
 
-@pytest.mark.parametrize("name", SearchSpace.names())
-def test_every_published_space_loads_under_its_file_name_and_samples(name):
-    space = SearchSpace.load(name)
-    assert space.name == name
-    assert SearchSpace.from_dict(space.to_dict()) == space
-    for seed in range(5):
-        space.sample(seed=seed).to_config()
-
-
 def test_an_unknown_name_lists_the_known_and_the_nearest():
     with pytest.raises(ValueError, match="did you mean .digits.*autost_tiny"):
         SearchSpace.load("digit")
@@ -112,9 +103,12 @@ WRITTEN_DOWN = {
 }
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", SearchSpace.names())
-def test_fingerprints_and_ids_stay_as_they_were(name):
+def test_every_published_space_loads_under_its_file_name_and_gives_the_genomes_it_always_gave(name):
     space = SearchSpace.load(name)
-    ids = " ".join(space.sample(seed=seed).id for seed in range(3))
-    assert (space.fingerprint(), ids) == WRITTEN_DOWN[name]
+    assert space.name == name
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    genomes = [space.sample(seed=seed) for seed in range(3)]
+    assert (space.fingerprint(), " ".join(genome.id for genome in genomes)) == WRITTEN_DOWN[name]
+    for genome in genomes:
+        genome.to_config()

@@ -2,10 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,8 +10,8 @@ import pytest
 
 import kspike
 from kspike.training import Recipe, make_optimizer, read_history, train
+from tests import processes
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = kspike.SpikformerConfig(
     input_shape=(8, 8, 1), num_classes=10, timesteps=1, embed_dim=16, depth=1, num_heads=2, mlp_ratio=1.0,
     stem_pool=(False, False, True, True), tau=1.25, v_threshold=0.6,
@@ -104,8 +101,7 @@ def test_a_killed_process_goes_on(model, tmp_path):
         model = kspike.Spikformer({CONFIG.to_dict()!r})
         train(model, recipe.load_data("digits"), recipe, directory={str(tmp_path / "cut")!r}, callbacks=[Kill()])
     """)
-    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    killed = processes.start_code(script, tmp_path).ended()
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     whole = weights(train(model, RECIPE.load_data("digits"), RECIPE, verbose=0))
     resumed = train(fresh(), RECIPE.load_data("digits"), RECIPE, directory=tmp_path / "cut", verbose=0)

@@ -3,14 +3,13 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kspike.tuners import EvolutionSearchOracle
 from kspike.tuners.zero_cost import shortlist
+from tests import processes
 from tests.helpers import BACKEND
 from tests.tuners.fakes import (
     SPACE,
@@ -24,8 +23,6 @@ from tests.tuners.fakes import (
 )
 
 pytestmark = pytest.mark.shared
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Dying(Evaluator):
@@ -51,10 +48,8 @@ FakeSearch(sys.argv[1], Dying(7)).run()
 
 @pytest.mark.slow
 def test_a_process_killed_in_mid_trial_goes_on_to_the_same_front(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    done = processes.start_code(CHILD, tmp_path, tmp_path / "a").ended()
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     resumed = FakeSearch(tmp_path / "a")
     assert len(resumed.state.archive) == 7
     calls = Counting()
@@ -85,10 +80,8 @@ zero_cost_search(sys.argv[1]).search(arrays())
 
 @pytest.mark.slow
 def test_a_process_killed_while_it_measures_a_shortlist_repeats_one_network_at_most(tmp_path, monkeypatch):
-    done = subprocess.run(
-        [sys.executable, "-c", FREE_CHILD, str(tmp_path / "a")], cwd=ROOT, capture_output=True, timeout=900
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    done = processes.start_code(FREE_CHILD, tmp_path, tmp_path / "a").ended()
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     rest = Untrained()
     monkeypatch.setattr(shortlist, "evaluate", rest)
     resumed = zero_cost_search(tmp_path / "a")

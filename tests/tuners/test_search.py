@@ -11,14 +11,18 @@ from kspike.tuners.project.data import Batches
 from tests.helpers import BACKEND
 from tests.tuners.fakes import SPACE, arrays
 
+#: One finalist where each is a network to compile.
+SMALL = {
+    "generations": 1, "population_size": 3, "parents": 2, "finalists": 2 if BACKEND == "torch" else 1,
+    "project_name": "p", "verbose": 0,
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A tuner after a whole search, and where it is."""
     folder = tmp_path_factory.mktemp("search")
-    tuner = tuners.EvolutionSearch(
-        SPACE, generations=1, population_size=3, parents=2, finalists=2, directory=folder, project_name="p", verbose=0
-    )
+    tuner = tuners.EvolutionSearch(SPACE, directory=folder, **SMALL)
     tuner.train_supernet(arrays(128), arrays(32, seed=1), epochs=2, learning_rate=1e-2)
     before = [np.array(v) for v in tuner.supernet.get_weights()]
     tuner.search(arrays(128), arrays(32, seed=1))
@@ -80,9 +84,7 @@ def test_the_latency_of_a_candidate_is_that_of_its_extracted_network(searched, m
 @pytest.mark.shared
 def test_a_new_process_finds_the_best_model_without_data(searched):
     tuner, folder, _ = searched
-    again = tuners.EvolutionSearch(
-        SPACE, generations=1, population_size=3, parents=2, finalists=2, directory=folder, project_name="p", verbose=0
-    )
+    again = tuners.EvolutionSearch(SPACE, directory=folder, **SMALL)
     images, _ = arrays(8, seed=3)
     first, second = (t.get_best_models()[0].predict(images, verbose=0) for t in (tuner, again))
     np.testing.assert_array_equal(first, second)
@@ -106,10 +108,7 @@ def test_altered_weights_are_refused(searched, tmp_path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    tuner = tuners.EvolutionSearch(
-        SPACE, generations=1, population_size=3, parents=2, finalists=2, directory=tmp_path / "copy", project_name="p",
-        verbose=0,
-    )  # fmt: skip
+    tuner = tuners.EvolutionSearch(SPACE, directory=tmp_path / "copy", **SMALL)
     with pytest.raises(ValueError, match="another SHA-256|SHA-256 differs"):
         _ = tuner.supernet
 

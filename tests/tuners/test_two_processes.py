@@ -3,9 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,16 +10,18 @@ from kspike import _lock
 from kspike.tuners import EvolutionSearch
 from kspike.tuners.engine import Journal
 from kspike.tuners.project import handshake
+from tests import processes
 from tests.tuners.fakes import SPACE, Evaluator, FakeSearch, essence, zero_cost_search
 
 pytestmark = pytest.mark.once
-ROOT = Path(__file__).resolve().parents[2]
 
 #: Says what became of it: the search ended, or was refused.
 CHILD = """
-import sys
+import os, sys, time
 from tests.tuners.fakes import FakeSearch
-sys.stdin.readline()  # both begin at once
+deadline = time.monotonic() + 300
+while not os.path.exists(sys.argv[2]) and time.monotonic() < deadline:  # both begin at once
+    time.sleep(0.001)
 try:
     FakeSearch(sys.argv[1]).run()
     print("RESULT done")
@@ -46,21 +45,10 @@ def test_two_processes_give_the_journal_that_one_gives(rounds, tmp_path):
     one = plain(Journal(tmp_path / "one" / "fake" / "journal.jsonl").read())
     for i in range(rounds):
         folder = tmp_path / str(i)
-        both = [
-            subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", CHILD, str(folder)], cwd=ROOT, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            ) for _ in range(2)
-        ]  # fmt: skip
-        try:
-            for process in both:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-            ends = [process.communicate(timeout=300) for process in both]
-        finally:
-            for process in both:
-                process.kill()
-        said = [re.findall("^RESULT (.*)", out, re.MULTILINE) for out, _ in ends]
+        both = [processes.start_code(CHILD, tmp_path, folder, tmp_path / f"go{i}") for _ in range(2)]
+        (tmp_path / f"go{i}").touch()
+        ends = [process.ended(300) for process in both]
+        said = [re.findall("^RESULT (.*)", end.stdout, re.MULTILINE) for end in ends]
         assert ["done"] in said, ends  # the other came later, and found it done, or was refused
         for other, process in ((said[0], both[1]), (said[1], both[0])):
             assert other == ["done"] or f"held by process {process.pid} on" in other[0], ends

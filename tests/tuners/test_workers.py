@@ -1,19 +1,14 @@
 """KerasTuner's chief and workers as real processes: the same genomes as one worker, also when one of them dies."""
 
-import os
 import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from kspike.tuners.engine import Journal
 from kspike.tuners.zero_cost import shortlist
+from tests import processes
 from tests.tuners.fakes import FakeSearch, Untrained, arrays, essence, zero_cost_search
-
-ROOT = Path(__file__).resolve().parents[2]
 
 #: The doomed worker dies in its first trial; until then the others hold theirs, or a late start would leave it none.
 SCRIPT = """
@@ -59,23 +54,13 @@ def distributed(script, folder, workers):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    running = {}
-    for name in ("chief", *workers):
-        env = os.environ | {
-            "KERASTUNER_TUNER_ID": name,
-            "KERASTUNER_ORACLE_IP": "127.0.0.1",
-            "KERASTUNER_ORACLE_PORT": port,
-        }
-        running[name] = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", script, str(folder)], cwd=ROOT, env=env,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        ends = {name: process.communicate(timeout=900)[0].decode() for name, process in running.items()}
-    finally:
-        for process in running.values():
-            process.kill()
-    return {name: process.returncode for name, process in running.items()}, ends
+    oracle = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+    running = {
+        name: processes.start_code(script, folder.parent, folder, KERASTUNER_TUNER_ID=name, **oracle)
+        for name in ("chief", *workers)
+    }
+    ends = {name: process.ended() for name, process in running.items()}
+    return {name: end.returncode for name, end in ends.items()}, ends
 
 
 @pytest.mark.once

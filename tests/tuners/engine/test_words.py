@@ -32,9 +32,17 @@ def networks(name):
     return genomes, known
 
 
+#: Of the spaces of thousands of networks all quantities are enough, beside `make proof`.
+LARGE = ("stages_around", "stages_local", "stages_widths_and_depths")
+EACH = [
+    pytest.param(name, names, id=f"{name}-{len(names)}", marks=pytest.mark.proof if few and name in LARGE else ())
+    for few, names in ((True, ("parameters", "flops")), (False, ("parameters", "flops", "timesteps", "attention")))
+    for name in ENUMERATED
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENUMERATED)
-@pytest.mark.parametrize("names", [("parameters", "flops"), ("parameters", "flops", "timesteps", "attention")])
+@pytest.mark.parametrize("name, names", EACH)
 def test_cells_hold_every_network_once_under_its_own_cost(name, names):
     space = ALL[name]
     genomes, known = networks(name)
