@@ -9,9 +9,10 @@ WORKERS ?= 2
 export VENV PYTHON
 
 RUN := $(VENV)/bin/python
-# Native libraries would otherwise start a thread a core in each of the processes.
+# Native libraries would otherwise start a thread a core in each of the processes. What Python compiles of the tests is
+# kept, for the runs of a backend after the first.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
+PYTEST := $(ONE_THREAD) PYTHONDONTWRITEBYTECODE= TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS) --durations=10
 
 # What is tested: all, or what PART names, as in `make test PART=tests/layers`.
 PART ?=

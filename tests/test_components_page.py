@@ -64,6 +64,10 @@ def test_what_a_step_may_name_and_what_that_covers():
 MODULES = [found.name for found in pkgutil.walk_packages(components.__path__, "kspike.components.")]
 
 
-@pytest.mark.parametrize("name", ["kspike.components", *MODULES, "kspike.supernet.checking"])
+#: A check is a supernet; those of `tests/supernet/test_words.py` are the same.
+CHECKING = pytest.param("kspike.supernet.checking", marks=pytest.mark.proof)
+
+
+@pytest.mark.parametrize("name", ["kspike.components", *MODULES, CHECKING])
 def test_examples_of_docstrings_run(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0

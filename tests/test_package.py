@@ -29,20 +29,41 @@ def python(code: str, **environment: str) -> str:
     return run.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.shared
-def test_importing_adds_little_to_keras_and_changes_no_setting():
-    code = """
-import json, sys
+#: One process after the other things that it is asked: each answer is a line.
+FRESH = """
+import importlib, json, pathlib, sys
 import keras
 def settings():
     return [keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(), keras.config.backend(),
             keras.config.dtype_policy().name, keras.config.is_interactive_logging_enabled()]
+def known():
+    return sorted(name for name in keras.saving.get_custom_objects() if name.startswith("kspike>"))
 before, modules = settings(), set(sys.modules)
 import kspike
 print(json.dumps([before, settings(), sorted(set(sys.modules) - modules)]))
+before = known()
+print(kspike.zoo.cards.card is kspike.zoo.card, sorted(kspike.zoo.__all__) == dir(kspike.zoo))
+root = pathlib.Path(kspike.__file__).parents[1]
+for path in sorted((root / "kspike").rglob("*.py")):
+    name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+    # what belongs to one backend alone: Triton's and TensorFlow's LLVM do not load in either order
+    others = tuple(f"kspike.ops.{folder}" for folder in ("torch", "jax", "tensorflow", "gpu"))
+    if "_data" not in name and not name.endswith("__main__") and not name.startswith(others):
+        importlib.import_module(name)
+print(json.dumps([before, known()]))
 """
-    before, after, new = json.loads(python(code).splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """What a fresh interpreter says of importing, of the zoo, and of what is registered: three lines."""
+    return python(FRESH).splitlines()[-3:]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_importing_adds_little_to_keras_and_changes_no_setting(fresh):
+    before, after, new = json.loads(fresh[0])
     assert after == before
     heavy = {"torch", "jax", "tensorflow", "keras_tuner", "tensorflow_datasets", "aedat", "array_record", "matplotlib"}
     heavy |= {"rich", "typer", "click", "sklearn", "scipy", "pandas", "PIL"}
@@ -62,9 +83,8 @@ def test_public_names_are_listed_and_resolve():
 
 @pytest.mark.slow
 @pytest.mark.shared
-def test_the_zoo_resolves_its_names_and_modules_when_they_are_used():
-    code = "import kspike as k; print(k.zoo.cards.card is k.zoo.card, sorted(k.zoo.__all__) == dir(k.zoo))"
-    assert python(code).splitlines()[-1] == "True True"
+def test_the_zoo_resolves_its_names_and_modules_when_they_are_used(fresh):
+    assert fresh[1] == "True True"
     with pytest.raises(AttributeError, match="no attribute 'lode'; public names: .*load"):
         kspike.zoo.lode  # noqa: B018
 
@@ -99,24 +119,9 @@ def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.shared
-def test_everything_that_can_be_saved_is_known_after_import():
+def test_everything_that_can_be_saved_is_known_after_import(fresh):
     """Whatever any part of the package registers with Keras must be registered by `import kspike` alone."""
-    code = """
-import importlib, json, pathlib
-import kspike, keras
-def known():
-    return sorted(name for name in keras.saving.get_custom_objects() if name.startswith("kspike>"))
-before = known()
-root = pathlib.Path(kspike.__file__).parents[1]
-for path in sorted((root / "kspike").rglob("*.py")):
-    name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-    # what belongs to one backend alone: Triton's and TensorFlow's LLVM do not load in either order
-    others = tuple(f"kspike.ops.{folder}" for folder in ("torch", "jax", "tensorflow", "gpu"))
-    if "_data" not in name and not name.endswith("__main__") and not name.startswith(others):
-        importlib.import_module(name)
-print(json.dumps([before, known()]))
-"""
-    before, after = json.loads(python(code).splitlines()[-1])
+    before, after = json.loads(fresh[2])
     assert before and before == after
 
 

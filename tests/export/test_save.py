@@ -15,6 +15,8 @@ MARKS = {"onnx": ONNX, "xml": OPENVINO, "pt2": TORCH, "tflite": LITERT, "folder"
 def cases():
     """Every network as ONNX; in each other format, and each way of time, the ones that can show something of it."""
     found = [(name, "onnx", "unrolled") for name in CONFIGS]
+    #: In each of these another network shows the way of time, and another way the network.
+    twice = {("sps membrane", "onnx", "unrolled"), ("sps membrane", "onnx", "step"), ("events", "onnx", "scan")}
     found += [("events", kind, "unrolled") for kind in ("xml", "pt2", "folder", "tflite")]
     found += [
         (name, kind, time) for name in ("events", "sps membrane") for kind in ("onnx",) for time in ("step", "scan")
@@ -25,7 +27,8 @@ def cases():
         quick = here and kind == "onnx" and (name, time) in (("events", "unrolled"), ("sps membrane", "scan"))
         # from another backend each starts two processes more, and all take the same way
         first = BACKEND == "jax" and (name, kind, time) == ("events", "onnx", "unrolled")
-        marks = [MARKS[kind], *([] if quick else [pytest.mark.slow if here or first else pytest.mark.proof])]
+        often = (here and (name, kind, time) not in twice) or first
+        marks = [MARKS[kind], *([] if quick else [pytest.mark.slow if often else pytest.mark.proof])]
         yield pytest.param(name, kind, time, marks=marks, id=f"{name}-{kind}-{time}")
 
 
