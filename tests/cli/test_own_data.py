@@ -57,6 +57,7 @@ def test_a_run_knows_its_images(place):
 
 
 @pytest.mark.slow
+@pytest.mark.shared
 def test_a_model_gives_pictures_its_size_normalisation_and_classes(place, tmp_path):
     row = json.loads(done("evaluate", place / "run", "--data", place / "photos", "--json"))
     assert row["images"] == 12 and row["data"] == "photos"

@@ -37,6 +37,7 @@ def test_frames_pass_one_by_one_and_meet_in_the_mean_before_the_head():
 
 
 @pytest.mark.slow
+@pytest.mark.shared
 def test_it_learns_saves_and_loads(tmp_path):
     keras.utils.set_random_seed(0)
     twin = ann_twin(kspike.Spikformer(CONFIG))

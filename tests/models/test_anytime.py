@@ -8,7 +8,11 @@ from kspike.models import anytime
 from tests.helpers import wake
 
 
-@pytest.mark.parametrize("base", [{}, {"residual": "membrane", "neuron": "plif"}], ids=["add-lif", "membrane-plif"])
+@pytest.mark.parametrize(
+    "base",
+    [pytest.param({}, marks=pytest.mark.shared), {"residual": "membrane", "neuron": "plif"}],
+    ids=["add-lif", "membrane-plif"],
+)
 def test_each_step_is_the_shorter_network_with_the_same_statistics(base):
     config = kspike.SpikformerConfig(
         input_shape=(8, 8, 1), num_classes=4, embed_dim=16, depth=1, num_heads=2, timesteps=3,

@@ -76,6 +76,7 @@ def test_each_image_is_answered_as_the_full_run_reads_it(case):
     assert found.mean_steps == steps.mean()
 
 
+@pytest.mark.shared
 def test_where_nothing_leaves_it_is_the_full_run(plain):
     x = images(plain)
     found = early_exit(plain, x, 1.0, batch_size=8)
@@ -136,6 +137,7 @@ def test_arrays_give_the_curve_of_their_batches(plain):
     assert exit_curve(plain, (x, labels)) == exit_curve(plain, [(x[:32], labels[:32]), (x[32:], labels[32:])])
 
 
+@pytest.mark.shared
 def test_the_curve_as_a_picture(plain, tmp_path):
     x = images(plain, 4)
     assert exit_curve(plain, [(x, np.zeros(4))]).plot(tmp_path / "curve.png").stat().st_size > 1000

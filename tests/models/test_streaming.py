@@ -31,7 +31,7 @@ def made(name):
     raise AssertionError("the network is silent")
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [pytest.param("spikformer", marks=pytest.mark.shared), "stages"])
 def test_every_frame_reads_what_the_whole_run_reads(name):
     model, frames = made(name)
     whole = to_numpy(anytime(model).predict(frames, verbose=0))

@@ -1,9 +1,9 @@
 """The supernet's proof on every published space: a subnet is the network taken out of it, and every gene acts.
 
 In `make test` under torch each space at an eighth of its width, trained, on slices; under masks the few spaces that
-have between them every kind of gene and of network. On the other backends, which compile each anew, those few alone,
-calibrated and not trained. `make proof` takes all of them in every way, and the spaces whole; where KSPIKE_PROOF names
-a CSV file it adds a row a space to it.
+have between them every kind of gene and of network. The other backends, which compile each anew, prove small spaces of
+the same genes (test_supernet.py, test_words.py, test_stages.py). `make proof` takes all of them in every way, and the
+spaces whole; where KSPIKE_PROOF names a CSV file it adds a row a space to it.
 """
 
 import csv
@@ -39,7 +39,6 @@ EACH += [
     pytest.param(name, MASKED, id=f"{MASKED}-{name}", marks=pytest.mark.slow if name in UNMARKED else pytest.mark.proof)
     for name in NAMES
 ]
-SPACES = [pytest.param(name, marks=() if name == FEW[0] else pytest.mark.shared) for name in NAMES]
 
 
 @functools.lru_cache(maxsize=1)
@@ -75,8 +74,9 @@ def test_a_subnet_is_the_network_taken_out(name, masked):
     prove(supernet, compared(supernet, images, genomes))
 
 
+@pytest.mark.shared
 @pytest.mark.skipif(TORCH, reason="under torch all are trained")
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_subnet_of_every_space_is_the_network_taken_out(name):
     """Shapes, genes and masks of each space, without its training to compile."""
     space = proof.shrunk(SearchSpace.load(name), most=2)

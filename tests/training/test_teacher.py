@@ -9,7 +9,7 @@ import pytest
 import kspike
 from kspike.data import Augmentation, TeacherLogits
 from kspike.training import Recipe, read_history, teacher_logits, train
-from tests.helpers import BACKEND, to_numpy
+from tests.helpers import to_numpy
 from tests.training.test_train import CONFIG
 
 RECIPE = Recipe(epochs=2, batch_size=120, learning_rate=1e-2, augment="shift", seed=3, teacher_share=0.75)
@@ -71,16 +71,16 @@ def test_views_are_those_of_the_file_and_the_seed(data, logits, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.shared
 def test_a_run_says_who_taught_it_and_takes_no_other(data, logits, tmp_path):
     file = logits.save(tmp_path / "teacher.npz")
     first = train(student(), data, RECIPE, directory=tmp_path / "run", teacher=file, verbose=0)
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["teacher"] == logits.facts()
     rows = read_history(tmp_path / "run")
     assert len(rows) == 2 and rows[1]["loss"] < rows[0]["loss"]
-    if BACKEND == "torch":  # elsewhere each run compiles its own programs; what a file holds is tested above
-        same = train(student(), data, RECIPE, teacher=logits, verbose=0)
-        for a, b in zip(first.get_weights(), same.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
+    same = train(student(), data, RECIPE, teacher=logits, verbose=0)
+    for a, b in zip(first.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
     other = teacher_logits(classifier(), data, views=1, seed=6)
     with pytest.raises(ValueError, match="teacher"):
         train(student(), data, RECIPE, directory=tmp_path / "run", teacher=other, verbose=0)
