@@ -106,6 +106,7 @@ def test_type_checkers_see_every_public_name():
 
 
 @pytest.mark.slow
+@pytest.mark.shared
 def test_a_keras_file_loads_after_nothing_but_import_kspike(tmp_path):
     path = tmp_path / "model.keras"
     inputs = keras.Input((8, 8, 1))
@@ -210,10 +211,14 @@ def test_the_wheel_carries_the_published_folders_as_data(tmp_path):
         carried = {n.removeprefix(prefix) for n in names if n.startswith(prefix) and n.endswith(".json")}
         assert published and published <= carried
     assert not [n for n in names if n.startswith("kspike/_data/") and n.endswith(".py")]
-    code = "from kspike._resources import published; print(published('zoo'), published('spaces'))"
-    found = python(code, PYTHONPATH=str(tmp_path / "installed")).split()
-    assert found == [str(tmp_path / "installed" / "kspike" / "_data" / name) for name in ("zoo", "spaces")]
+    code = """
+from kspike._resources import published
+from kspike.pages import render
+print(published("zoo"), published("spaces"))
+print(render("search.html", title="a & b", facts=[], evaluated=0))
+"""
+    found, page = python(code, PYTHONPATH=str(tmp_path / "installed")).split("\n", 1)
+    assert found.split() == [str(tmp_path / "installed" / "kspike" / "_data" / name) for name in ("zoo", "spaces")]
     templates = {f"kspike/pages/templates/{p.name}" for p in (ROOT / "kspike" / "pages" / "templates").iterdir()}
     assert templates and templates <= set(names)
-    code = "from kspike.pages import render; print(render('search.html', title='a & b', facts=[], evaluated=0))"
-    assert "<h1>a &amp; b</h1>" in python(code, PYTHONPATH=str(tmp_path / "installed"))
+    assert "<h1>a &amp; b</h1>" in page

@@ -298,6 +298,7 @@ def test_an_interrupt_exits_with_130(run, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.shared
 def test_a_process_of_its_own(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
