@@ -21,8 +21,9 @@ from pathlib import Path
 from tests.helpers import BACKEND
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What the forks share.
-IMPORTED = ["numba", *(f"kspike.{part}" for part in ("models", "tuners", "zoo", "training", "data", "convert"))]
+#: What the forks share. TensorFlow, where it is installed, is imported by Keras as soon as something is saved.
+IMPORTED = [f"kspike.{part}" for part in ("models", "tuners", "zoo", "training", "data", "convert")]
+IMPORTED += ["numba", "tensorflow"]
 #: Keras' own switches: an epoch is a few steps, so that the whole path is walked at little cost.
 SHORT = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "3"}
 
