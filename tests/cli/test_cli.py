@@ -97,6 +97,7 @@ def test_options_change_a_recipe_file(run, tmp_path):
     assert settings["recipe"] == recipe.replace(learning_rate=0.01).to_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_train_in_half_precision_says_so_and_publishes_so(run, tmp_path):
     folder = tmp_path / "half"
@@ -128,6 +129,7 @@ def test_evaluate_agrees_with_keras(run):
     assert f"{100 * row['accuracy']:.2f} %" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_evaluate_takes_a_keras_file_of_ours_and_refuses_another(run, tmp_path):
     kspike.training.load(run).save(tmp_path / "net.keras")

@@ -31,6 +31,7 @@ def place(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_run_knows_how_its_recordings_were_framed_and_every_command_frames_them_so(place, tmp_path):
     stated = kspike.training.read_data(place / "run")["input"]["events"]

@@ -105,6 +105,7 @@ def test_pictures_that_changed_are_noticed(place, tmp_path):
     assert "was trained on other images" in said
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_extended_and_fine_tuned_runs_say_where_they_come_from(place, tmp_path):
     photos = ("--data", place / "photos")

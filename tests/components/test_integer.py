@@ -1,6 +1,5 @@
 """The integer neuron: against the official code, unrolled into binary steps, and what it costs."""
 
-import functools
 import json
 
 import keras
@@ -15,7 +14,7 @@ from kspike.models import unroll
 from kspike.space import SearchSpace
 from kspike.tuners import scores
 from tests.golden import networks
-from tests.helpers import BACKEND, input_gradient, run, wake
+from tests.helpers import input_gradient, run, wake
 
 FIELDS = {
     "input_shape": (8, 8, 1), "num_classes": 5, "timesteps": 2, "embed_dim": 16, "depth": 1, "num_heads": 2,
@@ -43,19 +42,13 @@ def images(model, count=6):
 
 
 def fired(model, x):
-    """Logits, and neuron -> what it fired; on jax as one program, for each eager operation is one for each shape."""
-    seen = {}
-
-    def called(x):
-        logits = model(x)
-        return logits, dict(seen)
-
+    """Logits, and neuron -> what it fired."""
+    spikes = {}
     neurons = [layer for layer in model._flatten_layers() if isinstance(layer, SpikingNeuron)]
     for layer in neurons:
-        layer.listener = lambda s, path=layer.path: seen.update({path: s})
+        layer.listener = lambda s, path=layer.path: spikes.update({path: s})
     try:
-        call = ops.jit(called, model.variables) if BACKEND == "jax" else called
-        logits, spikes = call(keras.ops.convert_to_tensor(x))
+        logits = model(keras.ops.convert_to_tensor(x))
     finally:
         for layer in neurons:
             layer.listener = None
@@ -92,21 +85,15 @@ def test_unrolled_by_hand():
         run(neuron, x[:, :6])
 
 
-SHARED = functools.partial(pytest.param, marks=pytest.mark.shared)
-
-
+# Of one code path: the neuron itself is compared on every backend above.
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "changes",
     [
         {"residual": "membrane", "neuron": Integer(levels=2), "pool_after": "norm"},
-        *map(
-            SHARED,
-            [
-                {},
-                {"input_shape": (2, 8, 8, 2), "mixer": "dwconv3", "neuron": Integer(levels=8)},
-                {"residual": "membrane", "mixer": "max_pool", "mlp": "two_shortcuts", "mlp_ratio": 1.0, "stem": "sdt"},
-            ],
-        ),
+        {},
+        {"input_shape": (2, 8, 8, 2), "mixer": "dwconv3", "neuron": Integer(levels=8)},
+        {"residual": "membrane", "mixer": "max_pool", "mlp": "two_shortcuts", "mlp_ratio": 1.0, "stem": "sdt"},
     ],
 )
 def test_the_unrolled_network_fires_0_and_1_and_answers_the_same(changes):

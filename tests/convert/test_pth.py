@@ -265,6 +265,7 @@ def test_hostile_pickles(tmp_path, kind):
     assert len(refused(tmp_path / "w.pth")) < 2000
 
 
+@pytest.mark.slow
 def test_unknown_names_are_compared_for_the_few_that_are_shown(monkeypatch):
     compared = []
     plain = difflib.get_close_matches

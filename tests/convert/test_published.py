@@ -421,7 +421,7 @@ def test_a_learned_time_constant_is_one_number():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == "sdt_v3" else ()) for n in FAMILIES])
 def test_the_order_of_the_tensors_says_nothing(name):
     """A .safetensors file holds them sorted."""
     weights = dict(sorted(tensors(name).items()))
