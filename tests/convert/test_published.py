@@ -241,7 +241,7 @@ def test_running_statistics_are_those_of_the_official_code(name):
     sizes, calls, compared = {}, {path: norm.call for path, norm in norms.items()}, 0
 
     def sized(path, x, *args, **options):
-        sizes[path] = int(np.prod(x.shape[:-1]))
+        sizes[path] = int(np.prod(tuple(x.shape)[:-1]))
         return calls[path](x, *args, **options)
 
     try:
