@@ -56,7 +56,7 @@ def narrow(name):
     widths = tuple(16 * 2 ** min(s, 1) for s in range(config.stages))
     side = 64 if config.image_shape[0] > 64 else 32
     shape = (side, side, config.image_shape[2])
-    steps = min(config.timesteps, 2)
+    steps = min(config.timesteps, 4)
     return config.replace(
         depth=(1,) * config.stages if config.stages > 1 else 1,
         embed_dim=widths if config.stages > 1 else 16,
