@@ -46,11 +46,9 @@ PUBLISHED += [
 
 
 @functools.lru_cache(maxsize=2)
-def trained(masked, steps=3):
+def trained(masked):
     images, labels = proof.images_of(SPACE, 32)
-    if not steps:
-        return proof.awake(SPACE, masked=masked), images
-    return proof.trained(SPACE, images, labels, steps, masked=masked), images
+    return proof.trained(SPACE, images, labels, masked=masked), images
 
 
 def networks():
@@ -68,13 +66,11 @@ def prove(supernet, images, genomes):
     assert flipped <= (proof.allowed(rows, False) if supernet.masked else 0)
 
 
-# Elsewhere each network is a program of its own: two that together have every choice, of which one alone may be silent,
-# and a supernet that is not trained, for its training step is the largest program.
+# Elsewhere each network is a program of its own: two that together have every choice, of which one alone may be silent.
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [3] if TORCH else [0, pytest.param(3, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("masked", proof.FORMS if TORCH else [None])
-def test_a_subnet_is_the_network_taken_out(masked, steps):
-    supernet, images = trained(masked, steps)
+def test_a_subnet_is_the_network_taken_out(masked):
+    supernet, images = trained(masked)
     genomes = list(networks())
     prove(supernet, images, genomes + [SPACE.sample(seed=s) for s in range(6)] if TORCH else genomes)
 
