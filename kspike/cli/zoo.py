@@ -17,6 +17,7 @@ from kspike.cli.options import (
     DataDir,
     Download,
     ImageSize,
+    KeepDuplicates,
     SkipUnreadable,
     check_match,
     is_run,
@@ -118,6 +119,7 @@ def verify(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     directory: Directory = None,
     modules: Modules = None,
 ) -> None:
@@ -130,10 +132,10 @@ def verify(
     import kspike
 
     images = None
-    if data is not None or data_dir is not None or download or image_size is not None or skip_unreadable:
+    if any(x is not None for x in (data, data_dir, image_size)) or download or skip_unreadable or keep_duplicates:
         card = kspike.zoo.card(name, directory=directory)
         named = data or (card["data"] or {}).get("name") or "digits"
-        images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable)
+        images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable, keep_duplicates)
     report = kspike.zoo.verify(name, images, directory=directory)
     _print(report)
     if not report.ok:
@@ -150,6 +152,7 @@ def publish(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
     search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default=False)] = None,
     notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default=False)] = None,
@@ -187,7 +190,8 @@ def publish(
     training |= {"seconds": round(sum(row["seconds"] for row in epochs)), cards.CURVES: _curves(epochs)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(
-        data, about, data_dir, download, model.config, image_size, skip_unreadable, batch_size=recipe["batch_size"]
+        data, about, data_dir, download, model.config, image_size, skip_unreadable, keep_duplicates,
+        batch_size=recipe["batch_size"]
     )
     check_match(model, images, data, about)
     if about is not None and images.is_own and images.train.hash != settings["images"]:

@@ -82,6 +82,8 @@ def train(
         raise ValueError(f"Expected a kspike.training.Recipe, received {type(recipe).__name__}.")
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
+    if not model.trainable_variables:
+        raise ValueError("Nothing of the model trains: every layer is frozen (trainable=False, --freeze).")
     facts = data if isinstance(data, Dataset) else None
     training, validation = inputs.read(data, validation_data, recipe)
     for batches, name in ((training, "training"), (validation, "validation")):

@@ -124,6 +124,12 @@ def lacks_metadata(folder: Path) -> str | None:
     )
 
 
+def is_entry(path: Path) -> bool:
+    """Whether an entry, damaged or not, is there: its folder, or those of its versions."""
+    found = {*versions(path.parent), *incomplete(path.parent)}
+    return path.name in found or path.name.rpartition(".v")[0] in found
+
+
 def next_version(directory: Path, name: str) -> int:
     """One above every folder of that name, even one whose entry is incomplete: a number is never used twice.
 
