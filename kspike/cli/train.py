@@ -161,7 +161,7 @@ def train(
     named = f"{Path(config).name}_extended" if extend is not None else f"{Path(config).stem}_{images.name}"
     folder = directory or Path("runs") / _names.made_from(named)
     if start.extended is not None and expanded(folder).resolve() == expanded(start.extended).resolve():
-        raise ValueError(f"--extend makes a run of its own, and {folder} is the run that it goes on from: name another.")
+        raise ValueError(f"--extend makes a run of its own; {folder} is the run that it goes on from: name another.")
     made = f"{in_words(model.config.depth, model.config.embed_dim)}, {counted(model.config.timesteps, 'time step')}"
     size = f"{kspike.cost.parameters(model.config):,} parameters"
     print(f"{made}, {size}; {counted(plan.epochs, 'epoch')} into {folder}")
