@@ -151,7 +151,7 @@ def test_starts_that_make_no_sense_are_refused(place, tmp_path):
     assert "Expected the folder of a run (kspike train), or an entry of the zoo" in fails(
         "predict", tmp_path / "nowhere", place / "photos"
     )
-    assert "--keep-duplicates is for data of your own" in fails("evaluate", run, "--data", "digits", "--keep-duplicates")
+    assert "is for data of your own" in fails("evaluate", run, "--data", "digits", "--keep-duplicates")
     assert "leave out --epochs" in fails("train", run, "--extend", 2, "--epochs", 3, *photos)
     assert "was trained on as --data" in fails("train", run, "--extend", 2)
     assert "no layer of that name" in fails("train", net, "--from", run, "--freeze", "head_2", *photos)
