@@ -31,9 +31,9 @@ def shown(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def counted(n: int, what: str) -> str:
-    """A number and what is counted, as it is said: "1 epoch", "2,000 epochs"."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def counted(n: int, what: str, several: str | None = None) -> str:
+    """A number and what is counted, as it is said: "1 epoch", "2,000 epochs"; `several` where that is no s more."""
+    return f"{n:,} {what if n == 1 else several or f'{what}s'}"
 
 
 def warn(text: str, kind: type[Warning] = UserWarning) -> None:

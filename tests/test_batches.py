@@ -54,3 +54,10 @@ def test_what_holds_no_images_is_refused():
             batches_of(wrong)
     with pytest.raises(ValueError, match=r"lengths \[70, 3\]"):
         batches_of((X, Y[:3]))
+
+
+def test_data_of_unknown_length_is_read_up_to_a_bound():
+    given = batches_of((X[:8], Y[:8]) for _ in itertools.count())
+    with pytest.raises(ValueError, match="gave more than 20 images: it seems to have no end; say how many"):
+        list(batches_of((batch for batch in given), most=20))
+    assert len(list(batches_of([(X[:8], Y[:8])] * 4, most=20))) == 4  # its length is known

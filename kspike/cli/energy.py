@@ -18,6 +18,7 @@ from kspike.cli.options import (
     Download,
     Frames,
     ImageSize,
+    KeepDuplicates,
     SkipUnreadable,
     Timesteps,
     WindowUs,
@@ -35,6 +36,7 @@ def energy(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     timesteps: Timesteps = None,
     frames: Frames = None,
     window_us: WindowUs = None,
@@ -77,7 +79,8 @@ def energy(
     reports = []
     for network, card in opened:
         images = open_data(
-            data, card, data_dir, download, network.config, image_size, skip_unreadable, batch_size=batch_size,
+            data, card, data_dir, download, network.config, image_size, skip_unreadable, keep_duplicates,
+        batch_size=batch_size,
             timesteps=timesteps, frames=frames, window_us=window_us,
         )  # fmt: skip
         check_match(network, images, data, card)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from kspike._messages import counted
 from kspike.cli.importing import Modules
 from kspike.cli.options import (
     AsJson,
@@ -18,6 +19,7 @@ from kspike.cli.options import (
     Download,
     Frames,
     ImageSize,
+    KeepDuplicates,
     SkipUnreadable,
     Timesteps,
     WindowUs,
@@ -42,6 +44,7 @@ def evaluate(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     timesteps: Timesteps = None,
     frames: Frames = None,
     window_us: WindowUs = None,
@@ -78,7 +81,8 @@ def evaluate(
 
     network, card = open_model(model, directory)
     images = open_data(
-        data, card, data_dir, download, network.config, image_size, skip_unreadable, batch_size=batch_size,
+        data, card, data_dir, download, network.config, image_size, skip_unreadable, keep_duplicates,
+        batch_size=batch_size,
         timesteps=timesteps, frames=frames, window_us=window_us,
     )  # fmt: skip
     check_match(network, images, data, card)
@@ -99,11 +103,11 @@ def evaluate(
         print(json.dumps(row))
         return
     table = Table(title=Text(f"{model} on {images.name}, {split.value}"), title_justify="left", show_header=False)
-    table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {row['images']:,} images")
+    table.add_row("accuracy", f"{100 * row['accuracy']:.2f} % of {counted(row['images'], 'image')}")
     table.add_row("loss", f"{row['loss']:.4f}")
     if report.convention.free:
-        counted = f"{report.total('ac'):,.0f} accumulations, {report.total('mac'):,.0f} multiply-accumulates an image"
-        table.add_row("operations", f"{counted}, {row['timesteps']} time steps ({convention}: no energy)")
+        summed = f"{report.total('ac'):,.0f} accumulations, {report.total('mac'):,.0f} multiply-accumulates an image"
+        table.add_row("operations", f"{summed}, {row['timesteps']} time steps ({convention}: no energy)")
     else:
         table.add_row("energy", f"{row['energy_mj']:.6f} mJ an image, {row['timesteps']} time steps ({convention})")
     table.add_row("parameters", f"{row['parameters']:,}")

@@ -11,7 +11,17 @@ import typer
 
 from kspike.cli.evaluate import SplitName
 from kspike.cli.importing import Modules
-from kspike.cli.options import AsJson, Data, DataDir, Download, SkipUnreadable, check_match, open_data, open_model
+from kspike.cli.options import (
+    AsJson,
+    Data,
+    DataDir,
+    Download,
+    KeepDuplicates,
+    SkipUnreadable,
+    check_match,
+    open_data,
+    open_model,
+)
 
 
 class Time(StrEnum):
@@ -31,6 +41,7 @@ def export(
     data_dir: DataDir = None,
     download: Download = False,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     split: Annotated[SplitName, typer.Option(help="Images that are compared.")] = SplitName.validation,
     compare: Annotated[bool, typer.Option(help="Run the file, and compare every spike.")] = True,
     raw: Annotated[
@@ -68,7 +79,9 @@ def export(
         )
     images = None
     if compare:
-        opened = open_data(data, card, data_dir, download, network.config, None, skip_unreadable, batch_size=32)
+        opened = open_data(
+            data, card, data_dir, download, network.config, None, skip_unreadable, keep_duplicates, batch_size=32
+        )
         check_match(network, opened, data)
         chosen = getattr(opened, split)
         chosen = chosen.without_augmentation() if split is SplitName.train else chosen

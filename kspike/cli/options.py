@@ -38,6 +38,12 @@ SkipUnreadable = Annotated[
         "--skip-unreadable", help="Of a folder of pictures: leave out files that cannot be read, and say which."
     ),
 ]
+KeepDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--keep-duplicates", help="Of data of your own: take images that are in two parts at once, with a warning."
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -134,20 +140,12 @@ def card_of(text: str, expected: str, directory: Path | None = None) -> dict[str
     from kspike.zoo import naming, sources
 
     path = expanded(text)
-    if directory is None and not naming.is_name(text) and not sources.is_source(text) and not _is_entry(path):
+    if directory is None and not naming.is_name(text) and not sources.is_source(text) and not naming.is_entry(path):
         found = "which is not there"
         if path.exists():
             found = "a folder of something else (images are chosen by --data)" if path.is_dir() else "another file"
         raise ValueError(f"Expected {expected}; received {text!r}, {found}.")
     return kspike.zoo.card(text, directory=directory)
-
-
-def _is_entry(path: Path) -> bool:
-    """Whether an entry, damaged or not, is there: its folder, or those of its versions."""
-    from kspike.zoo import naming
-
-    found = {*naming.versions(path.parent), *naming.incomplete(path.parent)}
-    return path.name in found or path.name.rpartition(".v")[0] in found
 
 
 def _from_file(text: str, any_classifier: bool = False) -> Any:
@@ -180,6 +178,7 @@ def open_data(
     network: SpikformerConfig | None = None,
     image_size: str | None = None,
     skip_unreadable: bool = False,
+    keep_duplicates: bool = False,
     **options: Any,
 ) -> Dataset:
     """Opens a data set; for an entry of the zoo, sized and normalised as its card says, and its classes in its order.
@@ -201,6 +200,10 @@ def open_data(
         if not own or not expanded(name).is_dir():
             raise ValueError(f"--skip-unreadable is for folders of pictures; {name!r} is none.")
         options["unreadable"] = "skip"
+    if keep_duplicates:
+        if not own:
+            raise ValueError(f"--keep-duplicates is for data of your own; {name!r} is a set that is known by name.")
+        options["duplicates"] = "keep"
     if own and network is not None:
         options["image_size"] = options["image_size"] or network.image_shape[:2]
     if own and card is not None and card["input"]["shape"][-1] in (1, 3):

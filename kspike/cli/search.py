@@ -17,6 +17,7 @@ from kspike.cli.options import (
     Download,
     Frames,
     ImageSize,
+    KeepDuplicates,
     Seed,
     SkipUnreadable,
     Timesteps,
@@ -47,6 +48,7 @@ def search(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     timesteps: Timesteps = None,
     frames: Frames = None,
     window_us: WindowUs = None,
@@ -145,7 +147,7 @@ def search(
         if recordings and timesteps is None:
             options["timesteps"] = _timesteps(genes)
         size = image_size or ("x".join(map(str, genes.base.image_shape[:2])) if own and not recordings else None)
-        return open_data(data, None, data_dir, download, None, size, skip_unreadable, **options)
+        return open_data(data, None, data_dir, download, None, size, skip_unreadable, keep_duplicates, **options)
 
     if own:  # the space is searched for the classes and the channels of these images, or the frames of recordings
         images = load()

@@ -125,6 +125,8 @@ def read(config: str, source: str | None, weights: bool, extend: int | None) -> 
     if len(chosen) > 1:
         raise ValueError(f"{' and '.join(chosen)} each say where the weights are from: give one of them.")
     if extend is not None:
+        if extend < 1:
+            raise ValueError(f"--extend says for how many epochs a run goes on, at least 1; received {extend}.")
         if not is_run(config):
             raise ValueError(f"--extend goes on from the folder of a run (kspike train); received {config!r}.")
         described, about = _described(config)

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
+from kspike._messages import counted
 from kspike.cli.importing import Modules
-from kspike.cli.options import BatchSize, Data, DataDir, Download, ImageSize, SkipUnreadable, open_data, open_model
+from kspike.cli.options import (
+    BatchSize,
+    Data,
+    DataDir,
+    Download,
+    ImageSize,
+    KeepDuplicates,
+    SkipUnreadable,
+    open_data,
+    open_model,
+)
 
 
 def teach(
@@ -19,6 +30,7 @@ def teach(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     views: Annotated[int, typer.Option(help="How often each image is seen, mirrored and moved otherwise.")] = 8,
     augment: Annotated[str | None, typer.Option(help="That of the student's recipe: its mirror and shift.")] = None,
     seed: Annotated[int, typer.Option(help="Of the views.")] = 0,
@@ -43,11 +55,12 @@ def teach(
     network, card = open_model(model, any_classifier=True)
     shape = network.input_shape[1:]
     size = image_size or f"{shape[0]}x{shape[1]}"
-    images = open_data(data, card, data_dir, download, None, size, skip_unreadable, augment=augment)
+    images = open_data(data, card, data_dir, download, None, size, skip_unreadable, keep_duplicates, augment=augment)
     said = {"name": Path(model).name, "parameters": network.count_params()}
     logits = kspike.training.teacher_logits(
         network, images, views=views, seed=seed, batch_size=batch_size, teacher=said
     )
     logits.save(file)
     right = (logits.logits.argmax(-1) == images.train.labels).mean()
-    print(f"{file}: {logits.views} views of {images.train.num_examples:,} images, {100 * right:.2f} % named right")
+    shown = f"{counted(logits.views, 'view')} of {counted(images.train.num_examples, 'image')}"
+    print(f"{file}: {shown}, {100 * right:.2f} % named right")

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from kspike import _names
+from kspike._files import expanded
 from kspike._messages import counted
 from kspike._stages import in_words
 from kspike.cli import starting
 from kspike.cli.importing import Modules
-from kspike.cli.options import Data, DataDir, Download, Frames, ImageSize, SkipUnreadable, WindowUs, given, open_data
+from kspike.cli.options import (
+    Data,
+    DataDir,
+    Download,
+    Frames,
+    ImageSize,
+    KeepDuplicates,
+    SkipUnreadable,
+    WindowUs,
+    given,
+    open_data,
+)
 
 if TYPE_CHECKING:
     from kspike.training import Recipe
@@ -29,6 +41,7 @@ def train(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     timesteps: Annotated[
         int | None,
         typer.Option(help="T, if not the file's; recordings are cut into as many frames.", show_default=False),
@@ -134,7 +147,9 @@ def train(
         options["timesteps"] = timesteps
     options |= {"frames": frames, "window_us": window_us}
     about = start.about if extend is not None else None
-    images = open_data(data, about, data_dir, download, start.config, image_size, skip_unreadable, **options)
+    images = open_data(
+        data, about, data_dir, download, start.config, image_size, skip_unreadable, keep_duplicates, **options
+    )
     keras.utils.set_random_seed(plan.seed)
     usual = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -145,6 +160,8 @@ def train(
     starting.freeze(model, freeze or ())
     named = f"{Path(config).name}_extended" if extend is not None else f"{Path(config).stem}_{images.name}"
     folder = directory or Path("runs") / _names.made_from(named)
+    if start.extended is not None and expanded(folder).resolve() == expanded(start.extended).resolve():
+        raise ValueError(f"--extend makes a run of its own; {folder} is the run that it goes on from: name another.")
     made = f"{in_words(model.config.depth, model.config.embed_dim)}, {counted(model.config.timesteps, 'time step')}"
     size = f"{kspike.cost.parameters(model.config):,} parameters"
     print(f"{made}, {size}; {counted(plan.epochs, 'epoch')} into {folder}")

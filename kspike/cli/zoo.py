@@ -17,6 +17,7 @@ from kspike.cli.options import (
     DataDir,
     Download,
     ImageSize,
+    KeepDuplicates,
     SkipUnreadable,
     check_match,
     is_run,
@@ -122,6 +123,7 @@ def verify(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     directory: Directory = None,
     modules: Modules = None,
 ) -> None:
@@ -137,7 +139,7 @@ def verify(
     """
     import kspike
 
-    own = data is not None or download or image_size is not None or skip_unreadable
+    own = data is not None or download or image_size is not None or skip_unreadable or keep_duplicates
     if every:
         if own:
             raise ValueError("--all measures each entry on its card's data set: --data and the like go with one name.")
@@ -155,7 +157,7 @@ def verify(
     if own:
         card = kspike.zoo.card(name, directory=directory)
         named = data or (card["data"] or {}).get("name") or "digits"
-        images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable)
+        images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable, keep_duplicates)
     report = kspike.zoo.verify(name, images, directory=directory, data_dir=data_dir)
     _print(report)
     if not report.ok:
@@ -172,6 +174,7 @@ def publish(
     download: Download = False,
     image_size: ImageSize = None,
     skip_unreadable: SkipUnreadable = False,
+    keep_duplicates: KeepDuplicates = False,
     directory: Annotated[Path, typer.Option(help="The zoo folder, made if absent.")] = Path("my_zoo"),
     search: Annotated[Path | None, typer.Option(help="The search.json that found it.", show_default=False)] = None,
     notes: Annotated[str | None, typer.Option(help="Limits that a user should know.", show_default=False)] = None,
@@ -209,7 +212,8 @@ def publish(
     training |= {"seconds": round(sum(row["seconds"] for row in epochs)), cards.CURVES: _curves(epochs)}
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(
-        data, about, data_dir, download, model.config, image_size, skip_unreadable, batch_size=recipe["batch_size"]
+        data, about, data_dir, download, model.config, image_size, skip_unreadable, keep_duplicates,
+        batch_size=recipe["batch_size"]
     )
     check_match(model, images, data, about)
     if about is not None and images.is_own and images.train.hash != settings["images"]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import importlib.util
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,14 +89,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def is_known(name: str) -> bool:
-    """Whether a data set is known by this name: to kspike, or to TensorFlow Datasets where that is installed."""
-    if name in (*PACKED, *FIRST):
-        return True
-    if importlib.util.find_spec("tensorflow_datasets") is None:
-        return False
-    import tensorflow_datasets as tfds
-
-    return name in tfds.list_builders(with_community_datasets=False)

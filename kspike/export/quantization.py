@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from kspike._messages import counted
+
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
@@ -64,7 +66,7 @@ class Quantization:
         share = 100 * self.spikes_changed / max(self.spikes_compared, 1)
         out = [
             f"{self.weights:,} weights in int8: {self.bytes:,} bytes in place of {self.bytes_before:,}",
-            f"beside the network of floats, {self.images:,} calibration images: {self.spikes_changed:,} of "
+            f"beside the network of floats, {counted(self.images, 'calibration image')}: {self.spikes_changed:,} of "
             f"{self.spikes_compared:,} spikes are others ({share:.2f} %); classes changed: {self.classes_changed:,}",
         ]
         if self.labels:

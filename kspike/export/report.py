@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kspike._messages import counted
+
 
 @dataclasses.dataclass(frozen=True)
 class NeuronDifference:
@@ -70,7 +72,7 @@ class Comparison:
     def lines(self) -> list[str]:
         """The comparison in words."""
         out = [
-            f"beside {self.beside}: {self.images:,} images; logits differ by at most {self.difference:.3g} "
+            f"beside {self.beside}: {counted(self.images, 'image')}; logits differ by at most {self.difference:.3g} "
             f"({self.ulp:.3g} ulp); classes changed: {self.classes_changed:,}",
             f"  spikes: {self.spikes_compared:,} of {len(self.neurons)} neurons compared, "
             f"{self.spikes_differing:,} differ",

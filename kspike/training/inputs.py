@@ -13,6 +13,7 @@ import numpy as np
 
 from kspike._batches import unaugmented
 from kspike._finite import bad_rows, scaled
+from kspike._messages import shown
 from kspike.data import Augmentation, Dataset, Split
 from kspike.data.events import EventAugmentation
 from kspike.data.events.named_augmentations import as_event_augmentation
@@ -166,9 +167,10 @@ def check_first(data: Any, name: str, model: Any) -> None:
         raise ValueError(f"The model takes images of shape {shape}, the {name} images have {images.shape[1:]}.")
     if (bad := bad_rows(images)) is not None:
         raise ValueError(f"Expected finite {name} images; {bad}. Clean them first.")
-    if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
-        reach = f"from {labels.min()} to {labels.max()}"
-        raise ValueError(f"The model has {classes} classes, the {name} labels reach {reach}.")
+    if labels.ndim == 1:
+        least, most = data.reach if isinstance(data, Stream) else (labels.min(), labels.max())
+        if least < 0 or most >= classes:
+            raise ValueError(f"The model has {classes} classes, the {name} labels reach from {least} to {most}.")
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise ValueError(f"The model has {classes} classes, the {name} labels have {labels.shape[1]}.")
 
@@ -181,18 +183,42 @@ def unchanged(train: Any) -> Any:
     return unaugmented(train)
 
 
-def bad_batch(train: Any, first: int, last: int) -> str | None:
-    """Reads batches `first` to `last` again; describes the first with images that hold NaN, or None."""
+def bad_batch(train: Any, first: int, last: int, classes: int) -> str | None:
+    """Reads batches `first` to `last` again; describes the first that does not fit, or None.
+
+    Does not fit: images that hold NaN, of another shape than the first batch's, none at all, or labels of no class.
+    """
+    shape = np.shape(train[0][0])[1:]
     for i in range(first, last):
-        if (bad := bad_rows(train[i][0])) is not None:
+        images, labels = train[i][:2]
+        if np.shape(images)[1:] != shape or not len(images):
+            return f"in batch {i + 1}, read again, images have shape {np.shape(images)}, in the first {shape}"
+        if (bad := bad_rows(images)) is not None:
             return f"in batch {i + 1}, read again, {bad}"
+        labels = np.asarray(labels)
+        if labels.ndim == 1 and (labels.min() < 0 or labels.max() >= classes):
+            return (
+                f"in batch {i + 1}, read again, labels reach from {labels.min()} to {labels.max()}, of a model of "
+                f"{classes} classes"
+            )
     return None
+
+
+def does_not_fit(data: Any, name: str, classes: int) -> str | None:
+    """What of a user's own batches ended training; None where nothing is found, or where they were read before."""
+    if data is None or isinstance(data, (Split, Arrays, Stream)) or hasattr(data, "inside"):
+        return None
+    found = bad_batch(data, 0, len(data), classes)
+    return None if found is None else f"The {name} data does not fit: {found}."
 
 
 def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes: Augmentation = UNCHANGED) -> Any:
     if isinstance(data, (tuple, list)):
-        if len(data) != 2 or len(data[0]) != len(data[1]) or not len(data[0]):
-            raise ValueError(f"{name} data as arrays must be (images, labels), as many of each, at least one.")
+        if len(data) != 2 or not all(map(_even, data)) or len(data[0]) != len(data[1]) or not len(data[0]):
+            raise ValueError(
+                f"{name} data as arrays must be (images, labels), as many of each, at least one. A list of batches is "
+                "given as a keras.utils.PyDataset, or in a DataLoader."
+            )
         scaled(name, np.asarray(data[0]))
         check_numbers(name, data[1])
         return Arrays(data[0], data[1], recipe.batch_size, seed, changes)
@@ -205,9 +231,13 @@ def _as_batches(data: Any, name: str, recipe: Recipe, seed: int | None, changes:
             "tf.data.Dataset or DataLoader of batches, or (images, labels), received "
             f"{type(data).__name__}{once(data)}{path}."
         )
-    if isinstance(data, (Split, Arrays)) or not len(data):
+    if isinstance(data, (Split, Arrays)):
         return data
+    if not len(data):
+        raise ValueError(f"{name} data has no batch, a {type(data).__name__} of none: give at least one.")
     first = data[0]
+    if not isinstance(first, Mapping) and not (isinstance(first, (tuple, list)) and len(first) >= 2):
+        raise ValueError(f"{name} data must give batches (images, labels), it gives {shown(first)}.")
     if isinstance(first, Mapping):
         raise ValueError(
             f"{name} data gives dictionaries, a {type(data).__name__}; expected batches (images, labels). "
@@ -264,6 +294,14 @@ def _batch_size(data: Any, wanted: int) -> int:
     """Images of the first batch; `wanted` if there is only one batch, with fewer images."""
     found = len(data[0][1])
     return wanted if len(data) == 1 and found < wanted else found
+
+
+def _even(array: Any) -> bool:
+    """Whether this is an array, or rows of one length."""
+    try:
+        return hasattr(array, "shape") or np.asarray(array).ndim > 0
+    except ValueError:  # NumPy's, of rows of different length
+        return False
 
 
 def once(data: Any) -> str:

@@ -82,6 +82,8 @@ def train(
         raise ValueError(f"Expected a kspike.training.Recipe, received {type(recipe).__name__}.")
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError("Expected a keras.Model that is built; call it once on an image, or give it an Input.")
+    if not model.trainable_variables:
+        raise ValueError("Nothing of the model trains: every layer is frozen (trainable=False, --freeze).")
     facts = data if isinstance(data, Dataset) else None
     training, validation = inputs.read(data, validation_data, recipe)
     for batches, name in ((training, "training"), (validation, "validation")):
@@ -126,15 +128,25 @@ def _train(
             stack.enter_context(graph_replay(model))
             if isinstance(training, (inputs.Split, inputs.Arrays)):  # threads may read their batches
                 training = stack.enter_context(contextlib.closing(Prefetcher(training)))
-        model.fit(
-            training,
-            validation_data=validation,
-            initial_epoch=len(rows),
-            epochs=recipe.epochs,
-            shuffle=False,  # the data shuffles itself, by its seed and the epoch
-            verbose=1 if verbose > 1 else 0,
-            callbacks=[_Epochs(training, recipe, rows, folder, verbose, validation), *callbacks],
-        )
+        epochs = _Epochs(training, recipe, rows, folder, verbose, validation)
+        try:
+            model.fit(
+                training,
+                validation_data=validation,
+                initial_epoch=len(rows),
+                epochs=recipe.epochs,
+                shuffle=False,  # the data shuffles itself, by its seed and the epoch
+                verbose=1 if verbose > 1 else 0,
+                callbacks=[epochs, *callbacks],
+            )
+        except Exception as error:
+            if isinstance(error, MemoryError) or epochs.stopped:
+                raise
+            for data, name in ((training, "training"), (validation, "validation")):  # a batch that a backend choked on
+                found = inputs.does_not_fit(data, name, int(model.output_shape[-1]))
+                if found is not None:
+                    raise ValueError(f"{found} {epochs.kept()}") from error
+            raise
     return model
 
 
@@ -196,6 +208,7 @@ class _Epochs(keras.callbacks.Callback):
         super().__init__()
         self.validation = validation
         self.data, self.recipe, self.rows, self.folder, self.say = data, recipe, rows, folder, bool(verbose)
+        self.stopped = False  # whether this ended the training, with a message of its own
         self.looked = 0  # batches of this epoch up to the last finite loss
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -210,6 +223,7 @@ class _Epochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._look(logs, None)
         if (found := bad_weights(self.model)) is not None:  # the last step's loss is from before it
+            self.stopped = True
             raise ValueError(f"After epoch {epoch + 1} {found}: {self._diverged()}")
         if self.recipe.ema is not None and epoch + 1 == self.recipe.epochs and logs is not None:
             logs |= self._average()
@@ -245,17 +259,19 @@ class _Epochs(keras.callbacks.Callback):
             where = f"epoch {len(self.rows) + 1}" + ("" if batch is None else f", by batch {batch + 1}")
             # at an epoch's end the data may already have the next order: then search all of it
             first, last = (0, len(self.data)) if batch is None else (self.looked, batch + 1)
-            found = inputs.bad_batch(self.data, first, last)
+            self.stopped = True
+            found = inputs.bad_batch(self.data, first, last, int(self.model.output_shape[-1]))
             if found is not None:
-                raise ValueError(f"The loss is {loss} in {where}: {found}. Clean them. {self._before()}")
+                raise ValueError(f"The loss is {loss} in {where}: {found}. Clean them. {self.kept()}")
             raise ValueError(f"The loss is {loss} in {where}: {self._diverged()}")
         self.looked = 0 if batch is None else batch + 1
 
     def _diverged(self) -> str:
         return (
             f"training has diverged. Lower learning_rate (now {self.recipe.learning_rate:g}), warm up longer, or clip "
-            f"gradients (clip_norm, now {self.recipe.clip_norm}). {self._before()}"
+            f"gradients (clip_norm, now {self.recipe.clip_norm}). {self.kept()}"
         )
 
-    def _before(self) -> str:
+    def kept(self) -> str:
+        """What is left of an unfinished training."""
         return "The epochs before are kept." if self.folder is not None else "Nothing is kept without a directory."

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from kspike._batches import bounded, check_end
 from kspike._finite import bad_rows, scaled
 from kspike._messages import shown
 from kspike.data import Augmentation
 from kspike.data.split import CHANGES, UNCHANGED
+
+_END = "leave out .repeat(), or whatever goes round; epochs are the recipe's"
 
 
 class Stream(keras.utils.PyDataset):
@@ -35,9 +38,9 @@ class Stream(keras.utils.PyDataset):
         super().__init__()
         self.data, self.name, self.seed, self.changes, self.epoch = data, name, seed or 0, changes, 0
         self.classes: int | None = None
-        count = getattr(data, "cardinality", None)
-        if callable(count) and int(count()) == -1:  # tf.data.INFINITE_CARDINALITY
-            raise ValueError(f"The {name} data repeats without end: leave out .repeat(); epochs are the recipe's.")
+        #: The least and the largest label, where labels are whole numbers.
+        self.reach = (0, 0)
+        check_end(data, f"The {name} data", _END)
         self._batches = self._look()
         self._iterator: Iterator[Any] = iter(())
         self._next = -1
@@ -81,6 +84,10 @@ class Stream(keras.utils.PyDataset):
         for batch in self.data:
             if not isinstance(batch, (tuple, list)) or len(batch) != 2:
                 raise ValueError(f"The {self.name} data must give batches (images, labels); it gave {shown(batch)}.")
+            if any(isinstance(array, Mapping) for array in batch):
+                raise ValueError(
+                    f"The {self.name} data must give batches (images, labels) of one array each; it gave dictionaries."
+                )
             images, labels = (_to_numpy(array) for array in batch)
             if images.ndim < 2 or labels.shape[:1] != images.shape[:1] or labels.ndim > 2:
                 raise ValueError(
@@ -88,6 +95,8 @@ class Stream(keras.utils.PyDataset):
                     f"{images.shape} and labels of shape {labels.shape}. Of single images make batches: "
                     ".batch(recipe.batch_size), or batch_size= of a DataLoader."
                 )
+            if not len(images):
+                raise ValueError(f"The {self.name} data gave a batch of no images: leave empty batches out.")
             scaled(self.name, images)
             check_numbers(self.name, labels)
             if labels.ndim == 2 and labels.shape[1] == 1:
@@ -99,7 +108,17 @@ class Stream(keras.utils.PyDataset):
         most: list[np.ndarray] = []
         total: Any = 0.0
         batches = pixels = 0
-        for images, _ in self._read():
+        first: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+        for images, labels in bounded(self._read(), self.data, f"The {self.name} data", _END):
+            shapes = (images.shape[1:], labels.shape[1:])
+            first = first or shapes
+            if shapes != first:
+                raise ValueError(
+                    f"The {self.name} data gives images of shape {first[0]}, labels of {first[1]}, and in batch "
+                    f"{batches + 1} images of {shapes[0]} with labels of {shapes[1]}: give one shape throughout."
+                )
+            if labels.ndim == 1:
+                self.reach = (min(self.reach[0], int(labels.min())), max(self.reach[1], int(labels.max())))
             if (bad := bad_rows(images)) is not None:
                 raise ValueError(
                     f"Expected finite {self.name} images; in batch {batches + 1}, {bad}. Clean them first."
@@ -125,10 +144,10 @@ class Stream(keras.utils.PyDataset):
 
 
 def check_numbers(name: str, labels: Any) -> None:
-    """Checks that labels are numbers.
+    """Checks that labels are numbers: whole ones, or rows of shares of classes.
 
     Raises:
-        ValueError: words, or objects.
+        ValueError: words, objects, or numbers that name no class.
     """
     kind = np.asarray(labels).dtype
     if kind.kind not in "iufb":
@@ -136,6 +155,8 @@ def check_numbers(name: str, labels: Any) -> None:
             f"The {name} labels are {kind}; expected whole numbers from 0, or one-hot rows. kspike.data.from_arrays "
             "and from_dataset read words."
         )
+    if kind.kind == "f" and np.ndim(labels) == 1 and not (np.mod(labels, 1) == 0).all():
+        raise ValueError(f"The {name} labels are {kind}, others than whole numbers among them; expected 0, 1, 2, ...")
 
 
 def changed(

@@ -21,7 +21,7 @@ def register(function: F, *, replace: bool = False) -> F:
         The function.
 
     Raises:
-        ValueError: it is none, it has no name of its own (a lambda), or its name is taken.
+        ValueError: it is none, it has no name of its own (a lambda), or results or another function have its name.
 
     Example:
         >>> from kspike.tuners import constraints
@@ -32,10 +32,7 @@ def register(function: F, *, replace: bool = False) -> F:
         True
     """
     if callable(function):
-        name = name_of(function, "constraint")
-        if name in EXACT or name in MEASURED:
-            raise ValueError(f"The constraint {name!r} exists: give your function another name.")
-        REGISTRY.add(name, function, replace=replace)
+        REGISTRY.add(name_of(function, "constraint"), function, replace=replace)
         return function
     raise ValueError(f"A constraint of your own is a function of a SpikformerConfig, got {function!r}.")
 

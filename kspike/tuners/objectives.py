@@ -9,6 +9,7 @@ from typing import Any
 import keras_tuner
 
 from kspike._registry import nearest, unknown
+from kspike.tuners.engine.of_network import NoNumber, as_number
 
 #: Metrics that every evaluation gives, and which way each is better.
 DIRECTIONS = {
@@ -18,6 +19,10 @@ DIRECTIONS = {
     "flops": "min",
     "timesteps": "min",
 }
+
+
+#: What every evaluation gives, in all: no objective may go by one of these names and be something else.
+_GIVEN = (*DIRECTIONS, "latency_ms", "loss", "seconds", "silent_layers")
 
 
 class AEB(keras_tuner.Objective):
@@ -79,6 +84,9 @@ class FunctionObjective(keras_tuner.Objective):
         direction: "max" or "min".
         name: name of the score; it tells one project from another, so name different functions differently.
 
+    Raises:
+        ValueError: it is no function, another direction, or the name of a metric.
+
     Example:
         >>> from kspike.tuners import FunctionObjective
         >>> FunctionObjective(lambda m, largest: m["accuracy"] - m["parameters"] / 1e8, "max", "small").name
@@ -88,12 +96,23 @@ class FunctionObjective(keras_tuner.Objective):
     def __init__(self, function: Callable[[Mapping, Mapping], float], direction: str, name: str = "objective") -> None:
         if direction not in ("max", "min"):
             raise ValueError(f"direction must be 'max' or 'min', got {direction!r}.")
+        if not callable(function):
+            raise ValueError(f"Expected a function of metrics and those of the largest network, got {function!r}.")
+        if not isinstance(name, str) or not name or name in _GIVEN:
+            raise ValueError(f"The name of an objective must be a text other than {', '.join(_GIVEN)}, got {name!r}.")
         super().__init__(name=name, direction=direction)
         self.function = function
 
     def value(self, metrics: Mapping[str, float], reference: Mapping[str, float]) -> float:
-        """The function's value."""
-        return float(self.function(metrics, reference))
+        """The function's value.
+
+        Raises:
+            TypeError: it gave no number.
+        """
+        try:
+            return as_number(self.function(metrics, reference), f"The objective {self.name} must return a number")
+        except NoNumber as error:
+            raise TypeError(str(error)) from None  # a mistake in code, which ends a search: no bad candidate
 
 
 def resolve(objective: Any) -> keras_tuner.Objective:

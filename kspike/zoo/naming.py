@@ -64,7 +64,7 @@ def zoo_folders(directory: str | os.PathLike | None = None) -> Iterator[Path]:
     """The folders in which a bare name is looked for, one after the other: the user's, or the published and KSPIKE_ZOO.
 
     Raises:
-        ValueError: KSPIKE_ZOO lists what is no folder; when it is that one's turn.
+        ValueError: KSPIKE_ZOO lists what is no folder, or an entry itself; when it is that one's turn.
     """
     yield zoo_folder(directory)
     for text in os.environ.get(OWN, "").split(os.pathsep) if directory is None else ():
@@ -74,6 +74,11 @@ def zoo_folders(directory: str | os.PathLike | None = None) -> Iterator[Path]:
                 raise ValueError(
                     f"Expected {OWN} to list folders, separated by {os.pathsep!r}; received {shown(text)}, which is "
                     "none. Correct the environment variable."
+                )
+            if os.path.lexists(folder / METADATA):
+                raise ValueError(
+                    f"Expected {OWN} to list folders that hold entries; {shown(text)} is an entry itself: give the "
+                    f"folder that it is in, {shown(os.fspath(folder.parent))}."
                 )
             yield folder
 
@@ -122,6 +127,12 @@ def lacks_metadata(folder: Path) -> str | None:
         f"Expected {folder} to hold {METADATA}, which says what the entry is; received a folder with "
         f"{' and '.join(there)} alone: it was copied in part. Copy it again from its source."
     )
+
+
+def is_entry(path: Path) -> bool:
+    """Whether an entry, damaged or not, is there: its folder, or those of its versions."""
+    found = {*versions(path.parent), *incomplete(path.parent)}
+    return path.name in found or path.name.rpartition(".v")[0] in found
 
 
 def next_version(directory: Path, name: str) -> int:

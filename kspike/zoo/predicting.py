@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike._files import expanded
 from kspike._messages import shown
-from kspike.zoo import preprocessing
+from kspike.zoo import naming, preprocessing, sources
 from kspike.zoo.entry import Entry
 from kspike.zoo.event_input import frames_of
 
@@ -234,8 +234,23 @@ def _open(
                 "on arrays, or by an older kspike. Train on a data set (kspike.data.from_arrays), or publish with one."
             )
         return training.load(name_or_folder), about, os.fspath(name_or_folder)
-    entry = Entry.open(name_or_folder, directory)
+    entry = _entry(name_or_folder, directory)
     return load(name_or_folder, directory=directory), entry.metadata, entry.name
+
+
+def _entry(name_or_folder: str | os.PathLike[str], directory: str | os.PathLike[str] | None) -> Entry:
+    """The entry; of a path that is none says that it is no run either."""
+    try:
+        return Entry.open(name_or_folder, directory)
+    except (ValueError, FileNotFoundError) as error:
+        path = expanded(name_or_folder)
+        text = os.fspath(name_or_folder)
+        if directory is not None or naming.is_name(text) or sources.is_source(text) or naming.is_entry(path):
+            raise
+        found = "a folder of something else" if path.is_dir() else "another file" if path.exists() else "not there"
+        raise ValueError(
+            f"Expected the folder of a run (kspike train), or an entry of the zoo; {text!r} is {found}."
+        ) from error
 
 
 def pictures_in(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:

@@ -92,6 +92,8 @@ def import_zip(
             "copied as it is."
         )
     parent = expanded(directory)
+    if parent.exists() and not parent.is_dir():
+        raise ValueError(f"Expected directory to be a zoo folder, made if absent; received {parent}, which is a file.")
     entry = Entry.open(source, offline=offline, verbose=verbose)
     target = parent / entry.name
     if os.path.lexists(target):

@@ -144,6 +144,16 @@ def test_starts_that_make_no_sense_are_refused(place, tmp_path):
     run, net = place / "run", place / "net.json"
     assert "give one of them" in fails("train", net, "--from", run, "--weights", *photos)
     assert "--extend goes on from the folder of a run" in fails("train", net, "--extend", 2, *photos)
+    assert "at least 1; received 0" in fails("train", run, "--extend", 0, *photos)
+    assert "--extend makes a run of its own" in fails("train", run, "--extend", 1, *photos, "--directory", run)
+    assert "Nothing of the model trains" in fails(
+        "train", net, "--freeze", "*", *photos, "--directory", tmp_path / "frozen"
+    )
+    assert not (tmp_path / "frozen").exists()
+    assert "Expected the folder of a run (kspike train), or an entry of the zoo" in fails(
+        "predict", tmp_path / "nowhere", place / "photos"
+    )
+    assert "is for data of your own" in fails("evaluate", run, "--data", "digits", "--keep-duplicates")
     assert "leave out --epochs" in fails("train", run, "--extend", 2, "--epochs", 3, *photos)
     assert "was trained on as --data" in fails("train", run, "--extend", 2)
     assert "no layer of that name" in fails("train", net, "--from", run, "--freeze", "head_2", *photos)

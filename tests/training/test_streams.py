@@ -1,9 +1,12 @@
 """Training on what can only be read from the first batch to the last: tf.data, DataLoader, any iterable."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 
+from kspike import _batches
 from kspike.data import Augmentation
 from kspike.training import Recipe, train
 from kspike.training.inputs import Arrays, read, soften
@@ -108,7 +111,45 @@ BAD = {
     "nothing": (lambda: iter_again([]), "gives no batch"),
     "classes": (lambda: Batches(labels=LABELS + 5), "has 3 classes, the training labels reach"),
     "a shape": (lambda: Batches(IMAGES[:, :4]), "takes images of shape"),
+    "another shape on the way": (lambda: iter_again([one(), (IMAGES[:8, :4], LABELS[:8])]), "in batch 2 images of"),
+    "other labels on the way": (lambda: iter_again([one(), (IMAGES[:8], np.eye(3)[LABELS[:8]])]), "batch 2.*labels of"),
+    "classes on the way": (lambda: iter_again([one(), (IMAGES[:8], LABELS[:8] + 7)]), "labels reach from 0 to 9"),
+    "halves": (lambda: iter_again([(IMAGES[:8], LABELS[:8] + 0.5)]), "others than whole numbers among"),
+    "an empty batch": (lambda: iter_again([one(), (IMAGES[:0], LABELS[:0])]), "a batch of no images"),
+    "three things": (lambda: iter_again([(*one(), np.ones(8))]), r"batches \(images, labels\); it gave a tuple"),
+    "dictionaries": (lambda: iter_again([({"a": IMAGES[:8]}, LABELS[:8])]), "it gave dictionaries"),
+    "no end": (lambda: Endless(lambda: itertools.repeat(one())), "gave more than 100 images: it seems to have no end"),
+    "no end, by Keras": (lambda: Numbered(None), "repeats without end"),
+    "no batch": (lambda: Numbered(0), "gives no batch"),
+    "a list of batches": (lambda: [one(), one()], "A list of batches is given as a keras.utils.PyDataset"),
 }
+
+
+def one():
+    return IMAGES[:8], LABELS[:8]
+
+
+class Endless:
+    def __init__(self, make):
+        self.make = make
+
+    def __iter__(self):
+        return self.make()
+
+
+class Numbered(keras.utils.PyDataset):
+    """By number, as many batches as it says; the last is another."""
+
+    def __init__(self, count, last=one):
+        super().__init__()
+        self.count, self.last = count, last
+
+    @property
+    def num_batches(self):
+        return self.count
+
+    def __getitem__(self, i):
+        return self.last() if i == self.count - 1 else one()
 
 
 def iter_again(items):
@@ -120,9 +161,20 @@ def iter_again(items):
 
 
 @pytest.mark.parametrize("data, said", BAD.values(), ids=BAD)
-def test_bad_streams_are_refused_before_work(data, said):
+def test_bad_streams_are_refused_before_work(data, said, monkeypatch):
+    monkeypatch.setattr(_batches, "MOST", 100)
     with pytest.raises(ValueError, match=said):
         train(network(), data(), RECIPE, verbose=0)
+
+
+def test_a_batch_by_number_that_does_not_fit_is_named_where_it_ends_the_training(tmp_path):
+    class Sized(Numbered):
+        def __len__(self):
+            return self.count
+
+    data = Sized(3, lambda: (IMAGES[:8, :4], LABELS[:8]))
+    with pytest.raises(ValueError, match="training data does not fit: in batch 3, read again, images have shape .8, 4"):
+        train(network(), data, RECIPE, verbose=0)
 
 
 def test_a_stream_that_gives_less_the_second_time_is_noticed():

@@ -130,6 +130,9 @@ def test_a_folder_of_ones_own_that_is_none_is_told_when_it_is_asked(zoo, monkeyp
     for ask in (lambda: naming.resolve("third"), kspike.zoo.list_models):
         with pytest.raises(ValueError, match="Expected KSPIKE_ZOO to list folders.*nowhere"):
             ask()
+    monkeypatch.setenv(naming.OWN, str(next(zoo.glob("net.v*"))))
+    with pytest.raises(ValueError, match="is an entry itself: give the folder that it is in"):
+        kspike.zoo.list_models()
 
 
 def test_the_list_has_all_folders_and_says_which_entry_hides_another(tmp_path, monkeypatch):

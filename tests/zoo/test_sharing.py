@@ -321,6 +321,12 @@ def test_a_damaged_zip_is_refused_or_the_same(zipped, contents, tmp_path, count)
 
 
 @once
+def test_a_file_is_no_zoo_folder_to_import_into(zipped, tmp_path):
+    (tmp_path / "zoo").write_text("a file")
+    with pytest.raises(ValueError, match="received .*zoo, which is a file"):
+        kspike.zoo.import_zip(zipped, directory=tmp_path / "zoo")
+
+
 def test_an_import_that_fails_leaves_nothing(zipped, tmp_path, monkeypatch):
     written = files.write_synced
 

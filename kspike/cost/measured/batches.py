@@ -8,9 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kspike._batches import BATCH, batches_of, is_array, whole_arrays
+from kspike._batches import BATCH, batches_of, check_end, is_array, whole_arrays
 from kspike._finite import bad_rows, scaled
 from kspike.models.image_model import single
+
+#: Images of data of unknown length that are measured, where nobody says how many: twice ImageNet's validation images.
+MOST = 100_000
 
 
 def count(data: Any, limit: int | None, most: int | None = None) -> int | None:
@@ -46,13 +49,15 @@ def batches(
         whole: whether all batches are of one size.
 
     Raises:
-        ValueError: no image at all, images of another shape, or numbers that are not finite.
+        ValueError: no image at all, images of another shape, numbers that are not finite, or no end and no limit.
     """
     size = given = 0
     for images in whole_arrays(data)[:1]:
         if tuple(images.shape) == tuple(shape[1:]):  # before it is cut along its height
             raise ValueError(f"Expected images of shape {tuple(shape[1:])} in batches; {single(tuple(images.shape))}")
-    for i, batch in enumerate(batches_of(data)):
+    if limit is None and most is None:
+        check_end(data, "The data", "say how much of it is measured, by batches= or images=")
+    for i, batch in enumerate(batches_of(data, most=MOST)):
         if i == limit:
             break
         images = _images(batch, shape)
@@ -80,7 +85,8 @@ def batches(
 def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     images = batch[0] if isinstance(batch, (list, tuple)) else batch
     if not is_array(images):
-        raise ValueError(f"Expected a batch of images as one array, received {type(images).__name__}.")
+        read = "; kspike.data.from_dataset reads dictionaries" if isinstance(images, dict) else ""
+        raise ValueError(f"Expected a batch of images as one array, received {type(images).__name__}{read}.")
     if not isinstance(images, np.ndarray):
         images = keras.ops.convert_to_numpy(images)
     scaled("measured", images)
@@ -108,4 +114,6 @@ def _labels(batch: Any, n: int) -> np.ndarray | None:
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     labels = labels.reshape(len(labels), -1)
-    return labels[:, 0].astype("int64") if labels.shape == (n, 1) else None
+    if labels.shape != (n, 1) or not (np.isfinite(labels).all() and (labels % 1 == 0).all()):
+        return None  # no classes: what a regression is to give
+    return labels[:, 0].astype("int64")

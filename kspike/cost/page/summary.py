@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from kspike._messages import counted
 from kspike.cost.page.marks import COLOURS
 from kspike.cost.report.text import PER_MILLIJOULE, joules, quantity
 
@@ -38,7 +39,7 @@ def tiles(reports: tuple[EnergyData, ...]) -> list[Tile]:
     charging = tuple(each for each in reports if not each.convention.free)
     found = [
         _tile("energy an image", charging, _energy, _interval, lambda r: r.energy_mj),
-        _tile("accuracy", reports, _accuracy, lambda r: f"{r.images:,} images"),
+        _tile("accuracy", reports, _accuracy, lambda r: counted(r.images, 'image')),
         _tile("accumulations", reports, lambda r: (quantity(r.total("ac")), ""), _sparse, lambda r: r.total("ac")),
         _tile(
             "multiply-accumulates", reports, lambda r: (quantity(r.total("mac")), ""),

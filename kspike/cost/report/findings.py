@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from kspike._messages import counted
+
 if TYPE_CHECKING:
     from kspike.cost.report.data import EnergyData
 
@@ -34,7 +36,7 @@ def findings(report: EnergyData) -> tuple[Finding, ...]:
     found = (
         Finding(
             "silent",
-            f"no spike in {report.images:,} images",
+            f"no spike in {counted(report.images, 'image')}",
             report.silent,
             "Try a lower v_threshold or tau there, calibrate the normalisation on training images, or train with "
             "kspike.regularizers.FiringRate(lower=...).",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kspike._messages import counted
 from kspike.cost.report.findings import advice
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ def as_text(report: EnergyData) -> str:
 def _energy(report: EnergyData) -> str:
     """Joules with their interval; a convention that charges none has operations alone."""
     if report.convention.free:
-        return f"Operations of an image, T={report.timesteps} (mean of {report.images:,} images)"
+        return f"Operations of an image, T={report.timesteps} (mean of {counted(report.images, 'image')})"
     low, high = report.energy_interval_mj
     return (
         f"{report.energy_mj:.6g} mJ an image, T={report.timesteps} "
-        f"(mean of {report.images:,} images, 95 % interval {low:.6g} to {high:.6g})"
+        f"(mean of {counted(report.images, 'image')}, 95 % interval {low:.6g} to {high:.6g})"
     )
 
 

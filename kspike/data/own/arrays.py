@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kspike._messages import shown
+from kspike._messages import counted, shown
 from kspike.data import arguments
 from kspike.data.augmentation import Augmentation
 from kspike.data.dataset import Dataset
@@ -108,7 +108,8 @@ def _part(
     array = pixels.read(images, reading["input_range"], reading["size"], reading["fit"], f"{where}images")
     if len(array) != len(found):
         raise ValueError(
-            f"{where}images, labels: {len(array):,} images and {len(found):,} labels; give as many of each."
+            f"{where}images, labels: {counted(len(array), 'image')} and {counted(len(found), 'label')}; give as many "
+            "of each."
         )
     return Part(array, found, _ids(name, ids, len(array)), digests(array)), named
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kspike._messages import shown
+from kspike._messages import counted, shown
 from kspike.data import partition
 from kspike.data.own.labels import listed
 from kspike.data.sources import Array, Images
@@ -65,7 +65,8 @@ def cut(
             n = wanted if isinstance(wanted, int) else max(1, round(wanted * total))
             if n >= len(rest):
                 raise ValueError(
-                    f"{name}={wanted} of {total:,} different images leaves none to train: add images, or give less."
+                    f"{name}={wanted} of {counted(total, 'different image')} leaves none to train: add images, or give "
+                    "less."
                 )
             chosen, left = partition.choose(images.ids[rest], images.labels[rest], n, f"own/{name}")
             found[name], rest = rest[chosen], rest[left]
@@ -108,14 +109,15 @@ def check_copies(parts: Mapping[str, Part], class_names: tuple[str, ...], duplic
                 contrary.append(f"{before[1]} ({class_names[before[2]]}) and {identity} ({class_names[label]})")
     if across and duplicates == "refuse":
         raise ValueError(
-            f"{len(across):,} images are in two parts at once, so that what is tested was learned: {listed(across)}. "
-            "Take them out of one, or pass duplicates='keep'."
+            f"{counted(len(across), 'image')} in two parts at once, so that what is tested was learned: "
+            f"{listed(across)}. "
+            "Take them out of one, or pass duplicates='keep' (--keep-duplicates)."
         )
     if contrary:
-        _say(f"{len(contrary):,} images stand under two classes: {listed(contrary)}. One of the two is wrong.")
+        _say(f"{counted(len(contrary), 'image')} under two classes: {listed(contrary)}. One of the two is wrong.")
     elif copies:
         _say(
-            f"{copies:,} images are copies of others, by their pixels"
+            f"{counted(copies, 'copy', 'copies')} of other images, by their pixels"
             + (f" ({len(across):,} of them across given parts)." if across else "; copies were put into one part.")
         )
 

@@ -37,10 +37,11 @@ def read(root: Path, class_names: tuple[str, ...] | None) -> tuple[dict[str, lis
     top = folders_of(root)
     tops: list[tuple[str, Path]]
     if _is_parted(top):
-        doubled = [name for name in top if list(map(PARTS.__getitem__, top)).count(PARTS[name]) > 1]
+        parts = {name: PARTS[name.lower()] for name in top}
+        doubled = [name for name, part in parts.items() if list(parts.values()).count(part) > 1]
         if doubled:
             raise ValueError(f"{root} holds {' and '.join(sorted(doubled))}, which are the same part: keep one.")
-        inside = {PARTS[name]: path for name, path in top.items()}
+        inside = {parts[name]: path for name, path in top.items()}
         tops = [(part, inside[part]) for part in ("train", "validation", "test") if part in inside]
     else:
         tops = [("train", root)]
@@ -80,10 +81,14 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def _is_parted(top: dict[str, Path]) -> bool:
-    """Whether these are parts: by name, and the one to train holds folders (a class may be called "train")."""
-    if "train" not in top or not set(top) <= set(PARTS):
+    """Whether these are parts: by name, in small or capital letters, and the one to train holds folders.
+
+    A class may be called "train".
+    """
+    train = [path for name, path in top.items() if PARTS.get(name.lower()) == "train"]
+    if not train or not {name.lower() for name in top} <= set(PARTS):
         return False
-    return bool(folders_of(top["train"]))
+    return any(map(folders_of, train))
 
 
 def _classes(folder: Path, root: Path) -> dict[str, list[Listed]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kspike._batches import bounded, check_end
 from kspike._messages import shown
 from kspike.data import arguments
 from kspike.data.augmentation import Augmentation
@@ -19,6 +20,7 @@ from kspike.data.sources import Array
 
 #: Names that fields have in data sets of dictionaries.
 IMAGES, LABELS = ("image", "images", "img", "x", "pixel_values"), ("label", "labels", "y", "fine_label", "target")
+_END = "leave out .repeat(), or whatever goes round"
 #: Images that are read twice, to notice random changes.
 TWICE = 4
 
@@ -150,17 +152,21 @@ class _Reader:
         return images, [classes[i] for i in range(len(data))], keys
 
     def _stream(self, name: str, data: Any) -> tuple[Array, Array, Array]:
-        _check_end(name, data)
+        check_end(data, f"{name}: the data set", _END)
         images: list[Array] = []
         classes: list[Any] = []
         held_bytes = 0
-        for item in _items(name, data, self._pair):
+        for item in bounded(_items(name, data, self._pair), data, f"{name}: the data set", _END):
             image, label = self._pair(item)
+            if isinstance(image, Mapping) or isinstance(label, Mapping):
+                raise ValueError(f"{name}: expected one image and one label each, received dictionaries inside a pair.")
             image = pixels.to_numpy(image)
             single = np.ndim(image) - (self.channels_first or np.ndim(image) == 3) < 3 and np.ndim(label) == 0
             some = self._single(image, f"{name} images")[None] if single else self._batch(image, f"{name} images")
             images.append(some)
             label = np.asarray(pixels.to_numpy(label))
+            if classes and not single and label.ndim != np.ndim(classes[0]) + 1:
+                raise ValueError(f"{name}: labels are numbers in one batch and rows in another: give one kind.")
             classes.extend(label[None] if single else label)
             held_bytes += some.nbytes
             if held_bytes > self.memory:
@@ -225,13 +231,14 @@ def _items(name: str, data: Any, pair: Callable[[Any], tuple[Any, Any]]) -> Iter
     import keras
 
     if isinstance(data, keras.utils.PyDataset):
-        first, again = (np.asarray(pixels.to_numpy(pair(data[0])[0])) for _ in range(2)) if len(data) else (0, 0)
+        count = data.num_batches
+        first, again = (np.asarray(pixels.to_numpy(pair(data[0])[0])) for _ in range(2)) if count else (0, 0)
         if not np.array_equal(first, again):
             raise ValueError(
                 f"{name}: its first batch is another one when it is read again: take shuffling and random changes out; "
                 "augment= makes them."
             )
-        yield from (data[i] for i in range(len(data)))
+        yield from (data[i] for i in range(count))
     elif hasattr(data, "__iter__") and not isinstance(data, (str, bytes)):
         yield from data
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (str, bytes)):
@@ -241,12 +248,6 @@ def _items(name: str, data: Any, pair: Callable[[Any], tuple[Any, Any]]) -> Iter
             f"{name}: expected a tf.data.Dataset, a torch Dataset or DataLoader, a keras.utils.PyDataset or a Hugging "
             f"Face data set; received {shown(data)}. Arrays are for from_arrays, a folder for from_directory."
         )
-
-
-def _check_end(name: str, data: Any) -> None:
-    count = getattr(data, "cardinality", None)
-    if callable(count) and int(count()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise ValueError(f"{name}: the data set repeats without end: leave out .repeat().")
 
 
 def _field(item: Mapping[str, Any], key: str | None, usual: Sequence[str], argument: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from kspike import _npz
 from kspike._files import expanded, opened_plain
-from kspike.data import event_loading, loading, tfds_errors
+from kspike.data import loading
 from kspike.data.dataset import Dataset
 from kspike.data.own import labels as naming
 from kspike.data.own.arrays import from_arrays
@@ -27,9 +27,9 @@ _NAMED_ALONE = ("data_dir", "download", "cache", "test_split")
 def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
     """Opens a data set: a name that `load` knows, a folder for `from_directory`, or a file of arrays, `.npz`.
 
-    A known name wins over a folder of that name (`is_own` tells); `./NAME` is the folder. A file of arrays holds
-    `images` and `labels` (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`; and, if you
-    like, `class_names`, `ids` and `input_range`. Nothing in it is executed.
+    A name of `kspike.data.names()` wins over a folder of that name (`is_own` tells); `./NAME` is the folder. A file of
+    arrays holds `images` and `labels` (or `x` and `y`), or such of each part, `x_train`, `y_train`, `x_test`, `y_test`;
+    and, if you like, `class_names`, `ids` and `input_range`. Nothing in it is executed.
 
     Args:
         name_or_path: of the data set.
@@ -61,12 +61,16 @@ def open_data(name_or_path: str | os.PathLike[str], **options: Any) -> Dataset:
 
 
 def is_own(text: str | os.PathLike[str]) -> bool:
-    """Whether this means a folder or a file: by its form, or because one is there and no set is known by that name."""
+    """Whether this means a folder or a file: by its form, or because one is there and kspike has no set of that name.
+
+    Another set of TensorFlow Datasets gives way to a folder: whether there is one of that name is not asked, since that
+    would import it.
+    """
     if isinstance(text, os.PathLike):
         return True
     if text.endswith(".npz") or text.startswith(("/", "./", "../", "~")) or os.sep in text and os.path.exists(text):
         return True
-    return os.path.isdir(text) and text not in event_loading.names() and not tfds_errors.is_known(text)
+    return os.path.isdir(text) and text not in loading.names()
 
 
 def _from_file(path: Path, options: dict[str, Any]) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from kspike._registry import unknown
 from kspike.config import SpikformerConfig
 from kspike.cost import Sizes
 from kspike.space import SearchSpace
-from kspike.tuners.engine.of_network import REGISTRY, OfNetwork, name_of, number
+from kspike.tuners.engine.of_network import REGISTRY, NoNumber, OfNetwork, as_number, name_of, number, same_as_before
 from kspike.tuners.engine.ranking.block_sums import TooManyCosts
 from kspike.tuners.engine.ranking.cells import CostCells
 from kspike.tuners.engine.runnable import KINDS, narrowed
@@ -32,6 +32,8 @@ MEASURED: dict[str, tuple[float, float]] = {
     "latency_ms": (0.0, math.inf),
     "accuracy": (0.0, 1.0),
 }
+#: Networks of a project that functions are asked of anew, when it is opened: each may take its time.
+COMPARED = 8
 #: The range of every quantity of ours, for any network.
 RANGES = {**dict.fromkeys((*EXACT, *REGISTRY), (0.0, math.inf)), **MEASURED}
 
@@ -69,6 +71,8 @@ class Constraints:
         """
         if isinstance(spec, Constraints):
             return spec
+        if spec is not None and not isinstance(spec, Mapping):
+            raise ValueError(f"constraints must map a quantity to (lower, upper), got {spec!r}.")
         named, functions = _named(spec or {})
         bounds, runs = [], []
         for name, pair in sorted(named.items()):
@@ -81,12 +85,10 @@ class Constraints:
                 raise ValueError(
                     f"The constraint on {name} must be (lower, upper), None for an open side, got {pair!r}."
                 )
-            for bound in pair:
-                if bound is not None and (isinstance(bound, bool) or not hasattr(bound, "__float__")):
-                    raise ValueError(f"The bounds of {name} must be numbers or None, got {bound!r}.")
-            low, high = (None if b is None else float(b) for b in pair)
-            if any(b is not None and math.isnan(b) for b in (low, high)):
-                raise ValueError(f"The bounds of {name} must be numbers or None, got NaN in {pair!r}.")
+            low, high = (_bound(name, bound) for bound in pair)
+            if low == math.inf or high == -math.inf:
+                raise ValueError(f"The constraint on {name} excludes everything: no number is from {low} to {high}.")
+            low, high = (None if low == -math.inf else low), (None if high == math.inf else high)
             if low is not None and high is not None and low > high:
                 raise ValueError(
                     f"The constraint on {name} excludes everything: lower {low:g} is above upper {high:g}."
@@ -139,6 +141,17 @@ class Constraints:
             return True
         found = self.of_network(network.to_config() if hasattr(network, "to_config") else network)
         return all(map(math.isfinite, found.values())) and self.violation(found) == 0
+
+    def check_kept(self, networks: Iterable[tuple[SpikformerConfig, Mapping[str, float]]], where: Any) -> None:
+        """Compares what functions say of networks with what a project has of them, of the first `COMPARED` alone.
+
+        Raises:
+            ValueError: a function gives another number.
+        """
+        for config, metrics in itertools.islice(networks if self.functions else (), COMPARED):
+            for name, function in self.functions:
+                if name in metrics:
+                    same_as_before(function, config, metrics[name], where)
 
     def bounds_on(self, name: str) -> bool:
         """Whether there is a bound on that quantity."""
@@ -212,6 +225,16 @@ def _named(spec: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, OfNetwork
             raise unknown("constraint", name, known, "; a function of a config is a key as well")
         bounds[name] = pair
     return bounds, functions
+
+
+def _bound(name: str, bound: Any) -> float | None:
+    try:
+        found = None if bound is None else as_number(bound, "")
+    except NoNumber:
+        found = math.nan
+    if found is not None and math.isnan(found):
+        raise ValueError(f"The bounds of {name} must be numbers or None, got {bound!r}.")
+    return found
 
 
 def _open(bound: float | None) -> str:

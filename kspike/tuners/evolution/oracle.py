@@ -96,6 +96,8 @@ class EvolutionSearchOracle(SteadyOracle):
             hyperparameters=hyperparameters(self.space),
             allow_new_entries=False,
         )
+        if any(name == self.objective.name for name, _ in evolution.constraints.functions):
+            raise ValueError(f"Objective and a constraint are both called {self.objective.name!r}: rename one of them.")
         self._state: SearchState | None = None
         #: The token of the project's lock while a tuner of ours holds it, else None.
         self.token: str | None = None
@@ -111,7 +113,7 @@ class EvolutionSearchOracle(SteadyOracle):
         """Where the search stands; read from its journal when first asked for. Reading writes nothing.
 
         Raises:
-            ValueError: the project was started with other settings, or its journal is damaged; names them.
+            ValueError: the project was started with other settings or functions, or its journal is damaged; names them.
         """
         if self._state is None:
             journal = Journal(Path(self._project_dir) / "journal.jsonl")
@@ -123,7 +125,10 @@ class EvolutionSearchOracle(SteadyOracle):
                 # A field of SpikformerConfig that came later reads its default: what the project was searched with.
                 started["space"] = SearchSpace.from_dict(started.get("space") or {}).to_dict()
                 refuse(started, self._fingerprint(), self._project_dir)
-            self._state = SearchState(self.evolution, self.objective.name, self.objective.direction, journal)
+            state = SearchState(self.evolution, self.objective.name, self.objective.direction, journal)
+            known = ((candidate.config, candidate.metrics) for candidate in state.archive)
+            self.evolution.constraints.check_kept(known, self._project_dir)
+            self._state = state
         return self._state
 
     def begin(self) -> Journal:

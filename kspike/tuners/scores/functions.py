@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kspike.cost.analytic.table import as_config
-from kspike.tuners.engine.of_network import name_of, number
+from kspike.tuners.engine.of_network import free_name, name_of, number
 from kspike.tuners.scores.base import Score
 
 
@@ -22,7 +22,8 @@ class FunctionScore(Score):
         source: where the formula comes from; the function's module and name where None.
 
     Raises:
-        ValueError: it is no function, has no name (a lambda) and none is given, or another direction.
+        ValueError: it is no function, has no name (a lambda) and none is given, its name is one that results have
+            already, it has no hash, or another direction.
 
     Example:
         >>> import kspike
@@ -41,10 +42,17 @@ class FunctionScore(Score):
     ) -> None:  # fmt: skip
         if not callable(function):
             raise ValueError(f"Expected a function of a SpikformerConfig, received {type(function).__name__}.")
+        try:
+            hash(function)
+        except TypeError:
+            raise ValueError(
+                f"{function!r} has no hash, by which its numbers are kept: make it @dataclass(frozen=True), or a "
+                "function written with def."
+            ) from None
         if direction not in ("max", "min"):
             raise ValueError(f"direction must be 'max' or 'min', got {direction!r}.")
         self.function = function
-        self.name = name or name_of(function, "score")  # type: ignore[misc]
+        self.name = name_of(function, "score") if name is None else free_name(name, "score")  # type: ignore[misc]
         self.direction = direction  # type: ignore[misc]
         self.source = source or f"{function.__module__}.{self.name}"  # type: ignore[misc]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kspike._registry import Registry
+from kspike.tuners.engine.of_network import free_name
 from kspike.tuners.scores.base import Score
 from kspike.tuners.scores.counts import Flops, Params
 from kspike.tuners.scores.energy import Energy, Synops
@@ -13,6 +14,8 @@ from kspike.tuners.scores.functions import FunctionScore
 from kspike.tuners.scores.grad_norm import GradNorm
 from kspike.tuners.scores.naswot import Naswot
 from kspike.tuners.scores.synflow import Synflow
+
+_OURS = (Params, Flops, Synflow, Naswot, GradNorm, Synops, Energy)
 
 
 def _check(score: Score) -> None:
@@ -22,6 +25,8 @@ def _check(score: Score) -> None:
         raise ValueError("A score needs a name and a source: numbers that nobody can look up are worth nothing.")
     if score.direction not in ("max", "min"):
         raise ValueError(f"The direction of {score.name} must be 'max' or 'min', got {score.direction!r}.")
+    if not isinstance(score, _OURS):
+        free_name(score.name, "score")
 
 
 _REGISTRY: Registry[Score] = Registry("score", _check, "; kspike.tuners.scores.register adds one")
@@ -34,8 +39,8 @@ def register(score: Score | Callable[[Any], float], *, replace: bool = False) ->
     otherwise); `register` is then a decorator.
 
     Raises:
-        ValueError: it is no `Score` and no function, lacks a name or a source, or its name is taken (`replace=True`
-            gives it).
+        ValueError: it is no `Score` and no function, lacks a name or a source, results have its name already, or its
+            name is another score's (`replace=True` gives it).
     """
     made = get(score) if callable(score) else score
     _check(made)
@@ -52,12 +57,13 @@ def get(score: str | Score | Callable[[Any], float]) -> Score:
     """Finds a score by name; a `Score` passes through, a plain function of a config becomes a `FunctionScore`.
 
     Raises:
-        ValueError: an unknown name; says the known ones and the nearest. Or a function without a name.
+        ValueError: an unknown name; says the known ones and the nearest. Or a score that `register` would refuse.
     """
     if isinstance(score, Score):
+        _check(score)
         return score
     return FunctionScore(score) if callable(score) else _REGISTRY.find(score)
 
 
-for _score in (Params(), Flops(), Synflow(), Naswot(), GradNorm(), Synops(), Energy()):
-    register(_score)
+for _score in _OURS:
+    register(_score())

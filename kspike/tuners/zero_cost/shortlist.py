@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,10 @@ from kspike import training
 from kspike.config import SpikformerConfig
 from kspike.models import Spikformer
 from kspike.models.image_model import Shaped
-from kspike.space import Genome
+from kspike.space import Genome, SearchSpace
 from kspike.tuners.engine import Constraints
+from kspike.tuners.engine.constraints import COMPARED
+from kspike.tuners.engine.of_network import NoNumber, same_as_before
 from kspike.tuners.engine.ranking.scalarization import Scalarization
 from kspike.tuners.evolution.supernet import seeded
 from kspike.tuners.latency import Latency
@@ -24,6 +27,7 @@ from kspike.tuners.project.project import MISTAKES
 from kspike.tuners.project.text import genes
 from kspike.tuners.scores import Score, Value, evaluate
 from kspike.tuners.scores.evaluating import batch_of
+from kspike.tuners.scores.functions import FunctionScore
 
 
 class Shortlist:
@@ -63,6 +67,20 @@ class Shortlist:
         self._batch = batch_of(data, config, self.images)
         return {"images": len(self._batch[1]), "data": project_data.describe([self._batch])}
 
+    def check_functions(self, records: Sequence[Mapping[str, Any]], space: SearchSpace, where: Any) -> None:
+        """Compares what plain functions say with what a journal has of them, of the first `COMPARED` networks.
+
+        Raises:
+            ValueError: a function gives another number than before.
+        """
+        known = (record for record in records if record["type"] == "measured")
+        functions = [score for score in self._all if isinstance(score, FunctionScore)]
+        for record in itertools.islice(known if functions else (), COMPARED):
+            for score in functions:
+                if score.name in record["row"]:
+                    config = space.decode(record["indices"]).to_config()
+                    same_as_before(score.function, config, record["row"][score.name], where)
+
     def measure(
         self,
         genomes: Sequence[Genome],
@@ -86,6 +104,7 @@ class Shortlist:
 
         Raises:
             keras_tuner.errors.FatalError: a mistake in code, ours or a score's, not a bad network.
+            kspike.tuners.engine.of_network.NoNumber: a mistake in a plain function.
         """
         known = {tuple(r["indices"]): r for r in records if r["type"] == "measured"}
         rows, spent = [], 0.0
@@ -113,7 +132,7 @@ class Shortlist:
                 genome, self._batch, self.scores, seeds=self.seeds, images=self.images, first_seed=self.seed
             )
             timed = self._timed(genome.to_config())
-        except keras_tuner.errors.FatalError:
+        except (keras_tuner.errors.FatalError, NoNumber):
             raise
         except MISTAKES as error:
             raise keras_tuner.errors.FatalError(
@@ -122,7 +141,7 @@ class Shortlist:
         except Exception as error:
             lines = str(error).strip().splitlines() or ["no message"]
             return {"rejected": f"failed: {type(error).__name__}: {lines[0]}"}
-        row = as_row(values, self.seed)
+        row = as_row(values, self.seed, [score.name for score in self.scores if score.counted])
         missing = [score.name for score in self.scores if score.name not in values]
         if missing:
             raise keras_tuner.errors.FatalError(f"Scores gave no value under their own names: {', '.join(missing)}.")
@@ -140,8 +159,11 @@ class Shortlist:
         return {"latency_ms": self.latency(config, make, self._batch[0][:1])}
 
 
-def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
-    """Means and spreads as plain JSON values; "rejected" where the network is silent, or a score is not finite."""
+def as_row(values: Mapping[str, Value], first_seed: int, counted: Sequence[str] = ()) -> dict[str, Any]:
+    """Means and spreads as plain JSON values; "rejected" where the network is silent, or a score is not finite.
+
+    `counted` are scores that follow from the config, whatever the initialisation.
+    """
     row: dict[str, Any] = {}
     silent = values.get("silent")
     for name, value in values.items():
@@ -149,7 +171,7 @@ def as_row(values: Mapping[str, Value], first_seed: int) -> dict[str, Any]:
             continue
         odd = [number for number in value.values if not math.isfinite(number)]
         if odd:
-            row["rejected"] = f"{name} is {odd[0]:g} at initialisation"
+            row["rejected"] = f"{name} is not finite" if name in counted else f"{name} is {odd[0]:g} at initialisation"
             continue
         row[name] = value.mean
         if name != "silent_layers":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kspike._messages import counted
 from kspike.tuners.engine import Candidate
 from kspike.tuners.engine.ranking.ranking import COUNTED, Ranking
 from kspike.tuners.engine.ranking.scalarization import Scalarization
@@ -78,7 +79,7 @@ def summary_lines(
     rows = [row["metrics"] for row in record["rows"]]
     how = "by their configs, nothing built"
     if record["data"] is not None:
-        how = f"untrained, on {record['images']} images and {seeds} initialisations"
+        how = f"untrained, on {counted(record['images'], 'image')} and {counted(seeds, 'initialisation')}"
     lines.append(f"measured {how}: the {len(rows)} best by {ranking.score} (a shortlist, not the space)")
     if "latency" in record:
         lines.append(in_words(record["latency"]))

@@ -20,6 +20,7 @@ from kspike.tuners.hypermodel import SpikformerHyperModel, genome_of
 from kspike.tuners.latency import Latency
 from kspike.tuners.project import data as project_data
 from kspike.tuners.project.project import NAME, check_name
+from kspike.tuners.scores import Score
 from kspike.tuners.scores.energy import Energy
 from kspike.tuners.zero_cost.oracle import ZeroCostSearchOracle
 from kspike.tuners.zero_cost.results import ZeroCostResults
@@ -109,6 +110,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         if bounds.bounds_on("accuracy"):
             raise ValueError("Nothing is trained, so no accuracy can be constrained; use EvolutionSearch.")
         self.constraints = bounds
+        _check_names(self.score, self._second, bounds)
         for name, value in (("shortlist", shortlist), ("seeds", seeds), ("images", images)):
             at_most(name, whole(name, value, 1), MOST_GENOMES)
         by, second = self.score.name if self._counted else "flops", tie_break if tie_break in TIE_BREAKS else None
@@ -154,7 +156,9 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
 
         Raises:
             ValueError: no network keeps the constraints, data is missing where it is needed or cannot be used, no
-                network of the shortlist is left, or another process searches in the project; says which.
+                network of the shortlist is left, a function of your own raised, gave no number, or gives another
+                number than before, or another process searches in the project; says which. Networks asked before stay
+                in the project.
             keras_tuner.errors.FatalError: a mistake in code, ours or of a score.
         """
         project_data.refuse_fit_arguments(fit_arguments, "networks are ranked as they are, untrained")
@@ -178,6 +182,7 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         with self._held():
             self._use(used)
             with self._at_work():
+                self._shortlist.check_functions(self._records(), self.space, self._folder)
                 self._read(self._record("ranking") or self._rank(used))
             self._run()
 
@@ -235,3 +240,13 @@ class ZeroCostSearch(ZeroCostResults, keras_tuner.Tuner):
         """Metrics of one network of the ranking; called by `search`."""
         row = self._rows[genome_of(trial.hyperparameters, self.space)]
         return {name: float(value) for name, value in row.items() if not isinstance(value, str)}
+
+
+def _check_names(score: Score, second: Score | None, constraints: Constraints) -> None:
+    """Refuses, by ValueError, two things whose numbers would stand under one name in the results."""
+    if second is not None and second.name == score.name:
+        raise ValueError(f"Score and tie_break are both called {score.name!r}: equal ones need another second score.")
+    for each in (score, second):
+        for name, function in constraints.functions:
+            if each is not None and each.name == name and getattr(each, "function", None) is not function:
+                raise ValueError(f"A score and a constraint are both called {name!r}: rename one of your functions.")

@@ -60,16 +60,17 @@ def test_arrays_and_a_folder_of_the_same_images_are_alike(photos):
     np.testing.assert_array_equal(arrays.test[0][0], folder.test[0][0])
 
 
-@pytest.mark.parametrize("called", ["validation", "val", "valid"])
+@pytest.mark.parametrize("called", ["validation", "val", "valid", "Valid"])
 def test_folders_of_parts_are_used_as_they_are(tmp_path, called):
     for i in range(24):
         part = ("train", "train", called, "test")[i % 4]
+        part = part.title() if called == "Valid" else part
         save(tmp_path / part / CLASSES[i % 3] / f"{i}.png", picture(i))
     found = data.from_directory(tmp_path, name="parted")
     for part, name in ((found.train, "train"), (found.validation, called), (found.test, "test")):
-        assert part.ids.tolist() == sorted(
-            f"{name}/{CLASSES[i % 3]}/{i}.png" for i in range(24) if ("train", "train", called, "test")[i % 4] == name
-        )
+        written = name.title() if called == "Valid" else name
+        numbers = [i for i in range(24) if ("train", "train", called, "test")[i % 4] == name]
+        assert part.ids.tolist() == sorted(f"{written}/{CLASSES[i % 3]}/{i}.png" for i in numbers)
     with pytest.raises(ValueError, match="has a folder of that part"):
         data.from_directory(tmp_path, test=0.5)
 

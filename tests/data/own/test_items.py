@@ -1,11 +1,13 @@
 """Data sets of other libraries as one of ours: torch, TensorFlow, Keras, and what looks like Hugging Face's."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from kspike import data
+from kspike import _batches, data
 
 pytestmark = pytest.mark.once
 
@@ -140,13 +142,18 @@ BAD = {
     "weights": (iter([(pixels(), LABELS, np.ones(30))]), "received 3 things: weights"),
     "an empty stream": (iter([]), "that gives none"),
     "another part": ({"train": Batches(), "extra": Batches()}, "Expected the parts train, validation, test"),
+    "dictionaries in pairs": (iter([({"left": pixels()}, LABELS)]), "received dictionaries inside a pair"),
+    "labels of two kinds": (iter([(pixels(), LABELS), (pixels(), np.eye(3)[LABELS])]), "rows in another"),
+    "no end": (itertools.cycle([(pixels(), LABELS)]), "repeats without end"),
+    "no end, unsaid": (iter(lambda: (pixels(), LABELS), None), "more than 100 images: it seems to have no end"),
     "broken": (Pairs(pixels(), LABELS, broken), "30 of 30 cannot be read; train image 0: .*OSError: disk gone"),
     "sizes": (Pairs([pixels()[0], pixels()[1][:4], *pixels()[2:]], LABELS), "differ in shape.*image_size="),
 }
 
 
 @pytest.mark.parametrize("given, said", BAD.values(), ids=BAD)
-def test_bad_data_is_refused(given, said):
+def test_bad_data_is_refused(given, said, monkeypatch):
+    monkeypatch.setattr(_batches, "MOST", 100)
     with pytest.raises(ValueError, match=said):
         data.from_dataset(given)
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 import zipfile
 
 import numpy as np
@@ -38,6 +39,14 @@ def test_a_known_name_wins_over_a_folder_and_a_path_is_the_folder(tmp_path, monk
         assert data.open_data(path).class_names == ("ant", "bee", "cow")
     assert data.open_data("photos").name == "photos" and data.open_data("./photos/").name == "photos"
     assert Recipe(batch_size=5, augment="shift").load_data("photos", image_size=4).input_shape == (4, 4, 3)
+
+
+def test_a_folder_is_a_folder_and_tensorflow_datasets_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / "mnist")
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)  # an import would raise
+    assert data.is_own("mnist") and data.open_data("mnist").class_names == ("ant", "bee", "cow")
+    assert not data.is_own("cifar10") and not data.is_own("kmnist")
 
 
 def test_options_go_where_they_are_read(tmp_path):
