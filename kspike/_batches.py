@@ -75,9 +75,7 @@ def check_end(data: Any, what: str, remedy: str) -> None:
         raise ValueError(f"{what} repeats without end: {remedy}.")
 
 
-def bounded(
-    batches: Iterable[Any], length: Any, what: str, remedy: str, most: int | None = None
-) -> Iterator[Any]:
+def bounded(batches: Iterable[Any], length: Any, what: str, remedy: str, most: int | None = None) -> Iterator[Any]:
     """Passes batches on; of data whose length nobody knows, `most` images (`MOST` where None) and no more.
 
     Args:

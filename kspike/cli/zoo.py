@@ -213,8 +213,8 @@ def publish(
     model, about = kspike.training.load(run), kspike.training.read_data(run)
     images = open_data(
         data, about, data_dir, download, model.config, image_size, skip_unreadable, keep_duplicates,
-        batch_size=recipe["batch_size"]
-    )
+        batch_size=recipe["batch_size"],
+    )  # fmt: skip
     check_match(model, images, data, about)
     if about is not None and images.is_own and images.train.hash != settings["images"]:
         raise ValueError(

@@ -138,8 +138,10 @@ def _data(entry: Entry, data: Any, data_dir: str | os.PathLike | None) -> Any:
     name, shown = stated.get("name"), entry.metadata["input"]
     if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
         raise ValueError(f"Expected the card of {entry.name} to name a data set; received {name!r}. Give it as data=.")
-    where = {} if data_dir is None else {"data_dir": data_dir}
-    return sets.load(name, **where, **arguments_of(shown))
+    arguments = arguments_of(shown)
+    if data_dir is not None:
+        arguments["data_dir"] = data_dir
+    return sets.load(name, **arguments)
 
 
 def _check_normalisation(entry: Entry, given: dict) -> None:
