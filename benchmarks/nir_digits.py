@@ -38,10 +38,10 @@ def searched(arm: str, folder: Path, data: Any) -> Any:
 
     tuner = tuners.EvolutionSearch(
         space="kspike_mixers_digits", objective=tuners.AEB(beta=0.02),
-        constraints={"parameters": (None, 200_000), **ARMS[arm]}, generations=4, population_size=12, parents=10,
+        constraints={"parameters": (None, 200_000), **ARMS[arm]}, generations=3, population_size=12, parents=10,
         seed=0, directory=folder, project_name="search",
     )  # fmt: skip
-    tuner.train_supernet(data.train, validation_data=data.validation, epochs=20)
+    tuner.train_supernet(data.train, validation_data=data.validation, epochs=30)
     tuner.search(data.train, validation_data=data.validation)
     return tuner
 
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("runs/nir"), help="of searches and trainings")
     parser.add_argument("--constraints", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=40, help="of each training")
+    parser.add_argument("--epochs", type=int, default=30, help="of each training")
     parser.add_argument("--out", type=Path, default=Path("docs/results/nir.csv"))
     parser.add_argument("--release", type=Path, help="a zoo folder that the network is published in")
     parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
