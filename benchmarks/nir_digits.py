@@ -38,10 +38,10 @@ def searched(arm: str, folder: Path, data: Any) -> Any:
 
     tuner = tuners.EvolutionSearch(
         space="kspike_mixers_digits", objective=tuners.AEB(beta=0.02),
-        constraints={"parameters": (None, 200_000), **ARMS[arm]}, generations=3, population_size=12, parents=10,
+        constraints={"parameters": (None, 200_000), **ARMS[arm]}, generations=2, population_size=12, parents=10,
         seed=0, directory=folder, project_name="search",
     )  # fmt: skip
-    tuner.train_supernet(data.train, validation_data=data.validation, epochs=30)
+    tuner.train_supernet(data.train, epochs=30)
     tuner.search(data.train, validation_data=data.validation)
     return tuner
 
@@ -113,13 +113,13 @@ def read_there(file: str, timesteps: int, folder: Path) -> None:
 
     net = import_from_nir(file).eval()
     seen: dict[str, list[np.ndarray]] = {}
-    for name, module in net.named_modules():
+
+    def kept(name: str) -> Any:
+        return lambda _, given, out: seen.setdefault(name, []).append(out.numpy() != 0)
+
+    for name, module in net.named_modules():  # "stem_neuron_0.module"
         if isinstance(module, neuron.BaseNode):
-            module.register_forward_hook(
-                lambda _, __, out, key=name.rpartition(".")[2]: seen.setdefault(key, []).append(
-                    (out[0] if isinstance(out, tuple) else out).numpy() != 0
-                )
-            )
+            module.register_forward_hook(kept(name.partition(".")[0]))
     images = torch.from_numpy(np.load(folder / "images.npy")).permute(0, 3, 1, 2)
     state, steps = None, []
     with torch.no_grad():
@@ -144,6 +144,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=30, help="of each training")
     parser.add_argument("--out", type=Path, default=Path("docs/results/nir.csv"))
+    parser.add_argument(
+        "--search-alone", action="store_true", help="trains nothing: a backend may search, another train"
+    )
     parser.add_argument("--release", type=Path, help="a zoo folder that the network is published in")
     parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -158,6 +161,8 @@ def main() -> None:
         folder = given.directory / arm.replace(", ", "_")
         tuner = searched(arm, folder, data)
         config = tuner.best_candidates(1)[0].config
+        if given.search_alone:
+            continue
         for seed in given.seeds:
             if any((row["constraint"], row["seed"]) == (arm, str(seed)) for row in read(given.out)):
                 continue
