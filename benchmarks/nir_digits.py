@@ -1,7 +1,7 @@
 """Searches digits for networks that NIR can say, trains them beside what is found without that condition, runs them.
 
-    KERAS_BACKEND=jax python benchmarks/nir_digits.py --directory runs/nir
-    KERAS_BACKEND=jax python benchmarks/nir_digits.py --directory runs/nir --release zoo
+    KERAS_BACKEND=torch python benchmarks/nir_digits.py --directory runs/nir
+    KERAS_BACKEND=torch python benchmarks/nir_digits.py --directory runs/nir --release zoo
 
 Each search is of the space `kspike_mixers_digits` with the same seed and budget; what it puts first is trained from
 fresh weights, with the same recipe, once a seed: docs/results/nir.csv. Of what NIR can say, the network of the first
@@ -133,7 +133,30 @@ def read_there(file: str, timesteps: int, folder: Path) -> None:
 def runs(out: Path, arm: str) -> dict[str, Any]:
     """Accuracy over an arm's seeds, as a card has it."""
     shares = [int(row["right"]) / int(row["images"]) for row in read(out) if row["constraint"] == arm]
-    return {"n": len(shares), "mean": float(np.mean(shares)), "std": float(np.std(shares, ddof=1))}
+    return {
+        "n": len(shares),
+        "mean": float(np.mean(shares)),
+        "std": float(np.std(shares, ddof=min(1, len(shares) - 1))),
+    }
+
+
+def table(out: Path) -> str:
+    """The rows as a page shows them."""
+    lines = [
+        "| asked for | mixers | T, width, blocks | parameters | right, by seed | mean | energy, mJ |",
+        "|" + "---|" * 7,
+    ]
+    rows = read(out)
+    for arm in dict.fromkeys(row["constraint"] for row in rows):
+        own = [row for row in rows if row["constraint"] == arm]
+        one, found = own[0], runs(out, arm)
+        energy = np.mean([float(row["energy_mj"]) for row in own])
+        lines.append(
+            f"| {arm} | {one['mixers']} | {one['timesteps']}, {one['embed_dim']}, {one['depth']} | "
+            f"{int(one['parameters']):,} | {', '.join(row['right'] for row in own)} of {one['images']} | "
+            f"{100 * found['mean']:.2f} % (std {100 * found['std']:.2f}) | {energy:.3g} |"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -192,9 +215,11 @@ def main() -> None:
             print(row, flush=True)
         if arm == RELEASED and given.release:
             about = {"search": tuner, "training": {"recipe": recipe.to_dict()}, "seed": recipe.seed}
-            about |= {"license": "apache-2.0", "backends": ("torch", "tensorflow"), "runs": runs(given.out, arm)}
-            about |= {"reproduce": " ".join(["python benchmarks/nir_digits.py", *sys.argv[1:]])}
+            about |= {"license": "apache-2.0", "backends": ("jax", "tensorflow"), "runs": runs(given.out, arm)}
+            about |= {"reproduce": "python benchmarks/nir_digits.py --release zoo"}
             print(kspike.zoo.publish(model, "nir_digits", directory=given.release, data=images, **about))
+    if not given.search_alone:
+        print(table(given.out))
     return None
 
 
