@@ -6,7 +6,8 @@
 Each search is of the space `kspike_mixers_digits` with the same seed and budget; what it puts first is trained from
 fresh weights, with the same recipe, once a seed: docs/results/nir.csv. Of what NIR can say, the network of the first
 seed is written as .nir and run on every test image by SpikingJelly 2.0 (`pip install --no-deps spikingjelly==2.0.0
-loguru`; left out where it is not there): docs/results/nir_run.csv. --release publishes that network as `nir_digits`.
+loguru nirtorch`; left out where it is not there): docs/results/nir_run.csv. --release publishes that network, as
+`nir_digits`.
 
 Kill it at any time; the same command goes on where it stood. Rows that a table has are not measured again.
 """
@@ -14,6 +15,7 @@ Kill it at any time; the same command goes on where it stood. Rows that a table 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -200,8 +202,10 @@ def main() -> None:
         if arm == "none":
             continue
         model, images, recipe = trained(config, given.seeds[0], given.epochs, folder)
-        table = given.out.with_name(f"{given.out.stem}_run.csv")
-        if all(row["constraint"] != arm for row in read(table)):
+        there = given.out.with_name(f"{given.out.stem}_run.csv")
+        if importlib.util.find_spec("spikingjelly") is None:
+            print("SpikingJelly is not installed: left out")
+        elif all(row["constraint"] != arm for row in read(there)):
             file = folder / "net.nir"
             report = kspike.export.save(model, file, images=images.test)
             print(report, flush=True)
@@ -211,7 +215,7 @@ def main() -> None:
                 "constraint": arm, "seed": given.seeds[0], "bytes": report.bytes,
                 "exported_differing": report.spikes_differing, **ran(model, file, pixels.astype("float32"), labels),
             }  # fmt: skip
-            append(table, row)
+            append(there, row)
             print(row, flush=True)
         if arm == RELEASED and given.release:
             about = {"search": tuner, "training": {"recipe": recipe.to_dict()}, "seed": recipe.seed}
