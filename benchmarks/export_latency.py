@@ -5,7 +5,7 @@
 Each runtime has a process of its own with one thread, all of them open at a time, and they take turns, the one that
 begins changing from round to round: what else the machine does meets them alike. A row's ratio is the median over
 rounds of its seconds by those of kspike on torch in the same round, with the quartiles. Files are written once, and
-not compared: `benchmarks/export.py` does that.
+not compared: `benchmarks/export.py` does that. The table has not been made yet.
 """
 
 from __future__ import annotations

@@ -34,12 +34,12 @@ ARMS: dict[str, dict[str, bool]] = {
 RELEASED = "nir"
 
 
-def searched(arm: str, folder: Path, data: Any) -> Any:
+def searched(arm: str, space: str, folder: Path, data: Any) -> Any:
     """A finished search under an arm's constraints."""
     from kspike import tuners
 
     tuner = tuners.EvolutionSearch(
-        space="kspike_mixers_digits", objective=tuners.AEB(beta=0.02),
+        space=space, objective=tuners.AEB(beta=0.02),
         constraints={"parameters": (None, 200_000), **ARMS[arm]}, generations=2, population_size=12, parents=10,
         seed=0, directory=folder, project_name="search",
     )  # fmt: skip
@@ -48,7 +48,7 @@ def searched(arm: str, folder: Path, data: Any) -> Any:
     return tuner
 
 
-def trained(config: Any, seed: int, epochs: int, folder: Path) -> tuple[Any, Any, Any]:
+def trained(config: Any, seed: int, given: argparse.Namespace, folder: Path) -> tuple[Any, Any, Any]:
     """(model, data, recipe) of one seed."""
     import keras
 
@@ -56,9 +56,9 @@ def trained(config: Any, seed: int, epochs: int, folder: Path) -> tuple[Any, Any
     from kspike.training import Recipe, train
 
     recipe = Recipe(
-        epochs=epochs, learning_rate=5e-3, warmup_epochs=1, weight_decay=0.01, augment="shift", seed=seed
+        epochs=given.epochs, learning_rate=5e-3, warmup_epochs=1, weight_decay=0.01, augment=given.augment, seed=seed
     )  # fmt: skip
-    data = recipe.load_data("digits")
+    data = recipe.load_data(given.data)
     keras.utils.set_random_seed(seed)
     return train(kspike.Spikformer(config), data, recipe, directory=folder / f"seed_{seed}"), data, recipe
 
@@ -167,12 +167,16 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("runs/nir"), help="of searches and trainings")
     parser.add_argument("--constraints", nargs="+", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--space", default="kspike_mixers_digits")
+    parser.add_argument("--data", default="digits", help="of kspike.data, fetched before")
+    parser.add_argument("--augment", default="shift")
     parser.add_argument("--epochs", type=int, default=30, help="of each training")
     parser.add_argument("--out", type=Path, default=Path("docs/results/nir.csv"))
     parser.add_argument(
         "--search-alone", action="store_true", help="trains nothing: a backend may search, another train"
     )
     parser.add_argument("--release", type=Path, help="a zoo folder that the network is published in")
+    parser.add_argument("--name", default="nir_digits", help="of the published entry")
     parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.read:
@@ -181,17 +185,17 @@ def main() -> None:
     import kspike
     from kspike.training import Recipe
 
-    data = Recipe(augment="shift").load_data("digits")
+    data = Recipe(augment=given.augment).load_data(given.data)
     for arm in given.constraints:
         folder = given.directory / arm.replace(", ", "_")
-        tuner = searched(arm, folder, data)
+        tuner = searched(arm, given.space, folder, data)
         config = tuner.best_candidates(1)[0].config
         if given.search_alone:
             continue
         for seed in given.seeds:
             if any((row["constraint"], row["seed"]) == (arm, str(seed)) for row in read(given.out)):
                 continue
-            model, images, _ = trained(config, seed, given.epochs, folder)
+            model, images, _ = trained(config, seed, given, folder)
             row = {
                 "constraint": arm, "seed": seed, **measured(model, images.test), "parameters": model.count_params(),
                 "timesteps": config.timesteps, "embed_dim": config.embed_dim, "depth": config.depth,
@@ -201,7 +205,7 @@ def main() -> None:
             print(row, flush=True)
         if arm == "none":
             continue
-        model, images, recipe = trained(config, given.seeds[0], given.epochs, folder)
+        model, images, recipe = trained(config, given.seeds[0], given, folder)
         there = given.out.with_name(f"{given.out.stem}_run.csv")
         if importlib.util.find_spec("spikingjelly") is None:
             print("SpikingJelly is not installed: left out")
@@ -221,7 +225,7 @@ def main() -> None:
             about = {"search": tuner, "training": {"recipe": recipe.to_dict()}, "seed": recipe.seed}
             about |= {"license": "apache-2.0", "backends": ("jax", "tensorflow"), "runs": runs(given.out, arm)}
             about |= {"reproduce": "python benchmarks/nir_digits.py --release zoo"}
-            print(kspike.zoo.publish(model, "nir_digits", directory=given.release, data=images, **about))
+            print(kspike.zoo.publish(model, given.name, directory=given.release, data=images, **about))
     if not given.search_alone:
         print(table(given.out))
     return None

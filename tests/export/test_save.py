@@ -143,7 +143,7 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @ONNX
 @pytest.mark.parametrize("kind", ["twin", "unrolled"])
 @pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
