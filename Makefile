@@ -16,7 +16,7 @@ PYTEST := $(ONE_THREAD) TF_CPP_MIN_LOG_LEVEL=2 $(RUN) -m pytest -q -n $(WORKERS)
 # What is tested: all, or what PART names, as in `make test PART=tests/layers`.
 PART ?=
 
-.PHONY: help demo test fast lint types all unit slow proof outside docs bench wheel clean
+.PHONY: help demo test fast lint types all unit slow proof outside docs bench train-all wheel clean
 .NOTPARALLEL:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make fast   the quick tests on one backend: two minutes, for while you work"
 	@echo "make proof  the tests that take minutes each, and on every backend what make test runs on one; an hour and more"
 	@echo "make outside  compares counts with NeuroBench and SpikingJelly themselves, which it installs"
+	@echo "make train-all  the trainings that the zoo plans: done, left; GO=train goes on with them"
 	@echo "make lint | types | unit | slow | docs | bench | wheel | clean"
 
 demo:
@@ -101,6 +102,11 @@ docs:
 bench:
 	@.ci/environment bench
 	$(RUN) benchmarks/speed.py --models spikformer qkformer max_former --out docs/results/speed.csv $(ARGS)
+
+# What the zoo plans: planned, done and left, in core-hours. GO=train trains it, each network from where its run stands.
+train-all:
+	@.ci/environment test
+	@$(ONE_THREAD) KERAS_BACKEND=$(firstword $(BACKENDS)) TF_CPP_MIN_LOG_LEVEL=3 $(RUN) tuners/train_all.py $(GO) $(ARGS)
 
 wheel:
 	@.ci/environment test

@@ -112,7 +112,11 @@ def show(name: Name, directory: Directory = None, as_json: AsJson = False, modul
 
 @zoo.command(cls=Command, no_args_is_help=True)
 def verify(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="As of show; of --all a glob over names, in quotes.")] = "*",
+    every: Annotated[bool, typer.Option("--all", help="Every entry and version, as one table.")] = False,
+    backend: Annotated[
+        list[str] | None, typer.Option(help="Of --all: there (torch, jax, tensorflow); may be repeated.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="By default the data set of the card.", show_default=False)] = None,
     data_dir: DataDir = None,
     download: Download = False,
@@ -123,18 +127,36 @@ def verify(
 ) -> None:
     """Check an entry's hashes, measure it again, and compare with its card. Exit code 1 where they differ.
 
-    [bold]Example[/bold]
+    --all measures every entry; exit code 1 also where one could not be measured.
+
+    [bold]Examples[/bold]
 
         kspike zoo verify auto_spikformer_digits
+
+        kspike zoo verify --all '*digits*' --backend torch --backend jax
     """
     import kspike
 
+    own = data is not None or download or image_size is not None or skip_unreadable
+    if every:
+        if own:
+            raise ValueError("--all measures each entry on its card's data set: --data and the like go with one name.")
+        found = kspike.zoo.verify_all(
+            name, backends=tuple(backend or ()), directory=directory, data_dir=data_dir,
+            progress=lambda row: typer.echo(f"{row.name} on {row.backend}: {row.cells()[-1]}", err=True),
+        )  # fmt: skip
+        _print(found)
+        if not found.ok:
+            raise typer.Exit(1)
+        return
+    if name == "*" or backend:
+        raise ValueError("Expected the name of an entry, or --all for every one (which --backend goes with).")
     images = None
-    if data is not None or data_dir is not None or download or image_size is not None or skip_unreadable:
+    if own:
         card = kspike.zoo.card(name, directory=directory)
         named = data or (card["data"] or {}).get("name") or "digits"
         images = open_data(named, card, data_dir, download, None, image_size, skip_unreadable)
-    report = kspike.zoo.verify(name, images, directory=directory)
+    report = kspike.zoo.verify(name, images, directory=directory, data_dir=data_dir)
     _print(report)
     if not report.ok:
         raise typer.Exit(1)

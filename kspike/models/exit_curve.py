@@ -114,17 +114,27 @@ def exit_curve(model: Spikformer, data: Any, confidences: Sequence[float] = CONF
         raise ValueError(f"confidences must be numbers from 0 to 1, at least one, got {tuple(confidences)!r}.")
     reader = anytime(model)
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    for images, labels in labelled(unaugmented(data)):
+    for images, given in labelled(unaugmented(data)):
         images = as_numbers("given", images)
         check_images(images, model.config)
         scaled("given", images)
         readings = np.asarray(reader.predict_on_batch(images))
         if (bad := bad_rows(readings)) is not None:  # the largest of them would be the first class
             raise ValueError(f"Expected finite logits; those of {bad}. Look at the images, and at the weights.")
-        found.append((confidence_of(readings), readings.argmax(-1) == np.asarray(labels).reshape(-1, 1)))
+        found.append((readings, np.asarray(given).reshape(-1)))
     if not found:
         raise ValueError("exit_curve got no batch of (images, labels).")
-    sure, right = (np.concatenate(each) for each in zip(*found, strict=True))
+    logits, labels = (np.concatenate(each) for each in zip(*found, strict=True))
+    return curve_of(logits, labels, confidences)
+
+
+def curve_of(
+    logits: Annotated[np.ndarray, "images time classes"],
+    labels: Annotated[np.ndarray, "images"],
+    confidences: Sequence[float] = CONFIDENCES,
+) -> ExitCurve:
+    """The same from logits after every time step."""
+    sure, right = confidence_of(logits), logits.argmax(-1) == labels.reshape(-1, 1)
     return ExitCurve(
         images=len(sure),
         exits=tuple(_exit(float(c), sure, right) for c in sorted(confidences)),

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from kspike.zoo.publishing import publish
     from kspike.zoo.sharing import export_zip, import_zip
     from kspike.zoo.verifying import VerificationReport, verify
+    from kspike.zoo.verifying_all import VerifiedZoo, verify_all
 
 __all__ = [
     "ModelTable",
     "Predictor",
     "VerificationReport",
+    "VerifiedZoo",
     "card",
     "decode_predictions",
     "export_zip",
@@ -32,6 +34,7 @@ __all__ = [
     "preprocess",
     "publish",
     "verify",
+    "verify_all",
 ]
 
 #: Public names and the module that holds each.
@@ -39,6 +42,7 @@ _LAZY = {
     "ModelTable": "listing",
     "Predictor": "predicting",
     "VerificationReport": "verifying",
+    "VerifiedZoo": "verifying_all",
     "card": "cards",
     "decode_predictions": "preprocessing",
     "export_zip": "sharing",
@@ -48,6 +52,7 @@ _LAZY = {
     "preprocess": "preprocessing",
     "publish": "publishing",
     "verify": "verifying",
+    "verify_all": "verifying_all",
 }
 
 __getattr__, __dir__ = attributes(__name__, _LAZY, __all__, modules=True)

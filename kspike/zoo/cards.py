@@ -41,7 +41,7 @@ def render(metadata: dict[str, Any], config: dict[str, Any]) -> str:
     parts = [f"# {name}", _summary(metadata, config), _use(metadata, name), _events(metadata), _numbers(metadata)]
     parts += [_energy(metadata, config)]
     parts += [_search(metadata), _training(metadata), _limits(metadata), _origin(metadata)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
 def _summary(metadata: dict, config: dict) -> str:
@@ -139,9 +139,35 @@ def _numbers(metadata: dict) -> str:
         + ", ".join(f"{key} {value}" for key, value in versions.items() if key != "backend")
         + f"; published from {versions['backend']}.",
     ]
+    lines += [*_calibration(tested), *_by_time(tested)]
     if metadata.get("reproduce"):
         lines += ["", "Reproduce:", "", "```", metadata["reproduce"], "```"]
     return "\n".join(lines)
+
+
+def _calibration(tested: dict) -> list[str]:
+    found = tested.get("calibration")
+    if not found:
+        return []
+    return [
+        "",
+        f"Confidence (the largest softmax) is {100 * found['mean_confidence']:.2f} % on average; the expected "
+        f"calibration error in {found['bins']} bins (Guo et al., 2017) is {100 * found['ece']:.2f} points.",
+    ]
+
+
+def _by_time(tested: dict) -> list[str]:
+    """What stopping earlier costs: all images at one step, or each where it is sure."""
+    steps, exits = tested.get("by_timesteps"), tested.get("early_exit")
+    if not steps or not exits:
+        return []
+    lines = ["", "| stopped after | accuracy | energy, mJ |", "|---|---|---|"]
+    for step in steps:
+        stopped = f"{step['timesteps']} of {len(steps)} steps"
+        lines.append(f"| {stopped} | {100 * step['accuracy']:.2f} % | {step['energy_mj']:.6g} |")
+    lines += ["", "| leaves above a confidence of | mean steps | accuracy |", "|---|---|---|"]
+    lines += [f"| {e['confidence']:g} | {e['mean_steps']:.2f} | {100 * e['accuracy']:.2f} % |" for e in exits]
+    return lines
 
 
 def _runs(metadata: dict) -> str:
@@ -165,7 +191,26 @@ counted synaptic operations under the convention "{energy["convention"]}"{_colon
 compare networks under one convention; they leave out what it does not charge (memory traffic) and measure no chip.
 
 For comparison, the same architecture as an ordinary network, with ReLU and real-valued attention: {twin.macs:,}
-multiply-accumulates, {twin.float32_mj:.6g} mJ in float32 (4.6 pJ each) and {twin.int8_mj:.6g} mJ in int8 (0.23 pJ)."""
+multiply-accumulates, {twin.float32_mj:.6g} mJ in float32 (4.6 pJ each) and {twin.int8_mj:.6g} mJ in int8 (0.23 pJ).
+{_conventions(energy)}{_firing(energy)}"""
+
+
+def _conventions(energy: dict) -> str:
+    """The same counts charged by every convention that charges energy."""
+    found = energy.get("conventions")
+    if not found:
+        return ""
+    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in found.items())
+    return f"\n| convention | mJ an image |\n|---|---|\n{rows}\n"
+
+
+def _firing(energy: dict) -> str:
+    """How often each layer of neurons fires."""
+    found = energy.get("firing")
+    if not found:
+        return ""
+    rows = "\n".join(f"| {name} | {100 * rate:.2f} % |" for name, rate in found.items())
+    return f"\n| neurons | fire in a time step |\n|---|---|\n{rows}\n"
 
 
 def _colon(text: str | None) -> str:

@@ -15,6 +15,8 @@ from kspike.zoo import files
 
 # Two float32 backends agree to this in every logit of most images; in the rest, a neuron was within rounding of firing.
 LOGIT_TOLERANCE = 1e-5
+#: Of confidence, in the calibration error of a card.
+BINS = 15
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +92,23 @@ def agreement(measured: Measured, reference: Measured) -> dict:
         "disagreements": int(np.sum(measured.predictions != reference.predictions)),
         "logits_equal_to_1e-5": float(np.mean(close)),
     }
+
+
+def calibration(measured: Measured) -> dict:
+    """Whether a prediction of so much confidence is right so often.
+
+        ECE = sum over bins of share of images * |accuracy - mean confidence|
+
+    Confidence is the largest softmax of the logits; `BINS` bins of equal width. Source: Guo et al., On Calibration of
+    Modern Neural Networks, ICML 2017, eq. 3.
+    """
+    logits = measured.logits.astype("float64")
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    sure = shares.max(axis=-1) / shares.sum(axis=-1)
+    right = measured.predictions == measured.labels
+    places = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(places, weights=right - sure, minlength=BINS)
+    return {"ece": float(np.abs(gaps).sum() / measured.n), "bins": BINS, "mean_confidence": float(sure.mean())}
 
 
 def interval(correct: int, n: int, z: float = 1.96) -> list[float]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import numpy as np
 
 from kspike._messages import shown
 from kspike.config import SpikformerConfig
@@ -171,7 +174,7 @@ def measure(
     """
     if data is None:
         return {"accuracy": None, "evaluation": None, "energy_mj": None, "energy": None, "predictions": None}
-    measured, energy = measure_both(model, data.test, convention)
+    measured, report, readings = measure_both(model, data.test, convention)
     here = metadata["versions"]["backend"]
     name = naming.full_name(metadata["name"], metadata["version"])
     rows = {
@@ -181,37 +184,40 @@ def measure(
     evaluation = {
         "split": "test", "n": measured.n, "correct": measured.correct, "accuracy": measured.accuracy,
         "interval": evaluating.interval(measured.correct, measured.n), "backends": rows,
+        "calibration": evaluating.calibration(measured), **_by_time(report, readings, measured.labels),
     }  # fmt: skip
     return {
-        "accuracy": measured.accuracy, "evaluation": evaluation, "energy_mj": energy["energy_mj"],
-        "energy": energy, "predictions": evaluating.pack(measured),
+        "accuracy": measured.accuracy, "evaluation": evaluation, "energy_mj": float(report.energy_mj),
+        "energy": _energy(report), "predictions": evaluating.pack(measured),
     }  # fmt: skip
 
 
-def measure_both(model: Any, test: Any, convention: str | None) -> tuple[evaluating.Measured, dict]:
-    """A model and test batches -> its logits, as a user gets them, and the estimated energy of an image.
+def measure_both(
+    model: Any, test: Any, convention: str | None
+) -> tuple[evaluating.Measured, Any, Annotated[np.ndarray, "images readings classes"]]:
+    """A model and test batches -> its logits, as a user gets them; the energy report; logits after each of its steps.
 
     In one pass, but where the one that is measured is not the user's: compiled, it is another program; neurons that
     fire levels are measured in binary steps.
     """
-    from kspike import cost
     from kspike.cost.measured.measure import with_logits
     from kspike.models.unrolled import leveled
     from kspike.ops import compiles
 
-    rule: dict[str, Any] = {} if convention is None else {"convention": convention}
-    if compiles() or leveled(model) is not None:
-        return evaluating.measure(model, test), _energy(cost.measure(model, test, **rule))
     evaluating.check(model)
-    report, logits, labels = with_logits(model, test, **rule)
-    return evaluating.Measured(logits, labels), _energy(report)
+    apart = compiles() or leveled(model) is not None
+    measured = evaluating.measure(model, test) if apart else None
+    report, readings, labels = with_logits(model, test, convention)
+    return measured or evaluating.Measured(readings[:, -1], labels), report, readings
 
 
 def _energy(report: Any) -> dict:
-    """Estimated energy an image, with the convention that counts it and its source."""
+    """Estimated energy an image by the convention that counts it and by all others; how often each neuron fires."""
     from kspike import cost
+    from kspike.cost.conventions.base import get
 
     name = getattr(report.convention, "name", report.convention)
+    charging = (each for each in map(get, cost.conventions()) if not each.free)
     return {
         "energy_mj": float(report.energy_mj),
         "std_mj": float(report.energy_std_mj),
@@ -220,7 +226,19 @@ def _energy(report: Any) -> dict:
         "source": cost.conventions().get(name),
         "accumulations": float(report.total("ac")),
         "multiply_accumulates": float(report.total("mac")),
+        "conventions": {each.name: float(report.under(each).energy_mj) for each in charging},
+        "firing": {row.name: round(float(row.rate), 6) for row in report.neurons},
     }
+
+
+def _by_time(report: Any, readings: np.ndarray, labels: np.ndarray) -> dict:
+    """Accuracy and energy after each time step, and accuracy where sure images leave early; {} with one step."""
+    from kspike.models.exit_curve import curve_of
+
+    if readings.shape[1] < 2 or readings.shape[1] != report.timesteps:
+        return {}
+    steps = [{"timesteps": r.step, "accuracy": r.accuracy, "energy_mj": r.energy_mj} for r in report.readings]
+    return {"by_timesteps": steps, "early_exit": [dataclasses.asdict(e) for e in curve_of(readings, labels).exits]}
 
 
 def check_convention(convention: str | None) -> None:

@@ -78,7 +78,11 @@ class VerificationReport:
 
 
 def verify(
-    name_or_folder: str | os.PathLike, data: Any = None, *, directory: str | os.PathLike | None = None
+    name_or_folder: str | os.PathLike,
+    data: Any = None,
+    *,
+    directory: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
 ) -> VerificationReport:
     """Checks an entry's hashes, loads it, measures it on the test images again, and compares with its card.
 
@@ -88,6 +92,7 @@ def verify(
         name_or_folder: as in `load`.
         data: what `kspike.data.load` returned; by default the data set that the card names is loaded.
         directory: as in `load`.
+        data_dir: where the data set of the card lies, as `kspike.data.load` takes it.
 
     Returns:
         A `VerificationReport`: `.ok`, `.accuracy`, `.energy_mj`, `.disagreements` (images classed otherwise than on
@@ -109,14 +114,14 @@ def verify(
     storage.fill(model, entry.weights(), entry.name)
     hashes = [Check(f"SHA-256 of {file}", digest[:12], digest[:12], True) for file, digest in entry.hashes().items()]
     report = VerificationReport(entry.name, keras.backend.backend(), tuple(hashes))
-    data = _data(entry, data)
+    data = _data(entry, data, data_dir)
     if data is None:
         return report
     _check_normalisation(entry, facts.describe_data(data, model.config)["input"])
     return _compare(report, entry.metadata, model, data)
 
 
-def _data(entry: Entry, data: Any) -> Any:
+def _data(entry: Entry, data: Any, data_dir: str | os.PathLike | None) -> Any:
     stated = entry.metadata.get("data")
     if data is not None or not stated:
         return data
@@ -133,7 +138,8 @@ def _data(entry: Entry, data: Any) -> Any:
     name, shown = stated.get("name"), entry.metadata["input"]
     if not isinstance(name, str) or not _DATA_NAME.fullmatch(name):
         raise ValueError(f"Expected the card of {entry.name} to name a data set; received {name!r}. Give it as data=.")
-    return sets.load(name, **arguments_of(shown))
+    where = {} if data_dir is None else {"data_dir": data_dir}
+    return sets.load(name, **where, **arguments_of(shown))
 
 
 def _check_normalisation(entry: Entry, given: dict) -> None:
@@ -157,8 +163,8 @@ def _check_normalisation(entry: Entry, given: dict) -> None:
 def _compare(report: VerificationReport, card: dict, model: Any, data: Any) -> VerificationReport:
     published = evaluating.unpack(card.get("predictions"))  # first: a damaged record is told before the work
     convention = (card.get("energy") or {}).get("convention")
-    measured, charged = facts.measure_both(model, data.test, convention)
-    energy = charged["energy_mj"]
+    measured, charged, _ = facts.measure_both(model, data.test, convention)
+    energy = float(charged.energy_mj)
     found = dataclasses.replace(report, accuracy=measured.accuracy, energy_mj=energy)
     shown = f"{100 * measured.accuracy:.2f} % ({measured.correct}/{measured.n})"
     stated = card.get("evaluation")

@@ -191,11 +191,15 @@ def test_publish_list_show_verify(run, tmp_path):
     assert f"{card['parameters']:,}" in shown and "apache-2.0" in shown
     verified = kspike_command("zoo", "verify", zoo / "tiny_digits")
     assert verified.exit_code == 0 and "agrees with its card" in verified.stdout
+    every = kspike_command("zoo", "verify", "--all", "--directory", zoo)
+    assert every.exit_code == 0 and "tiny_digits.v1" in every.stdout and "tiny_digits.v1 on" in every.stderr
+    assert "--all" in kspike_command("zoo", "verify", "--directory", zoo).stderr
     entry = zoo / "tiny_digits.v1" / "metadata.json"
     card["evaluation"] |= {"accuracy": 0.5, "correct": 180}  # one epoch gets nowhere near
     card["accuracy"] = 0.5
     entry.write_text(json.dumps(sealing.seal(card)))  # an author who promises too much writes hashes that fit
     assert kspike_command("zoo", "verify", zoo / "tiny_digits").exit_code == 1
+    assert kspike_command("zoo", "verify", "--all", "--directory", zoo).exit_code == 1
 
 
 @pytest.mark.slow if keras.backend.backend() == "torch" else pytest.mark.proof  # a search compiled under masks

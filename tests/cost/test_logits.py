@@ -53,7 +53,7 @@ def test_logits_of_a_measured_pass_are_those_of_predict_to_the_last_bit(config, 
     report, logits, labels = with_logits(model, batches)
     expected = np.concatenate([np.asarray(model.predict_on_batch(images), "float32") for images, _ in batches])
     assert all(0 < neuron.rate < 1 for neuron in report.neurons)
-    np.testing.assert_array_equal(logits, expected)
+    np.testing.assert_array_equal(logits[:, -1], expected)
     np.testing.assert_array_equal(labels, np.concatenate([labels for _, labels in batches]))
     assert report.images == sum(sizes)
     assert report.accuracy == np.mean(expected.argmax(-1) == labels)

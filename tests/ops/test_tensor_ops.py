@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from kspike import ops
-from tests.helpers import BACKEND, input_gradient, run, to_numpy
+from tests.helpers import BACKEND, input_gradient, narrow, run, to_numpy, wide
 
 
 @pytest.fixture(params=[False, True], ids=["fast", "reference"])
@@ -266,6 +266,19 @@ def test_batch_norm_moments_are_those_of_float64(mean, form):
     if moments:
         np.testing.assert_allclose(to_numpy(moments["mean"]), m, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(to_numpy(moments["variance"]), v, rtol=1e-5)
+
+
+def test_batch_norm_of_bfloat16_is_that_of_float32_rounded_once(form):
+    rng = np.random.default_rng(0)
+    x, grad_output = (wide(narrow(rng.normal(1.0, 3.0, (4, 2, 50, 48)).astype("float32"))) for _ in range(2))
+    gamma, beta = (keras.ops.convert_to_tensor(rng.normal(size=48).astype("float32")) for _ in range(2))
+
+    def normalise(x, dtype):
+        return keras.ops.cast(ops.batch_norm(keras.ops.cast(x, dtype), gamma, beta, 1e-5)[0], "float32")
+
+    full, short = (input_gradient(lambda x, d=d: normalise(x, d), x, grad_output) for d in ("float32", "bfloat16"))
+    for expected, found in zip(full, short, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=2.0**-8, atol=1e-6)  # half a unit of the last place
 
 
 def test_batch_norm_of_a_constant(form):

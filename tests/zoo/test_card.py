@@ -5,6 +5,7 @@ import pytest
 
 import kspike
 from kspike.space import Genome, SearchSpace
+from kspike.zoo import evaluating
 
 pytestmark = pytest.mark.shared
 
@@ -45,6 +46,33 @@ def test_the_card_states_what_was_measured(released, model, digits):
     assert card["reproduce"] == "python tiny.py" and card["seed"] == 7 and card["license"] == "apache-2.0"
     assert card["data"]["name"] == "digits" and card["class_names"] == list("0123456789")
     assert {"kspike", "keras", "numpy", "backend"} <= set(card["versions"]) and card["hardware"]["cores"] >= 1
+
+
+def test_the_card_says_what_stopping_earlier_and_other_conventions_give(released, model, digits):
+    card, report = kspike.zoo.card(released), kspike.cost.measure(model, digits.test, progress=False)
+    curve = kspike.models.exit_curve(model, digits.test)
+    steps, exits = card["evaluation"]["by_timesteps"], card["evaluation"]["early_exit"]
+    assert [step["accuracy"] for step in steps] == list(curve.fixed) and steps[-1]["accuracy"] == card["accuracy"]
+    assert 0 < steps[0]["energy_mj"] < steps[1]["energy_mj"] == pytest.approx(card["energy_mj"])
+    assert [exit["confidence"] for exit in exits] == list(kspike.models.exit_curve.__defaults__[0])
+    assert [(e["mean_steps"], e["accuracy"]) for e in exits] == [(e.mean_steps, e.accuracy) for e in curve.exits]
+    charged = card["energy"]["conventions"]
+    assert charged["spikformer"] == card["energy_mj"] and "neurobench" not in charged and len(charged) > 2
+    assert charged["lemaire"] == pytest.approx(report.under("lemaire").energy_mj, rel=1e-6)
+    assert card["energy"]["firing"] == pytest.approx({n.name: n.rate for n in report.neurons}, abs=1e-5)
+    text = (released / "README.md").read_text("utf-8")
+    assert f"| 1 of 2 steps | {100 * steps[0]['accuracy']:.2f} % |" in text and "| lemaire | " in text
+    error = card["evaluation"]["calibration"]["ece"]
+    assert f"calibration error in 15 bins (Guo et al., 2017) is {100 * error:.2f} points" in text
+
+
+def test_the_calibration_error_by_hand():
+    """Confidences 0.9, 0.9 (one right), 0.6 (right): bins of two and one images, gaps 0.4 and 0.4."""
+    shares = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6]])
+    measured = evaluating.Measured(np.log(shares).astype("float32"), np.array([0, 0, 1]))
+    found = evaluating.calibration(measured)
+    assert found["ece"] == pytest.approx((2 * 0.4 + 0.4) / 3, abs=1e-6)
+    assert found["mean_confidence"] == pytest.approx(0.8, abs=1e-6)
 
 
 def test_a_card_is_a_copy(released):

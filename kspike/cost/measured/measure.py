@@ -76,10 +76,10 @@ def measure(
 
 def with_logits(
     model: keras.Model, data: Any, convention: str | Convention | None = None
-) -> tuple[EnergyReport, Annotated[np.ndarray, "images classes"], Annotated[np.ndarray, "images"]]:
-    """`measure` of labelled images, with the logits of the same pass, and the labels.
+) -> tuple[EnergyReport, Annotated[np.ndarray, "images readings classes"], Annotated[np.ndarray, "images"]]:
+    """`measure` of labelled images, with the logits of the same pass after each step that it reads, and the labels.
 
-    Nothing that is measured changes a number: where nothing is compiled (torch), the logits are those of
+    Nothing that is measured changes a number: where nothing is compiled (torch), the last logits are those of
     `model.predict_on_batch`, bit for bit (`tests/cost/test_logits.py`). Compiled, the hooked pass is a program of its
     own, whose rounding may differ.
     """
@@ -88,7 +88,7 @@ def with_logits(
     if not given or any(labels is None for _, labels in given):
         raise ValueError("Expected (images, labels) of a model with a head; received images without labels, or none.")
     logits, labels = (np.concatenate(each) for each in zip(*given, strict=True))
-    return report, logits[:, -1], labels
+    return report, logits, labels
 
 
 def measured(
