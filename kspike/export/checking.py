@@ -15,6 +15,7 @@ from kspike.config import SpikformerConfig
 from kspike.export.table import Format
 from kspike.layers.int8 import Int8Policy
 from kspike.models import Spikformer
+from kspike.models.anytime import one_by_one
 from kspike.models.image_model import as_numbers, check_images
 
 #: Images at a time.
@@ -54,6 +55,17 @@ def check_options(form: Format, batch: Any, time: str, opset: Any, pixels: Any, 
             raise ValueError(f"Expected {name}=None for NIR, which has no place for it; received {shown(value)}.")
     if not isinstance(allow, (tuple, list, set, frozenset)) or any(each not in ALLOWED for each in allow):
         raise ValueError(f"Expected allow out of {ALLOWED}; received {allow!r}.")
+
+
+def check_steps(model: Spikformer, time: str, class_names: Any) -> None:
+    """Refuses one step alone of what takes several together, or has no head; and names of classes without a head."""
+    if time != "unrolled":
+        one_by_one(model, f"time={time!r}")
+    if class_names is not None and not model.include_top:
+        raise ValueError(
+            "Expected class_names=None of a network without a head (include_top=False), whose outputs are features; "
+            f"received {shown(class_names)}."
+        )
 
 
 def pixels_of(pixels: Any, config: SpikformerConfig) -> dict[str, Any] | None:

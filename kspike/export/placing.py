@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 from pathlib import Path
 
-from kspike._files import folder_aside, place_aside, remove_leftovers, written_aside
+from kspike._files import folder_aside, place_aside, remove_leftovers, sync, written_aside
 from kspike._messages import shown
 from kspike.export.table import FILE, Format
 
@@ -67,15 +68,17 @@ def _beside(target: Path, form: Format) -> list[Path]:
 def place(folder: Path, form: Format, target: Path) -> int:
     """Moves what was written in `folder` to its place; gives its bytes.
 
-    OpenVINO's weights lie in a second file: it is put in place first.
+    OpenVINO's weights lie in a second file: both are on the disk before either is put in place, the weights first.
     """
     source = folder / f"{FILE}{form.suffix}"
     if not form.suffix:
         return _place_folder(source, target)
     size = 0
-    for into in (*_beside(target, form), target):
-        with written_aside(into, durable=True) as aside:
+    with contextlib.ExitStack() as renamed:  # the last that is opened is renamed first
+        for into in (target, *_beside(target, form)):
+            aside = renamed.enter_context(written_aside(into))
             shutil.copyfile(source.with_suffix(into.suffix.lower()), aside)
+            sync(aside)
             size += aside.stat().st_size
     return size
 

@@ -85,6 +85,7 @@ def save(
     checking.check_model(model)
     placing.check_place(target, form, overwrite)
     checking.check_options(form, batch, time, opset, pixels, allow)
+    checking.check_steps(model, time, class_names)
     stated = checking.pixels_of(pixels, model.config)
     notes = checking.notes_of(model, time, stated, class_names, card)
     check_installed(form)

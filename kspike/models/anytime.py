@@ -38,6 +38,17 @@ def step_by_step(model: Any, name: str) -> None:
         )
 
 
+def one_by_one(model: Any, name: str) -> None:
+    """Refuses what `step_by_step` does, and what cannot run a step before the next one is there."""
+    step_by_step(model, name)
+    neuron = model.config.neuron_component
+    if neuron.at_once > 1:
+        raise ValueError(
+            f"{name} expects a network that runs one time step at a time; its neurons, {neuron.label}, take "
+            f"{neuron.at_once} together. Give the network of levels that it was unrolled from."
+        )
+
+
 def over_time(model: Spikformer) -> RateDecoding:
     """The layer that takes the mean over time."""
     return model.get_layer("decoding" if model.config.head == "mean" else "averaging")

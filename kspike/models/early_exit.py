@@ -11,7 +11,7 @@ from keras import ops
 from kspike._finite import scaled
 from kspike._types import Array, Frames, Images, Potentials
 from kspike.layers.neuron import SpikingNeuron
-from kspike.models.anytime import over_time, step_by_step
+from kspike.models.anytime import one_by_one, over_time
 from kspike.models.image_model import as_numbers, check_images
 from kspike.models.spikformer import END, Spikformer
 from kspike.ops import compiles, jit
@@ -69,7 +69,7 @@ def early_exit(model: Spikformer, images: Images, confidence: float = 0.9, *, ba
         >>> early_exit(kspike.Spikformer(config), np.zeros((2, 8, 8, 1)), confidence=0.0).steps
         array([1, 1])
     """
-    step_by_step(model, "early_exit")
+    one_by_one(model, "early_exit")
     if not 0.0 <= confidence <= 1.0:
         raise ValueError(f"confidence must be from 0 to 1, got {confidence!r}.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:

@@ -10,7 +10,7 @@ from keras import ops
 
 from kspike._finite import bad_rows, scaled
 from kspike._types import Frames, Logits
-from kspike.models.anytime import step_by_step
+from kspike.models.anytime import one_by_one
 from kspike.models.early_exit import stepper_of
 from kspike.models.image_model import as_numbers
 from kspike.models.spikformer import Spikformer
@@ -40,7 +40,7 @@ class Stream:
     """
 
     def __init__(self, model: Spikformer, batch_size: int = 1) -> None:
-        step_by_step(model, "stream")
+        one_by_one(model, "stream")
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
         self.model, self.batch_size = model, batch_size

@@ -12,6 +12,7 @@ from kspike.convert import from_nir
 from kspike.layers.neuron import SpikingNeuron
 from tests.components import own
 from tests.export.networks import _NIR, NIR, images, nir_config, nir_network
+from tests.helpers import wake
 
 pytestmark = NIR
 
@@ -29,6 +30,21 @@ def test_a_file_read_again_gives_the_same_spikes(name, tmp_path):
     assert written.spikes_differing <= 1e-4 * written.spikes_compared and written.spikes_compared > 3000
     if not written.spikes_differing:
         assert written.ulp < 100
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["one step", "events", "without its head", "partly frozen"])
+def test_networks_of_every_kind_are_exact(kind, tmp_path):
+    """T of 1, frames that differ from step to step, features in place of logits, layers that do not train."""
+    fields = {"timesteps": 1} if kind == "one step" else {"input_shape": (3, 8, 8, 2)} if kind == "events" else {}
+    config = nir_config(depth=1, mixer="token_qk", stem="single_conv", **fields)
+    model = kspike.Spikformer(config, include_top=kind != "without its head")
+    wake(model)
+    if kind == "partly frozen":
+        model.get_layer("stem").trainable = model.get_layer("head").trainable = False
+    report = kspike.export.save(model, tmp_path / "net.nir", images=images(model, 6))
+    assert report.written.unexplained == 0 and report.own.unexplained == 0 and report.classes_changed == 0
+    assert report.spikes_compared > 3000 and report.spikes_differing <= 2
 
 
 @pytest.mark.once

@@ -1,6 +1,7 @@
 """What `save` refuses, before any work, and what it leaves where the disk is full."""
 
 import errno
+import os
 import shutil
 
 import keras
@@ -92,6 +93,25 @@ def test_other_models(tmp_path):
 SMALLEST = {"input_shape": (8, 8, 1), "embed_dim": 16, "depth": 1, "num_heads": 2, "timesteps": 1}
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("time", ["scan", "step"])
+def test_what_has_no_single_step_is_refused(time, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "installed", lambda package: True)
+    headless = kspike.Spikformer(kspike.SpikformerConfig(**SMALLEST), include_top=False)
+    with pytest.raises(ValueError, match=f"time='{time}' expects a Spikformer with its head"):
+        kspike.export.save(headless, tmp_path / "net.onnx", time=time)
+    levels = {"residual": "membrane", "mixer": "identity", "stem": "spikingformer", "neuron": "integer"}
+    unrolled = kspike.models.unroll(kspike.Spikformer(kspike.SpikformerConfig(**SMALLEST, **levels)))
+    with pytest.raises(ValueError, match=rf"time='{time}' expects .* integer\(unrolled=True\), take 4 together"):
+        kspike.export.save(unrolled, tmp_path / "net.onnx", time=time)
+    with pytest.raises(ValueError, match="early_exit expects .* take 4 together"):
+        kspike.models.early_exit(unrolled, np.zeros((1, 8, 8, 1)))
+    with pytest.raises(ValueError, match="stream expects .* take 4 together"):
+        kspike.models.stream(unrolled)
+    with pytest.raises(ValueError, match="class_names=None of a network without a head"):
+        kspike.export.save(headless, tmp_path / "net.onnx", class_names=["a", "b"])
+
+
 @pytest.mark.shared
 def test_places(model, tmp_path, monkeypatch):
     (tmp_path / "there.onnx").write_text("mine")
@@ -150,14 +170,25 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", full)
-        patch.setattr(shutil, "copytree", full)
+    def full_at(number, run):
+        """`run`, until its call of that number."""
+        calls = iter(range(9))
+        return lambda *args, **kwargs: (full if next(calls) == number else run)(*args, **kwargs)
+
+    for at, name, number in (
+        (shutil, "copyfile", 0), (shutil, "copyfile", 1), (os, "fsync", 0), (os, "fsync", 1), (os, "replace", 0),
+        (shutil, "copytree", 0), (os, "rename", 0), (os, "rename", 1),
+    ):  # fmt: skip
         for suffix in (".onnx", ".xml", ""):
-            with pytest.raises(OSError, match="No space"):
-                placing.place(source, kinds[suffix], place / f"a{suffix}")
-    found = {str(each.relative_to(place)): each.read_text() for each in place.rglob("*") if each.is_file()}
-    assert found == {"a.onnx": "old", "a.xml": "old", "a.bin": "old", "a/saved_model.pb": "old"}
+            if (suffix == "") != (name in ("copytree", "rename")) or (number and suffix == ".onnx"):
+                continue
+            with monkeypatch.context() as patch:
+                patch.setattr(at, name, full_at(number, getattr(at, name)))
+                with pytest.raises(OSError, match="No space"):
+                    placing.place(source, kinds[suffix], place / f"a{suffix}")
+            found = {str(each.relative_to(place)): each.read_text() for each in place.rglob("*") if each.is_file()}
+            assert found == {"a.onnx": "old", "a.xml": "old", "a.bin": "old", "a/saved_model.pb": "old"}, (name, number)
+            assert len(list(place.rglob("*"))) == 5
     for suffix in (".onnx", ".xml", ""):
         placing.place(source, kinds[suffix], place / f"a{suffix}")
     assert {each.read_text() for each in place.rglob("*") if each.is_file()} == {"new"}
@@ -166,6 +197,25 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     placing.place(source, kinds[""], place / "link")
     names = ["a", "a.bin", "a.onnx", "a.xml", "link"]
     assert sorted(each.name for each in place.iterdir()) == names and not (place / "link").is_symlink()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("at", ["kspike.export.saving.np.save", "kspike.export.writing.write"])
+def test_a_disk_that_is_full_while_it_works_leaves_nothing(at, model, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(at, full)
+    monkeypatch.setattr(table, "installed", lambda package: True)
+    work, place = tmp_path / "work", tmp_path / "place"
+    work.mkdir()
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    (place / "net.nir").write_text("old")
+    with pytest.raises(OSError, match="No space"):
+        kspike.export.save(model, place / "net.nir", images=images(model, 2))
+    assert (place / "net.nir").read_text() == "old"
+    assert not list(work.iterdir()) and len(list(place.iterdir())) == 1
 
 
 @pytest.mark.slow

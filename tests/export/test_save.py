@@ -5,8 +5,8 @@ import pytest
 
 import kspike
 from kspike.layers.neuron import SpikingNeuron
-from tests.export.networks import CONFIGS, LITERT, ONNX, OPENVINO, TENSORFLOW, TORCH, images, network
-from tests.helpers import BACKEND
+from tests.export.networks import CONFIGS, LITERT, ONNX, OPENVINO, SMALL, TENSORFLOW, TORCH, images, network
+from tests.helpers import BACKEND, wake
 
 WRITES = {"onnx": "torch", "xml": "torch", "pt2": "torch", "tflite": "tensorflow", "folder": "tensorflow"}
 MARKS = {"onnx": ONNX, "xml": OPENVINO, "pt2": TORCH, "tflite": LITERT, "folder": TENSORFLOW}
@@ -144,6 +144,19 @@ def test_other_spikes_are_refused_and_nothing_is_written_unless_allowed_by_name(
     assert (
         np.isfinite(report.written.ulp) and report.to_dict()["written"]["spikes_differing"] == report.spikes_differing
     )
+
+
+@pytest.mark.proof
+@ONNX
+@pytest.mark.parametrize("kind", ["twin", "unrolled"])
+@pytest.mark.skipif(BACKEND != "torch", reason="the same way on each backend; torch writes it")
+def test_networks_made_of_others(kind, tmp_path):
+    fields = {"input_shape": (8, 8, 1), "depth": 1, "mixer": "identity", "residual": "membrane", **SMALL}
+    config = kspike.SpikformerConfig(**fields, stem="spikingformer", timesteps=1, neuron="integer")
+    levels = kspike.Spikformer(config)
+    wake(levels)
+    model = kspike.models.ann_twin(config.replace(neuron="lif")) if kind == "twin" else kspike.models.unroll(levels)
+    checked(kspike.export.save(model, tmp_path / "net.onnx", images=images(model, 3)), model, 3)
 
 
 @pytest.mark.proof

@@ -99,6 +99,8 @@ WRITTEN_DOWN = {
     # written down when T was a gene over frames
     "kspike_gesture": ("f4e4ad53a8f74528", "22f7fb3c6b 9c20d40a4b fabba1bd56"),
     "kspike_nmnist": ("fc3b05f7f60db3ab", "d53465c52d e54eb44290 b030c09ecd"),
+    "kspike_mixers_digits": ("26f07fb31f243d8e", "e3c05d72b6 0d2b35278a 0ca9dc05f6"),
+    "kspike_mixers_c10_small": ("09a2579b53d2e0e3", "b35213af6e 849e327e69 119cd615b5"),
     "kspike_c10_small": ("231bf21f796873c6", "8761643f3b 6256cdbf1f 2d60cd68e2"),
 }
 

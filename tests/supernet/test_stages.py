@@ -40,7 +40,7 @@ PUBLISHED = [
 ]
 PUBLISHED += [
     pytest.param(name, masked, marks=pytest.mark.proof)
-    for name in ("kspike_nmnist", "kspike_gesture")
+    for name in ("kspike_nmnist", "kspike_gesture", "kspike_mixers_digits")
     for masked in proof.VIEWS
 ]
 

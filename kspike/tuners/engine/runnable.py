@@ -52,13 +52,14 @@ def _narrowed(space: SearchSpace, kind: str, refusals: Callable[[SpikformerConfi
             continue
         if not kept:
             raise ValueError(
-                f"constraints={{{kind!r}: True}} leaves no choice of {gene.name} in space {space.name!r}: {why}."
+                f"constraints={{{kind!r}: True}} leaves no choice of {gene.name} in space {space.name!r}: "
+                f"{why.rstrip('.')}."
             )
         genes[at] = dataclasses.replace(gene, choices=tuple(kept))
     left = SearchSpace.from_dict({**space.to_dict(), "genes": to_spec(genes)})
     for genome in (left.smallest(), left.largest()):
         for why in refusals(genome.to_config()).values():
-            raise ValueError(f"constraints={{{kind!r}: True}} refuses space {space.name!r}: {why}.")
+            raise ValueError(f"constraints={{{kind!r}: True}} refuses space {space.name!r}: {why.rstrip('.')}.")
     return left
 
 
