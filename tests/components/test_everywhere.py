@@ -249,6 +249,7 @@ def kept(w):
     assert tuners.Constraints().narrowed(w.space) == w.space
     small = tuners.Constraints.of({"memory_mb": (None, 1.0)})
     assert small.of_network(w.config) == {"memory_mb": cost.memory_mb(w.config)} and small.admits(w.genome)
+    small.check_kept([(w.config, {"memory_mb": cost.memory_mb(w.config)})], "here")
 
 
 def timed(w):
@@ -347,7 +348,9 @@ CALLS = {
     "kspike.training.make_optimizer": trained,
     "kspike.training.teacher_logits": asked,
     "kspike.training.train": trained,
-    **{f"kspike.tuners.Constraints.{name}": kept for name in ("admits", "keep", "narrowed", "of_network")},
+    **{
+        f"kspike.tuners.Constraints.{name}": kept for name in ("admits", "check_kept", "keep", "narrowed", "of_network")
+    },
     "kspike.tuners.Constraints.networks": kept,
     "kspike.tuners.Crossover.__call__": operators,
     "kspike.tuners.Mutation.__call__": operators,

@@ -112,7 +112,7 @@ def test_greys_without_a_channel_axis_get_one():
 
 def test_copies_of_an_image_are_in_one_part():
     images = np.concatenate([pixels(40), pixels(40), pixels(40)])
-    with pytest.warns(UserWarning, match="80 images are copies of others"):
+    with pytest.warns(UserWarning, match="80 copies of other images"):
         found = data.from_arrays(images, np.arange(120) % 40 % 4)
     seen = [{image.tobytes() for image in part.images} for part in (found.train, found.validation, found.test)]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
@@ -123,18 +123,16 @@ def test_copies_of_an_image_are_in_one_part():
 def test_an_image_under_two_classes_is_said():
     images = pixels()
     images[7] = images[3]
-    with pytest.warns(UserWarning, match=r"1 images stand under two classes: 0000003 \(cow\) and 0000007 \(ant\)"):
+    with pytest.warns(UserWarning, match=r"1 image under two classes: 0000003 \(cow\) and 0000007 \(ant\)"):
         data.from_arrays(images, WORDS)
 
 
 def test_images_in_two_given_parts_are_refused_or_kept_on_request():
     images = pixels()
     test = (np.concatenate([pixels(6, seed=1), images[5:7]]), WORDS[:6] + WORDS[5:7])
-    with pytest.raises(
-        ValueError, match=r"2 images are in two parts.*0000005 \(train\) and test/0000006 \(test\).*'keep'"
-    ):
+    with pytest.raises(ValueError, match=r"2 images in two parts.*0000005 \(train\) and test/0000006 \(test\).*'keep'"):
         data.from_arrays(images, WORDS, test=test)
-    with pytest.warns(UserWarning, match="2 images are copies"):
+    with pytest.warns(UserWarning, match="2 copies of other images"):
         assert data.from_arrays(images, WORDS, test=test, duplicates="keep").test.num_examples == 8
 
 

@@ -107,7 +107,7 @@ def test_a_copy_in_another_format_is_the_same_image(photos, tmp_path):
     for i in range(3):
         save(tmp_path / "parted" / "test" / CLASSES[i] / f"{i}.bmp", picture(i))
     os.rename(photos, tmp_path / "parted" / "train")
-    with pytest.raises(ValueError, match=r"3 images are in two parts.*train/ant/0.png \(train\) and test/ant/0.bmp"):
+    with pytest.raises(ValueError, match=r"3 images in two parts.*train/ant/0.png \(train\) and test/ant/0.bmp"):
         data.from_directory(tmp_path / "parted")
 
 
@@ -127,7 +127,7 @@ def test_grey_and_colour(tmp_path):
     # whoever opens the folder for a model of three channels has the same images
     assert data.from_directory(tmp_path / "both", channels=3).train.hash == both.train.hash
     save(tmp_path / "grey" / "ant" / "copy.png", np.repeat(picture(0, channels=1), 3, axis=2))
-    with pytest.warns(UserWarning, match="1 images are copies of others"):
+    with pytest.warns(UserWarning, match="1 copy of other images"):
         data.from_directory(tmp_path / "grey")
 
 
