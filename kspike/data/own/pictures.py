@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,7 @@ def decode(path: Path, size: tuple[int, int] | None, fit: str) -> Array:
     from PIL import Image, ImageOps
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # EXIF blocks that are damaged, palettes with odd transparency
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with _QUIET:
             picture: Any = Image.open(io.BytesIO(content), formats=FORMATS)
             # A camera's JPEG may hold a preview beside the picture (MPO): the first is the picture.
             if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
@@ -74,6 +73,37 @@ def decode(path: Path, size: tuple[int, int] | None, fit: str) -> Array:
         said = str(error) if isinstance(error, ValueError) else f"is damaged ({error})"
         raise ValueError(said) from None
     return as_array(picture, size, fit)
+
+
+class _Quiet:
+    """Leaves out Pillow's warnings (damaged EXIF, odd transparency); one of too many pixels is an error.
+
+    `warnings.catch_warnings` holds for all threads, and puts back what was there when it was entered: two that overlap
+    would leave the first one's filters behind for good. So it is entered by the first thread and left by the last.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._caught = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")  # what others say meanwhile is heard
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(*error)
+
+
+_QUIET = _Quiet()
 
 
 def as_array(picture: Any, size: tuple[int, int] | None, fit: str) -> Array:

@@ -1,7 +1,10 @@
 """Folders of pictures as a data set: layouts, formats, sizes, damage, and memory."""
 
+import concurrent.futures
 import io
 import os
+import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -220,6 +223,33 @@ DAMAGE = {
     "pipe": (lambda path: (path.unlink(), os.mkfifo(path)), "is a pipe or a device"),  # would be waited for
     "endless": (lambda path: (path.unlink(), path.symlink_to("/dev/zero")), "is a pipe or a device"),
 }
+
+
+def test_pictures_decoded_at_once_leave_the_users_warnings_as_they_are(tmp_path, monkeypatch):
+    """Of two that overlap the first to begin ends first: what the second found was the first one's."""
+    for name in ("first.png", "second.png"):
+        save(tmp_path / name, picture(0))
+    began, ended = threading.Event(), threading.Event()
+    plain = pictures._plain
+
+    def slow(image):
+        if threading.current_thread().name.endswith("_0"):
+            assert began.wait(60)
+        else:
+            began.set()
+            assert ended.wait(60)
+        return plain(image)
+
+    monkeypatch.setattr(pictures, "_plain", slow)
+    with warnings.catch_warnings():
+        before = list(warnings.filters)
+        with concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="t") as pool:
+            first = pool.submit(pictures.decode, tmp_path / "first.png", None, "crop")
+            second = pool.submit(pictures.decode, tmp_path / "second.png", None, "crop")
+            first.result()
+            ended.set()
+            second.result()
+        assert warnings.filters == before
 
 
 @pytest.mark.parametrize("damage, said", DAMAGE.values(), ids=DAMAGE)
