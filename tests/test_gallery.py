@@ -78,9 +78,23 @@ def test_names_cover_no_dot_and_no_other_name():
     draw = lambda of: pages.pages.chart("y", "x", of, size=pictures.NAMED, log=True)
     (dots,) = draw(pictures._sides(series, draw(series))).series
     width = lambda dot: pictures.LETTER * len(dot.mark)
-    left = lambda dot: {"right": dot.x + 9, "left": dot.x - 9 - width(dot), "above": dot.x - width(dot) / 2}[dot.side]
+    lefts = {"right": 9, "left": -9, "above": 0, "below": -9}
+    share = {"right": 0, "left": -1, "above": -0.5, "below": 0}  # of its width that is before the point
+    left = lambda dot: dot.x + lefts[dot.side] + share[dot.side] * width(dot)
     for dot in dots.points:
         assert left(dot) >= pictures.NAMED.left and left(dot) + width(dot) <= pictures.NAMED.width
+
+
+def test_a_name_stands_below_where_all_other_sides_are_taken():
+    """At the left edge, right of it another point: as two entries of nearly the same accuracy are."""
+    size = pictures.NAMED
+    points = [Point(0.001, 98.0, mark="a_rather_long_name_of_an_entry"), Point(0.004, 98.5, mark="another_one")]
+    points.append(Point(1.0, 50.0, mark="x"))
+    series = [Series("blue", points)]
+    found = pictures._sides(series, pages.pages.chart("y", "x", series, size=size, log=True))
+    assert found[0].points[0].side == "below"
+    drawn = pages.pages.render("picture.svg", chart=pages.pages.chart("y", "x", found, size=size, log=True))
+    assert "a_rather_long_name_of_an_entry</text>" in drawn
 
 
 def test_the_picture_of_the_readme_is_that_of_the_cards():

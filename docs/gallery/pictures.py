@@ -61,6 +61,7 @@ def _sides(series: Sequence[pages.Series], chart: pages.Chart) -> list[pages.Ser
             "right": (dot.x + 9, dot.y - LINE / 2, dot.x + 9 + length, dot.y + LINE / 2),
             "left": (dot.x - 9 - length, dot.y - LINE / 2, dot.x - 9, dot.y + LINE / 2),
             "above": (dot.x - length / 2, dot.y - 9 - LINE, dot.x + length / 2, dot.y - 9),
+            "below": (dot.x - 9, dot.y + 9, dot.x - 9 + length, dot.y + 9 + LINE),
         }
         side = next((name for name, box in boxes.items() if _free(box, taken, chart.size)), "right")
         taken.append(boxes[side])

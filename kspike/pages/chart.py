@@ -18,7 +18,7 @@ class Point:
         about: the tooltip.
         mark: a short text beside it.
         spread: half the length of an error bar along x, such as a standard deviation; 0 for none.
-        side: of the point on which its mark stands: "above", "right" or "left".
+        side: of the point on which its mark stands: "above", "right", "left", or "below", where it begins at the point.
     """
 
     x: float
