@@ -88,8 +88,8 @@ def test_names_cover_no_dot_and_no_other_name():
 def test_a_name_stands_below_where_all_other_sides_are_taken():
     """At the left edge, right of it another point: as two entries of nearly the same accuracy are."""
     size = pictures.NAMED
-    points = [Point(0.001, 98.0, mark="a_rather_long_name_of_an_entry"), Point(0.004, 98.5, mark="another_one")]
-    points.append(Point(1.0, 50.0, mark="x"))
+    points = [Point(0.0005, 98.0, mark="a_rather_long_name_of_an_entry"), Point(0.0026, 99.0, mark="another_one")]
+    points += [Point(0.42, 88.0, mark="x"), Point(0.004, 66.0, mark="y")]
     series = [Series("blue", points)]
     found = pictures._sides(series, pages.pages.chart("y", "x", series, size=size, log=True))
     assert found[0].points[0].side == "below"
