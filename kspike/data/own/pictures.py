@@ -96,11 +96,11 @@ class _Quiet:
                 warnings.filterwarnings("ignore", module=r"PIL\.")  # what others say meanwhile is heard
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                self._caught.__exit__(*error)
+                self._caught.__exit__(None, None, None)
 
 
 _QUIET = _Quiet()
