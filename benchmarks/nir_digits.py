@@ -117,11 +117,11 @@ def read_there(file: str, timesteps: int, folder: Path) -> None:
     seen: dict[str, list[np.ndarray]] = {}
 
     def kept(name: str) -> Any:
-        return lambda _, given, out: seen.setdefault(name, []).append(out.numpy() != 0)
+        return lambda _, given, out: seen.setdefault(name, []).append(out[0].numpy() != 0)
 
-    for name, module in net.named_modules():  # "stem_neuron_0.module"
-        if isinstance(module, neuron.BaseNode):
-            module.register_forward_hook(kept(name.partition(".")[0]))
+    for name, module in net.named_children():  # around each neuron a module that gives (spikes, state)
+        if isinstance(getattr(module, "module", None), neuron.BaseNode):
+            module.register_forward_hook(kept(name))
     images = torch.from_numpy(np.load(folder / "images.npy")).permute(0, 3, 1, 2)
     state, steps = None, []
     with torch.no_grad():

@@ -61,3 +61,10 @@ def test_data_of_unknown_length_is_read_up_to_a_bound():
     with pytest.raises(ValueError, match="gave more than 20 images: it seems to have no end; say how many"):
         list(batches_of((batch for batch in given), most=20))
     assert len(list(batches_of([(X[:8], Y[:8])] * 4, most=20))) == 4  # its length is known
+
+
+@pytest.mark.shared
+def test_labels_that_are_words_give_no_accuracy():
+    config = kspike.SpikformerConfig(input_shape=(8, 8, 1), embed_dim=8, depth=1, num_heads=1, timesteps=1)
+    batches = [(np.zeros((2, 8, 8, 1), "float32"), np.array(["ant", "bee"]))]
+    assert kspike.cost.measure(kspike.Spikformer(config), batches, progress=False).accuracy is None

@@ -19,7 +19,7 @@ COLOURS = ("blue", "violet", "orange", "grey")
 NAMED = Size("large", 640, 380, left=56, right=24, top=14, bottom=60, steps=6)
 ALONE = dataclasses.replace(NAMED, height=410, top=44)
 #: Width of a letter and height of a line of the names, in units of the picture, as in a narrow window.
-LETTER, LINE = 8.5, 16
+LETTER, LINE = 8.5, 14
 
 
 def front(entries: Sequence[Any], *, alone: bool = False) -> pages.Chart:

@@ -114,6 +114,8 @@ def _labels(batch: Any, n: int) -> np.ndarray | None:
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
     labels = labels.reshape(len(labels), -1)
-    if labels.shape != (n, 1) or not (np.isfinite(labels).all() and (labels % 1 == 0).all()):
+    if labels.shape != (n, 1) or labels.dtype.kind not in "biuf":
+        return None  # words, among others
+    if not (np.isfinite(labels).all() and (labels % 1 == 0).all()):
         return None  # no classes: what a regression is to give
     return labels[:, 0].astype("int64")
