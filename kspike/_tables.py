@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+def as_text(shown: Any, width: int = 120) -> str:
+    """What rich prints of it, as plain text of at most so many columns."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(shown)
+    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+
+
 class NameTable(Sequence):
     """Prints as a table; iterates and indexes as a sequence of names. `rows` holds one dict a thing, "name" in it."""
 
@@ -57,10 +66,6 @@ class NameTable(Sequence):
         return None
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+        return as_text(self)
 
     __repr__ = __str__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from typing import Any
 
 from kspike import _stages, components
@@ -197,20 +198,20 @@ multiply-accumulates, {twin.float32_mj:.6g} mJ in float32 (4.6 pJ each) and {twi
 
 def _conventions(energy: dict) -> str:
     """The same counts charged by every convention that charges energy."""
-    found = energy.get("conventions")
-    if not found:
-        return ""
-    rows = "\n".join(f"| {name} | {value:.6g} |" for name, value in found.items())
-    return f"\n| convention | mJ an image |\n|---|---|\n{rows}\n"
+    return _two_columns("convention", "mJ an image", energy.get("conventions"), "{:.6g}".format)
 
 
 def _firing(energy: dict) -> str:
     """How often each layer of neurons fires."""
-    found = energy.get("firing")
+    return _two_columns("neurons", "fire in a time step", energy.get("firing"), lambda rate: f"{100 * rate:.2f} %")
+
+
+def _two_columns(name: str, what: str, found: dict[str, float] | None, shown: Callable[[float], str]) -> str:
+    """A table of names and numbers; "" where a card has none."""
     if not found:
         return ""
-    rows = "\n".join(f"| {name} | {100 * rate:.2f} % |" for name, rate in found.items())
-    return f"\n| neurons | fire in a time step |\n|---|---|\n{rows}\n"
+    rows = "\n".join(f"| {key} | {shown(value)} |" for key, value in found.items())
+    return f"\n| {name} | {what} |\n|---|---|\n{rows}\n"
 
 
 def _colon(text: str | None) -> str:

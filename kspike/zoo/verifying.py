@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kspike import _messages
+from kspike._tables import as_text
 from kspike.zoo import evaluating, facts
 from kspike.zoo import weights as storage
 from kspike.zoo.entry import Entry
@@ -70,11 +70,7 @@ class VerificationReport:
         return table
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=120, color_system=None)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+        return as_text(self)
 
 
 def verify(

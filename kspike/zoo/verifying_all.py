@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kspike._tables import as_text
 from kspike.zoo.cross_backend import check_backends
 from kspike.zoo.listing import list_models
 from kspike.zoo.verifying import Check, VerificationReport, verify
@@ -78,11 +78,7 @@ class VerifiedZoo:
         return table
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(file=io.StringIO(), width=140, color_system=None)
-        console.print(self.__rich__())
-        return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]
+        return as_text(self, width=140)
 
 
 def verify_all(
